@@ -1,0 +1,123 @@
+// Package command is what the three commands have in common at their edge: flags and environment, help, one-line
+// errors and the exit statuses.
+//
+//	0  the command did its work; for report: every mapping is well
+//	1  it could not finish it; for report: some mapping failed
+//	2  its input was refused, and nothing was done
+package command
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/kelseyhightower/envconfig"
+)
+
+// Prefix begins the name of every environment variable that the commands read.
+const Prefix = "MIRROR"
+
+// A Command describes one command for its help text.
+type Command struct {
+	Name     string
+	Synopsis string        // what follows the name, such as "[-out FILE] [SHARD...]"
+	About    string        // a paragraph
+	Flags    *flag.FlagSet // with what the command takes
+	Env      any           // pointer to an envconfig struct, or nil
+}
+
+// errHelp says that help was asked for and printed.
+var errHelp = errors.New("help was printed")
+
+// refusal is an error of the input.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+// Refuse marks err as the input's fault: the command exits 2. Refuse(nil) is nil.
+func Refuse(err error) error {
+	if err == nil {
+		return nil
+	}
+	return refusal{err}
+}
+
+// Parse reads args and the environment into c.Flags and c.Env. Its errors are refusals.
+func (c Command) Parse(args []string) error {
+	c.Flags.Init(c.Name, flag.ContinueOnError)
+	c.Flags.SetOutput(io.Discard)
+	c.Flags.Usage = func() {}
+	switch err := c.Flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		if err := c.help(os.Stdout); err != nil {
+			return err
+		}
+		return errHelp
+	case err != nil:
+		return Refuse(fmt.Errorf("%w: see %s -h", err, c.Name))
+	}
+	if c.Env == nil {
+		return nil
+	}
+	if err := envconfig.Process(Prefix, c.Env); err != nil {
+		return Refuse(explain(err))
+	}
+	return nil
+}
+
+// explain makes envconfig's error one line that names the variable and its value.
+func explain(err error) error {
+	var bad *envconfig.ParseError
+	if errors.As(err, &bad) {
+		return fmt.Errorf("the environment variable %s=%q: %w", bad.KeyName, bad.Value, bad.Err)
+	}
+	return err
+}
+
+func (c Command) help(w io.Writer) error {
+	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintf(out, "Usage: %s %s\n\n%s\n", c.Name, c.Synopsis, c.About)
+	heading := "\nFlags:\n"
+	c.Flags.VisitAll(func(f *flag.Flag) {
+		fmt.Fprint(out, heading)
+		heading = ""
+		arg, usage := flag.UnquoteUsage(f)
+		if arg != "" {
+			arg = " " + arg
+		}
+		fmt.Fprintf(out, "  -%s%s\t%s%s\n", f.Name, arg, usage, defaultOf(f))
+	})
+	if c.Env != nil {
+		fmt.Fprint(out, "\nEnvironment:\n")
+		if err := envconfig.Usaget(Prefix, c.Env, out, environment); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+func defaultOf(f *flag.Flag) string {
+	if f.DefValue == "" || f.DefValue == "false" {
+		return ""
+	}
+	return " (" + f.DefValue + " unless given)"
+}
+
+// Exit prints err, each of its lines behind the command's name, and returns the exit status that it stands for.
+func (c Command) Exit(err error) int {
+	if err == nil || errors.Is(err, errHelp) {
+		return 0
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", c.Name, line)
+	}
+	var r refusal
+	if errors.As(err, &r) {
+		return 2
+	}
+	return 1
+}

@@ -1,0 +1,94 @@
+package reference
+
+import (
+	"strings"
+	"testing"
+)
+
+const digest = "sha256:0561bce5bdc5fd79af0e51c4f161ed7ab76aca4674e5f906555ff4c676b83e60"
+
+func TestParse(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"quay.io/org/image", "quay.io/org/image"},
+		{"quay.io/org/image:v1", "quay.io/org/image:v1"},
+		{"quay.io/org/image@" + digest, "quay.io/org/image@" + digest},
+		{"quay.io/org/image:v1@" + digest, "quay.io/org/image:v1@" + digest},
+		{"localhost:5000/image:v1", "localhost:5000/image:v1"},
+		{"127.0.0.1:5000/a/b/c/d:v1", "127.0.0.1:5000/a/b/c/d:v1"},
+		{"[::1]:5000/a:v1", "[::1]:5000/a:v1"},
+		{"docker.io/library/busybox:1", "docker.io/library/busybox:1"},
+		{"index.docker.io/library/busybox:1", "docker.io/library/busybox:1"},
+		{"busybox:1", "docker.io/library/busybox:1"},
+		{"org/image:1", "docker.io/org/image:1"},
+	} {
+		got, err := Parse(c.in)
+		if err != nil {
+			t.Errorf("Parse(%q): %v", c.in, err)
+		} else if got.String() != c.want {
+			t.Errorf("Parse(%q) = %s, want %s", c.in, got, c.want)
+		}
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, c := range []struct{ in, says string }{
+		{"", "no image name"},
+		{"quay.io/Org/image:v1", "lower case"},
+		{"quay.io/org/image:", "ends in a colon"},
+		{"quay.io/org/image::v1", "no image name"},
+		{"quay.io/org/image:v*", "only a source's tag"},
+		{"quay.io/org/*:v1", "wildcard may stand"},
+		{"quay.io/org/image@sha256:12", "no digest"},
+		{"quay.io/org/image:.v1", "is no tag"},
+		{"https://quay.io/org/image:v1", "no image name"},
+		{"quay.io/../../etc/passwd:v1", "no image name"},
+	} {
+		if got, err := Parse(c.in); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("Parse(%q) = %v, %v; want an error that says %q", c.in, got, err, c.says)
+		}
+	}
+}
+
+func TestMatch(t *testing.T) {
+	for _, c := range []struct {
+		pattern string
+		yes, no []string
+	}{
+		{"v1", []string{"v1"}, []string{"v11", "xv1", ""}},
+		{"*", []string{"v1", "latest", ""}, nil},
+		{"v1.*", []string{"v1.0", "v1."}, []string{"v2.0", "xv1.0", "v10"}},
+		{"*-rc*", []string{"v1-rc1", "-rc"}, []string{"v1"}},
+		{"a*a", []string{"aa", "aba"}, []string{"a"}},
+		{"a*b*c", []string{"abc", "axxbyyc", "abbc"}, []string{"ac", "acb"}},
+	} {
+		r, err := ParsePattern("quay.io/o/i:" + c.pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range c.yes {
+			if !r.Match(s) {
+				t.Errorf("%q does not match %q", c.pattern, s)
+			}
+		}
+		for _, s := range c.no {
+			if r.Match(s) {
+				t.Errorf("%q matches %q", c.pattern, s)
+			}
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"quay.io/org/image:v1", "a:b@" + digest, "[::1]:5/a", "x//y", ":", "@"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r, err := ParsePattern(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParsePattern(r.String()); err != nil || again != r {
+			t.Errorf("%q is read as %s, which is read as %s, %v", s, r, again, err)
+		}
+	})
+}

@@ -1,0 +1,274 @@
+package stream
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Bounds on what is read. Larger input is refused.
+const (
+	MaxManifest = 4 << 20 // bytes; the size that the OCI distribution spec asks registries to accept
+	maxLine     = MaxManifest*4/3 + 64<<10
+	maxRecords  = 4 << 20
+)
+
+// ErrEmpty is Read's error for input that holds nothing at all.
+var ErrEmpty = errors.New("the input is empty: nothing was written to it")
+
+// Content is a whole stream.
+type Content struct {
+	Name      string // where it was read from, for messages
+	Header    Header
+	Sets      []Set
+	Mappings  []Mapping
+	Manifests []Manifest
+	Copies    []Copy
+	Results   []Result
+	End       *End  // nil where the stream was cut
+	Cut       error // says where, when End is nil
+}
+
+// Read reads a stream to its end. It fails with ErrEmpty, or with an error that names the line at fault. A stream that is
+// well-formed as far as it goes, but was cut, is returned with its Cut set: the reader decides what that means.
+func Read(r io.Reader, name string) (*Content, error) {
+	in := bufio.NewReaderSize(r, 64<<10)
+	d := &decoder{c: &Content{Name: name}}
+	for {
+		line, err := readLine(in)
+		if err == io.EOF && len(line) == 0 {
+			break
+		}
+		d.line++
+		if err == io.EOF {
+			// No newline: the writer was cut within the line.
+			d.cut = fmt.Errorf("%s:%d: the stream is cut within a line", name, d.line)
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, d.line, err)
+		}
+		if err := d.add(line); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, d.line, err)
+		}
+	}
+	switch {
+	case d.line == 0:
+		return nil, fmt.Errorf("%s: %w", name, ErrEmpty)
+	case d.c.Header.Version == 0:
+		return nil, fmt.Errorf("%s: the stream is cut before its header ends", name)
+	case d.c.End != nil:
+		return d.c, nil
+	case d.cut == nil:
+		d.cut = fmt.Errorf("%s:%d: the stream is cut: its end record is missing", name, d.line)
+	}
+	d.c.Cut = d.cut
+	return d.c, nil
+}
+
+// readLine returns a line without its newline. io.EOF means that no newline ended it.
+func readLine(in *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := in.ReadSlice('\n')
+		if len(line)+len(part) > maxLine {
+			return nil, fmt.Errorf("a line is longer than %d bytes: this is no stream of split or copy", maxLine)
+		}
+		line = append(line, part...)
+		if err == bufio.ErrBufferFull {
+			continue
+		}
+		if err == nil {
+			line = line[:len(line)-1]
+		}
+		return line, err
+	}
+}
+
+type decoder struct {
+	c       *Content
+	line    int
+	records int
+	cut     error
+	known   map[int]bool // mapping IDs, true once a copy or a result has been read
+	content map[string]bool
+}
+
+func (d *decoder) add(line []byte) error {
+	var r record
+	dec := json.NewDecoder(bytes.NewReader(line))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&r); err != nil {
+		return d.explain(line, err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("more than one JSON value stands on the line")
+	}
+	if n := r.fields(); n != 1 {
+		return fmt.Errorf("a record has %d keys where it must have one", n)
+	}
+	if d.c.End != nil {
+		return errors.New("a record stands behind the end: are two streams in one file?")
+	}
+	if r.Header == nil && d.c.Header.Version == 0 {
+		return errors.New("the first record is no header: this is no stream of split or copy")
+	}
+	if r.Header == nil && r.End == nil {
+		d.records++
+		if d.records > maxRecords {
+			return fmt.Errorf("more than %d records", maxRecords)
+		}
+	}
+	switch {
+	case r.Header != nil:
+		return d.header(*r.Header)
+	case r.Set != nil:
+		d.c.Sets = append(d.c.Sets, *r.Set)
+	case r.Mapping != nil:
+		return d.mapping(*r.Mapping)
+	case r.Manifest != nil:
+		return d.manifest(*r.Manifest)
+	case r.Copy != nil:
+		return d.copy(*r.Copy)
+	case r.Result != nil:
+		return d.result(*r.Result)
+	case r.End != nil:
+		return d.end(r.End)
+	}
+	return nil
+}
+
+// explain tells a stream of another version from what is no stream: a future version may have keys that this one
+// does not know, and its header says so.
+func (d *decoder) explain(line []byte, err error) error {
+	if d.line == 1 {
+		var h struct{ Header struct{ Version int } }
+		if json.Unmarshal(line, &h) == nil && h.Header.Version != 0 && h.Header.Version != Version {
+			return versionError(h.Header.Version)
+		}
+		return errors.New("the first record is no header: this is no stream of split or copy")
+	}
+	return fmt.Errorf("reading the record: %w", err)
+}
+
+func versionError(v int) error {
+	return fmt.Errorf("the stream has version %d and this program reads version %d: use split, copy and report of one release", v, Version)
+}
+
+func (d *decoder) header(h Header) error {
+	switch {
+	case d.c.Header.Version != 0:
+		return errors.New("a second header: are two streams in one file?")
+	case h.Version != Version:
+		return versionError(h.Version)
+	case h.Stream != Plan && h.Stream != Results:
+		return fmt.Errorf("the stream %q is neither %q nor %q", h.Stream, Plan, Results)
+	case h.Mappings < 0 || h.Mappings > maxRecords:
+		return fmt.Errorf("the header announces %d mappings", h.Mappings)
+	}
+	d.c.Header = h
+	d.known = map[int]bool{}
+	d.content = map[string]bool{}
+	return nil
+}
+
+func (d *decoder) mapping(m Mapping) error {
+	if _, twice := d.known[m.ID]; twice {
+		return fmt.Errorf("mapping %d is there twice", m.ID)
+	}
+	if m.Source == "" || m.Destination == "" {
+		return fmt.Errorf("mapping %d has no source or no destination", m.ID)
+	}
+	d.known[m.ID] = false
+	d.c.Mappings = append(d.c.Mappings, m)
+	return nil
+}
+
+func (d *decoder) manifest(m Manifest) error {
+	switch {
+	case d.c.Header.Stream != Plan:
+		return errors.New("a manifest stands in a stream of results")
+	case len(m.Content) > MaxManifest:
+		return fmt.Errorf("manifest %s is larger than %d bytes", m.Digest, MaxManifest)
+	case d.content[m.Digest]:
+		return fmt.Errorf("manifest %s is there twice", m.Digest)
+	}
+	d.content[m.Digest] = true
+	d.c.Manifests = append(d.c.Manifests, m)
+	return nil
+}
+
+func (d *decoder) copy(c Copy) error {
+	if d.c.Header.Stream != Plan {
+		return errors.New("a copy stands in a stream of results")
+	}
+	if c.Digest == "" || c.Bytes < 0 {
+		return fmt.Errorf("the copy of mapping %d has no digest, or a negative size", c.ID)
+	}
+	if err := d.settle(c.ID); err != nil {
+		return err
+	}
+	d.c.Copies = append(d.c.Copies, c)
+	return nil
+}
+
+func (d *decoder) result(r Result) error {
+	switch r.Status {
+	case Copied, Current:
+	case Failed:
+		if r.Error == nil {
+			return fmt.Errorf("the result of mapping %d is failed and says not why", r.ID)
+		}
+	default:
+		return fmt.Errorf("the status %q of mapping %d is none of %s, %s, %s", r.Status, r.ID, Copied, Current, Failed)
+	}
+	if err := d.settle(r.ID); err != nil {
+		return err
+	}
+	d.c.Results = append(d.c.Results, r)
+	return nil
+}
+
+// settle notes that a mapping has its copy or its result.
+func (d *decoder) settle(id int) error {
+	done, known := d.known[id]
+	if !known {
+		return fmt.Errorf("a record is about mapping %d, which is not in the stream", id)
+	}
+	if done {
+		return fmt.Errorf("mapping %d has two copies or results", id)
+	}
+	d.known[id] = true
+	return nil
+}
+
+func (d *decoder) end(e *End) error {
+	if e.Records != d.records {
+		return fmt.Errorf("the stream is cut: it holds %d records and its end counts %d", d.records, e.Records)
+	}
+	if len(d.c.Mappings) != d.c.Header.Mappings {
+		return fmt.Errorf("the stream holds %d mappings and its header announces %d", len(d.c.Mappings), d.c.Header.Mappings)
+	}
+	if d.c.Header.Stream == Plan {
+		for id, done := range d.known {
+			if !done {
+				return fmt.Errorf("mapping %d has neither a copy nor a result", id)
+			}
+		}
+	}
+	d.c.End = e
+	return nil
+}
+
+func (r record) fields() int {
+	n := 0
+	for _, set := range []bool{r.Header != nil, r.Set != nil, r.Mapping != nil, r.Manifest != nil, r.Copy != nil, r.Result != nil, r.End != nil} {
+		if set {
+			n++
+		}
+	}
+	return n
+}

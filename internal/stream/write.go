@@ -1,0 +1,81 @@
+package stream
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"sync"
+	"time"
+)
+
+// A Writer writes one stream. Its methods may be called by several goroutines at once. The first error sticks:
+// End returns it, so the calls before it need not be checked.
+type Writer struct {
+	mu      sync.Mutex
+	buf     *bufio.Writer
+	enc     *json.Encoder
+	records int
+	err     error
+}
+
+// NewWriter begins a stream on w. It fills in the header's version.
+func NewWriter(w io.Writer, h Header) *Writer {
+	buf := bufio.NewWriterSize(w, 64<<10)
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	sw := &Writer{buf: buf, enc: enc}
+	h.Version = Version
+	sw.err = enc.Encode(record{Header: &h})
+	return sw
+}
+
+// Set writes a set record.
+func (w *Writer) Set(s Set) { w.write(record{Set: &s}) }
+
+// Mapping writes a mapping record.
+func (w *Writer) Mapping(m Mapping) { w.write(record{Mapping: &m}) }
+
+// Manifest writes a manifest record.
+func (w *Writer) Manifest(m Manifest) { w.write(record{Manifest: &m}) }
+
+// Copy writes a copy record.
+func (w *Writer) Copy(c Copy) { w.write(record{Copy: &c}) }
+
+// Result writes a result record and hands it on at once: a reader learns of an image when it is done, and a
+// writer that is killed has told of what it did.
+func (w *Writer) Result(r Result) {
+	w.write(record{Result: &r})
+	w.Flush()
+}
+
+// Flush hands on what is buffered.
+func (w *Writer) Flush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = w.buf.Flush()
+	}
+}
+
+// End writes the end record, flushes, and returns the first error of the stream. It does not close the
+// underlying writer.
+func (w *Writer) End() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = w.enc.Encode(record{End: &End{Records: w.records, Ended: time.Now().UTC()}})
+	}
+	if w.err == nil {
+		w.err = w.buf.Flush()
+	}
+	return w.err
+}
+
+func (w *Writer) write(r record) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = w.enc.Encode(r)
+		w.records++
+	}
+}
