@@ -56,11 +56,22 @@ func parse(s string, wildcards bool) (Reference, error) {
 	if strings.Contains(repo, "*") {
 		return Reference{}, fmt.Errorf("%q: a * wildcard may stand in a source's tag only", s)
 	}
-	named, err := reference.ParseNormalizedNamed(repo)
-	if err != nil {
+	named, err := reference.ParseNormalizedNamed(lowerHost(repo))
+	// A name that still has a tag was written with two, as in a:v1:v2. A host that is not in lower case is an
+	// organisation's name, as in Org/image, taken for one.
+	if err != nil || !reference.IsNameOnly(named) || reference.Domain(named) != strings.ToLower(reference.Domain(named)) {
 		return Reference{}, fmt.Errorf("%q is no image name: write HOST/REPOSITORY:TAG in lower case, such as quay.io/org/image:v1", s)
 	}
 	return Reference{Registry: reference.Domain(named), Repository: reference.Path(named), Tag: tag, Digest: hash}, nil
+}
+
+// lowerHost writes the host in lower case: to DNS QUAY.IO and quay.io are one name.
+func lowerHost(repo string) string {
+	host, path, found := strings.Cut(repo, "/")
+	if !found || !strings.ContainsAny(host, ".:") {
+		return repo
+	}
+	return strings.ToLower(host) + "/" + path
 }
 
 // Name is HOST/PATH, without tag and digest.

@@ -20,6 +20,7 @@ func TestParse(t *testing.T) {
 		{"index.docker.io/library/busybox:1", "docker.io/library/busybox:1"},
 		{"busybox:1", "docker.io/library/busybox:1"},
 		{"org/image:1", "docker.io/org/image:1"},
+		{"Quay.IO/org/image:V1", "quay.io/org/image:V1"},
 	} {
 		got, err := Parse(c.in)
 		if err != nil {
@@ -35,7 +36,9 @@ func TestParseRefuses(t *testing.T) {
 		{"", "no image name"},
 		{"quay.io/Org/image:v1", "lower case"},
 		{"quay.io/org/image:", "ends in a colon"},
+		{"Org/image:v1", "lower case"},
 		{"quay.io/org/image::v1", "no image name"},
+		{"quay.io/org/image:v1:v2", "no image name"},
 		{"quay.io/org/image:v*", "only a source's tag"},
 		{"quay.io/org/*:v1", "wildcard may stand"},
 		{"quay.io/org/image@sha256:12", "no digest"},

@@ -1,0 +1,216 @@
+// Package mapping reads mapping files: lists of which image goes where, one source and its destinations a line.
+//
+// People write these files by hand, so Parse goes on after a mistake and returns all of them, each with its line
+// and what to do about it. It refuses what it cannot be sure of (a stray "=", a lone carriage return) rather
+// than mirror something else than was meant.
+package mapping
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"imagemirror/internal/reference"
+)
+
+// Bounds on what is read. What is larger is refused.
+const (
+	MaxFile     = 16 << 20 // bytes of a file, also once it is decompressed
+	MaxLine     = 64 << 10 // bytes of a line, without its end
+	MaxMappings = 1 << 20  // mappings of a file
+	maxName     = 1 << 10  // bytes of an image's name; a registry's own limits add up to less
+)
+
+// A Mapping is one source-destination pair: a line with three destinations is three mappings.
+type Mapping struct {
+	Source      reference.Reference // has a tag, a digest or both; the digest decides. The tag may have wildcards
+	Destination reference.Reference // never has a digest; without a tag where Source is a wildcard or has none
+	File        string              // the label that was given to Parse
+	Line        int                 // from 1
+}
+
+// A File is what a mapping file says.
+type File struct {
+	Mappings []Mapping
+	Warnings Problems
+}
+
+// Parse reads a mapping file, plain or gzip'd; file is its label in what is returned. The error is a *Problems that
+// holds everything that is wrong with the file. The File is there all the same, with the lines that are right.
+func Parse(r io.Reader, file string) (*File, error) {
+	p := parser{file: file, shared: map[string]string{}}
+	text, err := read(r, file)
+	if err != nil {
+		p.problems.Add(file, 1, err)
+	} else if line, err := checkText(text); err != nil {
+		p.problems.Add(file, line, err)
+	} else {
+		p.lines(text)
+	}
+	return &p.File, p.problems.Err()
+}
+
+type parser struct {
+	File
+	file     string
+	problems Problems
+	shared   map[string]string // one copy of each registry, repository, tag and digest
+}
+
+func (p *parser) lines(text string) {
+	n := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		n++
+		p.line(n, strings.TrimRight(line, "\r"))
+		if len(p.Mappings) > MaxMappings {
+			p.problems.Add(p.file, n, fmt.Errorf("the file has more than %d mappings: split it into several runs", MaxMappings))
+			return
+		}
+	}
+}
+
+func (p *parser) line(n int, line string) {
+	fields, err := split(line)
+	if err != nil {
+		p.problems.Add(p.file, n, err)
+		return
+	}
+	if len(fields) == 0 {
+		return
+	}
+	src, err := source(fields[0])
+	if err == nil && src.Identifier() == "" {
+		src, err = p.untagged(n, src, fields[1:])
+	}
+	if err != nil {
+		p.problems.Add(p.file, n, err)
+	}
+	if len(fields) == 1 {
+		p.problems.Add(p.file, n, fmt.Errorf("source %q has no destination: write SRC DST", clip(fields[0])))
+	}
+	for _, f := range fields[1:] {
+		dst, derr := destination(f)
+		if derr == nil && err == nil {
+			dst, derr = complete(src, dst)
+		}
+		if derr != nil {
+			p.problems.Add(p.file, n, derr)
+		} else if err == nil {
+			p.Mappings = append(p.Mappings, Mapping{Source: p.share(src), Destination: p.share(dst), File: p.file, Line: n})
+		}
+	}
+}
+
+// errEquals is what is said of an "=" that may not stand where it is.
+var errEquals = errors.New(`"=" may only join one source and one destination alone on a line: write SRC=DST, or SRC DST [DST ...] without "="`)
+
+// split is what stands on a line: nothing, or a source and its destinations.
+func split(line string) ([]string, error) {
+	if len(line) > MaxLine {
+		return nil, fmt.Errorf("the line has %d bytes, and %d at most are read: give some of its destinations a line of their own", len(line), MaxLine)
+	}
+	// What other systems end a line with would otherwise join two mappings, or hide one behind a comment.
+	if strings.ContainsAny(line, "\r\u0085\u2028\u2029") {
+		return nil, errors.New("the line has another line's end within it: end lines with a newline (LF or CRLF)")
+	}
+	text, _, _ := strings.Cut(line, "#")
+	fields := strings.Fields(text)
+	if !strings.Contains(text, "=") {
+		return fields, nil
+	}
+	if len(fields) > 1 {
+		return nil, errEquals
+	}
+	src, dst, _ := strings.Cut(fields[0], "=")
+	if src == "" || dst == "" || strings.Contains(dst, "=") {
+		return nil, errEquals
+	}
+	return []string{src, dst}, nil
+}
+
+func source(s string) (reference.Reference, error) {
+	if len(s) > maxName {
+		return reference.Reference{}, fmt.Errorf("source %q is too long for an image name", clip(s))
+	}
+	r, err := reference.ParsePattern(s)
+	switch {
+	case err != nil:
+		return r, fmt.Errorf("source %w", err)
+	case r.Wildcard() && r.Digest != "":
+		return r, fmt.Errorf("source %q has a * wildcard and a digest: leave one of them out", s)
+	}
+	return r, nil
+}
+
+// untagged decides about a source that has no tag and no digest. Where all its destinations are tagged latest it can
+// only be latest, as in files that are in use; anything else would be a guess.
+func (p *parser) untagged(n int, src reference.Reference, destinations []string) (reference.Reference, error) {
+	for _, d := range destinations {
+		if !strings.HasSuffix(d, ":latest") {
+			destinations = nil
+			break
+		}
+	}
+	if len(destinations) == 0 {
+		return src, fmt.Errorf("source %q has no tag and no digest: write %s:TAG, or %s:* for all tags", src, src, src)
+	}
+	p.Warnings.Add(p.file, n, fmt.Errorf("source %q has no tag: latest is taken, as for its destinations; write %s:latest", src, src))
+	return src.WithTag("latest"), nil
+}
+
+func destination(s string) (reference.Reference, error) {
+	if len(s) > maxName {
+		return reference.Reference{}, fmt.Errorf("destination %q is too long for an image name", clip(s))
+	}
+	r, err := reference.Parse(s)
+	switch {
+	case err != nil:
+		return r, fmt.Errorf("destination %w", err)
+	case r.Digest != "":
+		return r, fmt.Errorf("destination %q has a digest: write a tag instead, or nothing (a destination has the digest of its source)", s)
+	}
+	return r, nil
+}
+
+// complete gives dst the tag that it takes from src, and refuses what does not fit together.
+func complete(src, dst reference.Reference) (reference.Reference, error) {
+	wildcard := src.Wildcard()
+	switch {
+	case wildcard && dst.Tag != "":
+		return dst, fmt.Errorf("destination %q has a tag, and its source %q a * wildcard: write %s alone, since each matching tag keeps its name", dst, src, dst.Name())
+	case !wildcard && dst.Tag == "":
+		dst.Tag = src.Tag
+	}
+	if src.Registry == dst.Registry && src.Repository == dst.Repository && same(src, dst) {
+		return dst, fmt.Errorf("destination %q is its own source: write another destination, or remove the line", dst)
+	}
+	return dst, nil
+}
+
+// same says whether src and dst, which are in one repository, are one image. A digest that is given a tag there is not.
+func same(src, dst reference.Reference) bool {
+	return src.Wildcard() || dst.Tag == "" || src.Digest == "" && src.Tag == dst.Tag
+}
+
+// share replaces the strings of r, which hold on to the whole file, by copies that all mappings share.
+func (p *parser) share(r reference.Reference) reference.Reference {
+	for _, s := range []*string{&r.Registry, &r.Repository, &r.Tag, &r.Digest} {
+		one, ok := p.shared[*s]
+		if !ok {
+			one = strings.Clone(*s)
+			p.shared[one] = one
+		}
+		*s = one
+	}
+	return r
+}
+
+// clip shortens what is quoted in a message.
+func clip(s string) string {
+	const most = 100
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
+}
