@@ -60,6 +60,9 @@ func (c Command) Parse(args []string) error {
 	case err != nil:
 		return Refuse(fmt.Errorf("%w: see %s -h", err, c.Name))
 	}
+	if err := c.misplaced(args); err != nil {
+		return Refuse(err)
+	}
 	if c.Env == nil {
 		return nil
 	}
@@ -69,18 +72,24 @@ func (c Command) Parse(args []string) error {
 	return nil
 }
 
-// explain makes envconfig's error one line that names the variable and its value.
-func explain(err error) error {
-	var bad *envconfig.ParseError
-	if errors.As(err, &bad) {
-		return fmt.Errorf("the environment variable %s=%q: %w", bad.KeyName, bad.Value, bad.Err)
+// misplaced finds a flag behind the first argument. The flag package takes it for an argument, so it would
+// be looked for as a file. Behind "--" all are arguments.
+func (c Command) misplaced(args []string) error {
+	rest := c.Flags.Args()
+	if given := len(args) - len(rest); given > 0 && args[given-1] == "--" {
+		return nil
 	}
-	return err
+	for _, arg := range rest {
+		if len(arg) > 1 && arg[0] == '-' {
+			return fmt.Errorf("%q stands behind %q: flags come first", arg, rest[0])
+		}
+	}
+	return nil
 }
 
 func (c Command) help(w io.Writer) error {
 	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(out, "Usage: %s %s\n\n%s\n", c.Name, c.Synopsis, c.About)
+	fmt.Fprintf(out, "Usage: %s\n\n%s\n", strings.TrimSpace(c.Name+" "+c.Synopsis), c.About)
 	heading := "\nFlags:\n"
 	c.Flags.VisitAll(func(f *flag.Flag) {
 		fmt.Fprint(out, heading)
@@ -112,12 +121,16 @@ func (c Command) Exit(err error) int {
 	if err == nil || errors.Is(err, errHelp) {
 		return 0
 	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", c.Name, line)
-	}
+	c.complain(os.Stderr, err)
 	var r refusal
 	if errors.As(err, &r) {
 		return 2
 	}
 	return 1
+}
+
+func (c Command) complain(w io.Writer, err error) {
+	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
+		fmt.Fprintf(w, "%s: %s\n", c.Name, Printable(line))
+	}
 }

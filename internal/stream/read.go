@@ -19,13 +19,15 @@ const (
 // ErrEmpty is Read's error for input that holds nothing at all.
 var ErrEmpty = errors.New("the input is empty: nothing was written to it")
 
+var errBehindEnd = errors.New("a record stands behind the end: are two streams in one file?")
+
 // Content is a whole stream.
 type Content struct {
 	Name      string // where it was read from, for messages
 	Header    Header
 	Sets      []Set
 	Mappings  []Mapping
-	Manifests []Manifest
+	Manifests []Manifest // none where Skim read it
 	Copies    []Copy
 	Results   []Result
 	End       *End  // nil where the stream was cut
@@ -35,8 +37,18 @@ type Content struct {
 // Read reads a stream to its end. It fails with ErrEmpty, or with an error that names the line at fault. A stream that is
 // well-formed as far as it goes, but was cut, is returned with its Cut set: the reader decides what that means.
 func Read(r io.Reader, name string) (*Content, error) {
+	return read(r, &decoder{c: &Content{Name: name}})
+}
+
+// Skim is Read for a reader that has no use for manifests, which are nearly all of a plan's bytes: they are checked
+// like the rest, and dropped.
+func Skim(r io.Reader, name string) (*Content, error) {
+	return read(r, &decoder{c: &Content{Name: name}, skim: true})
+}
+
+func read(r io.Reader, d *decoder) (*Content, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
-	d := &decoder{c: &Content{Name: name}}
+	name := d.c.Name
 	for {
 		line, err := readLine(in)
 		if err == io.EOF && len(line) == 0 {
@@ -45,6 +57,9 @@ func Read(r io.Reader, name string) (*Content, error) {
 		d.line++
 		if err == io.EOF {
 			// No newline: the writer was cut within the line.
+			if d.c.End != nil {
+				return nil, fmt.Errorf("%s:%d: %w", name, d.line, errBehindEnd)
+			}
 			d.cut = fmt.Errorf("%s:%d: the stream is cut within a line", name, d.line)
 			break
 		}
@@ -93,6 +108,7 @@ type decoder struct {
 	line    int
 	records int
 	cut     error
+	skim    bool         // drop the manifests
 	known   map[int]bool // mapping IDs, true once a copy or a result has been read
 	content map[string]bool
 }
@@ -111,7 +127,7 @@ func (d *decoder) add(line []byte) error {
 		return fmt.Errorf("a record has %d keys where it must have one", n)
 	}
 	if d.c.End != nil {
-		return errors.New("a record stands behind the end: are two streams in one file?")
+		return errBehindEnd
 	}
 	if r.Header == nil && d.c.Header.Version == 0 {
 		return errors.New("the first record is no header: this is no stream of split or copy")
@@ -192,12 +208,14 @@ func (d *decoder) manifest(m Manifest) error {
 	case d.c.Header.Stream != Plan:
 		return errors.New("a manifest stands in a stream of results")
 	case len(m.Content) > MaxManifest:
-		return fmt.Errorf("manifest %s is larger than %d bytes", m.Digest, MaxManifest)
+		return fmt.Errorf("manifest %q is larger than %d bytes", m.Digest, MaxManifest)
 	case d.content[m.Digest]:
-		return fmt.Errorf("manifest %s is there twice", m.Digest)
+		return fmt.Errorf("manifest %q is there twice", m.Digest)
 	}
 	d.content[m.Digest] = true
-	d.c.Manifests = append(d.c.Manifests, m)
+	if !d.skim {
+		d.c.Manifests = append(d.c.Manifests, m)
+	}
 	return nil
 }
 
@@ -224,6 +242,9 @@ func (d *decoder) result(r Result) error {
 		}
 	default:
 		return fmt.Errorf("the status %q of mapping %d is none of %s, %s, %s", r.Status, r.ID, Copied, Current, Failed)
+	}
+	if r.Bytes < 0 || r.Seconds < 0 {
+		return fmt.Errorf("the result of mapping %d has a negative size or time", r.ID)
 	}
 	if err := d.settle(r.ID); err != nil {
 		return err

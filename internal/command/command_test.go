@@ -1,0 +1,204 @@
+package command
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// settings has a field of every kind that the commands read from the environment.
+type settings struct {
+	Concurrency int           `default:"16" desc:"requests in flight to one registry"`
+	Conf        string        `envconfig:"REGISTRIES_CONF" desc:"containers-registries.conf(5) file"`
+	Foreign     bool          `desc:"copy foreign layers too"`
+	Patience    time.Duration `default:"10s" desc:"time for what is in flight when the run is interrupted"`
+	Share       float64       `default:"0.5" desc:"part of the link to use"`
+	Token       string        `required:"true" desc:"name of the run"`
+}
+
+func example(env any) (Command, *string, *int) {
+	c := Command{
+		Name:     "move",
+		Synopsis: "[-out DIR] [-shards N] [THING...]",
+		About:    "Moves things from here to there.\nNothing else is touched.",
+		Flags:    flag.NewFlagSet("", flag.ContinueOnError),
+		Env:      env,
+	}
+	out := c.Flags.String("out", "", "write into `DIR`")
+	shards := c.Flags.Int("shards", 8, "cut the work into at most `N` parts")
+	c.Flags.Bool("check", false, "move nothing")
+	return c, out, shards
+}
+
+func TestHelp(t *testing.T) {
+	want := `Usage: move [-out DIR] [-shards N] [THING...]
+
+Moves things from here to there.
+Nothing else is touched.
+
+Flags:
+  -check     move nothing
+  -out DIR   write into DIR
+  -shards N  cut the work into at most N parts (8 unless given)
+
+Environment:
+  MIRROR_CONCURRENCY      requests in flight to one registry (16 unless set)
+  MIRROR_REGISTRIES_CONF  containers-registries.conf(5) file
+  MIRROR_FOREIGN          copy foreign layers too
+  MIRROR_PATIENCE         time for what is in flight when the run is interrupted (10s unless set)
+  MIRROR_SHARE            part of the link to use (0.5 unless set)
+  MIRROR_TOKEN            name of the run (has to be set)
+`
+	c, _, _ := example(&settings{})
+	var got strings.Builder
+	if err := c.help(&got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Errorf("help (-want +got):\n%s", diff)
+	}
+}
+
+func TestHelpWithoutFlagsOrEnvironment(t *testing.T) {
+	c := Command{Name: "rest", Synopsis: "", About: "Does nothing.", Flags: flag.NewFlagSet("", flag.ContinueOnError)}
+	var got strings.Builder
+	if err := c.help(&got); err != nil {
+		t.Fatal(err)
+	}
+	if want := "Usage: rest\n\nDoes nothing.\n"; got.String() != want {
+		t.Errorf("help is %q, want %q", got.String(), want)
+	}
+}
+
+func TestParse(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		args   []string
+		out    string
+		shards int
+		rest   []string
+	}{
+		{"nothing", nil, "", 8, nil},
+		{"flags", []string{"-out", "dir", "-shards=3"}, "dir", 3, nil},
+		{"arguments", []string{"-out", "dir", "a", "b"}, "dir", 8, []string{"a", "b"}},
+		{"standard input", []string{"a", "-"}, "", 8, []string{"a", "-"}},
+		{"a file like a flag", []string{"--", "a", "-out"}, "", 8, []string{"a", "-out"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd, out, shards := example(nil)
+			if err := cmd.Parse(c.args); err != nil {
+				t.Fatal(err)
+			}
+			if *out != c.out || *shards != c.shards {
+				t.Errorf("-out %q -shards %d, want %q and %d", *out, *shards, c.out, c.shards)
+			}
+			if diff := cmp.Diff(c.rest, cmd.Flags.Args(), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("arguments (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args []string
+		env  [2]string
+		want string
+	}{
+		{"unknown flag", []string{"-fast"}, [2]string{}, "move: flag provided but not defined: -fast: see move -h\n"},
+		{"no value", []string{"-out"}, [2]string{}, "move: flag needs an argument: -out: see move -h\n"},
+		{"no number", []string{"-shards", "many"}, [2]string{}, "move: invalid value \"many\" for flag -shards: parse error: see move -h\n"},
+		{"flag behind an argument", []string{"a", "-out", "dir"}, [2]string{}, "move: \"-out\" stands behind \"a\": flags come first\n"},
+		{"variable is no number", nil, [2]string{"MIRROR_CONCURRENCY", "lots"}, "move: the environment variable MIRROR_CONCURRENCY=\"lots\" is not a whole number: invalid syntax\n"},
+		{"variable is too large", nil, [2]string{"MIRROR_CONCURRENCY", "99999999999999999999"}, "move: the environment variable MIRROR_CONCURRENCY=\"99999999999999999999\" is not a whole number: value out of range\n"},
+		{"variable is no share", nil, [2]string{"MIRROR_SHARE", "half"}, "move: the environment variable MIRROR_SHARE=\"half\" is not a number: invalid syntax\n"},
+		{"variable is no boolean", nil, [2]string{"MIRROR_FOREIGN", "maybe"}, "move: the environment variable MIRROR_FOREIGN=\"maybe\" is not true or false: invalid syntax\n"},
+		{"variable is no duration", nil, [2]string{"MIRROR_PATIENCE", "10"}, "move: the environment variable MIRROR_PATIENCE=\"10\": time: missing unit in duration \"10\"\n"},
+		{"variable is not set", nil, [2]string{}, "move: reading the environment: required key MIRROR_TOKEN missing value\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.env[0] != "" {
+				t.Setenv(c.env[0], c.env[1])
+			}
+			cmd, _, _ := example(&settings{})
+			err := cmd.Parse(c.args)
+			if err == nil {
+				t.Fatal("Parse accepts it")
+			}
+			var got strings.Builder
+			cmd.complain(&got, err)
+			if got.String() != c.want {
+				t.Errorf("got  %swant %s", got.String(), c.want)
+			}
+			if status := cmd.Exit(err); status != 2 {
+				t.Errorf("exit status %d, want 2", status)
+			}
+		})
+	}
+}
+
+func TestExit(t *testing.T) {
+	broken := errors.New("the disk is full")
+	for _, c := range []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"all well", nil, 0},
+		{"help", errHelp, 0},
+		{"not finished", broken, 1},
+		{"refused", Refuse(broken), 2},
+		{"refused, wrapped", fmt.Errorf("starting: %w", Refuse(broken)), 2},
+		{"refused among others", errors.Join(broken, Refuse(broken)), 2},
+		{"nothing refused", Refuse(nil), 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd, _, _ := example(nil)
+			if got := cmd.Exit(c.err); got != c.want {
+				t.Errorf("exit status %d, want %d", got, c.want)
+			}
+		})
+	}
+	if !errors.Is(Refuse(broken), broken) {
+		t.Error("a refusal hides the error that it wraps")
+	}
+}
+
+func TestComplain(t *testing.T) {
+	cmd, _, _ := example(nil)
+	var got strings.Builder
+	cmd.complain(&got, errors.Join(errors.New("a:1: no tag"), errors.New("b:2: \x1b[31mred\r")))
+	want := "move: a:1: no tag\nmove: b:2: \\x1b[31mred\\r\n"
+	if got.String() != want {
+		t.Errorf("got  %q\nwant %q", got.String(), want)
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for _, c := range []struct{ name, in, want string }{
+		{"empty", "", ""},
+		{"plain", `manifest "v1" unknown: 50% of C:\x`, `manifest "v1" unknown: 50% of C:\x`},
+		{"other alphabets", "снимок 画像 🚀", "снимок 画像 🚀"},
+		{"lines and tabs", "a\r\nb\tc", `a\r\nb\tc`},
+		{"colour", "\x1b[31mred\x1b[0m", `\x1b[31mred\x1b[0m`},
+		{"eight-bit control", "\u009b31m", `\u009b31m`},
+		{"writing direction", "a\u202eb\u2066c", `a\u202eb\u2066c`},
+		{"no width", "quay\u200b.io\ufeff", `quay\u200b.io\ufeff`},
+		{"line separator", "a\u2028b", `a\u2028b`},
+		{"not UTF-8", "a\xff\xfeb", "a\uFFFDb"},
+		{"NUL", "a\x00b", `a\x00b`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := Printable(c.in); got != c.want {
+				t.Errorf("Printable(%q) = %q, want %q", c.in, got, c.want)
+			}
+		})
+	}
+}

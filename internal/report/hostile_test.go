@@ -1,0 +1,258 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"imagemirror/internal/stream"
+)
+
+// hostile is text that would do harm in one format or another.
+var hostile = []string{
+	"\x1b[2J\x1b]0;owned\x07 gone \u009b31m",
+	"a\r\nb\n\nreport: all is well\tx\v\f",
+	"\u202egnp.exe \u2066x\u2069 \u200b\ufeff",
+	"<script>alert(1)</script><!-- & --> &lt; ]]> <img src=x onerror=y>",
+	"| a | b |\n|---|---|\\| c \\\\| d",
+	"`code` ``two`` ``` ~~~ *b* _i_ # h [l](https://evil.example) ![i](x) https://evil.example www.evil.example a@evil.example",
+	"@torvalds @org/team #1 org/repo#2 GH-3",
+	"\xff\xfe\xed\xa0\x80 \x00 \ufffe\uffff",
+	"$(id) ${HOME} %s %d %!v \\",
+	"`", "```", "|", " ", "\\",
+	strings.Repeat("long ", 5000),
+	strings.Repeat("🚀", 5000),
+	"e" + strings.Repeat("\u0301", 5000),
+}
+
+// hostileRun has each hostile text in each place that takes text, as the results of a run or as a plan.
+func hostileRun(t testing.TB, kind string) *Report {
+	s := &sheet{header: stream.Header{Stream: kind, Run: hostile[0], Shard: hostile[1], Started: noon}, ended: noon.Add(1e9)}
+	for _, h := range hostile {
+		s.add("set", stream.Set{Name: h, Owners: append([]string{h}, hostile...)})
+	}
+	id := 0
+	var rest []any
+	for i, h := range hostile {
+		for range 3 {
+			id++
+			s.add("mapping", stream.Mapping{ID: id, Source: h, Destination: h, Set: hostile[(i+id)%len(hostile)], File: h, Line: -id})
+		}
+		rest = append(rest,
+			stream.Result{ID: id, Status: stream.Failed, Digest: h, Old: h, Seconds: 1e300, Error: &stream.Error{Side: h, Status: -1, Message: h, Advice: h}},
+			stream.Result{ID: id - 1, Status: stream.Copied, Digest: h, Old: h, Bytes: 1<<63 - 1, Seconds: 1e300})
+		if kind == stream.Plan {
+			rest = append(rest, stream.Copy{ID: id - 2, Digest: h, Old: h, Bytes: 1<<63 - 1})
+		}
+	}
+	s.header.Mappings = id
+	s.with(rest...)
+	r, err := gather(t, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Cuts = append(r.Cuts, text(hostile[0], maxMessage))
+	return r
+}
+
+func eachHostile(t *testing.T, check func(*testing.T, *Report)) {
+	for _, kind := range []string{stream.Results, stream.Plan} {
+		t.Run(kind, func(t *testing.T) { check(t, hostileRun(t, kind)) })
+	}
+}
+
+// printable fails for what a terminal may act on or hide.
+func printable(t *testing.T, what string) {
+	t.Helper()
+	if !utf8.ValidString(what) {
+		t.Errorf("not UTF-8: %q", what)
+	}
+	for line := range strings.SplitSeq(what, "\n") {
+		if i := strings.IndexFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 {
+			t.Errorf("a character that does not print at %d: %q", i, line)
+		}
+	}
+}
+
+func TestHostileTable(t *testing.T) {
+	eachHostile(t, func(t *testing.T, r *Report) {
+		var b strings.Builder
+		if err := r.writeTable(&b); err != nil {
+			t.Fatal(err)
+		}
+		printable(t, b.String())
+		if strings.Contains(b.String(), "\nreport: all is well") {
+			t.Error("a message made a line of its own")
+		}
+	})
+}
+
+// span is a code span of Markdown.
+var span = regexp.MustCompile("(^|[^`])(`[^`]+`|`` .*? ``|``` .*? ```|```` .*? ````)($|[^`])")
+
+func TestHostileMarkdown(t *testing.T) {
+	eachHostile(t, func(t *testing.T, r *Report) {
+		var b strings.Builder
+		if err := r.writeMarkdown(&b); err != nil {
+			t.Fatal(err)
+		}
+		printable(t, b.String())
+		bars := 0
+		for line := range strings.SplitSeq(b.String(), "\n") {
+			// Tables are cut into cells before code is looked for.
+			n := strings.Count(line, "|")
+			if strings.HasPrefix(line, "|") && bars > 0 && n != bars {
+				t.Errorf("a row of %d bars in a table of %d: %s", n, bars, line)
+			}
+			bars = 0
+			if strings.HasPrefix(line, "|") {
+				bars = n
+			}
+			rest := line
+			for span.MatchString(rest) {
+				rest = span.ReplaceAllString(rest, "$1$3")
+			}
+			for _, own := range []string{"<details><summary>", "</summary>", "</details>"} {
+				rest = strings.ReplaceAll(rest, own, "")
+			}
+			if strings.ContainsAny(rest, "`<>@&$[]\\_~") || strings.Contains(rest, "evil") || strings.Contains(rest, "long") {
+				t.Errorf("outside of code stands %q, in the line\n%s", rest, line)
+			}
+		}
+	})
+}
+
+func TestHostileJUnit(t *testing.T) {
+	eachHostile(t, func(t *testing.T, r *Report) {
+		var b bytes.Buffer
+		if err := r.writeJUnit(&b); err != nil {
+			t.Fatal(err)
+		}
+		printable(t, b.String())
+		var got testSuites
+		if err := xml.Unmarshal(b.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		cases := 0
+		for _, s := range got.Suites {
+			cases += len(s.Cases)
+		}
+		if want := len(r.Results); cases != want || got.Tests != want || got.Failures != r.Summary.Failed || got.Skipped != r.planned() {
+			t.Errorf("%d cases, attributes %+v; want what the summary %+v says", cases, got.totals, r.Summary)
+		}
+		if strings.ContainsAny(b.String(), "eE+") && regexp.MustCompile(`time="[^"]*[eE+]`).Match(b.Bytes()) {
+			t.Error("a time is written with an exponent")
+		}
+	})
+}
+
+func TestHostileJSON(t *testing.T) {
+	eachHostile(t, func(t *testing.T, r *Report) {
+		var b bytes.Buffer
+		if err := r.writeJSON(&b); err != nil {
+			t.Fatal(err)
+		}
+		printable(t, b.String())
+		got := decode(t, b.Bytes())
+		if len(got.Results) != len(r.Results) {
+			t.Errorf("%d results, want %d", len(got.Results), len(r.Results))
+		}
+		for _, m := range got.Results {
+			for _, s := range append([]string{m.Source, m.Destination, m.Error, m.Advice, m.Side, m.Set, m.File, m.Digest, m.Old}, m.Owners...) {
+				printable(t, s)
+				if n := utf8.RuneCountInString(s); n > maxMessage+1 {
+					t.Errorf("a text of %d characters", n)
+				}
+			}
+		}
+	})
+}
+
+// decode reads report.json strictly.
+func decode(t *testing.T, content []byte) Report {
+	t.Helper()
+	var got struct {
+		Summary Summary   `json:"summary"`
+		Results []*Result `json:"results"`
+	}
+	dec := json.NewDecoder(bytes.NewReader(content))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	return Report{Summary: got.Summary, Results: got.Results}
+}
+
+func TestCode(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"quay.io/a/b:v1", "`quay.io/a/b:v1`"},
+		{"", "–"},
+		{"  ", "–"},
+		{"a `b` c", "`` a `b` c ``"},
+		{"```", "```` ``` ````"},
+		{"`", "`` ` ``"},
+		{" a  b ", "`a b`"},
+	} {
+		if got := code(c.in); got != c.want {
+			t.Errorf("code(%q) = %s, want %s", c.in, got, c.want)
+		}
+	}
+	if got, want := cell("a|b"), "`a¦b`"; got != want {
+		t.Errorf("cell is %s, want %s", got, want)
+	}
+}
+
+// TestMarkdownIsBounded fills a report with more than GitHub takes, each part of it in turn.
+func TestMarkdownIsBounded(t *testing.T) {
+	const n = 120
+	wide := strings.Repeat("🚀", 320)
+	owners := slices.Repeat([]string{wide}, 11)
+	for _, c := range []struct {
+		name string
+		kind string
+		each func(s *sheet, id int)
+		want string
+	}{
+		{"as many causes", stream.Results, func(s *sheet, id int) { s.with(broken(id, fmt.Sprint(id, wide))) }, " more, for "},
+		{"one cause", stream.Results, func(s *sheet, id int) { s.with(broken(id, wide)) }, " other sets."},
+		{"as many copies", stream.Results, func(s *sheet, id int) { s.with(result(id, stream.Copied, 1)) }, " more\n\n</details>"},
+		{"as many plans", stream.Plan, func(s *sheet, id int) { s.with(stream.Copy{ID: id, Digest: wide}) }, "### To copy"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &sheet{header: stream.Header{Stream: c.kind, Mappings: n, Started: noon}, ended: noon.Add(1e9)}
+			for id := range n {
+				s.add("set", stream.Set{Name: fmt.Sprint("set", id, wide), Owners: owners})
+			}
+			for id := range n {
+				s.add("mapping", stream.Mapping{ID: id, Source: wide, Destination: wide, Set: fmt.Sprint("set", id, wide), File: wide, Line: id})
+			}
+			for id := range n {
+				c.each(s, id)
+			}
+			r, err := gather(t, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range n {
+				r.Cuts = append(r.Cuts, wide)
+			}
+			var b strings.Builder
+			if err := r.writeMarkdown(&b); err != nil {
+				t.Fatal(err)
+			}
+			if b.Len() > 65536 {
+				t.Errorf("the Markdown has %d bytes", b.Len())
+			}
+			if !strings.Contains(b.String(), c.want) {
+				t.Errorf("it does not say %q:\n…%s", c.want, b.String()[max(0, b.Len()-3000):])
+			}
+		})
+	}
+}

@@ -1,0 +1,72 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+)
+
+// page is a text in Markdown of a bounded size.
+type page struct{ strings.Builder }
+
+// spare is room for what has to be said when the page is full.
+const spare = 2_000
+
+// room says whether there is room for more than what has to be said.
+func (p *page) room() bool { return p.Len() < maxMarkdown-2*spare }
+
+func (p *page) line(format string, args ...any) {
+	fmt.Fprintf(p, format+"\n", args...)
+}
+
+// table writes at most limit of n rows, fewer where the page is full, and how many there are more. The name of a column
+// of numbers ends in a colon.
+func (p *page) table(columns []string, n, limit int, cells func(i int) []string) {
+	var names, rules []string
+	for _, c := range columns {
+		name, number := strings.CutSuffix(c, ":")
+		rule := ":--"
+		if number {
+			rule = "--:"
+		}
+		names, rules = append(names, name), append(rules, rule)
+	}
+	p.line("%s\n%s", row(names), row(rules))
+	i := 0
+	for ; i < min(n, limit); i++ {
+		line := row(cells(i))
+		if p.Len()+len(line) > maxMarkdown-spare {
+			break
+		}
+		p.line("%s", line)
+	}
+	p.line("")
+	p.more(n - i)
+}
+
+func (p *page) more(n int) {
+	if n > 0 {
+		p.line("and %d more\n", n)
+	}
+}
+
+func row(cells []string) string { return "| " + strings.Join(cells, " | ") + " |" }
+
+// code is text that Markdown shows as it is: no markup, no link, and no mention that writes to a stranger.
+func code(s string) string {
+	s = strings.Join(strings.Fields(clip(s, shownText)), " ")
+	if s == "" {
+		return "–"
+	}
+	// A span ends at the first run of as many backticks as it began with.
+	fence := "`"
+	for strings.Contains(s, fence) {
+		fence += "`"
+	}
+	if len(fence) > 1 {
+		s = " " + s + " "
+	}
+	return fence + s + fence
+}
+
+// cell is code in a table, where a bar ends the cell even within code.
+func cell(s string) string { return code(strings.ReplaceAll(s, "|", "¦")) }

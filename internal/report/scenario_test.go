@@ -1,0 +1,190 @@
+package report
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"imagemirror/internal/stream"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// sheet builds the text of one stream.
+type sheet struct {
+	header stream.Header
+	lines  []any
+	ended  time.Time
+	cut    bool
+}
+
+func (s *sheet) add(kind string, record any) {
+	s.lines = append(s.lines, map[string]any{kind: record})
+}
+
+func (s *sheet) bytes(t testing.TB) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	s.header.Version = stream.Version
+	all := append([]any{map[string]any{"header": s.header}}, s.lines...)
+	if !s.cut {
+		all = append(all, map[string]any{"end": stream.End{Records: len(s.lines), Ended: s.ended}})
+	}
+	for _, l := range all {
+		if err := enc.Encode(l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Bytes()
+}
+
+func digest(of string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(of))) }
+
+// world is mappings of three image sets, as a run meets them.
+type world struct {
+	sets     []stream.Set
+	mappings []stream.Mapping
+}
+
+func newWorld() *world {
+	w := &world{sets: []stream.Set{
+		{Name: "integreatly", Owners: []string{"david-martin", "laurafitzgerald"}},
+		{Name: "knative", Owners: []string{"alanfx", "mgencur", "openshift-knative-team"}},
+		{Name: "tekton", Owners: []string{"vdemeester"}},
+	}}
+	for i, name := range []string{"client", "kn-cli-artifacts", "knative-eventing-controller", "knative-eventing-webhook", "knative-serving-activator", "knative-serving-autoscaler-hpa", "knative-serving-queue"} {
+		for j, v := range []string{"v1.15", "v1.16"} {
+			w.mapping("knative", "mapping_knative_"+v, 2*i+3, "registry.ci.openshift.org/openshift/knative-"+v+":"+name, fmt.Sprintf("quay.io/openshift-knative/%s:%s.%d", name, v, j))
+		}
+	}
+	for i := range 14 {
+		name := fmt.Sprintf("3scale-operator-%d", i)
+		w.mapping("integreatly", "mapping_integr8ly_operator_2_9", i+1, "registry.ci.openshift.org/integr8ly/"+name+":2.9", "quay.io/integreatly/"+name+":2.9")
+	}
+	w.mapping("tekton", "mapping_tekton_pipelines", 4, "registry.ci.openshift.org/tekton/controller:v0.60", "quay.io/openshift-pipeline/controller:v0.60")
+	w.mapping("tekton", "mapping_tekton_pipelines", 5, "registry.ci.openshift.org/tekton/webhook@"+digest("webhook"), "quay.io/openshift-pipeline/webhook")
+	w.mapping("tekton", "mapping_tekton_pipelines", 9, "registry.ci.openshift.org/tekton/entrypoint:v0.60", "quay.io/openshift-pipeline/entrypoint:v0.60")
+	return w
+}
+
+func (w *world) mapping(set, file string, line int, source, destination string) {
+	w.mappings = append(w.mappings, stream.Mapping{
+		ID: len(w.mappings) + 1, Source: source, Destination: destination,
+		Set: set, File: "image-sets/" + set + "/" + file, Line: line,
+	})
+}
+
+// sheet begins a stream about the mappings from one ID to another.
+func (w *world) sheet(kind, shard string, started time.Duration, from, to int) *sheet {
+	s := &sheet{
+		header: stream.Header{Stream: kind, Run: "2026-03-01T12:00:00Z-9f3a", Shard: shard, Mappings: to - from + 1, Started: noon.Add(started)},
+		ended:  noon.Add(started + 71*time.Second),
+	}
+	for _, set := range w.sets {
+		s.add("set", set)
+	}
+	for _, m := range w.mappings[from-1 : to] {
+		s.add("mapping", m)
+	}
+	return s
+}
+
+func move(id int, bytes int64) stream.Copy {
+	c := stream.Copy{ID: id, Digest: digest(fmt.Sprint("new", id)), Bytes: bytes}
+	if id%3 != 0 {
+		c.Old = digest(fmt.Sprint("old", id))
+	}
+	return c
+}
+
+func done(id int, status string) stream.Result {
+	c := move(id, int64(id)*23_456_789)
+	r := stream.Result{ID: id, Status: status, Digest: c.Digest, Old: c.Old, Bytes: c.Bytes, Seconds: float64(id) / 4}
+	if status == stream.Current {
+		r.Old, r.Bytes, r.Seconds = r.Digest, 0, 0.041
+	}
+	return r
+}
+
+func failed(id int, e stream.Error) stream.Result {
+	return stream.Result{ID: id, Status: stream.Failed, Seconds: 1.25, Error: &e}
+}
+
+// dryRun is the plan that split writes to a pipe.
+func dryRun() *sheet {
+	w := newWorld()
+	s := w.sheet(stream.Plan, "", 0, 1, len(w.mappings))
+	s.ended = noon.Add(2300 * time.Millisecond)
+	for _, m := range w.mappings {
+		switch {
+		case m.ID == 9:
+			s.add("result", failed(m.ID, stream.Error{Side: "source", Status: 404, Message: "MANIFEST_UNKNOWN: manifest unknown: tag=knative-serving-activator", Advice: "correct the tag, or remove the line"}))
+		case m.ID == 30:
+			s.add("copy", move(m.ID, 1234))
+		case m.ID%5 == 0 || m.ID == 12:
+			s.add("copy", move(m.ID, int64(m.ID*m.ID)*3_456_789))
+		default:
+			s.add("result", done(m.ID, stream.Current))
+		}
+	}
+	return s
+}
+
+// wholeRun is a run of three shards with everything in it that can happen: what split settled, a shard that went well
+// but for what failed in it, one that was killed, and one that never started.
+func wholeRun() map[string]*sheet {
+	w := newWorld()
+	unauthorized := stream.Error{Side: "destination", Status: 401, Message: "UNAUTHORIZED: access to the requested resource is not authorized", Advice: "give the account for quay.io/integreatly the right to push"}
+	settled := w.sheet(stream.Plan, "settled", 0, 1, 10)
+	settled.ended = noon.Add(2 * time.Second)
+	for id := 1; id <= 10; id++ {
+		if id == 6 {
+			settled.add("result", failed(id, stream.Error{Side: "source", Status: 404, Message: "MANIFEST_UNKNOWN: manifest unknown: tag=knative-eventing-controller", Advice: "correct the tag, or remove the line"}))
+		} else {
+			settled.add("result", done(id, stream.Current))
+		}
+	}
+	all := map[string]*sheet{"settled": settled}
+	for name, span := range map[string][2]int{"a": {11, 28}, "b": {29, 30}, "c": {31, 31}} {
+		plan := w.sheet(stream.Plan, name, 0, span[0], span[1])
+		plan.ended = noon.Add(2 * time.Second)
+		for id := span[0]; id <= span[1]; id++ {
+			plan.add("copy", move(id, int64(id)*23_456_789))
+		}
+		all["plan-"+name] = plan
+	}
+	a := w.sheet(stream.Results, "a", 12*time.Second, 11, 28)
+	for id := 28; id >= 11; id-- {
+		switch {
+		case id > 16:
+			a.add("result", failed(id, unauthorized))
+		case id == 15:
+			a.add("result", failed(id, stream.Error{Side: "source", Message: `dial tcp: lookup registry.ci.openshift.org: no such host`, Advice: "check the registry's name, and that this machine reaches it"}))
+		default:
+			a.add("result", done(id, stream.Copied))
+		}
+	}
+	all["result-a"] = a
+	b := w.sheet(stream.Results, "b", 12*time.Second, 29, 30)
+	b.add("result", done(29, stream.Copied))
+	b.cut = true
+	all["result-b"] = b
+	return all
+}
+
+// save writes the streams into files of the working directory, and returns their names.
+func save(t testing.TB, sheets map[string]*sheet, names ...string) []string {
+	var files []string
+	for _, n := range names {
+		file := n + ".jsonl"
+		if err := os.WriteFile(file, sheets[n].bytes(t), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	return files
+}

@@ -1,0 +1,116 @@
+package report
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"imagemirror/internal/stream"
+)
+
+// How many mappings the table lists of those that were copied, and of those that failed for one reason in one set.
+const (
+	listedCopies   = 10
+	listedFailures = 10
+)
+
+// writeTable writes the report for people, as plain text.
+func (r *Report) writeTable(w io.Writer) error {
+	var b bytes.Buffer
+	if r.Summary.Mappings == 0 && r.Summary.Unknown == 0 {
+		fmt.Fprintln(&b, "Nothing to mirror: there is no mapping.")
+	} else {
+		r.tableCounts(&b)
+		r.tableMoves(&b)
+		r.tableFailures(&b)
+		r.tableCuts(&b)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+func columns(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
+
+// tableCounts is a line for each set, and one for all.
+func (r *Report) tableCounts(w io.Writer) {
+	out := columns(w)
+	defer out.Flush()
+	moved, sent := "COPIED", "SENT"
+	if r.dry() {
+		moved, sent = "TO COPY", "TO SEND"
+	}
+	fmt.Fprintf(out, "SET\tMAPPINGS\t%7s\tCURRENT\tFAILED\t%10s\n", moved, sent)
+	sets, total := r.tallies()
+	if len(sets) != 1 {
+		sets = append(sets, total)
+	}
+	for i, t := range sets {
+		fmt.Fprintf(out, "%s\t%8d\t%7d\t%7d\t%6d\t%10s", clip(t.set, shownSet), t.mappings, t.copied+t.planned, t.current, t.failed, size(t.bytes))
+		if d := took(r.Summary.DurationSeconds); d != "" && i == len(sets)-1 {
+			fmt.Fprintf(out, "  in %s", d)
+		}
+		fmt.Fprintln(out)
+	}
+}
+
+// tableMoves lists what was copied, of many the largest, or in a dry run all that would be.
+func (r *Report) tableMoves(w io.Writer) {
+	moves, heading, sent := r.only(stream.Copied), "COPIED", "SENT"
+	if r.dry() {
+		moves, heading, sent = r.only(Planned), "TO COPY, this is a dry run", "TO SEND"
+	} else if n := len(moves); n > listedCopies {
+		heading = fmt.Sprintf("COPIED, the %d largest of %d", listedCopies, n)
+		slices.SortStableFunc(moves, func(a, b *Result) int { return cmp.Compare(b.Bytes, a.Bytes) })
+		moves = moves[:listedCopies]
+	}
+	if len(moves) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n", heading)
+	out := columns(w)
+	fmt.Fprintf(out, "%10s\tOLD\t  NEW\tDESTINATION\n", sent)
+	for _, m := range moves {
+		fmt.Fprintf(out, "%10s\t%s\t→ %s\t%s\n", size(m.Bytes), m.before(), short(m.Digest), clip(m.Destination, shownName))
+	}
+	out.Flush()
+}
+
+// tableFailures says each cause once, with the mappings that failed for it.
+func (r *Report) tableFailures(w io.Writer) {
+	failures := r.failures()
+	if len(failures) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nFAILED\n")
+	for i, f := range failures {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "  %s\n", f.cause)
+		if f.advice != "" {
+			fmt.Fprintf(w, "  What to do: %s\n", f.advice)
+		}
+		for _, g := range f.groups {
+			fmt.Fprintf(w, "    %s\n", g.words(plain))
+			out := columns(w)
+			for _, m := range g.results[:min(listedFailures, len(g.results))] {
+				fmt.Fprintf(out, "      %s\t%s\n", clip(m.at(), shownName), clip(m.culprit(), shownName))
+			}
+			out.Flush()
+			if n := len(g.results) - listedFailures; n > 0 {
+				fmt.Fprintf(w, "      and %d more\n", n)
+			}
+		}
+	}
+}
+
+func (r *Report) tableCuts(w io.Writer) {
+	if len(r.Cuts) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nCUT OFF\n  %s\n", strings.Join(r.Cuts, "\n  "))
+}

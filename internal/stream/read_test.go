@@ -1,0 +1,263 @@
+package stream
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	planHeader    = `{"header":{"version":1,"stream":"plan","run":"r","mappings":1,"started":"2026-03-01T12:00:00Z"}}`
+	resultsHeader = `{"header":{"version":1,"stream":"results","run":"r","mappings":1,"started":"2026-03-01T12:00:00Z"}}`
+	mapping       = `{"mapping":{"id":1,"source":"a/b:c","destination":"d/e:f","file":"mapping_x","line":3}}`
+	current       = `{"result":{"id":1,"status":"current"}}`
+	manifest      = `{"manifest":{"digest":"sha256:ab","mediaType":"m","content":"e30="}}`
+)
+
+func ended(records int) string {
+	return fmt.Sprintf(`{"end":{"records":%d,"ended":"2026-03-01T12:01:00Z"}}`, records)
+}
+
+func lines(l ...string) string { return strings.Join(l, "\n") + "\n" }
+
+// samples are one plan and one stream of results with every record and every field in use.
+func samples() map[string]*Content {
+	started := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	mappings := []Mapping{
+		{ID: 1, Source: "ci.example.com/knative/client:v1", Destination: "quay.io/knative/client:v1", Set: "knative", File: "image-sets/knative/mapping_v1", Line: 3},
+		{ID: 2, Source: "ci.example.com/knative/server:v1", Destination: "quay.io/knative/server:v1", Set: "knative", File: "image-sets/knative/mapping_v1", Line: 4},
+		{ID: 5, Source: "ci.example.com/lone:v1", Destination: "quay.io/lone", File: "mapping_lone", Line: 1},
+	}
+	failed := Result{ID: 2, Status: Failed, Error: &Error{Side: "source", Status: 404, Message: "<unknown> \"v1\"\n", Advice: "look again"}}
+	return map[string]*Content{
+		"plan": {
+			Name:      "plan",
+			Header:    Header{Version: Version, Stream: Plan, Run: "r1", Shard: "s1", Mappings: 3, Started: started},
+			Sets:      []Set{{Name: "knative", Owners: []string{"alice", "bob"}}},
+			Mappings:  mappings,
+			Results:   []Result{failed},
+			Manifests: []Manifest{{Digest: "sha256:ab", MediaType: "application/vnd.oci.image.manifest.v1+json", Content: []byte("{}")}},
+			Copies: []Copy{
+				{ID: 1, Digest: "sha256:ab", Old: "sha256:cd", Bytes: 1234, MountFrom: []string{"knative/old"}},
+				{ID: 5, Digest: "sha256:ab"},
+			},
+		},
+		"results": {
+			Name:     "results",
+			Header:   Header{Version: Version, Stream: Results, Run: "r1", Shard: "s1", Mappings: 3, Started: started},
+			Sets:     []Set{{Name: "knative"}},
+			Mappings: mappings,
+			Results: []Result{
+				failed,
+				{ID: 1, Status: Copied, Digest: "sha256:ab", Old: "sha256:cd", Bytes: 1234, Seconds: 1.5},
+				{ID: 5, Status: Current, Digest: "sha256:ab"},
+			},
+		},
+	}
+}
+
+// write is what a Writer makes of a stream.
+func write(t testing.TB, c *Content) []byte {
+	var b bytes.Buffer
+	w := NewWriter(&b, c.Header)
+	for _, s := range c.Sets {
+		w.Set(s)
+	}
+	for _, m := range c.Mappings {
+		w.Mapping(m)
+	}
+	for _, m := range c.Manifests {
+		w.Manifest(m)
+	}
+	for _, m := range c.Copies {
+		w.Copy(m)
+	}
+	for _, r := range c.Results {
+		w.Result(r)
+	}
+	if err := w.End(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestRoundTrip(t *testing.T) {
+	for name, want := range samples() {
+		t.Run(name, func(t *testing.T) {
+			got, err := Read(bytes.NewReader(write(t, want)), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.End == nil || got.End.Ended.IsZero() {
+				t.Fatalf("the end is %+v", got.End)
+			}
+			want.End = got.End
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("the stream changed on its way (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSkimDropsManifestsOnly(t *testing.T) {
+	want := samples()["plan"]
+	got, err := Skim(bytes.NewReader(write(t, want)), "plan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Manifests, want.End = nil, got.End
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Skim (-want +got):\n%s", diff)
+	}
+	twice := lines(planHeader, mapping, manifest, manifest, current, ended(4))
+	if _, err := Skim(strings.NewReader(twice), "plan"); err == nil {
+		t.Error("Skim accepts a manifest that is there twice")
+	}
+}
+
+// TestCutAtEveryByte is about the one thing that the end record is for: no part of a stream passes for a whole one.
+func TestCutAtEveryByte(t *testing.T) {
+	for name, c := range samples() {
+		whole := write(t, c)
+		for n := range len(whole) {
+			got, err := Read(bytes.NewReader(whole[:n]), name)
+			if err == nil && (got.End != nil || got.Cut == nil) {
+				t.Errorf("the first %d of %d bytes of the %s pass for a whole stream", n, len(whole), name)
+			}
+			if n == 0 && !errors.Is(err, ErrEmpty) {
+				t.Errorf("nothing at all is %v, want ErrEmpty", err)
+			}
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	for _, c := range []struct{ name, in, want string }{
+		{"behind the header", lines(planHeader), "in:1: the stream is cut: its end record is missing"},
+		{"at a line's end", lines(planHeader, mapping), "in:2: the stream is cut: its end record is missing"},
+		{"within a line", lines(planHeader, mapping) + current[:10], "in:3: the stream is cut within a line"},
+		{"before the last newline", lines(planHeader, mapping, current) + ended(2), "in:4: the stream is cut within a line"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Read(strings.NewReader(c.in), "in")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Cut == nil || got.Cut.Error() != c.want {
+				t.Errorf("cut is %v, want %s", got.Cut, c.want)
+			}
+		})
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	second := strings.Replace(mapping, `"id":1`, `"id":2`, 1)
+	move := `{"copy":{"id":1,"digest":"sha256:ab","bytes":1}}`
+	edit := func(s, old, with string) string {
+		if !strings.Contains(s, old) {
+			t.Fatalf("%s does not hold %s", s, old)
+		}
+		return strings.Replace(s, old, with, 1)
+	}
+	for _, c := range []struct{ name, in, want string }{
+		{"nothing", "", "in: the input is empty"},
+		{"a cut header", planHeader[:20], "in: the stream is cut before its header ends"},
+		{"a mapping file", lines("a/b:c d/e:f"), "in:1: the first record is no header: this is no stream"},
+		{"no header", lines(mapping, current, ended(2)), "in:1: the first record is no header: this is no stream"},
+		{"a future version", lines(edit(planHeader, `"version":1`, `"version":2`)), "in:1: the stream has version 2 and this program reads version 1"},
+		{"a future version with new keys", lines(edit(planHeader, `"version":1`, `"version":2,"new":[]`)), "in:1: the stream has version 2"},
+		{"no version", lines(edit(planHeader, `"version":1,`, ``)), "in:1: the stream has version 0"},
+		{"no known stream", lines(edit(planHeader, `"plan"`, `"journal"`)), `in:1: the stream "journal" is neither "plan" nor "results"`},
+		{"fewer than no mappings", lines(edit(planHeader, `"mappings":1`, `"mappings":-1`)), "in:1: the header announces -1 mappings"},
+		{"too many mappings", lines(edit(planHeader, `"mappings":1`, `"mappings":99999999`)), "in:1: the header announces 99999999 mappings"},
+		{"two headers", lines(planHeader, planHeader), "in:2: a second header: are two streams in one file?"},
+		{"two streams", lines(planHeader, mapping, current, ended(2), planHeader), "in:5: a record stands behind the end"},
+		{"half a line behind the end", lines(planHeader, mapping, current, ended(2)) + "{", "in:5: a record stands behind the end"},
+		{"an unknown record", lines(planHeader, `{"mirror":{}}`), `in:2: reading the record: json: unknown field "mirror"`},
+		{"an unknown key", lines(planHeader, edit(mapping, `"line":3`, `"line":3,"column":1`)), `in:2: reading the record: json: unknown field "column"`},
+		{"a value of another type", lines(planHeader, edit(mapping, `"line":3`, `"line":"3"`)), "in:2: reading the record: json: cannot unmarshal string"},
+		{"broken JSON", lines(planHeader, mapping[:30]), "in:2: reading the record: unexpected EOF"},
+		{"an empty line", lines(planHeader, ""), "in:2: reading the record: EOF"},
+		{"an empty record", lines(planHeader, "{}"), "in:2: a record has 0 keys where it must have one"},
+		{"two records on a line", lines(planHeader, mapping+second), "in:2: more than one JSON value stands on the line"},
+		{"two records in one", lines(planHeader, edit(mapping, `{"mapping"`, `{"set":{"name":"s"},"mapping"`)), "in:2: a record has 2 keys where it must have one"},
+		{"a mapping twice", lines(planHeader, mapping, mapping), "in:3: mapping 1 is there twice"},
+		{"a mapping without a source", lines(planHeader, edit(mapping, "a/b:c", "")), "in:2: mapping 1 has no source or no destination"},
+		{"a mapping without a destination", lines(planHeader, edit(mapping, "d/e:f", "")), "in:2: mapping 1 has no source or no destination"},
+		{"a manifest among results", lines(resultsHeader, mapping, manifest), "in:3: a manifest stands in a stream of results"},
+		{"a manifest twice", lines(planHeader, mapping, manifest, manifest), `in:4: manifest "sha256:ab" is there twice`},
+		{"a copy among results", lines(resultsHeader, mapping, move), "in:3: a copy stands in a stream of results"},
+		{"a copy of nothing", lines(planHeader, mapping, edit(move, "sha256:ab", "")), "in:3: the copy of mapping 1 has no digest, or a negative size"},
+		{"a copy of a negative size", lines(planHeader, mapping, edit(move, `"bytes":1`, `"bytes":-1`)), "in:3: the copy of mapping 1 has no digest, or a negative size"},
+		{"a copy of an unknown mapping", lines(planHeader, mapping, edit(move, `"id":1`, `"id":7`)), "in:3: a record is about mapping 7, which is not in the stream"},
+		{"a copy and a result", lines(planHeader, mapping, move, current), "in:4: mapping 1 has two copies or results"},
+		{"two results", lines(resultsHeader, mapping, current, current), "in:4: mapping 1 has two copies or results"},
+		{"a result before its mapping", lines(resultsHeader, current, mapping), "in:2: a record is about mapping 1, which is not in the stream"},
+		{"an unknown status", lines(resultsHeader, mapping, edit(current, "current", "skipped")), `in:3: the status "skipped" of mapping 1 is none of copied, current, failed`},
+		{"a failure without a reason", lines(resultsHeader, mapping, edit(current, "current", "failed")), "in:3: the result of mapping 1 is failed and says not why"},
+		{"a result of a negative size", lines(resultsHeader, mapping, edit(current, `"id":1`, `"id":1,"bytes":-1`)), "in:3: the result of mapping 1 has a negative size or time"},
+		{"a result that ended before it began", lines(resultsHeader, mapping, edit(current, `"id":1`, `"id":1,"seconds":-0.5`)), "in:3: the result of mapping 1 has a negative size or time"},
+		{"a lost line", lines(resultsHeader, mapping, ended(2)), "in:3: the stream is cut: it holds 1 records and its end counts 2"},
+		{"a line too many", lines(resultsHeader, mapping, current, ended(1)), "in:4: the stream is cut: it holds 2 records and its end counts 1"},
+		{"a mapping too few", lines(resultsHeader, ended(0)), "in:2: the stream holds 0 mappings and its header announces 1"},
+		{"a plan that leaves a mapping open", lines(planHeader, mapping, ended(1)), "in:3: mapping 1 has neither a copy nor a result"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Read(strings.NewReader(c.in), "in")
+			if err == nil {
+				t.Fatalf("it is read as %+v", got)
+			}
+			if !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestReadAcceptsResultsThatLackSome(t *testing.T) {
+	got, err := Read(strings.NewReader(lines(resultsHeader, mapping, ended(1))), "in")
+	if err != nil || got.End == nil {
+		t.Errorf("got %+v, %v: which mappings lack a result is for report to say", got, err)
+	}
+}
+
+func TestReadBoundsALine(t *testing.T) {
+	endless := io.MultiReader(strings.NewReader(`{"header":"`), &repeat{'x'})
+	if _, err := Read(endless, "in"); err == nil || !strings.HasPrefix(err.Error(), "in:1: a line is longer than ") {
+		t.Errorf("an endless line: %v", err)
+	}
+	big := samples()["plan"]
+	big.Manifests[0].Content = make([]byte, MaxManifest)
+	if _, err := Read(bytes.NewReader(write(t, big)), "in"); err != nil {
+		t.Errorf("a manifest of the largest size: %v", err)
+	}
+	big.Manifests[0].Content = make([]byte, MaxManifest+1)
+	if _, err := Read(bytes.NewReader(write(t, big)), "in"); err == nil || !strings.Contains(err.Error(), "is larger than 4194304 bytes") {
+		t.Errorf("a manifest that is larger: %v", err)
+	}
+}
+
+// repeat is a reader that never ends.
+type repeat struct{ b byte }
+
+func (r *repeat) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = r.b
+	}
+	return len(p), nil
+}
+
+func TestReadPassesOnWhatBreaksTheReader(t *testing.T) {
+	broken := io.MultiReader(strings.NewReader(lines(planHeader)), iotest.ErrReader(os.ErrPermission))
+	if _, err := Read(broken, "in"); !errors.Is(err, os.ErrPermission) {
+		t.Errorf("got %v, want %v", err, os.ErrPermission)
+	}
+}
