@@ -1,0 +1,126 @@
+// Command copy carries out the shards of a plan: it brings each image to its destination and writes one result for each
+// mapping.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"imagemirror/internal/command"
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/credentials/cloud"
+	"imagemirror/internal/execute"
+	"imagemirror/internal/mirror"
+	"imagemirror/internal/progress"
+	"imagemirror/internal/registry"
+	"imagemirror/internal/stream"
+)
+
+// grace is what requests under way get to finish after Ctrl-C; all is written down within ten seconds of it.
+const grace = 8 * time.Second
+
+type config struct {
+	registry.Config
+	command.Log
+	ForeignLayers bool `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
+
+	out string
+}
+
+func main() {
+	var c config
+	cmd := command.Command{
+		Name:     "copy",
+		Synopsis: "[-out FILE] [SHARD...]",
+		About: "Carries out the shards of a plan that split wrote, or the plan on standard input, and writes one\n" +
+			"result for each mapping to standard output, for report. A failed mapping is such a result.",
+		Flags: &flag.FlagSet{},
+		Env:   &c,
+	}
+	cmd.Flags.StringVar(&c.out, "out", "", "write the results to `FILE` instead of standard output")
+	err := cmd.Parse(os.Args[1:])
+	if err == nil {
+		err = c.run(cmd.Flags.Args())
+	}
+	os.Exit(cmd.Exit(err))
+}
+
+func (c *config) run(shards []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	log, err := c.Logger(os.Stderr)
+	if err != nil {
+		return command.Refuse(err)
+	}
+	keys, err := credentials.Load(os.Getenv, cloud.Keychains()...)
+	if err != nil {
+		return command.Refuse(err)
+	}
+	client, err := registry.New(c.Config, keys)
+	if err != nil {
+		return command.Refuse(err)
+	}
+	plan, err := read(shards)
+	if err != nil {
+		return command.Refuse(err)
+	}
+	out, err := c.output()
+	if err != nil {
+		return command.Refuse(err)
+	}
+	images, bytes := plan.Work()
+	display := progress.New(os.Stderr, log, images, bytes)
+	defer display.Close()
+	err = plan.Carry(ctx, mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: grace}, out)
+	if closed := out.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// read reads the plan, whole, before anything is started.
+func read(shards []string) (*execute.Plan, error) {
+	var contents []*stream.Content
+	if len(shards) == 0 {
+		c, err := stream.Read(os.Stdin, "standard input")
+		if err != nil {
+			return nil, err
+		}
+		contents = append(contents, c)
+	}
+	for _, name := range shards {
+		c, err := readFile(name)
+		if err != nil {
+			return nil, err
+		}
+		contents = append(contents, c)
+	}
+	return execute.Gather(contents)
+}
+
+func readFile(name string) (*stream.Content, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return stream.Read(f, name)
+}
+
+func (c *config) output() (io.WriteCloser, error) {
+	if c.out == "" {
+		return os.Stdout, nil
+	}
+	f, err := os.Create(c.out)
+	if err != nil {
+		return nil, fmt.Errorf("-out: %w", err)
+	}
+	return f, nil
+}

@@ -1,0 +1,96 @@
+// Command split reads the mapping files of image sets, asks the registries what is there, and writes a plan of what has
+// to move. With -check it only says what is wrong with the files.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"imagemirror/internal/command"
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/credentials/cloud"
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/plan"
+	"imagemirror/internal/registry"
+)
+
+type config struct {
+	registry.Config
+	command.Log
+	ForeignLayers bool `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
+
+	check  bool
+	out    string
+	shards int
+}
+
+func main() {
+	var c config
+	cmd := command.Command{
+		Name:     "split",
+		Synopsis: "[-check] [-shards N] [-out DIR] PATH...",
+		About: "Makes the plan of a run: what of the image sets has to be copied. PATH is a mapping file,\n" +
+			"an image-set directory (its mapping_* files, with OWNERS beside them), or - for standard input.\n" +
+			"The plan goes to standard output, for copy, or for report as a dry run.",
+		Flags: &flag.FlagSet{},
+		Env:   &c,
+	}
+	cmd.Flags.BoolVar(&c.check, "check", false, "only say what is wrong with the mapping files; no registry is asked")
+	cmd.Flags.StringVar(&c.out, "out", "", "write `DIR`/shards/NAME.jsonl and DIR/settled.jsonl instead of one stream")
+	cmd.Flags.IntVar(&c.shards, "shards", 1, "with -out, cut the plan into at most `N` shards")
+	err := cmd.Parse(os.Args[1:])
+	if err == nil {
+		err = c.run(cmd.Flags.Args())
+	}
+	os.Exit(cmd.Exit(err))
+}
+
+func (c *config) run(paths []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log, err := c.Logger(os.Stderr)
+	if err != nil {
+		return command.Refuse(err)
+	}
+	input, err := imageset.Load(paths, os.Stdin)
+	for _, w := range input.Warnings {
+		fmt.Fprintln(os.Stderr, "split: warning:", w)
+	}
+	if err != nil || c.check {
+		return command.Refuse(err)
+	}
+	options, to, err := c.options()
+	if err != nil {
+		return command.Refuse(err)
+	}
+	totals, err := plan.Make(ctx, options, input.Sets, to)
+	log.Info("planned", "mappings", totals.Mappings, "current", totals.Current, "copies", totals.Copies,
+		"failed", totals.Failed, "bytes", totals.Bytes, "shards", totals.Shards, "duplicated", totals.Duplicated)
+	return err
+}
+
+// options are what plan needs, from the flags and the environment.
+func (c *config) options() (o plan.Options, to plan.Writer, err error) {
+	if c.shards != 1 && c.out == "" {
+		return o, nil, fmt.Errorf("-shards needs -out: name the directory that the shards go to")
+	}
+	keys, err := credentials.Load(os.Getenv, cloud.Keychains()...)
+	if err != nil {
+		return o, nil, err
+	}
+	client, err := registry.New(c.Config, keys)
+	if err != nil {
+		return o, nil, err
+	}
+	o = plan.Options{Client: client, Foreign: c.ForeignLayers}
+	if c.out == "" {
+		return o, plan.ToStream(os.Stdout), nil
+	}
+	to, err = plan.ToDirectory(c.out, c.shards)
+	return o, to, err
+}
+

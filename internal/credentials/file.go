@@ -1,0 +1,172 @@
+package credentials
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// maxFile bounds a file of credentials.
+const maxFile = 1 << 20
+
+// file is one file, its keys normalized.
+type file struct {
+	path    string
+	auths   map[string]Credential
+	helpers map[string]string // helper by key; "" keeps the store from being asked for the key
+	store   string            // the helper for all other keys, or ""
+}
+
+// location is where a file may be.
+type location struct {
+	path     string
+	variable string // that names the very file, so that it must be there; or ""
+}
+
+// locations lists where files may be, the first to be preferred. A variable that names a place replaces the tool's own.
+func locations(getenv func(string) string) []location {
+	var at []location
+	below := func(dir string, elements ...string) {
+		if dir != "" {
+			at = append(at, location{path: filepath.Join(append([]string{dir}, elements...)...)})
+		}
+	}
+	home := getenv("HOME")
+	docker := getenv("DOCKER_CONFIG")
+	if docker == "" && home != "" {
+		docker = filepath.Join(home, ".docker")
+	}
+	below(docker, "config.json")
+	below(docker, ".dockerconfigjson")
+	if path := getenv("REGISTRY_AUTH_FILE"); path != "" {
+		return append(at, location{path: path, variable: "REGISTRY_AUTH_FILE"})
+	}
+	below(getenv("XDG_RUNTIME_DIR"), "containers", "auth.json")
+	if dir := getenv("XDG_CONFIG_HOME"); dir != "" {
+		below(dir, "containers", "auth.json")
+	} else {
+		below(home, ".config", "containers", "auth.json")
+	}
+	return at
+}
+
+// read reads the file at l, or returns nil where there may be one and is none.
+func (l location) read() (*file, error) {
+	f, err := os.Open(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if l.variable != "" {
+			return nil, fmt.Errorf("%s names %q, which does not exist: write it, or unset the variable", l.variable, l.path)
+		}
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading credentials: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading credentials: %w", err)
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("the file of credentials %q is larger than %d bytes", l.path, maxFile)
+	}
+	parsed, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("the file of credentials %q: %w", l.path, err)
+	}
+	parsed.path = l.path
+	return parsed, nil
+}
+
+// parse reads what Docker and podman write. Its errors show nothing of the content but keys and the names of helpers.
+func parse(data []byte) (*file, error) {
+	var content struct {
+		Auths       map[string]auth   `json:"auths"`
+		CredHelpers map[string]string `json:"credHelpers"`
+		CredsStore  string            `json:"credsStore"`
+	}
+	if len(bytes.TrimSpace(data)) > 0 {
+		if err := json.Unmarshal(data, &content); err != nil {
+			return nil, explain(data, err)
+		}
+	}
+	f := &file{auths: map[string]Credential{}, helpers: normalize(content.CredHelpers), store: content.CredsStore}
+	for key, a := range normalize(content.Auths) {
+		c, err := a.credential()
+		if err != nil {
+			return nil, fmt.Errorf("the entry %q: %w", key, err)
+		}
+		if c != (Credential{}) {
+			f.auths[key] = c
+		}
+	}
+	for _, name := range append(slices.Sorted(maps.Values(f.helpers)), f.store) {
+		if strings.ContainsAny(name, `/\`) {
+			return nil, fmt.Errorf("%q is no credential helper: write NAME for the program docker-credential-NAME in PATH", name)
+		}
+	}
+	return f, nil
+}
+
+// explain says where a file is broken, without the part of its content that encoding/json's error may hold.
+func explain(data []byte, err error) error {
+	var broken *json.SyntaxError
+	if errors.As(err, &broken) {
+		line := 1 + bytes.Count(data[:min(broken.Offset, int64(len(data)))], []byte("\n"))
+		return fmt.Errorf("line %d is no JSON", line)
+	}
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		line := 1 + bytes.Count(data[:min(wrong.Offset, int64(len(data)))], []byte("\n"))
+		return fmt.Errorf(`line %d has a value of the wrong type: "auths" holds an object of strings for each registry, "credHelpers" and "credsStore" hold names`, line)
+	}
+	return errors.New("it is no JSON")
+}
+
+// normalize normalizes the keys of m. Of two spellings of one key the normal one counts, or else the first in
+// the alphabet. A key with an @ is dropped: it matches no image, and may hold a password, as a URL does.
+func normalize[V any](m map[string]V) map[string]V {
+	to := make(map[string]V, len(m))
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		normal := normalizeKey(key)
+		if _, there := to[normal]; (there && key != normal) || strings.Contains(key, "@") {
+			continue
+		}
+		to[normal] = m[key]
+	}
+	return to
+}
+
+// auth is an entry as it is written. An empty one is Docker's mark that a helper has the credential.
+type auth struct {
+	Auth          string `json:"auth"` // base64 of USER:PASSWORD
+	Username      string `json:"username"`
+	Password      string `json:"password"`
+	IdentityToken string `json:"identitytoken"`
+	RegistryToken string `json:"registrytoken"`
+}
+
+func (a auth) credential() (Credential, error) {
+	c := Credential{Username: a.Username, Password: a.Password, IdentityToken: a.IdentityToken, RegistryToken: a.RegistryToken}
+	if a.Auth == "" {
+		return c, nil
+	}
+	// People write it with and without padding.
+	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(a.Auth), "="))
+	user, password, pair := strings.Cut(string(decoded), ":")
+	if err != nil || !pair {
+		return Credential{}, errors.New(`its "auth" is not the base64 of USER:PASSWORD`)
+	}
+	c.Username = user
+	c.Password = strings.Trim(password, "\x00") // old versions of Docker padded it
+	return c, nil
+}

@@ -1,0 +1,131 @@
+package credentials
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	protocol "github.com/docker/docker-credential-helpers/credentials"
+)
+
+// maxAnswer bounds what a helper may print.
+const maxAnswer = 1 << 20
+
+// helpers runs the programs docker-credential-NAME.
+type helpers struct {
+	timeout time.Duration // for one run
+	gets    memo[Credential]
+	lists   memo[map[string]string]
+}
+
+// stored asks the helper for what it has stored under key. Namespaces are stored where the helper lists them; a host
+// is asked for in any case, since helpers that make credentials on demand list none.
+func (h *helpers) stored(ctx context.Context, name, key string) (Credential, error) {
+	server, listed := h.list(ctx, name)[key]
+	if !listed {
+		if strings.Contains(key, "/") {
+			return Credential{}, nil
+		}
+		server = serverURL(key)
+	}
+	return h.get(ctx, name, server)
+}
+
+// get asks the helper for a server's credential: zero where it has none.
+func (h *helpers) get(ctx context.Context, name, server string) (Credential, error) {
+	return h.gets.do(ctx, name+" "+server, func() (Credential, error) {
+		c, err := h.ask(ctx, name, server)
+		if err != nil {
+			return Credential{}, fmt.Errorf("asking the credential helper docker-credential-%s for %q: %w", name, server, err)
+		}
+		return c, nil
+	})
+}
+
+func (h *helpers) ask(ctx context.Context, name, server string) (Credential, error) {
+	out, err := h.run(ctx, name, "get", server)
+	if err != nil || out == nil {
+		return Credential{}, err
+	}
+	var got protocol.Credentials
+	if json.Unmarshal(out, &got) != nil {
+		return Credential{}, errors.New("its answer is no JSON")
+	}
+	// Some helpers look for something similar where they have not what they are asked for.
+	if got.ServerURL != "" && normalizeKey(got.ServerURL) != normalizeKey(server) {
+		return Credential{}, fmt.Errorf("it answered with the credential of %q, which is not used for another", got.ServerURL)
+	}
+	if got.Username == "<token>" {
+		return Credential{IdentityToken: got.Secret}, nil
+	}
+	return Credential{Username: got.Username, Password: got.Secret}, nil
+}
+
+// list returns how the helper calls each key that it has stored: none where it cannot tell, as some cannot.
+func (h *helpers) list(ctx context.Context, name string) map[string]string {
+	servers, _ := h.lists.do(ctx, name, func() (map[string]string, error) {
+		out, err := h.run(ctx, name, "list", "")
+		if err != nil {
+			return nil, err
+		}
+		var users map[string]string
+		if err := json.Unmarshal(out, &users); err != nil {
+			return nil, err
+		}
+		for server := range users {
+			users[server] = server
+		}
+		return normalize(users), nil
+	})
+	return servers
+}
+
+// run runs the helper and returns its output: nil where it says that it has no credential.
+func (h *helpers) run(ctx context.Context, name, verb, input string) ([]byte, error) {
+	limit, cancel := context.WithTimeout(ctx, h.timeout)
+	defer cancel()
+	var out, complaint bounded
+	cmd := exec.CommandContext(limit, "docker-credential-"+name, verb) //nolint:gosec // its user's configuration names it
+	cmd.Stdin = strings.NewReader(input)
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	cmd.WaitDelay = time.Second // a child of the helper may hold its output open
+	err := cmd.Run()
+	// By the protocol the reason of a failure is on stdout.
+	said := strings.TrimSpace(cmp.Or(out.buf.String(), complaint.buf.String()))
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case limit.Err() != nil:
+		return nil, fmt.Errorf("no answer within %s", h.timeout)
+	case out.full || complaint.full:
+		return nil, fmt.Errorf("its answer is longer than %d bytes", maxAnswer)
+	case errors.Is(err, exec.ErrNotFound):
+		return nil, errors.New("there is no such program in PATH: install it, or take it out of the configuration")
+	case err != nil && protocol.IsErrCredentialsNotFoundMessage(said):
+		return nil, nil
+	case err != nil && said != "" && !strings.Contains(said, "{"):
+		// What may be a credential is not shown.
+		return nil, fmt.Errorf("%w: it says %.200q", err, said)
+	}
+	return out.buf.Bytes(), err
+}
+
+// bounded holds at most maxAnswer bytes. The buffer is a field: were it embedded, io.Copy would find its ReadFrom.
+type bounded struct {
+	buf  bytes.Buffer
+	full bool
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.buf.Len()+len(p) > maxAnswer {
+		b.full = true
+		return 0, errors.New("the buffer is full")
+	}
+	return b.buf.Write(p)
+}

@@ -1,0 +1,352 @@
+package credentials
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// home is a home directory with files, by path. It returns the environment that goes with it.
+func home(t *testing.T, files map[string]string) (dir string, getenv func(string) string) {
+	t.Helper()
+	dir = t.TempDir()
+	for path, content := range files {
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, func(name string) string {
+		if name == "HOME" {
+			return dir
+		}
+		return ""
+	}
+}
+
+// keychain loads Docker's config.json with this content.
+func keychain(t *testing.T, content string) *Keychain {
+	t.Helper()
+	_, getenv := home(t, map[string]string{".docker/config.json": content})
+	k, err := Load(getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// auths is a file with an entry for each key, whose user is the key's and is the password too.
+func auths(users map[string]string) string {
+	entries := map[string]map[string]string{}
+	for key, user := range users {
+		entries[key] = map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(user + ":" + user))}
+	}
+	content, err := json.Marshal(map[string]any{"auths": entries, "HttpHeaders": map[string]string{"X": "unknown keys are fine"}})
+	if err != nil {
+		panic(err)
+	}
+	return string(content)
+}
+
+// user asks k for the credential of a repository such as quay.io/org/image and returns its user.
+func user(t *testing.T, k *Keychain, name string) string {
+	t.Helper()
+	registry, repository, _ := strings.Cut(name, "/")
+	c, err := k.For(t.Context(), registry, repository)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	return c.Username
+}
+
+func TestLongestPrefix(t *testing.T) {
+	k := keychain(t, auths(map[string]string{
+		"quay.io":                     "quay",
+		"quay.io/org":                 "org",
+		"quay.io/org/image":           "image",
+		"https://index.docker.io/v1/": "hub",
+		"https://index.docker.io/v1/refresh-token": "desktop",
+		"docker.io/library":                        "library",
+		"https://ghcr.io":                          "ghcr",
+		"registry.example.com/":                    "example",
+		"http://localhost:5000/v1/":                "local",
+		"https://team.example.com/a/":              "a",
+		"REGISTRY.example.org":                     "upper",
+	}))
+	for _, c := range []struct{ image, want string }{
+		{"quay.io/org/image", "image"},
+		{"quay.io/org/image/deeper", "image"},
+		{"quay.io/org/image2", "org"},
+		{"quay.io/organization/image", "quay"},
+		{"quay.io/image", "quay"},
+		{"quay.io:443/org/image", ""},
+		{"docker.io/library/busybox", "library"},
+		{"docker.io/org/image", "hub"},
+		{"registry-1.docker.io/org/image", "hub"},
+		{"ghcr.io/org/image", "ghcr"},
+		{"registry.example.com/image", "example"},
+		{"localhost:5000/image", "local"},
+		{"localhost/image", ""},
+		{"team.example.com/a/image", "a"},
+		{"team.example.com/b/image", ""},
+		{"registry.example.org/image", "upper"},
+		{"example.com/image", ""},
+	} {
+		if got := user(t, k, c.image); got != c.want {
+			t.Errorf("%s gets the credential of %q, want %q", c.image, got, c.want)
+		}
+	}
+}
+
+// One team's entry must not go out for another's repository, whatever the file and however the key is written.
+func TestAnotherTeamsEntry(t *testing.T) {
+	dir, getenv := home(t, map[string]string{
+		".docker/config.json":           auths(map[string]string{"quay.io/red": "red", "https://quay.io/green": "green"}),
+		".docker/.dockerconfigjson":     auths(map[string]string{"quay.io/yellow/image": "yellow"}),
+		".config/containers/auth.json":  auths(map[string]string{"quay.io/white/": "white"}),
+		"another/containers/auth.json":  auths(map[string]string{"quay.io": "not read"}),
+		".docker/another/config.json":   auths(map[string]string{"quay.io": "not read"}),
+		".dockercfg":                    `{"quay.io": {"auth": "bm90OnJlYWQ="}}`,
+		"elsewhere/containers/auth.txt": "",
+	})
+	k, err := Load(getenv)
+	if err != nil {
+		t.Fatalf("%s: %v", dir, err)
+	}
+	for _, c := range []struct{ image, want string }{
+		{"quay.io/red/image", "red"},
+		{"quay.io/green/image", "green"},
+		{"quay.io/yellow/image", "yellow"},
+		{"quay.io/white/image", "white"},
+		{"quay.io/blue/image", ""},
+		{"quay.io/redder/image", ""},
+		{"quay.io/yellow/another", ""},
+		{"quay.io/image", ""},
+	} {
+		if got := user(t, k, c.image); got != c.want {
+			t.Errorf("%s gets the credential of %q, want %q", c.image, got, c.want)
+		}
+	}
+}
+
+func TestFiles(t *testing.T) {
+	files := map[string]string{
+		".docker/config.json":          auths(map[string]string{"all": "docker", "docker": "docker"}),
+		".docker/.dockerconfigjson":    auths(map[string]string{"all": "secret", "secret": "secret", "all/longer": "secret"}),
+		"run/containers/auth.json":     auths(map[string]string{"all": "run", "run": "run"}),
+		".config/containers/auth.json": auths(map[string]string{"all": "config", "config": "config"}),
+		"xdg/containers/auth.json":     auths(map[string]string{"all": "xdg", "xdg": "xdg"}),
+		"named.json":                   auths(map[string]string{"all": "named", "named": "named"}),
+		"mounted/.dockerconfigjson":    auths(map[string]string{"all": "mounted", "mounted": "mounted"}),
+		"empty/config.json":            " \n",
+	}
+	for _, c := range []struct {
+		name string
+		env  map[string]string // $ stands for the home directory
+		want string            // users for the registries that are named like them, then the one for "all"
+	}{
+		{"defaults", map[string]string{"HOME": "$"}, "docker secret config / docker"},
+		{"XDG_RUNTIME_DIR", map[string]string{"HOME": "$", "XDG_RUNTIME_DIR": "$/run"}, "docker secret run config / docker"},
+		{"XDG_CONFIG_HOME", map[string]string{"HOME": "$", "XDG_CONFIG_HOME": "$/xdg"}, "docker secret xdg / docker"},
+		{"REGISTRY_AUTH_FILE", map[string]string{"HOME": "$", "XDG_RUNTIME_DIR": "$/run", "REGISTRY_AUTH_FILE": "$/named.json"}, "docker secret named / docker"},
+		{"a mounted secret", map[string]string{"HOME": "$", "DOCKER_CONFIG": "$/mounted"}, "config mounted / mounted"},
+		{"no home", map[string]string{"DOCKER_CONFIG": "$/mounted"}, "mounted / mounted"},
+		{"a secret that is not mounted", map[string]string{"DOCKER_CONFIG": "$/absent"}, "/ "},
+		{"an empty file", map[string]string{"DOCKER_CONFIG": "$/empty", "XDG_RUNTIME_DIR": "$/run"}, "run / run"},
+		{"nothing", nil, "/ "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, _ := home(t, files)
+			k, err := Load(func(name string) string { return strings.ReplaceAll(c.env[name], "$", dir) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, registry := range []string{"docker", "secret", "run", "config", "xdg", "named", "mounted"} {
+				if u := user(t, k, registry+"/image"); u != "" {
+					got += u + " "
+				}
+			}
+			got += "/ " + user(t, k, "all/image")
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+	_, getenv := home(t, files)
+	k, err := Load(getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := user(t, k, "all/longer/image"); got != "secret" {
+		t.Errorf("got the credential of %q, want that of the longer prefix in the second file", got)
+	}
+}
+
+func TestEntries(t *testing.T) {
+	for _, c := range []struct {
+		name, entry string
+		want        Credential
+	}{
+		{"auth", `{"auth": "dXNlcjpwYTpzcw=="}`, Credential{Username: "user", Password: "pa:ss"}},
+		{"auth without padding", `{"auth": "dXNlcjpwYTpzcw"}`, Credential{Username: "user", Password: "pa:ss"}},
+		{"auth with padding by Docker", `{"auth": "dTpwAAA="}`, Credential{Username: "u", Password: "p"}},
+		{"auth before the others", `{"auth": "dTpw", "username": "x", "password": "y"}`, Credential{Username: "u", Password: "p"}},
+		{"user and password", `{"username": "u", "password": "p", "email": "e"}`, Credential{Username: "u", Password: "p"}},
+		{"identity token", `{"auth": "MDAwMDo=", "identitytoken": "t"}`, Credential{Username: "0000", IdentityToken: "t"}},
+		{"registry token", `{"registrytoken": "t"}`, Credential{RegistryToken: "t"}},
+		{"a helper's mark", `{}`, Credential{}},
+	} {
+		k := keychain(t, `{"auths": {"quay.io": `+c.entry+`}}`)
+		if got, err := k.For(t.Context(), "quay.io", "image"); err != nil || got != c.want {
+			t.Errorf("%s: got another credential, or the error %v", c.name, err)
+		}
+	}
+}
+
+func TestTwoSpellings(t *testing.T) {
+	k := keychain(t, auths(map[string]string{
+		"quay.io": "normal", "https://quay.io": "https", "http://quay.io": "http",
+		"https://index.docker.io/v1/": "v1", "https://index.docker.io/v2/": "v2",
+	}))
+	if got := user(t, k, "quay.io/image"); got != "normal" {
+		t.Errorf("got the credential of %q, want that of the normal spelling", got)
+	}
+	if got := user(t, k, "docker.io/org/image"); got != "v1" {
+		t.Errorf("got the credential of %q, want that of the first", got)
+	}
+}
+
+func TestMalformed(t *testing.T) {
+	for _, c := range []struct{ name, content, says string }{
+		{"no JSON", "{\n  \"auths\": {hunter2}\n}", "line 2 is no JSON"},
+		{"cut", `{"auths": {"quay.io": {"auth": "hunter2`, "line 1 is no JSON"},
+		{"another kind of file", "hunter2 hunter2", "line 1 is no JSON"},
+		{"a list", `["hunter2"]`, "line 1 has a value of the wrong type"},
+		{"wrong type", "{\"auths\":\n{\"quay.io\": \"hunter2\"}}", "line 2 has a value of the wrong type"},
+		{"no base64", `{"auths": {"https://quay.io": {"auth": "hunter2!"}}}`, `the entry "quay.io": its "auth" is not the base64`},
+		{"no colon", `{"auths": {"quay.io/org": {"auth": "aHVudGVyMg=="}}}`, `the entry "quay.io/org": its "auth" is not the base64`},
+		{"a helper with a path", `{"credHelpers": {"quay.io": "../evil"}}`, `"../evil" is no credential helper`},
+		{"a store with a path", `{"credsStore": "/bin/sh"}`, `"/bin/sh" is no credential helper`},
+		{"too large", strings.Repeat(" ", maxFile+1), "larger than 1048576 bytes"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, getenv := home(t, map[string]string{".docker/.dockerconfigjson": c.content})
+			_, err := Load(getenv)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Fatalf("got %v, want an error that says %q", err, c.says)
+			}
+			if path := filepath.Join(dir, ".docker", ".dockerconfigjson"); !strings.Contains(err.Error(), path) {
+				t.Errorf("%v does not name the file", err)
+			}
+			for _, secret := range []string{"hunter2", "aHVudGVyMg", "\n"} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("%v shows %q", err, secret)
+				}
+			}
+		})
+	}
+}
+
+func TestUnreadable(t *testing.T) {
+	dir, getenv := home(t, map[string]string{".docker/config.json/a": "", ".config/containers/auth.json": "{"})
+	_, err := Load(getenv)
+	if err == nil || strings.Count(err.Error(), "\n") != 1 || !strings.Contains(err.Error(), "config.json: is a directory") {
+		t.Errorf("got %v, want a line for each of the two files", err)
+	}
+	_, err = Load(func(name string) string { return map[string]string{"REGISTRY_AUTH_FILE": dir + "/absent"}[name] })
+	if err == nil || !strings.Contains(err.Error(), `REGISTRY_AUTH_FILE names "`+dir) {
+		t.Errorf("got %v, want an error that names the variable and the file", err)
+	}
+}
+
+// example is a cloud whose registries end in .cloud.
+type example struct {
+	mu    sync.Mutex
+	asked int
+	fail  error
+}
+
+func (*example) Serves(registry string) bool { return strings.HasSuffix(registry, ".cloud") }
+
+func (e *example) Credential(_ context.Context, registry string) (Credential, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asked++
+	return Credential{Username: "identity@" + registry}, e.fail
+}
+
+func TestCloud(t *testing.T) {
+	_, getenv := home(t, map[string]string{".docker/config.json": auths(map[string]string{"a.cloud/org": "org"})})
+	cloud := &example{}
+	k, err := Load(getenv, cloud)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ image, want string }{
+		{"a.cloud/org/image", "org"},
+		{"quay.io/org/image", ""},
+	} {
+		if got := user(t, k, c.image); got != c.want {
+			t.Errorf("%s gets the credential of %q, want %q", c.image, got, c.want)
+		}
+	}
+	if cloud.asked != 0 {
+		t.Errorf("the cloud was asked %d times for what is not its", cloud.asked)
+	}
+	var wait sync.WaitGroup
+	for range 20 {
+		wait.Go(func() {
+			if got := user(t, k, "a.cloud/another/image"); got != "identity@a.cloud" {
+				t.Errorf("got the credential of %q, want the cloud's", got)
+			}
+		})
+	}
+	wait.Wait()
+	if cloud.asked != 1 {
+		t.Errorf("the cloud was asked %d times for one registry, want 1", cloud.asked)
+	}
+	cloud.fail = errors.New("no identity")
+	if _, err := k.For(t.Context(), "b.cloud", "image"); !errors.Is(err, cloud.fail) {
+		t.Errorf("got the error %v, want the cloud's", err)
+	}
+}
+
+func TestKeychainShowsNothing(t *testing.T) {
+	k := keychain(t, auths(map[string]string{"quay.io": "hunter2"}))
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		if got := fmt.Sprintf(verb, k); strings.Contains(got, "hunter2") {
+			t.Errorf("%s shows %s", verb, got)
+		}
+	}
+}
+
+func BenchmarkFor(b *testing.B) {
+	entries := map[string]string{}
+	for i := range 100 {
+		entries[fmt.Sprintf("quay.io/org%d", i)] = "u"
+	}
+	path := filepath.Join(b.TempDir(), "auth.json")
+	if err := os.WriteFile(path, []byte(auths(entries)), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	k, err := Load(func(name string) string { return map[string]string{"REGISTRY_AUTH_FILE": path}[name] })
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := k.For(b.Context(), "quay.io", "org50/some/image"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,177 @@
+// Package execute carries out plans: it reads shards, has the copy engine bring their images over, and writes one result
+// for each mapping, those that split settled among them.
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"imagemirror/internal/mirror"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/registry"
+	"imagemirror/internal/stream"
+)
+
+// ErrInterrupted says that some mappings were not finished since the run was told to stop. Each has its result.
+var ErrInterrupted = errors.New("interrupted: the mappings that were not finished are failed")
+
+// Plan is one or more shards of a run, read and found whole.
+type Plan struct {
+	header    stream.Header
+	sets      []stream.Set
+	mappings  []stream.Mapping
+	results   []stream.Result
+	jobs      []mirror.Job
+	manifests map[string]registry.Manifest
+	bytes     int64
+}
+
+// Gather makes one plan of shards. Its errors say which input is at fault: a stream that is cut, one that is no plan, shards
+// of different runs, a mapping that is there twice.
+func Gather(shards []*stream.Content) (*Plan, error) {
+	p := &Plan{manifests: map[string]registry.Manifest{}}
+	sets, seen := map[string]bool{}, map[int]string{}
+	var names []string
+	for i, s := range shards {
+		if err := check(s, shards[0]); err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			p.header = stream.Header{Stream: stream.Results, Run: s.Header.Run}
+		}
+		if s.Header.Shard != "" {
+			names = append(names, s.Header.Shard)
+		}
+		for _, m := range s.Mappings {
+			if other, twice := seen[m.ID]; twice {
+				return nil, fmt.Errorf("%s: mapping %d is in %s too: name each shard once", s.Name, m.ID, other)
+			}
+			seen[m.ID] = s.Name
+		}
+		for _, set := range s.Sets {
+			if !sets[set.Name] {
+				sets[set.Name] = true
+				p.sets = append(p.sets, set)
+			}
+		}
+		if err := p.add(s); err != nil {
+			return nil, err
+		}
+	}
+	p.header.Shard, p.header.Mappings = strings.Join(names, ","), len(p.mappings)
+	return p, nil
+}
+
+func check(s, first *stream.Content) error {
+	switch {
+	case s.Cut != nil:
+		return fmt.Errorf("%w: nothing was started; run split again", s.Cut)
+	case s.Header.Stream != stream.Plan:
+		return fmt.Errorf("%s: these are results, and copy carries out a plan: give it what split wrote", s.Name)
+	case s.Header.Run != first.Header.Run:
+		return fmt.Errorf("%s is of another run than %s: give the shards of one split", s.Name, first.Name)
+	}
+	return nil
+}
+
+// add takes in what one shard holds.
+func (p *Plan) add(s *stream.Content) error {
+	p.mappings = append(p.mappings, s.Mappings...)
+	p.results = append(p.results, s.Results...)
+	for _, m := range s.Manifests {
+		p.manifests[m.Digest] = registry.Manifest{Digest: m.Digest, MediaType: m.MediaType, Content: m.Content}
+	}
+	byID := make(map[int]stream.Mapping, len(s.Mappings))
+	for _, m := range s.Mappings {
+		byID[m.ID] = m
+	}
+	exists := map[string]bool{} // destination repositories that answered for some tag
+	for _, r := range s.Results {
+		if d, err := reference.Parse(byID[r.ID].Destination); err == nil && r.Old != "" {
+			exists[d.Name()] = true
+		}
+	}
+	for _, c := range s.Copies {
+		j, err := job(byID[c.ID], c)
+		if err != nil {
+			return fmt.Errorf("%s: mapping %d: %w", s.Name, c.ID, err)
+		}
+		p.bytes += c.Bytes
+		p.jobs = append(p.jobs, j)
+		exists[j.Destination.Name()] = exists[j.Destination.Name()] || j.Exists
+	}
+	for i := range p.jobs {
+		p.jobs[i].Exists = p.jobs[i].Exists || exists[p.jobs[i].Destination.Name()]
+	}
+	return nil
+}
+
+func job(m stream.Mapping, c stream.Copy) (mirror.Job, error) {
+	source, err := reference.Parse(m.Source)
+	if err != nil {
+		return mirror.Job{}, err
+	}
+	destination, err := reference.Parse(m.Destination)
+	if err != nil {
+		return mirror.Job{}, err
+	}
+	return mirror.Job{
+		ID: c.ID, Source: source, Destination: destination, Digest: c.Digest, Old: c.Old,
+		Exists: c.Old != "", MountFrom: c.MountFrom,
+	}, nil
+}
+
+// Work is how many images have to be copied, and how many bytes that is at most.
+func (p *Plan) Work() (images int, bytes int64) { return len(p.jobs), p.bytes }
+
+// Carry carries out the plan and writes its results to w. When ctx ends, it stops starting work, gives what is under way
+// o.Grace, and returns ErrInterrupted once all is written.
+func (p *Plan) Carry(ctx context.Context, o mirror.Options, w io.Writer) error {
+	p.header.Started = time.Now().UTC()
+	out := stream.NewWriter(w, p.header)
+	for _, s := range p.sets {
+		out.Set(s)
+	}
+	for _, m := range p.mappings {
+		out.Mapping(m)
+	}
+	for _, r := range p.results {
+		out.Result(r)
+	}
+	out.Flush()
+	t := &teller{Observer: o.Observer, out: out}
+	o.Observer = t
+	mirror.Run(ctx, o, p.jobs, p.manifests)
+	if err := out.End(); err != nil {
+		return fmt.Errorf("writing the results: %w", err)
+	}
+	if t.interrupted {
+		return ErrInterrupted
+	}
+	return nil
+}
+
+// teller writes each image's result as it is known, and tells the observer.
+type teller struct {
+	mirror.Observer
+	out         *stream.Writer
+	interrupted bool
+}
+
+// Image is called under the engine's lock, one at a time.
+func (t *teller) Image(o mirror.Outcome) {
+	r := stream.Result{
+		ID: o.ID, Status: stream.Copied, Digest: o.Digest, Old: o.Old,
+		Bytes: o.Bytes, Seconds: o.Took.Seconds(),
+	}
+	if o.Err != nil {
+		r.Status, r.Error = stream.Failed, stream.ErrorOf(o.Err)
+		t.interrupted = t.interrupted || errors.Is(o.Err, mirror.ErrInterrupted)
+	}
+	t.out.Result(r)
+	t.Observer.Image(o)
+}

@@ -1,0 +1,143 @@
+package mirror
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+
+	"imagemirror/internal/registry"
+)
+
+// tries is how often a transfer that breaks off is taken up again.
+const tries = 6
+
+// source reads a blob from where it is to be had. A transfer that breaks off is taken up where it broke, with
+// a range request. The last bytes are held back until the whole is known to have the blob's digest, so that whoever
+// reads to the end has the right content. Its errors are the source's fault.
+type source struct {
+	ctx      context.Context
+	blob     *blob
+	transfer Transfer
+	broken   int // transfers that broke off
+
+	body   io.ReadCloser
+	offset int64 // of the next byte that is read
+	hashed int64 // bytes that the hash has seen
+	hash   hash.Hash
+	err    error // the last error of Open or Read, other than io.EOF
+}
+
+func newSource(ctx context.Context, bl *blob, t Transfer) *source {
+	return &source{ctx: ctx, blob: bl, transfer: t, hash: sha256.New()}
+}
+
+// seek makes the next Read begin at offset, which is not beyond what has been read. From an offset of 0 all is hashed anew;
+// from another only what was not hashed before.
+func (s *source) seek(offset int64) {
+	s.err = nil
+	if offset != s.offset {
+		s.Close()
+		s.transfer.Add(offset - s.offset)
+		s.offset = offset
+	}
+	if offset == 0 {
+		s.hashed = 0
+		s.hash.Reset()
+	}
+}
+
+// Close ends a request that is under way.
+func (s *source) Close() {
+	if s.body != nil {
+		_ = s.body.Close()
+		s.body = nil
+	}
+}
+
+// Open begins to read, so that the first Read finds bytes waiting.
+func (s *source) Open() error {
+	if s.body != nil || s.offset == s.blob.size {
+		return nil
+	}
+	for _, from := range s.blob.sources {
+		if s.body, s.err = from.Blob(s.ctx, s.blob.digest, s.offset); s.err == nil {
+			return nil
+		}
+	}
+	return s.err
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	left := s.blob.size - s.offset
+	if left == 0 {
+		return 0, io.EOF
+	}
+	if int64(len(p)) > left {
+		p = p[:left]
+	}
+	for {
+		if err := s.Open(); err != nil {
+			return 0, err
+		}
+		n, err := s.body.Read(p)
+		if n > 0 {
+			return s.took(p[:n])
+		}
+		if err == nil {
+			continue
+		}
+		s.Close()
+		if s.broken++; s.broken >= tries {
+			s.err = s.fault(fmt.Errorf("the blob %s breaks off, the last time at byte %d of %d: %w", s.blob.digest, s.offset, s.blob.size, err))
+			return 0, s.err
+		}
+		if s.err = pause(s.ctx, s.broken); s.err != nil {
+			return 0, s.err
+		}
+	}
+}
+
+// took hashes what was read and, with the last byte, checks the whole.
+func (s *source) took(p []byte) (int, error) {
+	if from := s.hashed - s.offset; from < int64(len(p)) {
+		s.hash.Write(p[max(0, from):])
+		s.hashed = s.offset + int64(len(p))
+	}
+	s.offset += int64(len(p))
+	s.transfer.Add(int64(len(p)))
+	if s.offset < s.blob.size {
+		return len(p), nil
+	}
+	s.Close()
+	if got := "sha256:" + hex.EncodeToString(s.hash.Sum(nil)); got != s.blob.digest {
+		s.err = &corruptError{s.fault(fmt.Errorf("the blob %s was read, and its content has the digest %s", s.blob.digest, got))}
+		return 0, s.err
+	}
+	return len(p), nil
+}
+
+// corruptError says that content came which is not what its digest says: it has to be read again from its beginning.
+type corruptError struct{ error }
+
+func (e *corruptError) Unwrap() error { return e.error }
+
+func (s *source) fault(err error) error {
+	return &registry.Error{Side: registry.Source, Name: s.blob.sources[0].Name(), Doing: "reading a blob in", Err: err}
+}
+
+// pause waits before a broken transfer is taken up: not at all the first time, and then longer each time.
+func pause(ctx context.Context, broken int) error {
+	if broken <= 1 {
+		return nil
+	}
+	select {
+	case <-time.After(min(100*time.Millisecond<<broken, 5*time.Second)):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,255 @@
+package mirror
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+
+	"imagemirror/internal/registry"
+)
+
+const (
+	small    = 128 << 10 // bytes up to which a blob is held in memory, so that no place waits for another
+	piece    = 256 << 10 // bytes that are handed on at once where a blob goes to several registries
+	resuming = 8 << 20   // bytes from which on an upload that broke off is taken up where it broke
+	chunk    = 16 << 20  // bytes of a part, for registries that refuse large bodies
+)
+
+// send uploads a blob to the sinks, each of which has an upload open, and notes in each what became of it.
+func (e *engine) send(bl *blob, sinks []*sink) {
+	if len(sinks) == 0 {
+		return
+	}
+	t := e.Observer.Blob(bl.digest, sinks[0].place.repo.to.Name(), bl.size)
+	switch {
+	case bl.size <= small:
+		e.sendSmall(bl, sinks, t)
+	case len(sinks) == 1:
+		e.sendOne(bl, sinks[0], t)
+	default:
+		e.sendMany(bl, sinks, t)
+	}
+	var failed error
+	for _, s := range sinks {
+		if s.err != nil {
+			failed = s.err
+		}
+	}
+	t.Done(failed)
+}
+
+// sendSmall reads the blob first and then sends it: the source's place in flight is free again at once, and no
+// byte that is not known to be right leaves.
+func (e *engine) sendSmall(bl *blob, sinks []*sink, t Transfer) {
+	b, err := e.read(bl, t)
+	if err != nil {
+		for _, s := range sinks {
+			s.err = err
+		}
+		return
+	}
+	var sent sync.WaitGroup
+	for _, s := range sinks {
+		sent.Go(func() {
+			e.retry(s, func() error { return s.up.PutBytes(e.work, bl.digest, b) }, func() bool { return e.reopen(s) })
+		})
+	}
+	sent.Wait()
+}
+
+// read reads a whole blob, from the beginning again where its content is not what it should be.
+func (e *engine) read(bl *blob, t Transfer) ([]byte, error) {
+	src := newSource(e.work, bl, t)
+	defer src.Close()
+	b := make([]byte, bl.size)
+	for broken := 1; ; broken++ {
+		_, err := io.ReadFull(src, b)
+		var corrupt *corruptError
+		if err == nil || !errors.As(err, &corrupt) || broken >= tries || pause(e.work, broken) != nil {
+			return b, err
+		}
+		src.seek(0)
+	}
+}
+
+// retry makes attempts at an upload as long as another may help. Between them reopen gets the sink an upload that
+// can be used, or says false: the registry has the blob after all, or refuses.
+func (e *engine) retry(s *sink, attempt func() error, reopen func() bool) {
+	for broken := 1; ; broken++ {
+		s.err = attempt()
+		if s.err == nil || broken >= tries || !worthAnother(s.err) || pause(e.work, broken) != nil {
+			return
+		}
+		if !reopen() {
+			return
+		}
+	}
+}
+
+// reopen begins an upload anew.
+func (e *engine) reopen(s *sink) bool {
+	e.open(e.work, s, "")
+	return s.up != nil
+}
+
+// worthAnother says whether a failed upload may go well the next time: not where the source has tried all it could, not
+// where the registry understood and refused, and not where the request was tried over and over already. (Unauthorized it
+// may be since its token ran out: a stream is sent once.)
+func worthAnother(err error) bool {
+	var corrupt *corruptError
+	if errors.As(err, &corrupt) {
+		return true
+	}
+	var r *registry.Error
+	if !errors.As(err, &r) || r.Side == registry.Source {
+		return false
+	}
+	switch {
+	case r.Status == http.StatusForbidden || r.Status == http.StatusMethodNotAllowed || r.Status == http.StatusInsufficientStorage:
+		return false
+	case r.Status == 0 || r.Status == http.StatusTooManyRequests || r.Status >= http.StatusInternalServerError:
+		return r.Tries <= 1
+	}
+	return true
+}
+
+// sendOne streams the blob to one registry.
+func (e *engine) sendOne(bl *blob, s *sink, t Transfer) {
+	u := &uploader{engine: e, sink: s, src: newSource(e.work, bl, t)}
+	defer u.src.Close()
+	e.retry(s, u.attempt, u.again)
+}
+
+// uploader streams one blob to one sink, over as many attempts as it takes.
+type uploader struct {
+	*engine
+	*sink
+	src  *source
+	have int64 // bytes that the open upload holds already
+}
+
+// attempt sends what the registry lacks of the blob.
+func (u *uploader) attempt() error {
+	size := u.src.blob.size
+	u.src.seek(u.have)
+	// The source is asked first: the destination's place in flight is not kept while it thinks.
+	if err := u.src.Open(); err != nil {
+		return err
+	}
+	if wanted, _ := u.up.Chunks(); wanted && size > chunk || u.have > 0 {
+		return u.parts()
+	}
+	err := u.up.Put(u.work, u.src.blob.digest, u.src, size)
+	if registry.StatusOf(err) == http.StatusRequestEntityTooLarge && size > chunk {
+		u.up.WantChunks()
+	}
+	return u.blame(err)
+}
+
+// parts sends what the registry lacks in parts, and ends the upload.
+func (u *uploader) parts() error {
+	size := u.src.blob.size
+	part := int64(chunk)
+	if _, least := u.up.Chunks(); least > part {
+		part = least
+	}
+	for at := u.have; at < size; {
+		n := min(part, size-at)
+		if err := u.up.Patch(u.work, io.LimitReader(u.src, n), at, n); err != nil {
+			return u.blame(err)
+		}
+		at += n
+	}
+	return u.up.Put(u.work, u.src.blob.digest, http.NoBody, 0)
+}
+
+// blame makes it the source's error where a request to the destination ended because the source had nothing more to
+// give.
+func (u *uploader) blame(err error) error {
+	if err == nil || u.src.err == nil {
+		return err
+	}
+	return u.src.err
+}
+
+// again goes on with an upload that broke off where enough of it is there, and begins another where not.
+func (u *uploader) again() bool {
+	u.have = 0
+	var corrupt *corruptError
+	if u.src.blob.size >= resuming && !errors.As(u.err, &corrupt) {
+		if n, err := u.up.Offset(u.work); err == nil && n <= u.src.offset {
+			u.have = n
+		}
+	}
+	return u.have > 0 || u.reopen(u.sink)
+}
+
+// sendMany reads the blob once for several registries. Those whose upload breaks off get it again, each on its own.
+func (e *engine) sendMany(bl *blob, sinks []*sink, t Transfer) {
+	src := newSource(e.work, bl, t)
+	defer src.Close()
+	e.fanOut(src, sinks)
+	for _, s := range sinks {
+		if s.err != nil && worthAnother(s.err) {
+			u := &uploader{engine: e, sink: s, src: newSource(e.work, bl, t)}
+			if u.again() {
+				e.retry(s, u.attempt, u.again)
+			}
+			u.src.Close()
+		}
+	}
+}
+
+// fanOut streams the source to all sinks at the pace of the slowest.
+func (e *engine) fanOut(src *source, sinks []*sink) {
+	if err := src.Open(); err != nil {
+		for _, s := range sinks {
+			s.err = err
+		}
+		return
+	}
+	var sent sync.WaitGroup
+	var pipes []*io.PipeWriter
+	for _, s := range sinks {
+		// In the order of registries, which all transfers keep.
+		if s.err = s.up.Reserve(e.work); s.err != nil {
+			continue
+		}
+		r, w := io.Pipe()
+		pipes = append(pipes, w)
+		sent.Go(func() {
+			defer s.up.Unreserve()
+			s.err = s.up.Put(e.work, src.blob.digest, r, src.blob.size)
+			_ = r.CloseWithError(errGone)
+		})
+	}
+	pour(src, pipes)
+	sent.Wait()
+	if src.err != nil {
+		for _, s := range sinks {
+			s.err = src.err
+		}
+	}
+}
+
+// errGone tells the pouring that a sink takes no more.
+var errGone = errors.New("the upload has ended")
+
+// pour copies src to all pipes; one that takes no more is left out.
+func pour(src *source, pipes []*io.PipeWriter) {
+	buf := make([]byte, piece)
+	for len(pipes) > 0 {
+		n, err := src.Read(buf)
+		pipes = slices.DeleteFunc(pipes, func(w *io.PipeWriter) bool {
+			if _, gone := w.Write(buf[:n]); gone != nil {
+				return true
+			}
+			if err != nil {
+				_ = w.CloseWithError(err)
+			}
+			return err != nil
+		})
+	}
+}

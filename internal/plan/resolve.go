@@ -1,0 +1,193 @@
+package plan
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"imagemirror/internal/manifest"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/registry"
+	"imagemirror/internal/stream"
+)
+
+// resolver asks the registries.
+type resolver struct {
+	Options
+	trees   trees
+	settled func(stream.Result) // is told of each mapping that needs no copy
+}
+
+// group is the targets of one source, which is asked once.
+type group struct {
+	source  reference.Reference
+	targets []*target
+}
+
+// route is a pair of registries. Each has workers of its own, so that a slow registry holds up no others.
+type route struct{ from, to string }
+
+// resolve finds out what each target needs.
+func (r *resolver) resolve(ctx context.Context, targets []*target) {
+	routes := r.routes(ctx, targets)
+	var all sync.WaitGroup
+	for _, groups := range routes {
+		next := make(chan *group)
+		for range min(len(groups), 2*r.Client.Concurrency()) {
+			all.Go(func() {
+				for g := range next {
+					r.settle(ctx, g)
+				}
+			})
+		}
+		all.Go(func() {
+			defer close(next)
+			for _, g := range groups {
+				next <- g
+			}
+		})
+	}
+	all.Wait()
+}
+
+// routes groups the targets by source and announces the repositories that will be asked.
+func (r *resolver) routes(ctx context.Context, targets []*target) map[route][]*group {
+	routes := map[route][]*group{}
+	groups := map[reference.Reference]*group{}
+	repositories := map[[2]string]*registry.Repository{}
+	for _, t := range targets {
+		if t.settled || r.locate(ctx, t, repositories) != nil {
+			r.finish(t)
+			continue
+		}
+		g := groups[t.source]
+		if g == nil {
+			g = &group{source: t.source}
+			groups[t.source] = g
+			by := route{t.from.Registry(), t.to.Registry()}
+			routes[by] = append(routes[by], g)
+		}
+		g.targets = append(g.targets, t)
+	}
+	for _, repository := range repositories {
+		repository.Announce()
+	}
+	return routes
+}
+
+// locate finds the two repositories of a target, of which there are few for many targets.
+func (r *resolver) locate(ctx context.Context, t *target, known map[[2]string]*registry.Repository) error {
+	source, destination := [2]string{registry.Source, t.source.Name()}, [2]string{registry.Destination, t.destination.Name()}
+	if t.from = known[source]; t.from == nil {
+		if t.from, t.err = r.Client.Source(ctx, t.source); t.err != nil {
+			return t.err
+		}
+		known[source] = t.from
+	}
+	if t.to = known[destination]; t.to == nil {
+		if t.to, t.err = r.Client.Destination(ctx, t.destination, false); t.err != nil {
+			t.to = nil
+			return t.err
+		}
+		known[destination] = t.to
+	}
+	return nil
+}
+
+// settle finds out what the targets of one source need.
+func (r *resolver) settle(ctx context.Context, g *group) {
+	if ctx.Err() == nil {
+		r.askDestinations(ctx, g)
+	}
+	var open []*target
+	for _, t := range g.targets {
+		if t.err == nil && ctx.Err() == nil {
+			open = append(open, t)
+		}
+	}
+	if len(open) > 0 {
+		if err := r.askSource(ctx, g.source, open); err != nil {
+			for _, t := range open {
+				t.err = err
+			}
+		}
+	}
+	for _, t := range g.targets {
+		if ctx.Err() != nil && (t.err != nil || t.digest == "") {
+			t.err = ErrInterrupted
+		}
+		r.finish(t)
+	}
+}
+
+// finish settles a target that is current or failed. What is neither is left to copy.
+func (r *resolver) finish(t *target) {
+	result := stream.Result{ID: t.ID, Status: stream.Current, Digest: t.digest, Old: t.old}
+	switch {
+	case t.err != nil:
+		result.Status, result.Error = stream.Failed, stream.ErrorOf(t.err)
+	case t.digest != t.old:
+		return
+	}
+	t.settled = true
+	r.settled(result)
+}
+
+// askDestinations asks for the digest that each destination's tag is at.
+func (r *resolver) askDestinations(ctx context.Context, g *group) {
+	var all sync.WaitGroup
+	for _, t := range g.targets[1:] {
+		all.Go(func() { t.old, t.err = askDestination(ctx, t) })
+	}
+	g.targets[0].old, g.targets[0].err = askDestination(ctx, g.targets[0])
+	all.Wait()
+}
+
+func askDestination(ctx context.Context, t *target) (string, error) {
+	identifier := t.destination.Tag
+	if identifier == "" {
+		identifier = t.source.Digest
+	}
+	digest, err := t.to.Head(ctx, identifier)
+	switch registry.StatusOf(err) {
+	case http.StatusNotFound, http.StatusUnauthorized, http.StatusForbidden:
+		// Registries answer for a repository that does not exist as for one that may not be read (quay.io, Harbor and
+		// Artifactory do). If it may not be pushed to either, copy will be told so.
+		return "", nil
+	}
+	return digest, err
+}
+
+// askSource pins the source's digest, and reads the manifests where a destination lacks it.
+func (r *resolver) askSource(ctx context.Context, source reference.Reference, targets []*target) error {
+	from := targets[0].from
+	digest, known, err := r.pin(ctx, from, source, targets)
+	if err != nil {
+		return err
+	}
+	copying := false
+	for _, t := range targets {
+		t.digest = digest
+		copying = copying || t.old != digest
+	}
+	if !copying {
+		return nil
+	}
+	return r.trees.need(ctx, from, manifest.Descriptor{Digest: digest}, known, 0)
+}
+
+// pin finds the source's digest with the one request that serves best: none for a digest, HEAD where all destinations
+// exist and may be current, and else GET, whose answer is needed anyway.
+func (r *resolver) pin(ctx context.Context, from *registry.Repository, source reference.Reference, targets []*target) (string, *registry.Manifest, error) {
+	if source.Digest != "" {
+		return source.Digest, nil, nil
+	}
+	for _, t := range targets {
+		if t.old == "" {
+			m, err := from.Manifest(ctx, source.Tag)
+			return m.Digest, &m, err
+		}
+	}
+	digest, err := from.Head(ctx, source.Tag)
+	return digest, nil, err
+}

@@ -1,0 +1,142 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"imagemirror/internal/manifest"
+	"imagemirror/internal/registry"
+	"imagemirror/internal/stream"
+)
+
+// trees are the manifests that were read, and what they lead to. Each digest is read once.
+type trees struct {
+	read func(stream.Manifest) // is told of each manifest, once
+
+	mu        sync.Mutex
+	manifests map[string]*fetched // by digest
+}
+
+// fetched is a manifest that is being, or has been, read.
+type fetched struct {
+	ready  chan struct{} // closed when what follows is there
+	parsed manifest.Manifest
+	size   int64
+	err    error
+}
+
+// maxDepth bounds indexes within indexes.
+const maxDepth = 8
+
+// childrenAtOnce bounds the goroutines that an index starts; the registry's budget bounds the requests.
+const childrenAtOnce = 16
+
+// need reads the manifest with a digest and all that it leads to, as far as they have not been read. known is the manifest
+// where the caller has it already.
+func (t *trees) need(ctx context.Context, from *registry.Repository, d manifest.Descriptor, known *registry.Manifest, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("the image has more than %d indexes within indexes", maxDepth)
+	}
+	t.mu.Lock()
+	f := t.manifests[d.Digest]
+	mine := f == nil
+	if mine {
+		f = &fetched{ready: make(chan struct{})}
+		t.manifests[d.Digest] = f
+	}
+	t.mu.Unlock()
+	if mine {
+		f.err = t.fetch(ctx, f, from, d.Digest, known)
+		if f.err != nil {
+			t.forget(d.Digest)
+		}
+		close(f.ready)
+	}
+	<-f.ready
+	if f.err != nil {
+		return f.err
+	}
+	if d.Size > 0 && d.Size != f.size {
+		return fmt.Errorf("an index gives the manifest %s the size %d, and it has %d bytes", d.Digest, d.Size, f.size)
+	}
+	return t.children(ctx, from, f.parsed.Children, depth)
+}
+
+// forget lets another image try what could not be read: it may be in that image's repository.
+func (t *trees) forget(digest string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.manifests, digest)
+}
+
+func (t *trees) fetch(ctx context.Context, f *fetched, from *registry.Repository, digest string, known *registry.Manifest) error {
+	if known == nil {
+		m, err := from.Manifest(ctx, digest)
+		if err != nil {
+			return err
+		}
+		known = &m
+	}
+	parsed, err := manifest.Parse(known.MediaType, known.Content)
+	if err != nil {
+		return fmt.Errorf("%s@%s: %w", from.Name(), digest, err)
+	}
+	f.parsed, f.size = parsed, int64(len(known.Content))
+	t.read(stream.Manifest{Digest: digest, MediaType: parsed.MediaType, Content: known.Content})
+	return nil
+}
+
+func (t *trees) children(ctx context.Context, from *registry.Repository, children []manifest.Descriptor, depth int) error {
+	if len(children) == 0 {
+		return nil
+	}
+	var all sync.WaitGroup
+	errs := make([]error, len(children))
+	places := make(chan struct{}, childrenAtOnce)
+	for i, d := range children {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			errs[i] = t.need(ctx, from, d, nil, depth+1)
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// walk calls visit for a manifest and all that it leads to, each once.
+func (t *trees) walk(digest string, visit func(digest string, m manifest.Manifest)) {
+	seen := map[string]bool{}
+	var step func(string)
+	step = func(d string) {
+		f := t.manifests[d]
+		if seen[d] || f == nil {
+			return
+		}
+		seen[d] = true
+		visit(d, f.parsed)
+		for _, c := range f.parsed.Children {
+			step(c.Digest)
+		}
+	}
+	step(digest)
+}
+
+// blobs are those of a manifest and of all that it leads to.
+func (t *trees) blobs(digest string, foreign bool) []manifest.Descriptor {
+	var list []manifest.Descriptor
+	t.walk(digest, func(_ string, m manifest.Manifest) {
+		for _, d := range m.Blobs {
+			if foreign || !d.Foreign() {
+				list = append(list, d)
+			}
+		}
+	})
+	return list
+}

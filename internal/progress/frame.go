@@ -1,0 +1,184 @@
+package progress
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+const (
+	// perImage is what an image counts for in the overall bar besides its bytes, for its requests: a run in which all is
+	// mounted moves too.
+	perImage = 1 << 20
+	// besides is how many lines are not for transfers: how many more there are, the bar, the cursor's, and one that stays
+	// as it is, since tmux adds a screen that is wiped whole to its history.
+	besides  = 4
+	minName  = 24              // characters of a repository's name
+	minBar   = 14              // characters of the bar
+	memory   = 8 * time.Second // what the rate is a mean of, roughly
+	learning = 2 * time.Second // how long it takes until a guess of the time that remains is worth something
+)
+
+// frame is one picture of the display: a line for each transfer that is shown, and below them the bar for all. Only the
+// container's goroutine that draws uses it.
+type frame struct {
+	*live
+	height func() int
+	rows   int // lines for transfers
+
+	shown    [maxRows]*transfer
+	more     int // transfers that wait for a line
+	finished int64
+	crossed  int64 // bytes
+	total    int64 // bytes that have to cross
+	rate     speed // in bytes
+	pace     speed // in bytes and images
+	left     time.Duration
+	filled   int64 // thousandths of the bar
+}
+
+// bar adds what the frame draws to the container, as a bar with extra lines above it, no more than fit at the beginning:
+// mpb miscounts lines that are empty and beyond the screen.
+func (f *frame) bar(container *mpb.Progress) *mpb.Bar {
+	f.rows = max(min(maxRows, f.height()-besides), 0)
+	var extra []mpb.BarFiller
+	for row := range f.rows {
+		extra = append(extra, mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
+			return f.drawTransfer(w, f.shown[row], st.AvailableWidth)
+		}))
+	}
+	extra = append(extra, mpb.BarFillerFunc(f.drawMore))
+	first := extra[0]
+	extra[0] = mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
+		f.update(time.Now())
+		return first.Fill(w, st)
+	})
+	slices.Reverse(extra) // mpb draws the last one on top
+	measure := func(style mpb.BarFiller) mpb.BarFiller {
+		return mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
+			st.Total, st.Current = 1000, f.filled
+			return style.Fill(w, st)
+		})
+	}
+	return container.New(0, mpb.BarStyle().Padding(" "),
+		mpb.BarFillerMiddleware(measure),
+		mpb.BarTopExtender(extra...),
+		mpb.PrependDecorators(decor.Any(f.drawImages)),
+		mpb.AppendDecorators(decor.Any(f.drawBytes)),
+		mpb.BarRemoveOnComplete(),
+	)
+}
+
+// update takes the picture.
+func (f *frame) update(now time.Time) {
+	f.shown, f.more = f.flights.show(min(f.rows, f.height()-besides))
+	f.finished = f.over()
+	f.crossed = max(f.done.Load(), 0)
+	f.total = max(f.bytes-f.mounted.Load(), f.crossed)
+	done := float64(f.crossed) + float64(f.finished)*perImage
+	all := float64(f.total) + float64(f.images)*perImage
+	f.rate.sample(now, float64(f.crossed))
+	f.pace.sample(now, done)
+	f.left = 0
+	if pace := f.pace.perSecond(); pace > 0 && f.took() >= learning {
+		f.left = time.Duration(min((all-done)/pace, 1e6) * float64(time.Second))
+	}
+	f.filled = 0
+	if all > 0 {
+		f.filled = min(int64(done/all*1000), 1000)
+	}
+}
+
+// drawTransfer draws as much about a transfer as leaves room for the repository's name.
+func (f *frame) drawTransfer(w io.Writer, t *transfer, width int) error {
+	if t == nil {
+		return nil
+	}
+	crossed := max(t.crossed.Load(), 0)
+	percent := ""
+	if t.size > 0 {
+		percent = fmt.Sprintf("%d%%", min(int(float64(crossed)/float64(t.size)*100), 100))
+	}
+	digest := short(t.digest) + "  "
+	amount := fmt.Sprintf("%10s / %-10s", size(crossed), size(t.size))
+	room := width - len("  ") - len(" 100%")
+	switch {
+	case room >= minName+len(digest)+len(amount):
+	case room >= minName+len(amount):
+		digest = ""
+	case room > 0:
+		digest, amount = "", ""
+	default:
+		return nil
+	}
+	name := column(t.repository, room-len(digest)-len(amount))
+	_, err := fmt.Fprintf(w, "  %s%s%s %4s\n", digest, name, amount, percent)
+	return err
+}
+
+func (f *frame) drawMore(w io.Writer, _ decor.Statistics) error {
+	if f.more == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "  and %d more\n", f.more)
+	return err
+}
+
+func (f *frame) drawImages(decor.Statistics) string {
+	all := fmt.Sprint(f.images)
+	s := fmt.Sprintf("%*d/%s images", len(all), f.finished, all)
+	if n := f.failed.Load(); n > 0 {
+		s += fmt.Sprintf(", %d failed", n)
+	}
+	return s
+}
+
+// drawBytes draws as much as leaves room for the bar itself.
+func (f *frame) drawBytes(st decor.Statistics) string {
+	s := ""
+	left := ""
+	if f.left >= time.Second {
+		left = f.left.Round(time.Second).String() + " left"
+	}
+	for _, part := range []string{
+		size(f.crossed) + " / " + size(f.total),
+		fmt.Sprintf("%14s", size(int64(f.rate.perSecond()))+"/s"),
+		fmt.Sprintf("%12s", left),
+	} {
+		if st.AvailableWidth < len(s)+len(part)+minBar {
+			break
+		}
+		s += part
+	}
+	return s
+}
+
+// speed is a mean in which what is long past counts for little.
+type speed struct {
+	at      time.Time
+	value   float64
+	amount  float64
+	seconds float64
+}
+
+func (s *speed) sample(now time.Time, value float64) {
+	if !s.at.IsZero() {
+		passed := now.Sub(s.at).Seconds()
+		keep := math.Exp(-passed / memory.Seconds())
+		s.amount = s.amount*keep + (value - s.value)
+		s.seconds = s.seconds*keep + passed
+	}
+	s.at, s.value = now, value
+}
+
+func (s *speed) perSecond() float64 {
+	if s.seconds == 0 {
+		return 0
+	}
+	return max(s.amount/s.seconds, 0)
+}

@@ -1,0 +1,152 @@
+package progress
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+
+	"imagemirror/internal/command"
+	"imagemirror/internal/mirror"
+	"imagemirror/internal/stream"
+)
+
+// maxFailures is how many failures are told above the moving lines. A registry that is down fails thousands of images for
+// one reason; report says it once.
+const maxFailures = 50
+
+// live is the display for terminals. What the engine reports is only counted; the lines are made of the counts a few
+// times a second, so that the engine never waits for the terminal.
+type live struct {
+	*tally
+	out       io.Writer
+	container *mpb.Progress
+	bar       *mpb.Bar
+	above     *above
+	flights   flights
+	done      atomic.Int64 // bytes that have crossed
+	mounted   atomic.Int64 // bytes that need not cross
+	told      atomic.Int64 // failures
+}
+
+// newLive begins to draw on out. height tells how many lines out has, at any moment.
+func newLive(out io.Writer, height func() int, t *tally, options ...mpb.ContainerOption) *live {
+	l := &live{tally: t, out: out}
+	l.container = mpb.New(append([]mpb.ContainerOption{mpb.WithOutput(out)}, options...)...)
+	l.above = newAbove(l.container, out)
+	f := &frame{live: l, height: height}
+	l.bar = f.bar(l.container)
+	return l
+}
+
+// Blob begins to show a transfer, if it is not over before anyone could read its line.
+func (l *live) Blob(digest, repository string, size int64) mirror.Transfer {
+	t := &transfer{live: l, digest: digest, repository: repository, size: size, began: time.Now()}
+	l.flights.add(t)
+	return t
+}
+
+// Mounted takes bytes off those that have to be sent.
+func (l *live) Mounted(size int64) { l.mounted.Add(size) }
+
+// Image counts the image, and tells of it where it failed.
+func (l *live) Image(o mirror.Outcome) {
+	if !l.count(o) {
+		return
+	}
+	switch told := l.told.Add(1); {
+	case told <= maxFailures:
+		message := clip(command.Printable(stream.ErrorOf(o.Err).Message))
+		l.above.print(fmt.Sprintf("failed  %s: %s\n", command.Printable(o.Destination.String()), message))
+	case told == maxFailures+1:
+		l.above.print("More images fail: they are counted here, and in the results.\n")
+	}
+}
+
+// Close takes the moving lines away and leaves one that says how it went.
+func (l *live) Close() {
+	l.above.close()
+	l.bar.Abort(true)
+	l.container.Wait()
+	_, _ = io.WriteString(l.out, l.summary())
+}
+
+func (l *live) summary() string {
+	if l.images == 0 {
+		return "Nothing to copy.\n"
+	}
+	s := fmt.Sprintf("Copied %d of %d images", l.copied.Load(), l.images)
+	if n := l.failed.Load(); n > 0 {
+		s += fmt.Sprintf(", %d failed", n)
+	}
+	if n := l.interrupted.Load(); n > 0 {
+		s += fmt.Sprintf(", %d not finished", n)
+	}
+	took, sent := l.took(), l.sent.Load()
+	s += fmt.Sprintf(": %s in %s", size(sent), round(took))
+	if seconds := took.Seconds(); seconds >= 1 && sent > 0 {
+		s += fmt.Sprintf(", %s/s", size(int64(float64(sent)/seconds)))
+	}
+	return s + "\n"
+}
+
+// above writes lines above the moving ones. They are handed over by a goroutine, since the container takes them only between
+// two frames.
+type above struct {
+	container io.Writer
+	out       io.Writer // for when the container has given up, since the terminal went away
+
+	mu      sync.Mutex
+	pending []string
+	closed  bool
+	wake    chan struct{}
+	ended   chan struct{}
+}
+
+func newAbove(container, out io.Writer) *above {
+	a := &above{container: container, out: out, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	go a.serve()
+	return a
+}
+
+func (a *above) print(line string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return
+	}
+	a.pending = append(a.pending, line)
+	select {
+	case a.wake <- struct{}{}:
+	default: // it has been told
+	}
+}
+
+func (a *above) serve() {
+	defer close(a.ended)
+	for range a.wake {
+		a.mu.Lock()
+		lines := a.pending
+		a.pending = nil
+		a.mu.Unlock()
+		for _, line := range lines {
+			if _, err := io.WriteString(a.container, line); err != nil {
+				_, _ = io.WriteString(a.out, line)
+			}
+		}
+	}
+}
+
+// close returns when all lines have been handed over.
+func (a *above) close() {
+	a.mu.Lock()
+	if !a.closed {
+		a.closed = true
+		close(a.wake)
+	}
+	a.mu.Unlock()
+	<-a.ended
+}

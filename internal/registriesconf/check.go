@@ -1,0 +1,112 @@
+package registriesconf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	named "go.podman.io/image/v5/docker/reference"
+	"go.podman.io/image/v5/pkg/sysregistriesv2"
+)
+
+// maxFile bounds the file.
+const maxFile = 256 << 10
+
+// decode reads the file and refuses keys that it does not know, which the library skips.
+func decode(path string) (*sysregistriesv2.V2RegistriesConf, error) {
+	content, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	var file sysregistriesv2.V2RegistriesConf
+	meta, err := toml.Decode(content, &file)
+	if err != nil {
+		return nil, err
+	}
+	var unknown []string
+	for _, key := range meta.Undecoded() {
+		if key[0] == "registries" {
+			return nil, errors.New("it is in version 1 of the format: write a [[registry]] table for each registry")
+		}
+		unknown = append(unknown, fmt.Sprintf("%q", key.String()))
+	}
+	if len(unknown) > 0 {
+		return nil, fmt.Errorf("unknown key %s: see containers-registries.conf(5)", strings.Join(slices.Compact(unknown), ", "))
+	}
+	return &file, nil
+}
+
+func read(path string) (string, error) {
+	// The library reads the file once more, so that a pipe would be empty then.
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", withoutPath(err)
+	}
+	if !info.Mode().IsRegular() {
+		return "", errors.New("it is no regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", withoutPath(err)
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return "", withoutPath(err)
+	}
+	if len(content) > maxFile {
+		return "", fmt.Errorf("it is larger than %d bytes", maxFile)
+	}
+	return string(content), nil
+}
+
+func withoutPath(err error) error {
+	var in *os.PathError
+	if errors.As(err, &in) {
+		return in.Err
+	}
+	return err
+}
+
+// check refuses what the library lets pass and would have no effect, or only fail at the first image.
+func check(file *sysregistriesv2.V2RegistriesConf) error {
+	for _, helper := range file.CredentialHelpers {
+		if helper != sysregistriesv2.AuthenticationFileHelper {
+			return fmt.Errorf("credential-helpers is not supported: name %q in credHelpers or credsStore of Docker's config.json or podman's auth.json", helper)
+		}
+	}
+	seen := map[string]bool{}
+	for _, r := range file.Registries {
+		prefix, location := strings.TrimRight(r.Prefix, "/"), strings.TrimRight(r.Location, "/")
+		if prefix == "" {
+			prefix = location
+		}
+		if seen[prefix] {
+			return fmt.Errorf("the prefix %q is there twice: only the first would count", prefix)
+		}
+		seen[prefix] = true
+		if !strings.HasPrefix(prefix, "*.") && !isName(prefix) {
+			return fmt.Errorf("the prefix %q is neither HOST[:PORT][/PATH], in lower case and without tag and digest, nor *.DOMAIN; Docker Hub's host is docker.io", prefix)
+		}
+		for _, to := range append([]sysregistriesv2.Endpoint{r.Endpoint}, r.Mirrors...) {
+			if to.NamespaceProxy != "" {
+				return fmt.Errorf("namespace-proxy is not supported: take it out of the prefix %q", prefix)
+			}
+			if to.Location != "" && !isName(strings.TrimRight(to.Location, "/")) {
+				return fmt.Errorf("the location %q of the prefix %q is no HOST[:PORT][/PATH], in lower case and without tag and digest; Docker Hub's host is docker.io", to.Location, prefix)
+			}
+		}
+	}
+	return nil
+}
+
+// isName reports whether s is a host, or a host and the beginning of a repository's name, as references have them.
+func isName(s string) bool {
+	// docker.io/x would be short for docker.io/library/x.
+	n, err := named.ParseNamed(s + "/x/x")
+	return err == nil && named.Domain(n) == strings.ToLower(named.Domain(n))
+}

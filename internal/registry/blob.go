@@ -1,0 +1,249 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Blob opens a blob at an offset. The body holds a place in the registry's budget until it is read to its end
+// or closed. What it yields is not verified, and may end early.
+func (r *Repository) Blob(ctx context.Context, digest string, offset int64) (body io.ReadCloser, err error) {
+	for _, l := range r.locations {
+		if body, err = l.blob(ctx, digest, offset); err == nil {
+			return body, nil
+		}
+	}
+	return nil, r.fail(err, "reading the blob "+digest+" in")
+}
+
+func (l location) blob(ctx context.Context, digest string, offset int64) (io.ReadCloser, error) {
+	c := &call{method: http.MethodGet, rest: "blobs/" + digest, access: l.access, download: true, expect: []int{http.StatusOK}}
+	if offset > 0 {
+		c.header = http.Header{"Range": {fmt.Sprintf("bytes=%d-", offset)}}
+		c.expect = append(c.expect, http.StatusPartialContent)
+	}
+	resp, err := l.host.do(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusPartialContent {
+		if !strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset)) {
+			_ = resp.Body.Close()
+			return nil, &Error{Err: wrongAnswer("it was asked for the blob from byte %d and answers %.80q", offset, resp.Header.Get("Content-Range"))}
+		}
+		return resp.Body, nil
+	}
+	// A registry that does not do ranges sends all of it.
+	if _, err := io.CopyN(io.Discard, resp.Body, offset); err != nil {
+		_ = resp.Body.Close()
+		return nil, &Error{Err: plain(ctx, err)}
+	}
+	return resp.Body, nil
+}
+
+// Upload is an upload session. It is used by one goroutine at a time.
+type Upload struct {
+	r        *Repository
+	l        location
+	at       *url.URL // where the next request goes; the registry may change it with each answer
+	minChunk int64
+	reserved bool
+}
+
+// Reserve waits for the place in the registry's budget that the next Put will take. Who uploads one blob to several
+// registries reserves in the order of Registry, and only then begins, so that no two wait for each other.
+func (u *Upload) Reserve(ctx context.Context) error {
+	if err := u.l.host.budget.acquire(ctx, false); err != nil {
+		return u.r.fail(err, "pushing a blob to")
+	}
+	u.reserved = true
+	return nil
+}
+
+// Unreserve gives a reserved place back that was not used.
+func (u *Upload) Unreserve() {
+	if u.reserved {
+		u.reserved = false
+		u.l.host.budget.release(false)
+	}
+}
+
+// Begin makes a blob's way into the repository: it asks the registry to mount it from the repository with the path
+// from on the same registry, unless that is empty, and opens an upload where the registry does not. A nil Upload
+// means that the blob is there.
+func (r *Repository) Begin(ctx context.Context, digest, from string) (*Upload, error) {
+	l := r.locations[0]
+	h := l.host
+	if from != "" && h.auth.most() == 1 {
+		from = l.access.repository // a mount from another needs a token for both
+	}
+	refused := &h.noMounts
+	if from == l.access.repository {
+		refused = &h.noSelfMounts
+	}
+	if from != "" && !refused.Load() {
+		up, err := r.begin(ctx, "mount="+url.QueryEscape(digest)+"&from="+url.QueryEscape(from), from)
+		status := StatusOf(err)
+		if err == nil || status < 400 || status >= 500 || status == http.StatusTooManyRequests {
+			return up, err
+		}
+		// Some registries refuse a mount that they cannot do, with 400, 401, 403 or 404, instead of opening an upload.
+		up, err = r.begin(ctx, "", "")
+		if err == nil {
+			refused.Store(true)
+		}
+		return up, err
+	}
+	return r.begin(ctx, "", "")
+}
+
+func (r *Repository) begin(ctx context.Context, query, from string) (*Upload, error) {
+	l := r.locations[0]
+	a := l.access
+	a.from = from
+	resp, err := l.host.do(ctx, &call{
+		method: http.MethodPost, rest: "blobs/uploads/", query: query, access: a, body: []byte{},
+		expect: []int{http.StatusAccepted, http.StatusCreated},
+	})
+	if err != nil {
+		return nil, r.fail(err, "opening an upload to")
+	}
+	defer discard(resp)
+	if resp.StatusCode == http.StatusCreated {
+		if query == "" {
+			return nil, r.fail(&Error{Err: wrongAnswer("it says that a blob is there which it was not told of")}, "opening an upload to")
+		}
+		return nil, nil
+	}
+	up := &Upload{r: r, l: l, at: l.host.url(a.repository, "blobs/uploads/")}
+	up.minChunk, _ = strconv.ParseInt(resp.Header.Get("OCI-Chunk-Min-Length"), 10, 64)
+	if err := up.moveTo(resp); err != nil {
+		return nil, r.fail(err, "opening an upload to")
+	}
+	return up, nil
+}
+
+// moveTo follows the Location of an answer, absolute or relative, with its query.
+func (u *Upload) moveTo(resp *http.Response) error {
+	value := resp.Header.Get("Location")
+	if value == "" {
+		return &Error{Err: wrongAnswer("its answer says not where the upload goes on")}
+	}
+	to, err := u.at.Parse(value)
+	if err != nil || to.Scheme != "https" && to.Scheme != "http" {
+		return &Error{Err: wrongAnswer("its upload goes on at %.80q, which is no address", value)}
+	}
+	if to.Scheme == "http" && u.at.Scheme == "https" {
+		if to.Host != u.at.Host && !u.l.host.endpoint.Insecure {
+			return &Error{Err: wrongAnswer("its upload goes on from https to plain http")}
+		}
+		// Registries behind a front server that ends TLS are known to call themselves http.
+		to.Scheme = u.at.Scheme
+	}
+	u.at = to
+	return nil
+}
+
+func (u *Upload) call(method string, body io.Reader, length int64, expect ...int) *call {
+	c := &call{method: method, location: u.at, access: u.l.access, expect: expect}
+	if body != nil {
+		c.stream, c.length = body, length
+		c.header = http.Header{"Content-Type": {"application/octet-stream"}}
+	}
+	return c
+}
+
+func (u *Upload) withDigest(digest string) *url.URL {
+	at := *u.at
+	q := "digest=" + url.QueryEscape(digest)
+	if at.RawQuery != "" {
+		q = at.RawQuery + "&" + q
+	}
+	at.RawQuery = q
+	return &at
+}
+
+// Put sends a whole blob, or what is left of it, in one request, and ends the upload. body is read once: on an error the caller
+// asks Offset how far it came, or begins another upload.
+func (u *Upload) Put(ctx context.Context, digest string, body io.Reader, length int64) error {
+	c := u.call(http.MethodPut, body, length, http.StatusCreated, http.StatusNoContent, http.StatusOK)
+	c.location = u.withDigest(digest)
+	c.reserved = &u.reserved
+	return u.finish(ctx, c)
+}
+
+// PutBytes is Put for a blob that is in memory, which is sent again where that may help.
+func (u *Upload) PutBytes(ctx context.Context, digest string, b []byte) error {
+	c := u.call(http.MethodPut, nil, 0, http.StatusCreated, http.StatusNoContent, http.StatusOK)
+	c.location = u.withDigest(digest)
+	c.body = b
+	c.header = http.Header{"Content-Type": {"application/octet-stream"}}
+	return u.finish(ctx, c)
+}
+
+func (u *Upload) finish(ctx context.Context, c *call) error {
+	resp, err := u.l.host.do(ctx, c)
+	if err != nil {
+		return u.r.fail(err, "pushing a blob to")
+	}
+	discard(resp)
+	return nil
+}
+
+// Patch sends the part of a blob that begins at offset, and has length bytes.
+func (u *Upload) Patch(ctx context.Context, body io.Reader, offset, length int64) error {
+	c := u.call(http.MethodPatch, body, length, http.StatusAccepted, http.StatusNoContent, http.StatusCreated)
+	c.header.Set("Content-Range", fmt.Sprintf("%d-%d", offset, offset+length-1))
+	resp, err := u.l.host.do(ctx, c)
+	if err != nil {
+		return u.r.fail(err, "pushing a part of a blob to")
+	}
+	defer discard(resp)
+	if err := u.moveTo(resp); err != nil {
+		return u.r.fail(err, "pushing a part of a blob to")
+	}
+	return nil
+}
+
+// Offset asks how many bytes the registry has, after an upload broke off.
+func (u *Upload) Offset(ctx context.Context) (int64, error) {
+	resp, err := u.l.host.do(ctx, u.call(http.MethodGet, nil, 0, http.StatusNoContent, http.StatusAccepted, http.StatusOK))
+	if err != nil {
+		return 0, u.r.fail(err, "asking after an upload to")
+	}
+	defer discard(resp)
+	if resp.Header.Get("Location") != "" {
+		if err := u.moveTo(resp); err != nil {
+			return 0, u.r.fail(err, "asking after an upload to")
+		}
+	}
+	first, last, ok := strings.Cut(strings.TrimPrefix(resp.Header.Get("Range"), "bytes="), "-")
+	end, err := strconv.ParseInt(last, 10, 64)
+	if !ok || first != "0" || err != nil || end < 0 {
+		return 0, u.r.fail(&Error{Err: wrongAnswer("its upload says not how far it is")}, "asking after an upload to")
+	}
+	if end == 0 {
+		return 0, nil // "0-0" is how registries say that nothing came
+	}
+	return end + 1, nil
+}
+
+// Chunks says whether the registry is known to refuse large bodies in one request, and the least size of the parts that
+// it then wants, in bytes; 0 where it does not say.
+func (u *Upload) Chunks() (wanted bool, least int64) { return u.l.host.chunked.Load(), u.minChunk }
+
+// WantChunks notes that the registry refused a large body in one request.
+func (u *Upload) WantChunks() { u.l.host.chunked.Store(true) }
+
+// Cancel drops the upload, as far as the registry can be told.
+func (u *Upload) Cancel(ctx context.Context) {
+	resp, err := u.l.host.do(ctx, u.call(http.MethodDelete, nil, 0, http.StatusNoContent, http.StatusAccepted, http.StatusOK, http.StatusNotFound))
+	if err == nil {
+		discard(resp)
+	}
+}

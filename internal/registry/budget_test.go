@@ -1,0 +1,164 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestBudgetBoundsRequests(t *testing.T) {
+	b := newBudget(4, 0)
+	var now, most atomic.Int32
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() {
+			if err := b.acquire(t.Context(), i%2 == 0); err != nil {
+				t.Error(err)
+				return
+			}
+			n := now.Add(1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			now.Add(-1)
+			b.release(i%2 == 0)
+		})
+	}
+	all.Wait()
+	if got := most.Load(); got > 4 {
+		t.Errorf("%d requests were in flight at once, and 4 are allowed", got)
+	}
+	if b.inFlight != 0 || b.downloads != 0 {
+		t.Errorf("%d requests and %d downloads are left", b.inFlight, b.downloads)
+	}
+}
+
+func TestBudgetKeepsAPlaceForUploads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(3, 0)
+		for range 2 {
+			if err := b.acquire(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		third, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := b.acquire(third, true); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a third download of three places: %v, want to wait for ever", err)
+		}
+		if err := b.acquire(t.Context(), false); err != nil {
+			t.Errorf("an upload beside two downloads of three places: %v", err)
+		}
+	})
+}
+
+// A limit that shrank while downloads were under way leaves the uploads that they wait for a place.
+func TestBudgetLetsUploadsOnWhenItShrinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(8, 0)
+		b.bothWays()
+		for range 7 {
+			if err := b.acquire(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 5 {
+			time.Sleep(time.Second)
+			b.throttled(time.Now(), 0)
+		}
+		soon, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := b.acquire(soon, false); err != nil {
+			t.Errorf("an upload after the limit shrank to %g under 7 downloads: %v", b.limit, err)
+		}
+	})
+}
+
+func TestBudgetShrinksAndGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(16, 0)
+		time.Sleep(time.Second)
+		began := time.Now()
+		time.Sleep(time.Second)
+		b.throttled(began, 0)
+		if b.limit != 8 {
+			t.Errorf("the limit is %g after one refusal, want 8", b.limit)
+		}
+		b.throttled(began, 0)
+		if b.limit != 8 {
+			t.Errorf("the limit is %g after a refusal of a request that began before the last cut, want 8", b.limit)
+		}
+		for range 10 {
+			time.Sleep(time.Second)
+			b.throttled(time.Now(), 0)
+		}
+		if b.limit != 1 {
+			t.Errorf("the limit is %g after ten refusals, want 1", b.limit)
+		}
+		for range 1000 {
+			b.succeeded()
+		}
+		if b.limit != 16 {
+			t.Errorf("the limit is %g after a thousand good answers, want 16", b.limit)
+		}
+	})
+}
+
+func TestBudgetPausesEveryone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(16, 0)
+		start := time.Now()
+		b.throttled(start, 7*time.Second)
+		b.throttled(start, 3*time.Second)
+		for range 4 {
+			if err := b.acquire(t.Context(), false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if waited := time.Since(start); waited != 7*time.Second {
+			t.Errorf("requests waited %s, want the longest Retry-After of 7s", waited)
+		}
+	})
+}
+
+func TestBudgetKeepsToTheRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(16, 5)
+		start := time.Now()
+		for range 11 {
+			if err := b.acquire(t.Context(), false); err != nil {
+				t.Fatal(err)
+			}
+			b.release(false)
+		}
+		if took := time.Since(start); took < 2*time.Second || took > 2100*time.Millisecond {
+			t.Errorf("11 requests at 5 a second took %s, want 2s after the first", took)
+		}
+	})
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		value string
+		want  time.Duration
+	}{
+		{"", 0},
+		{"7", 7 * time.Second},
+		{"0", 0},
+		{"-3", 0},
+		{"99999999", time.Minute},
+		{"999999999999999999999999", 0},
+		{"Tue, 24 Nov 2026 08:00:09 GMT", 9 * time.Second},
+		{"Tue, 24 Nov 2026 07:00:00 GMT", 0},
+		{"Tue, 24 Nov 2099 08:00:00 GMT", time.Minute},
+		{"soon", 0},
+	} {
+		if got := retryAfter(c.value, now); got != c.want {
+			t.Errorf("retryAfter(%q) = %s, want %s", c.value, got, c.want)
+		}
+	}
+}

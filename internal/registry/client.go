@@ -1,0 +1,199 @@
+// Package registry speaks to container registries (OCI distribution spec 1.1): manifests, blobs, uploads, mounts
+// and tags. It spends no request that copying does not need: no pings, no HEAD before a mount, tokens that many
+// repositories share. Each registry has one budget of requests in flight, which all of a process's work there shares.
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/registriesconf"
+)
+
+// Config is what the environment says about registries.
+type Config struct {
+	Concurrency    int           `default:"16" desc:"requests in flight to one registry"`
+	Rate           float64       `default:"0" desc:"requests a second to one registry; 0: as many as it takes"`
+	Retries        int           `default:"10" desc:"tries of a request that a registry does not answer well"`
+	Stall          time.Duration `default:"60s" desc:"how long a registry may keep silent, or a transfer stand still"`
+	RegistriesConf string        `split_words:"true" desc:"containers-registries.conf(5) file: locations, mirrors, insecure and blocked registries"`
+	CAFile         string        `envconfig:"CA_FILE" desc:"PEM file with certificate authorities to trust besides the system's"`
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Concurrency < 1 || c.Concurrency > 1000:
+		return fmt.Errorf("MIRROR_CONCURRENCY is %d: give a number from 1 to 1000", c.Concurrency)
+	case c.Rate < 0:
+		return fmt.Errorf("MIRROR_RATE is %g: give a number of requests a second, or 0", c.Rate)
+	case c.Retries < 1 || c.Retries > 100:
+		return fmt.Errorf("MIRROR_RETRIES is %d: give a number from 1 to 100", c.Retries)
+	case c.Stall < time.Second:
+		return fmt.Errorf("MIRROR_STALL is %s: give at least 1s", c.Stall)
+	}
+	return nil
+}
+
+// Keychain finds the credentials for a repository. No credentials are the zero value.
+type Keychain interface {
+	For(ctx context.Context, registry, repository string) (credentials.Credential, error)
+}
+
+// Client speaks to any number of registries. It is safe for concurrent use.
+type Client struct {
+	config   Config
+	conf     *registriesconf.Config
+	keychain Keychain
+	tls      *tls.Config
+	proxies  map[string]bool // host:port
+
+	mu    sync.Mutex
+	hosts map[string]*host
+}
+
+// New makes a client. Its errors are about the configuration.
+func New(config Config, keychain Keychain) (*Client, error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	conf, err := registriesconf.Load(config.RegistriesConf)
+	if err != nil {
+		return nil, err
+	}
+	trust := &tls.Config{MinVersion: tls.VersionTLS12}
+	if config.CAFile != "" {
+		if trust.RootCAs, err = authorities(config.CAFile); err != nil {
+			return nil, err
+		}
+	}
+	return &Client{config: config, conf: conf, keychain: keychain, tls: trust, proxies: proxies(), hosts: map[string]*host{}}, nil
+}
+
+func authorities(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading MIRROR_CA_FILE: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("MIRROR_CA_FILE %q holds no certificate in PEM form", file)
+	}
+	return pool, nil
+}
+
+// Concurrency is the number of requests in flight that each registry gets.
+func (c *Client) Concurrency() int { return c.config.Concurrency }
+
+// Repository is a repository on a registry, seen as a source or a destination.
+type Repository struct {
+	side      string
+	name      string     // as the mapping file has it, HOST/PATH
+	locations []location // where it is asked for, in order; a destination has one
+}
+
+// location is a repository where registries.conf leads to.
+type location struct {
+	host   *host
+	access access
+}
+
+// Source is a repository to copy from. Where registries.conf names mirrors for it, they are asked first.
+func (c *Client) Source(ctx context.Context, ref reference.Reference) (*Repository, error) {
+	endpoints, err := c.conf.Sources(ref)
+	if err != nil {
+		return nil, &Error{Side: Source, Name: ref.Name(), Doing: "choosing", Err: err}
+	}
+	r := &Repository{side: Source, name: ref.Name()}
+	for _, e := range endpoints {
+		l, err := c.locate(ctx, e, Source, false)
+		if err != nil {
+			return nil, &Error{Side: Source, Name: ref.Name(), Doing: "choosing", Err: err}
+		}
+		r.locations = append(r.locations, l)
+	}
+	return r, nil
+}
+
+// Destination is a repository to copy to. With push false it is only read.
+func (c *Client) Destination(ctx context.Context, ref reference.Reference, push bool) (*Repository, error) {
+	e, err := c.conf.Destination(ref)
+	if err != nil {
+		return nil, &Error{Side: Destination, Name: ref.Name(), Doing: "choosing", Err: err}
+	}
+	l, err := c.locate(ctx, e, Destination, push)
+	if err != nil {
+		return nil, &Error{Side: Destination, Name: ref.Name(), Doing: "choosing", Err: err}
+	}
+	return &Repository{side: Destination, name: ref.Name(), locations: []location{l}}, nil
+}
+
+func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side string, push bool) (location, error) {
+	cred, err := c.keychain.For(ctx, e.Registry, e.Repository)
+	if err != nil {
+		return location{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.hosts[e.Registry]
+	if h == nil {
+		h = newHost(c, e)
+		c.hosts[e.Registry] = h
+	}
+	h.use(side)
+	return location{host: h, access: access{credential: cred, repository: e.Repository, push: push}}, nil
+}
+
+// Name is HOST/PATH as the mapping file has it.
+func (r *Repository) Name() string { return r.name }
+
+// Registry tells apart the registries that repositories are on.
+func (r *Repository) Registry() string { return r.locations[len(r.locations)-1].host.endpoint.Registry }
+
+// Path is the repository's path on its registry.
+func (r *Repository) Path() string { return r.locations[len(r.locations)-1].access.repository }
+
+// Announce says that the repository will be used, with blobs mounted from the given paths on its registry. When
+// all that a process will use is announced before it is used, a registry is asked for few tokens.
+func (r *Repository) Announce(from ...string) {
+	for _, l := range r.locations {
+		l.host.auth.announce(l.access, from)
+	}
+}
+
+// fail fills in what an error does not know.
+func (r *Repository) fail(err error, doing string) error {
+	var e *Error
+	if errors.As(err, &e) {
+		e.Side = r.side
+		if e.Doing == "" {
+			e.Doing = doing
+		}
+		if e.Name == "" {
+			e.Name = r.name
+		}
+		return err
+	}
+	return &Error{Side: r.side, Name: r.name, Doing: doing, Err: err}
+}
+
+// transient says whether a status may be another one the next time.
+func transient(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,120 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"imagemirror/internal/manifest"
+)
+
+// Manifest is a manifest as a registry gave it. Its content has its digest: that has been checked.
+type Manifest struct {
+	Digest    string
+	MediaType string // the registry's Content-Type
+	Content   []byte
+}
+
+// Head asks what digest a tag or digest is at. An image that does not exist is an *Error with status 404.
+func (r *Repository) Head(ctx context.Context, identifier string) (digest string, err error) {
+	for _, l := range r.locations {
+		if digest, err = l.head(ctx, identifier); err == nil {
+			return digest, nil
+		}
+	}
+	return "", r.fail(err, "asking for "+identifier+" in")
+}
+
+func (l location) head(ctx context.Context, identifier string) (string, error) {
+	resp, err := l.host.do(ctx, &call{
+		method: http.MethodHead, rest: "manifests/" + identifier, access: l.access,
+		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},
+	})
+	if err != nil {
+		return "", err
+	}
+	digest := resp.Header.Get("Docker-Content-Digest")
+	_ = resp.Body.Close()
+	if isDigest(digest) {
+		return digest, nil
+	}
+	// Some registries' HEAD does not tell: the content has to.
+	m, err := l.manifest(ctx, identifier)
+	return m.Digest, err
+}
+
+// Manifest reads a manifest by tag or digest.
+func (r *Repository) Manifest(ctx context.Context, identifier string) (m Manifest, err error) {
+	for _, l := range r.locations {
+		if m, err = l.manifest(ctx, identifier); err == nil {
+			return m, nil
+		}
+	}
+	return Manifest{}, r.fail(err, "reading the manifest "+identifier+" in")
+}
+
+func (l location) manifest(ctx context.Context, identifier string) (m Manifest, err error) {
+	for try := 1; ; try++ {
+		var whole bool
+		m, whole, err = l.readManifest(ctx, identifier)
+		if err == nil || !whole || try >= l.host.client.config.Retries || ctx.Err() != nil {
+			return m, err
+		}
+		if e := sleep(ctx, backoff(try)); e != nil {
+			return m, err
+		}
+	}
+}
+
+// readManifest reads a manifest once. again says that its bytes came, and were not what was announced: a broken
+// transfer, which another try may mend.
+func (l location) readManifest(ctx context.Context, identifier string) (m Manifest, again bool, err error) {
+	resp, err := l.host.do(ctx, &call{
+		method: http.MethodGet, rest: "manifests/" + identifier, access: l.access,
+		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},
+	})
+	if err != nil {
+		return Manifest{}, false, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, manifest.MaxSize+1))
+	if err != nil {
+		return Manifest{}, true, &Error{Err: plain(ctx, err)}
+	}
+	if len(b) > manifest.MaxSize {
+		return Manifest{}, false, &Error{Err: wrongAnswer("the manifest has more than %d bytes, which is more than registries have to take", manifest.MaxSize)}
+	}
+	m = Manifest{Digest: manifest.Digest(b), MediaType: resp.Header.Get("Content-Type"), Content: b}
+	announced := resp.Header.Get("Docker-Content-Digest")
+	if strings.Contains(identifier, ":") {
+		announced = identifier
+	}
+	if isDigest(announced) && announced != m.Digest {
+		return Manifest{}, true, &Error{Err: wrongAnswer("the manifest was announced as %s, and what came is %s", announced, m.Digest)}
+	}
+	return m, false, nil
+}
+
+// PutManifest stores a manifest under a tag, or under its digest. The registry's word that it has another digest is an
+// error.
+func (r *Repository) PutManifest(ctx context.Context, identifier string, m Manifest) error {
+	l := r.locations[0]
+	resp, err := l.host.do(ctx, &call{
+		method: http.MethodPut, rest: "manifests/" + identifier, access: l.access, body: m.Content,
+		header: http.Header{"Content-Type": {m.MediaType}}, expect: []int{http.StatusCreated, http.StatusOK, http.StatusAccepted},
+	})
+	if err != nil {
+		return r.fail(err, fmt.Sprintf("pushing the manifest %s to", identifier))
+	}
+	defer discard(resp)
+	if got := resp.Header.Get("Docker-Content-Digest"); isDigest(got) && got != m.Digest {
+		return r.fail(&Error{Err: wrongAnswer("it stored %s as %s", m.Digest, got)}, fmt.Sprintf("pushing the manifest %s to", identifier))
+	}
+	return nil
+}
+
+func isDigest(s string) bool {
+	return len(s) == len("sha256:")+64 && strings.HasPrefix(s, "sha256:")
+}

@@ -1,0 +1,385 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// call is a request to a registry, as often as it takes.
+type call struct {
+	method   string
+	rest     string   // path in the repository, such as manifests/v1
+	query    string   // without the question mark
+	location *url.URL // instead of path and query: an upload's, as the registry gave it
+	header   http.Header
+	body     []byte    // sent anew with each try
+	stream   io.Reader // instead of body: sent once, so that there is one try
+	length   int64     // of stream
+	access   access
+	download bool  // its body is a blob
+	reserved *bool // where true, it has a place in the budget already, and takes it
+	expect   []int // statuses that are answers; any other is an error
+}
+
+// Bounds on how long a registry's wishes are followed.
+const (
+	maxRetryAfter  = 60 * time.Second
+	maxRedirects   = 5
+	commitPatience = 5 // times Stall that a registry may take to take in a blob, which it hashes
+)
+
+// do carries out a call and returns the answer, whose body the caller closes. The place in the registry's budget is
+// kept until then. Errors are of type *Error, without Side and Doing.
+func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
+	tries := h.health.tries(h.client.config.Retries)
+	if tries == 0 {
+		return nil, &Error{Err: errDown}
+	}
+	if c.stream != nil {
+		tries = 1
+	}
+	var e *Error
+	for try := 1; ; try++ {
+		var resp *http.Response
+		var wait time.Duration
+		resp, wait, e = h.try(ctx, c)
+		if e == nil {
+			return resp, nil
+		}
+		e.Tries = try
+		if wait < 0 || try >= tries || ctx.Err() != nil {
+			break
+		}
+		if err := sleep(ctx, max(wait, backoff(try))); err != nil {
+			break
+		}
+	}
+	if e.Status == 0 && ctx.Err() == nil {
+		h.health.gaveUp()
+	}
+	return nil, e
+}
+
+// backoff is how long to wait before the try after this one: 250 ms, doubled with each, up to 10 s, with jitter.
+func backoff(try int) time.Duration {
+	d := min(250*time.Millisecond<<(try-1), 10*time.Second)
+	return d/2 + rand.N(d/2) //nolint:gosec // jitter is no secret
+}
+
+// never says that another try is of no use.
+const never = time.Duration(-1)
+
+// try sends the request once, and again with other authorization where that is what was wrong. On an error it returns
+// how long to wait for the next try, or never.
+func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration, *Error) {
+	answered, err := h.auth.begin(ctx)
+	if err != nil {
+		return nil, never, &Error{Err: err}
+	}
+	if answered != nil {
+		defer answered()
+	}
+	var sent authorization
+	for at := usual; ; {
+		began, scheme := time.Now(), *h.scheme.Load()
+		var resp *http.Response
+		resp, sent, err = h.send(ctx, c, at, sent)
+		if err != nil {
+			if h.otherScheme(scheme, nil, err) {
+				continue
+			}
+			var e *Error
+			if errors.As(err, &e) {
+				return nil, never, e // the token service's
+			}
+			return nil, h.waitAfter(ctx, err), &Error{Err: plain(ctx, err)}
+		}
+		h.health.answered()
+		if h.judge(c, resp, sent) {
+			return resp, 0, nil
+		}
+		if denies(resp) && c.stream == nil {
+			if next, ok := h.auth.again(resp, c.access, sent); ok {
+				discard(resp)
+				at = next
+				continue
+			}
+		}
+		if h.otherScheme(scheme, resp, nil) {
+			discard(resp)
+			continue
+		}
+		wait := h.slowDown(resp, began)
+		e := &Error{Status: resp.StatusCode}
+		e.Code, e.Words = words(resp)
+		discard(resp)
+		return nil, wait, e
+	}
+}
+
+func denies(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden
+}
+
+// judge says whether an answer is one that the call expects, and notes what it tells about the registry.
+func (h *host) judge(c *call, resp *http.Response, sent authorization) bool {
+	if resp.StatusCode != http.StatusUnauthorized {
+		h.auth.settle(challenge{})
+	}
+	if !slices.Contains(c.expect, resp.StatusCode) {
+		return false
+	}
+	h.budget.succeeded()
+	h.auth.accepted(sent)
+	return true
+}
+
+// slowDown makes everyone heed a registry that is overloaded, and says how long this request is to wait.
+func (h *host) slowDown(resp *http.Response, began time.Time) time.Duration {
+	switch {
+	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable:
+		wait := retryAfter(resp.Header.Get("Retry-After"), time.Now())
+		h.budget.throttled(began, wait)
+		return wait
+	case transient(resp.StatusCode):
+		return 0
+	}
+	return never
+}
+
+// retryAfter reads both forms of the header (RFC 9110, section 10.2.3), bounded.
+func retryAfter(value string, now time.Time) time.Duration {
+	wait := time.Duration(0)
+	if seconds, err := strconv.Atoi(value); err == nil {
+		wait = time.Duration(min(max(seconds, 0), 3600)) * time.Second
+	} else if at, err := http.ParseTime(value); err == nil {
+		wait = at.Sub(now)
+	}
+	return min(max(wait, 0), maxRetryAfter)
+}
+
+func (h *host) waitAfter(ctx context.Context, err error) time.Duration {
+	if ctx.Err() != nil || hopeless(err) {
+		return never
+	}
+	return 0
+}
+
+// plain says why no answer came in fewer words than net/http does, without the address, which an upload's may be
+// signed with a secret.
+func plain(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the connection was cut")
+	}
+	return err
+}
+
+// send sends the request once, authorized as its step says, follows redirects, and returns an answer of any status. The
+// place in the budget is given back when the answer's body is closed.
+func (h *host) send(ctx context.Context, c *call, at step, refused authorization) (*http.Response, authorization, error) {
+	if c.reserved != nil && *c.reserved {
+		*c.reserved = false
+	} else if err := h.budget.acquire(ctx, c.download); err != nil {
+		return nil, refused, err
+	}
+	// The token comes last: it may have run out while the request waited for its place.
+	auth, err := h.auth.authorize(ctx, c.access, at, refused)
+	if err != nil {
+		h.budget.release(c.download)
+		return nil, refused, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	w := newWatchdog(h.client.config.Stall, cancel)
+	done := sync.OnceFunc(func() {
+		w.stop()
+		cancel(nil)
+		h.budget.release(c.download)
+	})
+	u := c.location
+	if u == nil {
+		u = h.url(c.access.repository, c.rest)
+		u.RawQuery = c.query
+	}
+	resp, err := h.follow(ctx, c, u, auth, w)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		done()
+		return nil, auth, err
+	}
+	w.hold()
+	resp.Body = &watched{ReadCloser: resp.Body, ctx: ctx, w: w, done: done}
+	return resp, auth, nil
+}
+
+// follow sends the request to u and to where the registry redirects it. What authorizes it goes to the registry only.
+func (h *host) follow(ctx context.Context, c *call, u *url.URL, auth authorization, w *watchdog) (*http.Response, error) {
+	for hop := 0; ; hop++ {
+		if err := h.mayLead(u); err != nil {
+			return nil, err
+		}
+		req, err := c.request(ctx, u, w)
+		if err != nil {
+			return nil, hopelessError{err}
+		}
+		if auth.header != "" && u.Host == h.address {
+			req.Header.Set("Authorization", auth.header)
+		}
+		resp, err := h.httpFor(u).Do(req)
+		if err != nil {
+			return nil, err
+		}
+		if !redirected(resp.StatusCode) || c.method != http.MethodGet && c.method != http.MethodHead {
+			return resp, nil
+		}
+		to, err := u.Parse(resp.Header.Get("Location"))
+		discard(resp)
+		switch {
+		case err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http":
+			return nil, wrongAnswer("it redirects to no address")
+		case hop == maxRedirects:
+			return nil, wrongAnswer("it redirects more than %d times", maxRedirects)
+		case to.Scheme == "http" && u.Scheme == "https" && !h.endpoint.Insecure:
+			return nil, wrongAnswer("it redirects from https to plain http")
+		}
+		u = to
+	}
+}
+
+func redirected(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+func (c *call) request(ctx context.Context, u *url.URL, w *watchdog) (*http.Request, error) {
+	var body io.Reader
+	switch {
+	case c.stream != nil:
+		body = &fed{Reader: c.stream, w: w}
+	case c.body != nil:
+		body = bytes.NewReader(c.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, c.method, u.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	if c.stream != nil {
+		req.ContentLength = c.length
+		if c.length == 0 {
+			req.Body = http.NoBody
+		}
+	}
+	for k, v := range c.header {
+		req.Header[k] = v
+	}
+	req.Header.Set("User-Agent", userAgent)
+	return req, nil
+}
+
+const userAgent = "imagemirror"
+
+// discard reads a little of a body that is of no interest, so that the connection can be used again, and closes it.
+func discard(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, 16<<10)
+	_ = resp.Body.Close()
+}
+
+// watchdog cancels a request on which nothing has moved for a while.
+type watchdog struct {
+	limit   time.Duration
+	timer   *time.Timer
+	stopped atomic.Bool
+}
+
+// errStalled is the cause of a request's end by its watchdog.
+var errStalled = errors.New("no answer")
+
+func newWatchdog(limit time.Duration, cancel context.CancelCauseFunc) *watchdog {
+	return &watchdog{limit: limit, timer: time.AfterFunc(limit, func() {
+		cancel(fmt.Errorf("%w: nothing moved for %s", errStalled, limit))
+	})}
+}
+
+// moved gives the request another n times the limit.
+func (w *watchdog) moved(n int) {
+	if !w.stopped.Load() {
+		w.timer.Reset(time.Duration(n) * w.limit)
+	}
+}
+
+// hold stops the clock while the request waits for this program, and not for the registry.
+func (w *watchdog) hold() { w.timer.Stop() }
+
+func (w *watchdog) stop() {
+	w.stopped.Store(true)
+	w.timer.Stop()
+}
+
+// fed is a request's body: the clock runs while the registry takes in a piece of it, and not while the source is waited
+// for. When it is all out, the registry gets longer to answer.
+type fed struct {
+	io.Reader
+	w *watchdog
+}
+
+func (f *fed) Read(p []byte) (int, error) {
+	f.w.hold()
+	n, err := f.Reader.Read(p)
+	if err != nil {
+		f.w.moved(commitPatience)
+	} else {
+		f.w.moved(1)
+	}
+	return n, err
+}
+
+// watched is an answer's body, which gives the request's place back at its end. The clock runs while it is read.
+type watched struct {
+	io.ReadCloser
+	ctx  context.Context
+	w    *watchdog
+	done func()
+}
+
+func (b *watched) Read(p []byte) (int, error) {
+	b.w.moved(1)
+	n, err := b.ReadCloser.Read(p)
+	b.w.hold()
+	if err != nil {
+		if err != io.EOF {
+			if cause := context.Cause(b.ctx); cause != nil {
+				err = cause
+			}
+		}
+		b.done()
+	}
+	return n, err
+}
+
+func (b *watched) Close() error {
+	err := b.ReadCloser.Close()
+	b.done()
+	return err
+}

@@ -1,0 +1,39 @@
+package shard
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// BenchmarkPack packs mappings of five tags a repository, each repository with ten blobs: one that all share, a base of some
+// forty, two layers of a few, and six of its own.
+func BenchmarkPack(b *testing.B) {
+	for _, size := range []struct{ mappings, shards int }{{5_000, 64}, {100_000, 256}} {
+		repositories := workloadOf(size.mappings / 5)
+		b.Run(fmt.Sprintf("mappings=%d/shards=%d", size.mappings, size.shards), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Pack(repositories, size.shards)
+			}
+		})
+	}
+}
+
+func workloadOf(count int) []Repository {
+	rng := rand.New(rand.NewPCG(1, 1))
+	repositories := make([]Repository, count)
+	for i := range repositories {
+		blobs := []Blob{
+			{"sha256:everywhere", 80 * mib},
+			{fmt.Sprint("sha256:base", rng.IntN(count/40)), 200 * mib},
+			{fmt.Sprint("sha256:layer", rng.IntN(count/4)), 30 * mib},
+			{fmt.Sprint("sha256:layer", rng.IntN(count/4)), 30 * mib},
+		}
+		for range 6 {
+			blobs = append(blobs, Blob{fmt.Sprintf("sha256:%032x", rng.Uint64()), rng.Int64N(20 * mib)})
+		}
+		repositories[i] = Repository{Name: fmt.Sprint("quay.io/org/r", i), Requests: 50, Blobs: blobs}
+	}
+	return repositories
+}

@@ -1,0 +1,77 @@
+package shard
+
+import (
+	"cmp"
+	"slices"
+)
+
+// related orders the items so that those with large blobs in common stand next to each other, those with the most
+// work about a common blob first: a shard that is filled in this order needs few blobs that others need too.
+//
+// The blobs of each item are put in one order for all, and the items are sorted by them as words are sorted by their
+// letters. Layers are shared in trees (a base, what is built on it), and this keeps the branches of a tree whole.
+func (w *workload) related() []int {
+	rank := w.rank()
+	first := func(a, b int32) int { return cmp.Compare(rank[a], rank[b]) }
+	work := make([]int64, len(w.size)) // by blob: weight of the items whose first blob it is
+	for _, it := range w.items {
+		slices.SortFunc(it.shared, first)
+		if len(it.shared) > 0 {
+			b := it.shared[0]
+			work[b] = add(work[b], it.weight)
+		}
+	}
+	lead := func(it item) int64 {
+		if len(it.shared) == 0 {
+			return it.weight
+		}
+		return work[it.shared[0]]
+	}
+	order := make([]int, len(w.items))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(x, y int) int {
+		a, b := w.items[x], w.items[y]
+		return cmp.Or(cmp.Compare(lead(b), lead(a)), slices.CompareFunc(a.shared, b.shared, first), cmp.Compare(x, y))
+	})
+	return order
+}
+
+// rank returns the place of each shared blob among those, the costliest to duplicate first.
+func (w *workload) rank() []int32 {
+	cost := w.duplication()
+	var blobs []int32
+	for b, c := range cost {
+		if c > 0 {
+			blobs = append(blobs, int32(b))
+		}
+	}
+	slices.SortFunc(blobs, func(a, b int32) int {
+		if c := cmp.Compare(cost[b], cost[a]); c != 0 {
+			return c
+		}
+		// Not by number, which depends on the order of the input.
+		return cmp.Or(cmp.Compare(w.key[a].digest, w.key[b].digest), cmp.Compare(w.key[a].registry, w.key[b].registry))
+	})
+	rank := make([]int32, len(cost))
+	for place, b := range blobs {
+		rank[b] = int32(place)
+	}
+	return rank
+}
+
+// duplication returns, by blob, the bytes that would cross more than once if no two items that need it were together.
+func (w *workload) duplication() []int64 {
+	cost := make([]int64, len(w.size))
+	needed := make([]bool, len(w.size))
+	for _, it := range w.items {
+		for _, b := range it.shared {
+			if needed[b] {
+				cost[b] = add(cost[b], w.size[b])
+			}
+			needed[b] = true
+		}
+	}
+	return cost
+}

@@ -1,0 +1,105 @@
+package shard
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+)
+
+// large is the size from which a shared blob draws repositories together. Smaller ones cost about as much as the
+// request that asks for them, and there are many.
+const large = 1 << 20
+
+// maxRequests is what is counted of a repository's requests at most: the sum of four million such repositories still
+// has a weight.
+const maxRequests = 1 << 22
+
+// workload is the repositories as numbers: merged by name, heaviest first, their blobs numbered for each registry.
+type workload struct {
+	items    []item
+	size     []int64   // by blob
+	key      []blobKey // by blob
+	distinct int64     // weight of all items if no blob crossed twice
+}
+
+type item struct {
+	name     string
+	requests int64
+	blobs    []int32 // each once
+	shared   []int32 // those that are large and that another item needs too
+	weight   int64
+}
+
+// blobKey tells blobs apart. A blob on another registry is another one: nothing can be mounted from there.
+type blobKey struct{ registry, digest string }
+
+func measure(repositories []Repository) *workload {
+	w := &workload{}
+	w.number(repositories)
+	needed := make([]int32, len(w.size))
+	for i := range w.items {
+		it := &w.items[i]
+		slices.Sort(it.blobs)
+		it.blobs = slices.Compact(it.blobs)
+		it.weight = it.requests * RequestBytes
+		w.distinct = add(w.distinct, it.weight)
+		for _, b := range it.blobs {
+			it.weight = add(it.weight, w.size[b])
+			needed[b]++
+		}
+	}
+	for _, size := range w.size {
+		w.distinct = add(w.distinct, size)
+	}
+	for i := range w.items {
+		it := &w.items[i]
+		for _, b := range it.blobs {
+			if needed[b] > 1 && w.size[b] >= large {
+				it.shared = append(it.shared, b)
+			}
+		}
+	}
+	slices.SortFunc(w.items, func(a, b item) int {
+		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.name, b.name))
+	})
+	return w
+}
+
+// number merges repositories of one name and gives each blob its number. Manifests that disagree about the size of a blob
+// are settled by the larger, whichever comes first.
+func (w *workload) number(repositories []Repository) {
+	known := make(map[string]int, len(repositories))
+	blobs := make(map[blobKey]int32, len(repositories))
+	for _, r := range repositories {
+		i, ok := known[r.Name]
+		if !ok {
+			i = len(w.items)
+			known[r.Name] = i
+			w.items = append(w.items, item{name: r.Name})
+		}
+		it := &w.items[i]
+		it.requests = min(it.requests+int64(min(max(r.Requests, 1), maxRequests)), maxRequests)
+		registry, _, _ := strings.Cut(r.Name, "/")
+		for _, b := range r.Blobs {
+			key := blobKey{registry, b.Digest}
+			n, ok := blobs[key]
+			if !ok {
+				n = int32(len(w.size))
+				blobs[key] = n
+				w.size = append(w.size, 0)
+				w.key = append(w.key, key)
+			}
+			w.size[n] = max(w.size[n], b.Size)
+			it.blobs = append(it.blobs, n)
+		}
+	}
+}
+
+// add adds sizes that strangers announced: it stops at the largest number instead of going round.
+func add(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
