@@ -1,0 +1,101 @@
+package registrytest
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+
+	"github.com/rogpeppe/go-internal/lockedfile"
+)
+
+// build returns the path of the registry's program. It is built once for each state of its source and each Go
+// release, into the user's cache directory; of several processes that want it, one builds and the others wait.
+func build(progress io.Writer) (string, error) {
+	tools, err := findTools()
+	if err != nil {
+		return "", err
+	}
+	key, err := sourceKey(tools)
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "imagemirror")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, "registry-"+key)
+	if exists(program) {
+		return program, nil
+	}
+	unlock, err := lockedfile.MutexAt(filepath.Join(dir, "registry.lock")).Lock()
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if exists(program) {
+		return program, nil
+	}
+	fmt.Fprintf(progress, "building the registry that tests run against into %s (a few minutes where nothing is cached)\n", program)
+	return program, compile(tools, program)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// compile builds beside program and renames, so that a program that is there is whole.
+func compile(tools, program string) error {
+	temporary := program + ".new"
+	defer os.Remove(temporary)
+	// Without -s -w the program has twice the size. Its commit is of no interest, and asking git for it can fail.
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", temporary, "./registry")
+	cmd.Dir = tools
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s in %s: %w\n%s", cmd, tools, err, out)
+	}
+	return os.Rename(temporary, program)
+}
+
+// sourceKey is a hash over what decides the program's content.
+func sourceKey(tools string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	for _, name := range []string{"go.mod", "go.sum", filepath.Join("registry", "main.go")} {
+		b, err := os.ReadFile(filepath.Join(tools, name))
+		if err != nil {
+			return "", err
+		}
+		h.Write(b)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)[:8]), nil
+}
+
+// findTools returns the directory of the tools' module: it lies at the repository's root, and tests run below that.
+func findTools() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		tools := filepath.Join(dir, "tools")
+		if exists(filepath.Join(tools, "registry", "main.go")) {
+			return tools, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("no tools/registry in the working directory or above it: run within the repository")
+		}
+		dir = parent
+	}
+}

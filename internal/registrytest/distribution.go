@@ -1,0 +1,139 @@
+package registrytest
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// Patience with a process that starts, and with one that ends.
+const (
+	startWait = 30 * time.Second
+	stopWait  = 5 * time.Second
+)
+
+// DistributionOptions are the settings of StartDistribution. The zero value is a registry in memory, open to all.
+type DistributionOptions struct {
+	Dir   string            // where it keeps its content; empty: in memory
+	Users map[string]string // names and passwords that it demands by basic authentication; empty: none
+}
+
+// StartDistribution starts distribution's registry as a process of its own, building it first where this machine has
+// not built it yet. It knows mounts, checks that a manifest's blobs are there, and refuses Docker schema 1.
+// The process ends with Close, and when this process ends.
+func StartDistribution(o DistributionOptions) (*Registry, error) {
+	program, err := build(os.Stderr)
+	if err != nil {
+		return nil, fmt.Errorf("building the registry: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "registrytest-")
+	if err != nil {
+		return nil, err
+	}
+	r, err := start(program, dir, o)
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, fmt.Errorf("starting the registry: %w", err)
+	}
+	return r, nil
+}
+
+func start(program, dir string, o DistributionOptions) (*Registry, error) {
+	config, err := writeConfig(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	output := &tail{}
+	cmd := exec.Command(program, config)
+	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
+	cmd.Stderr = output
+	// The registry ends when its input does.
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	killer := time.AfterFunc(startWait, func() { cmd.Process.Kill() })
+	host, err := bufio.NewReader(out).ReadString('\n')
+	killer.Stop()
+	if err != nil {
+		input.Close()
+		return nil, errors.Join(fmt.Errorf("it ended before it listened: %w", cmd.Wait()), errors.New(output.String()))
+	}
+	return &Registry{
+		Host:   strings.TrimSpace(host),
+		output: output,
+		stop:   func() { stop(cmd, input, dir) },
+	}, nil
+}
+
+func stop(cmd *exec.Cmd, input io.Closer, dir string) {
+	killer := time.AfterFunc(stopWait, func() { cmd.Process.Kill() })
+	defer killer.Stop()
+	input.Close()
+	// How the process ended is of no interest: it was told to.
+	_ = cmd.Wait()
+	os.RemoveAll(dir)
+}
+
+// writeConfig writes the registry's configuration into dir. It is YAML; JSON is a part of that.
+func writeConfig(dir string, o DistributionOptions) (string, error) {
+	type object = map[string]any
+	driver, settings := "inmemory", object{}
+	if o.Dir != "" {
+		driver, settings = "filesystem", object{"rootdirectory": o.Dir}
+	}
+	config := object{
+		"version": "0.1",
+		"log":     object{"level": "warn"},
+		"http":    object{"secret": "of no use outside of tests"},
+		"storage": object{
+			driver:        settings,
+			"delete":      object{"enabled": true},
+			"maintenance": object{"uploadpurging": object{"enabled": false}},
+		},
+		// Foreign layers are taken only with URLs that this allows.
+		"validation": object{"manifests": object{"urls": object{"allow": []string{"^https?://"}}}},
+	}
+	if len(o.Users) > 0 {
+		passwords, err := writePasswords(dir, o.Users)
+		if err != nil {
+			return "", err
+		}
+		config["auth"] = object{"htpasswd": object{"realm": "registrytest", "path": passwords}}
+	}
+	b, err := json.Marshal(config)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "config.yml")
+	return path, os.WriteFile(path, b, 0o600)
+}
+
+func writePasswords(dir string, users map[string]string) (string, error) {
+	var lines strings.Builder
+	for name, password := range users {
+		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&lines, "%s:%s\n", name, hash)
+	}
+	path := filepath.Join(dir, "htpasswd")
+	return path, os.WriteFile(path, []byte(lines.String()), 0o600)
+}

@@ -1,0 +1,263 @@
+package registrytest
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Status answers with a status and a body, and headers as pairs of name and value, in place of the registry.
+func Status(code int, body string, headers ...string) Fault {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			for i := 0; i+1 < len(headers); i += 2 {
+				w.Header().Set(headers[i], headers[i+1])
+			}
+			w.WriteHeader(code)
+			io.WriteString(w, body)
+		})
+	}
+}
+
+// TooManyRequests answers 429 with a Retry-After, which is seconds or a date in the form of HTTP; none where it is empty.
+func TooManyRequests(retryAfter string) Fault {
+	body := `{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}`
+	if retryAfter == "" {
+		return Status(http.StatusTooManyRequests, body)
+	}
+	return Status(http.StatusTooManyRequests, body, "Retry-After", retryAfter)
+}
+
+// Cut cuts the connection without an answer, and without the registry having seen the request.
+func Cut() Fault {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { abort() })
+	}
+}
+
+// LoseAnswer lets the registry carry out the request, and cuts the connection in place of the answer.
+func LoseAnswer() Fault {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(&blackHole{header: http.Header{}}, r)
+			abort()
+		})
+	}
+}
+
+// CutUpload cuts the connection when n bytes of the request's body have come. The registry sees none of them.
+func CutUpload(n int64) Fault {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			io.CopyN(io.Discard, r.Body, n)
+			abort()
+		})
+	}
+}
+
+// CutAfter cuts the connection behind the headers and n bytes of the body. The headers announce the whole body.
+func CutAfter(n int64) Fault {
+	return wrapping(func(w http.ResponseWriter) http.ResponseWriter {
+		return &cutWriter{ResponseWriter: w, left: n}
+	})
+}
+
+// Truncate ends the body after n bytes as if it were whole, in an answer that does not announce its length.
+func Truncate(n int64) Fault {
+	return wrapping(func(w http.ResponseWriter) http.ResponseWriter {
+		return &truncateWriter{ResponseWriter: w, left: n}
+	})
+}
+
+// Corrupt inverts the byte of the body at an offset.
+func Corrupt(at int64) Fault {
+	return wrapping(func(w http.ResponseWriter) http.ResponseWriter {
+		return &corruptWriter{ResponseWriter: w, at: at}
+	})
+}
+
+// SetHeader gives a header of the answer another value, or takes it away where value is empty.
+func SetHeader(name, value string) Fault {
+	return wrapping(func(w http.ResponseWriter) http.ResponseWriter {
+		return &headerWriter{ResponseWriter: w, name: name, value: value}
+	})
+}
+
+// Stall answers nothing until the client goes away or the Proxy is closed.
+func Stall() Fault {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			// The server notices that the client went away only once it has read the body.
+			io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+			abort()
+		})
+	}
+}
+
+// StallAfter stops behind the headers and n bytes of the body, until the client goes away or the Proxy is closed.
+func StallAfter(n int64) Fault {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(&cutWriter{ResponseWriter: w, left: n, before: func() { <-r.Context().Done() }}, r)
+		})
+	}
+}
+
+// Endless answers 200 with a body of zeros that ends when the client goes away.
+func Endless(contentType string) Fault {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			zeros := make([]byte, 32<<10)
+			for r.Context().Err() == nil {
+				if _, err := w.Write(zeros); err != nil {
+					return
+				}
+			}
+			abort()
+		})
+	}
+}
+
+// Wait waits, and then lets the registry answer.
+func Wait(d time.Duration) Fault {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if wait(r.Context(), d) {
+				next.ServeHTTP(w, r)
+			}
+		})
+	}
+}
+
+// RefuseMount makes a mount an ordinary upload, which the registry answers with 202.
+func RefuseMount() Fault {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r = r.Clone(r.Context())
+			query := r.URL.Query()
+			query.Del("mount")
+			query.Del("from")
+			r.URL.RawQuery = query.Encode()
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// Redirect sends the client to the same path under another base URL, such as a second Proxy's.
+func Redirect(base string) Fault {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, strings.TrimSuffix(base, "/")+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+		})
+	}
+}
+
+// abort makes the server cut the connection.
+func abort() { panic(http.ErrAbortHandler) }
+
+func wrapping(wrap func(http.ResponseWriter) http.ResponseWriter) Fault {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(wrap(w), r) })
+	}
+}
+
+// cutWriter cuts the connection when left bytes were written.
+type cutWriter struct {
+	http.ResponseWriter
+	left   int64
+	before func() // the cut; nil: at once
+}
+
+func (w *cutWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *cutWriter) WriteHeader(status int) {
+	w.ResponseWriter.WriteHeader(status)
+	if status >= http.StatusOK && w.left == 0 {
+		w.cut()
+	}
+}
+
+func (w *cutWriter) Write(b []byte) (int, error) {
+	if int64(len(b)) < w.left {
+		w.left -= int64(len(b))
+		return w.ResponseWriter.Write(b)
+	}
+	w.ResponseWriter.Write(b[:w.left])
+	w.cut()
+	return 0, nil
+}
+
+func (w *cutWriter) cut() {
+	// What was written has to reach the client before the connection ends.
+	_ = http.NewResponseController(w.ResponseWriter).Flush()
+	if w.before != nil {
+		w.before()
+	}
+	abort()
+}
+
+// truncateWriter drops what is written behind left bytes.
+type truncateWriter struct {
+	http.ResponseWriter
+	left int64
+}
+
+func (w *truncateWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *truncateWriter) WriteHeader(status int) {
+	w.Header().Del("Content-Length")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *truncateWriter) Write(b []byte) (int, error) {
+	n := min(w.left, int64(len(b)))
+	w.left -= n
+	if _, err := w.ResponseWriter.Write(b[:n]); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// corruptWriter inverts one byte.
+type corruptWriter struct {
+	http.ResponseWriter
+	at int64 // from the next byte to be written
+}
+
+func (w *corruptWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *corruptWriter) Write(b []byte) (int, error) {
+	if w.at >= 0 && w.at < int64(len(b)) {
+		b = bytes.Clone(b)
+		b[w.at] ^= 0xff
+	}
+	w.at -= int64(len(b))
+	return w.ResponseWriter.Write(b)
+}
+
+// headerWriter changes a header when the headers are written.
+type headerWriter struct {
+	http.ResponseWriter
+	name, value string
+}
+
+func (w *headerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *headerWriter) WriteHeader(status int) {
+	w.Header().Del(w.name)
+	if w.value != "" {
+		w.Header().Set(w.name, w.value)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// blackHole swallows an answer.
+type blackHole struct{ header http.Header }
+
+func (b *blackHole) Header() http.Header         { return b.header }
+func (b *blackHole) WriteHeader(int)             {}
+func (b *blackHole) Write(p []byte) (int, error) { return len(p), nil }

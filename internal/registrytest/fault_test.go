@@ -1,0 +1,262 @@
+package registrytest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// broken is a Proxy before a registry with one blob.
+type broken struct {
+	*Proxy
+	blob, target string // content, and the URL that it is read from
+	digest       string
+}
+
+func newBroken(t *testing.T, rules ...Rule) broken {
+	t.Helper()
+	r := Distribution(t, DistributionOptions{})
+	blob := strings.Repeat("0123456789", 10_000)
+	digest := upload(t, r.Host, "a", []byte(blob))
+	p := NewProxy(t, r, ProxyOptions{})
+	p.Inject(rules...)
+	return broken{p, blob, fmt.Sprintf("http://%s/v2/a/blobs/%s", p.Host, digest), digest}
+}
+
+func TestRulesChoose(t *testing.T) {
+	teapot := Status(http.StatusTeapot, "")
+	for _, test := range []struct {
+		name string
+		rule Rule
+		want []int // statuses of four requests
+	}{
+		{"all", Rule{}, []int{418, 418, 418, 418}},
+		{"kind", Rule{Kind: "GET blob"}, []int{418, 418, 418, 418}},
+		{"other kind", Rule{Kind: "HEAD blob"}, []int{200, 200, 200, 200}},
+		{"path", Rule{Path: regexp.MustCompile(`^/v2/a/.*\?n=[13]$`)}, []int{200, 418, 200, 418}},
+		{"match", Rule{Match: func(r *http.Request) bool { return r.URL.Query().Get("n") == "2" }}, []int{200, 200, 418, 200}},
+		{"after", Rule{After: 3}, []int{200, 200, 200, 418}},
+		{"times", Rule{Times: 2}, []int{418, 418, 200, 200}},
+		{"after and times", Rule{After: 1, Times: 1}, []int{200, 418, 200, 200}},
+		{"chance", Rule{Chance: 0.5}, []int{200, 200, 418, 418}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.rule.Name, test.rule.Fault = test.name, teapot
+			p := newBroken(t, test.rule)
+			var got []int
+			for n := range 4 {
+				resp, _ := call(t, http.MethodGet, fmt.Sprintf("%s?n=%d", p.target, n), nil)
+				got = append(got, resp.StatusCode)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			checkStruck(t, p, test.name)
+			p.Heal()
+			if resp, _ := call(t, http.MethodGet, p.target, nil); resp.StatusCode != http.StatusOK {
+				t.Errorf("healed: got %d", resp.StatusCode)
+			}
+		})
+	}
+}
+
+// checkStruck compares what was struck with what is counted and logged.
+func checkStruck(t *testing.T, p broken, name string) {
+	t.Helper()
+	struck := 0
+	for _, r := range p.Log() {
+		if r.Status == http.StatusTeapot {
+			struck++
+		}
+		if (r.Fault == name) != (r.Status == http.StatusTeapot) {
+			t.Errorf("the log says %d by %q", r.Status, r.Fault)
+		}
+	}
+	if got := p.Stats().Faults; got != struck {
+		t.Errorf("%d faults are counted, want %d", got, struck)
+	}
+}
+
+func TestFaultsOfAnswers(t *testing.T) {
+	date := time.Now().Add(time.Minute).UTC().Format(http.TimeFormat)
+	for _, test := range []struct {
+		name   string
+		fault  Fault
+		status int
+		body   int // bytes that arrive
+		cut    bool
+		header [2]string
+	}{
+		{"status", Status(http.StatusServiceUnavailable, "busy", "X-Why", "busy"), 503, 4, false, [2]string{"X-Why", "busy"}},
+		{"429 with seconds", TooManyRequests("7"), 429, 61, false, [2]string{"Retry-After", "7"}},
+		{"429 with a date", TooManyRequests(date), 429, 61, false, [2]string{"Retry-After", date}},
+		{"429 without", TooManyRequests(""), 429, 61, false, [2]string{"Retry-After", ""}},
+		{"cut", Cut(), 0, 0, true, [2]string{}},
+		{"cut behind the headers", CutAfter(0), 200, 0, true, [2]string{"Content-Length", "100000"}},
+		{"cut in the body", CutAfter(70_001), 200, 70_001, true, [2]string{"Content-Length", "100000"}},
+		{"cut behind the body", CutAfter(100_001), 200, 100_000, false, [2]string{}},
+		{"lost answer", LoseAnswer(), 0, 0, true, [2]string{}},
+		{"truncate", Truncate(50_001), 200, 50_001, false, [2]string{"Content-Length", ""}},
+		{"wait", Wait(time.Millisecond), 200, 100_000, false, [2]string{}},
+		{"header taken away", SetHeader("docker-content-digest", ""), 200, 100_000, false, [2]string{"Docker-Content-Digest", ""}},
+		{"header changed", SetHeader("Docker-Content-Digest", "x"), 200, 100_000, false, [2]string{"Docker-Content-Digest", "x"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newBroken(t, Rule{Fault: test.fault})
+			resp, body, err := try(t, http.DefaultClient, http.MethodGet, p.target, nil)
+			if (err != nil) != test.cut {
+				t.Errorf("got error %v, want one: %t", err, test.cut)
+			}
+			if resp == nil {
+				resp = &http.Response{}
+			}
+			if resp.StatusCode != test.status || len(body) != test.body {
+				t.Errorf("got %d with %d bytes, want %d with %d", resp.StatusCode, len(body), test.status, test.body)
+			}
+			if resp.StatusCode == http.StatusOK && !strings.HasPrefix(p.blob, body) {
+				t.Error("the bytes that arrived are not the blob's")
+			}
+			if got := resp.Header.Get(test.header[0]); test.header[0] != "" && got != test.header[1] {
+				t.Errorf("%s: got %q, want %q", test.header[0], got, test.header[1])
+			}
+		})
+	}
+}
+
+func TestCorruptInvertsOneByte(t *testing.T) {
+	const at = 70_003
+	p := newBroken(t, Rule{Fault: Corrupt(at)})
+	_, body := call(t, http.MethodGet, p.target, nil)
+	want := []byte(p.blob)
+	want[at] ^= 0xff
+	if body != string(want) {
+		t.Error("the body is not the blob with one byte inverted")
+	}
+}
+
+func TestStallsEndWithTheClient(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		fault Fault
+		bytes int
+	}{
+		{"before the answer", Stall(), 0},
+		{"in the body", StallAfter(10), 10},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newBroken(t, Rule{Fault: test.fault})
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.target, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var body bytes.Buffer
+			resp, err := http.DefaultClient.Do(req)
+			if err == nil {
+				_, err = io.Copy(&body, resp.Body)
+				resp.Body.Close()
+			}
+			if !errors.Is(err, context.DeadlineExceeded) || body.Len() != test.bytes {
+				t.Errorf("got %d bytes and %v, want %d and a deadline that passed", body.Len(), err, test.bytes)
+			}
+		})
+	}
+}
+
+// TestCloseEndsStalls closes a Proxy while a client waits.
+func TestCloseEndsStalls(t *testing.T) {
+	p := newBroken(t)
+	waiting := make(chan struct{})
+	p.Inject(Rule{Fault: func(next http.Handler) http.Handler {
+		close(waiting)
+		return Stall()(next)
+	}})
+	ended := make(chan error)
+	go func() {
+		_, _, err := try(t, http.DefaultClient, http.MethodGet, p.target, nil)
+		ended <- err
+	}()
+	<-waiting
+	p.Close()
+	if err := <-ended; err == nil {
+		t.Error("the client was answered")
+	}
+}
+
+func TestEndless(t *testing.T) {
+	p := newBroken(t, Rule{Fault: Endless("text/plain")})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if n, err := io.CopyN(io.Discard, resp.Body, 10<<20); err != nil {
+		t.Errorf("it ended after %d bytes: %v", n, err)
+	}
+}
+
+func TestRefuseMount(t *testing.T) {
+	p := newBroken(t, Rule{Kind: "POST mount", Times: 1, Fault: RefuseMount()})
+	if got := mount(t, p.Host, "b", "a", p.digest); got != http.StatusAccepted {
+		t.Errorf("refused: got %d, want 202", got)
+	}
+	if got := mount(t, p.Host, "b", "a", p.digest); got != http.StatusCreated {
+		t.Errorf("granted: got %d, want 201", got)
+	}
+}
+
+func TestRedirect(t *testing.T) {
+	p := newBroken(t)
+	_, backend, _ := strings.Cut(p.target, p.Host)
+	elsewhere := newBroken(t)
+	p.Inject(Rule{Kind: "GET blob", Fault: Redirect("http://" + elsewhere.Host)})
+	_, body := call(t, http.MethodGet, "http://"+p.Host+backend, nil)
+	if body != p.blob {
+		t.Errorf("got %d bytes, want the blob", len(body))
+	}
+	if got := elsewhere.Stats().Requests["GET blob"]; got != 1 {
+		t.Errorf("the other host has %d requests, want 1", got)
+	}
+}
+
+func TestFaultsOfUploads(t *testing.T) {
+	blob := bytes.Repeat([]byte("x"), 300_000)
+	digest := digestOf(t, blob)
+	for _, test := range []struct {
+		name   string
+		fault  Fault
+		stored int // status of a GET afterwards
+	}{
+		{"cut in the body", CutUpload(100_000), http.StatusNotFound},
+		{"lost answer", LoseAnswer(), http.StatusOK},
+		{"stalled", Stall(), http.StatusNotFound},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newBroken(t, Rule{Kind: "PUT upload", Fault: test.fault})
+			resp, _ := call(t, http.MethodPost, "http://"+p.Host+"/v2/b/blobs/uploads/", nil)
+			client := &http.Client{Timeout: time.Second}
+			defer client.CloseIdleConnections()
+			if _, _, err := try(t, client, http.MethodPut, resp.Header.Get("Location")+"&digest="+digest, blob); err == nil {
+				t.Error("the upload was answered")
+			}
+			resp, _ = call(t, http.MethodGet, "http://"+p.Host+"/v2/b/blobs/"+digest, nil)
+			if resp.StatusCode != test.stored {
+				t.Errorf("GET afterwards: got %d, want %d", resp.StatusCode, test.stored)
+			}
+		})
+	}
+}

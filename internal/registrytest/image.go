@@ -1,0 +1,175 @@
+package registrytest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Media types of artifacts.
+const (
+	EmptyJSON     types.MediaType = "application/vnd.oci.empty.v1+json"
+	ExampleConfig types.MediaType = "application/vnd.example.config+json"
+	ExampleBlob   types.MediaType = "application/vnd.example.data"
+)
+
+// Format is the family of media types that an image is described with.
+type Format string
+
+// The formats that registries take today.
+const (
+	OCI    Format = "oci"
+	Docker Format = "docker" // schema 2
+)
+
+// NewImage makes an image for linux on an architecture such as amd64. Its name, which no image needs but to be
+// another one, goes into its configuration.
+func NewImage(f Format, name, architecture string, layers ...Layer) v1.Image {
+	config := v1.ConfigFile{
+		OS:           "linux",
+		Architecture: architecture,
+		Config:       v1.Config{Labels: map[string]string{"name": name}},
+		RootFS:       v1.RootFS{Type: "layers"},
+	}
+	described := make([]Layer, len(layers))
+	for i, l := range layers {
+		switch {
+		case f == Docker && l.MediaType == types.OCILayer:
+			l.MediaType = types.DockerLayer
+		case f == Docker && l.MediaType == types.OCIRestrictedLayer:
+			l.MediaType = types.DockerForeignLayer
+		}
+		described[i] = l
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, l.DiffID)
+	}
+	content := encode(config)
+	if f == Docker {
+		return assemble(types.DockerManifestSchema2, types.DockerConfigJSON, content, described)
+	}
+	return assemble(types.OCIManifestSchema1, types.OCIConfigJSON, content, described)
+}
+
+// NewArtifact makes an OCI artifact: a manifest with a configuration and blobs of media types that no one has heard of.
+func NewArtifact(name string, blobs ...Layer) v1.Image {
+	return assemble(types.OCIManifestSchema1, ExampleConfig, encode(map[string]string{"name": name}), blobs)
+}
+
+// NewEmptyConfigArtifact makes an OCI artifact whose configuration is the specification's empty one, {}.
+func NewEmptyConfigArtifact(blobs ...Layer) v1.Image {
+	return assemble(types.OCIManifestSchema1, EmptyJSON, []byte("{}"), blobs)
+}
+
+// NewIndex makes an index over images, artifacts and other indexes.
+func NewIndex(f Format, children ...mutate.Appendable) v1.ImageIndex {
+	mediaType := types.OCIImageIndex
+	if f == Docker {
+		mediaType = types.DockerManifestList
+	}
+	index := mutate.IndexMediaType(empty.Index, mediaType)
+	for _, child := range children {
+		addendum := mutate.IndexAddendum{Add: child}
+		addendum.Platform = platform(child)
+		index = mutate.AppendManifests(index, addendum)
+	}
+	return index
+}
+
+// NewPlatforms makes an index over images that share some layers and have one of their own each.
+func NewPlatforms(f Format, name string, ownSize int64, architectures []string, shared ...Layer) v1.ImageIndex {
+	var children []mutate.Appendable
+	for _, architecture := range architectures {
+		own := NewLayer(name+"-"+architecture, ownSize)
+		children = append(children, NewImage(f, name, architecture, append(shared[:len(shared):len(shared)], own)...))
+	}
+	return NewIndex(f, children...)
+}
+
+// platform is what an index says about an image; nil for what is not for one.
+func platform(child mutate.Appendable) *v1.Platform {
+	img, ok := child.(v1.Image)
+	if !ok {
+		return nil
+	}
+	config, err := img.ConfigFile()
+	must(err)
+	return config.Platform()
+}
+
+// Schema1 is a manifest of Docker's schema 1, as old registries serve it. Its signature is none.
+func Schema1(name string, layers ...Layer) Manifest {
+	type object = map[string]any
+	var fsLayers, history []object
+	for _, l := range layers {
+		fsLayers = append(fsLayers, object{"blobSum": l.Digest.String()})
+		history = append(history, object{"v1Compatibility": fmt.Sprintf(`{"id":%q}`, l.DiffID.Hex)})
+	}
+	return Manifest{
+		Type: types.DockerManifestSchema1Signed,
+		Content: encode(object{
+			"schemaVersion": 1, "name": name, "tag": "latest", "architecture": "amd64",
+			"fsLayers": fsLayers, "history": history,
+			"signatures": []object{{"header": object{"alg": "ES256"}, "protected": "e30", "signature": "bm9uZQ"}},
+		}),
+	}
+}
+
+// Manifest is content that is pushed as it is, whatever it refers to.
+type Manifest struct {
+	Type    types.MediaType
+	Content []byte
+}
+
+// RawManifest is the content.
+func (m Manifest) RawManifest() ([]byte, error) { return m.Content, nil }
+
+// MediaType is the type.
+func (m Manifest) MediaType() (types.MediaType, error) { return m.Type, nil }
+
+// imageCore is an image as go-containerregistry asks for one.
+type imageCore struct {
+	Manifest
+	config []byte
+	layers map[v1.Hash]Layer
+}
+
+func (c imageCore) RawConfigFile() ([]byte, error) { return c.config, nil }
+
+func (c imageCore) LayerByDigest(digest v1.Hash) (partial.CompressedLayer, error) {
+	l, ok := c.layers[digest]
+	if !ok {
+		return nil, fmt.Errorf("the image has no layer %s", digest)
+	}
+	return layerCore{l}, nil
+}
+
+func assemble(mediaType, configType types.MediaType, config []byte, layers []Layer) v1.Image {
+	hash, size, err := v1.SHA256(bytes.NewReader(config))
+	must(err)
+	m := v1.Manifest{
+		SchemaVersion: 2,
+		MediaType:     mediaType,
+		Config:        v1.Descriptor{MediaType: configType, Size: size, Digest: hash},
+		Layers:        []v1.Descriptor{},
+	}
+	core := imageCore{config: config, layers: map[v1.Hash]Layer{}}
+	for _, l := range layers {
+		m.Layers = append(m.Layers, l.descriptor())
+		core.layers[l.Digest] = l
+	}
+	core.Manifest = Manifest{mediaType, encode(m)}
+	img, err := partial.CompressedToImage(core)
+	must(err)
+	return img
+}
+
+func encode(v any) []byte {
+	b, err := json.Marshal(v)
+	must(err)
+	return b
+}

@@ -1,0 +1,222 @@
+package registrytest
+
+import (
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Request is a request that reached a Proxy.
+type Request struct {
+	Kind   string // METHOD and manifest, blob, upload, tags or referrers; or "POST mount", "token", "ping", "other"
+	Method string
+	Path   string
+	Query  string
+	Repo   string      // empty where it is about no repository
+	Ref    string      // the tag or the digest that it is about, where it says so
+	Scheme string      // of the Authorization header, such as Bearer; empty where there was none
+	User   string      // who it was for, where the Proxy demands credentials and knew them
+	Header http.Header // without Authorization
+	Status int         // 0 where no header was answered
+	Fault  string      // name of the rule that struck
+}
+
+// Place is a blob in a repository.
+type Place struct{ Repo, Digest string }
+
+// Stats counts what went through a Proxy.
+type Stats struct {
+	Requests    map[string]int // by Request.Kind
+	Down, Up    int64          // bytes of bodies, answered and sent
+	BlobDown    int64          // the part of Down that answered GET blob
+	BlobUp      int64          // the part of Up that was sent to uploads
+	MaxInFlight int            // most requests at one time
+	Faults      int            // requests that a rule struck
+	Fetched     map[Place]int  // GETs of blobs that were answered with content
+	Uploaded    map[Place]int  // uploads that were committed
+	Mounted     map[Place]int  // mounts that were granted
+}
+
+// Total is the number of requests.
+func (s Stats) Total() int {
+	n := 0
+	for _, k := range s.Requests {
+		n += k
+	}
+	return n
+}
+
+// journal keeps the log and the counters of a Proxy.
+type journal struct {
+	mu       sync.Mutex
+	inFlight int
+	stats    Stats
+	log      []*Request
+}
+
+func newStats() Stats {
+	return Stats{Requests: map[string]int{}, Fetched: map[Place]int{}, Uploaded: map[Place]int{}, Mounted: map[Place]int{}}
+}
+
+func (j *journal) reset() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stats, j.log = newStats(), nil
+	j.stats.MaxInFlight = j.inFlight
+}
+
+func (j *journal) snapshot() Stats {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := j.stats
+	s.Requests, s.Fetched = maps.Clone(s.Requests), maps.Clone(s.Fetched)
+	s.Uploaded, s.Mounted = maps.Clone(s.Uploaded), maps.Clone(s.Mounted)
+	return s
+}
+
+func (j *journal) requests() []Request {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	log := make([]Request, len(j.log))
+	for i, r := range j.log {
+		log[i] = *r
+	}
+	return log
+}
+
+// begin enters a request.
+func (j *journal) begin(r *http.Request) *exchange {
+	at := routeOf(r)
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	header := r.Header.Clone()
+	header.Del("Authorization")
+	entry := &Request{
+		Kind: at.kind, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Repo: at.repo, Ref: at.ref,
+		Scheme: scheme, Header: header,
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.log = append(j.log, entry)
+	j.stats.Requests[entry.Kind]++
+	j.inFlight++
+	j.stats.MaxInFlight = max(j.stats.MaxInFlight, j.inFlight)
+	return &exchange{j: j, route: at, entry: entry}
+}
+
+// exchange is a request and its answer on their way.
+type exchange struct {
+	j     *journal
+	route route
+	entry *Request
+	over  bool
+}
+
+// end takes the request out of those in flight. Calls after the first do nothing.
+func (x *exchange) end() {
+	x.j.mu.Lock()
+	defer x.j.mu.Unlock()
+	if !x.over {
+		x.over = true
+		x.j.inFlight--
+	}
+}
+
+func (x *exchange) user(name string) {
+	x.j.mu.Lock()
+	defer x.j.mu.Unlock()
+	x.entry.User = name
+}
+
+func (x *exchange) fault(name string) {
+	x.j.mu.Lock()
+	defer x.j.mu.Unlock()
+	x.entry.Fault = name
+	x.j.stats.Faults++
+}
+
+// answer notes the status, before the client can see it: who reads the counters after an answer finds it counted.
+func (x *exchange) answer(status int) {
+	x.j.mu.Lock()
+	defer x.j.mu.Unlock()
+	x.entry.Status = status
+	at := Place{x.route.repo, x.route.ref}
+	switch {
+	case x.route.kind == "GET blob" && (status == http.StatusOK || status == http.StatusPartialContent):
+		x.j.stats.Fetched[at]++
+	case x.route.kind == "POST mount" && status == http.StatusCreated:
+		x.j.stats.Mounted[at]++
+	case strings.HasSuffix(x.route.kind, " upload") && at.Digest != "" && status == http.StatusCreated:
+		x.j.stats.Uploaded[at]++
+	}
+}
+
+func (x *exchange) down(n int) {
+	x.j.mu.Lock()
+	defer x.j.mu.Unlock()
+	x.j.stats.Down += int64(n)
+	if x.route.kind == "GET blob" {
+		x.j.stats.BlobDown += int64(n)
+	}
+}
+
+func (x *exchange) up(n int) {
+	x.j.mu.Lock()
+	defer x.j.mu.Unlock()
+	x.j.stats.Up += int64(n)
+	if strings.HasSuffix(x.route.kind, " upload") {
+		x.j.stats.BlobUp += int64(n)
+	}
+}
+
+// recorder is the answer to a request, on its way to the client.
+type recorder struct {
+	http.ResponseWriter
+	x       *exchange
+	started bool
+	left    int64 // bytes of the body to come, or -1 where the header does not say
+}
+
+// Unwrap lets http.ResponseController find what the server's writer can do.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *recorder) WriteHeader(status int) {
+	if status >= http.StatusOK && !w.started {
+		w.started, w.left = true, -1
+		if n, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64); err == nil {
+			w.left = n
+		}
+		w.x.answer(status)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if !w.started {
+		w.WriteHeader(http.StatusOK)
+	}
+	w.x.down(len(b))
+	// With the last byte the client has its answer, and may send its next request before this handler has returned.
+	if w.left -= int64(len(b)); w.left == 0 {
+		w.x.end()
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// sent is the body of a request, on its way to the registry.
+type sent struct {
+	io.ReadCloser
+	x *exchange
+}
+
+func (s sent) Read(b []byte) (int, error) {
+	n, err := s.ReadCloser.Read(b)
+	s.x.up(n)
+	return n, err
+}
+
+// Kinds names the kinds of requests that were counted, in order.
+func (s Stats) Kinds() []string { return slices.Sorted(maps.Keys(s.Requests)) }

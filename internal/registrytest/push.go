@@ -1,0 +1,40 @@
+package registrytest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// Write pushes an image, an index with all that it leads to, or a Manifest alone, to HOST/REPO:TAG or
+// HOST/REPO@DIGEST. It returns the digest. Foreign layers stay where they are.
+func Write(ctx context.Context, ref string, what remote.Taggable, options ...remote.Option) (string, error) {
+	to, err := name.ParseReference(ref)
+	if err != nil {
+		return "", err
+	}
+	if err := remote.Push(to, what, append(options, remote.WithContext(ctx))...); err != nil {
+		return "", fmt.Errorf("pushing %q: %w", ref, err)
+	}
+	return Digest(what)
+}
+
+// Digest is the digest of an image, an index or a Manifest.
+func Digest(what remote.Taggable) (string, error) {
+	described, ok := what.(partial.Describable)
+	if !ok {
+		raw, err := what.RawManifest()
+		if err != nil {
+			return "", err
+		}
+		hash, _, err := v1.SHA256(bytes.NewReader(raw))
+		return hash.String(), err
+	}
+	hash, err := described.Digest()
+	return hash.String(), err
+}

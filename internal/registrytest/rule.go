@@ -1,0 +1,79 @@
+package registrytest
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"regexp"
+	"sync"
+)
+
+// Rule says which requests a fault strikes. A field that is empty excludes none.
+type Rule struct {
+	Name   string         // for the log
+	Kind   string         // see Request
+	Path   *regexp.Regexp // of the path with the query
+	Match  func(*http.Request) bool
+	After  int     // lets as many requests pass first
+	Times  int     // strikes no more than as many times
+	Chance float64 // strikes with this probability; 0: always
+	Fault  Fault
+}
+
+// Fault is something that goes wrong: a handler around the one that would answer.
+type Fault func(next http.Handler) http.Handler
+
+func (r Rule) matches(req *http.Request, at route) bool {
+	return (r.Kind == "" || r.Kind == at.kind) &&
+		(r.Path == nil || r.Path.MatchString(req.URL.RequestURI())) &&
+		(r.Match == nil || r.Match(req))
+}
+
+// faults is the rules of a Proxy.
+type faults struct {
+	mu     sync.Mutex
+	rules  []*active
+	random *rand.Rand
+}
+
+// active is a rule and what it has done.
+type active struct {
+	Rule
+	seen, struck int
+}
+
+func newFaults(seed uint64) faults { return faults{random: rand.New(rand.NewPCG(seed, 0))} }
+
+func (f *faults) add(rules []Rule) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range rules {
+		f.rules = append(f.rules, &active{Rule: r})
+	}
+}
+
+func (f *faults) clear() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rules = nil
+}
+
+// strike returns the rule that acts on a request, or nil.
+func (f *faults) strike(r *http.Request, at route) *Rule {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, rule := range f.rules {
+		if rule.matches(r, at) && rule.due(f.random) {
+			return &rule.Rule
+		}
+	}
+	return nil
+}
+
+func (a *active) due(random *rand.Rand) bool {
+	a.seen++
+	if a.seen <= a.After || a.Times > 0 && a.struck >= a.Times || a.Chance > 0 && random.Float64() >= a.Chance {
+		return false
+	}
+	a.struck++
+	return true
+}

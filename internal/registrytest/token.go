@@ -1,0 +1,80 @@
+package registrytest
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// maxForm bounds the body of a request for a token.
+const maxForm = 64 << 10
+
+// ServeHTTP hands out tokens in both ways of the token specification: GET with basic credentials or none, and
+// OAuth2's POST with a refresh token or a password.
+func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		refuse(http.StatusBadRequest, "UNSUPPORTED", "the form is malformed").ServeHTTP(w, r)
+		return
+	}
+	user, ok := a.applicant(r)
+	if !ok {
+		refuse(http.StatusUnauthorized, "UNAUTHORIZED", "incorrect username or password").ServeHTTP(w, r)
+		return
+	}
+	// GET repeats the parameter; OAuth2 joins the scopes with spaces. Both are taken in both.
+	asked := strings.Fields(strings.Join(r.Form["scope"], " "))
+	if len(asked) > 1 && a.RefuseScopes != 0 {
+		refuse(a.RefuseScopes, "UNSUPPORTED", "a token has one scope").ServeHTTP(w, r)
+		return
+	}
+	a.answer(w, r, a.issue(user, asked))
+}
+
+// applicant is who asks for a token. It is false where the credentials are no good.
+func (a *authority) applicant(r *http.Request) (User, bool) {
+	if r.Method != http.MethodPost {
+		name, password, _ := r.BasicAuth()
+		return a.user(name, password)
+	}
+	switch r.PostForm.Get("grant_type") {
+	case "password":
+		return a.user(r.PostForm.Get("username"), r.PostForm.Get("password"))
+	case "refresh_token":
+		for _, u := range a.Users {
+			if u.RefreshToken != "" && u.RefreshToken == r.PostForm.Get("refresh_token") {
+				return u, true
+			}
+		}
+	}
+	return User{}, false
+}
+
+func (a *authority) issue(user User, asked []string) string {
+	g := grant{user: user, expires: time.Now().Add(a.Lifetime)}
+	for _, s := range asked {
+		if parsed, ok := parseScope(s); ok {
+			g.scopes = append(g.scopes, parsed)
+		}
+	}
+	token := rand.Text()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.grants[token] = g
+	return token
+}
+
+func (a *authority) answer(w http.ResponseWriter, r *http.Request, token string) {
+	body := map[string]any{"access_token": token}
+	if r.Method != http.MethodPost {
+		body["token"] = token
+	}
+	if !a.HideExpiry {
+		body["expires_in"] = int(a.Lifetime.Seconds())
+	}
+	w.Header().Set("Content-Type", "application/json")
+	// A client that went away misses its token.
+	_ = json.NewEncoder(w).Encode(body)
+}

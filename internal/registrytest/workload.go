@@ -1,0 +1,207 @@
+package registrytest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/sync/errgroup"
+)
+
+// Workload describes images that share layers, as those of one build system do. Sizes are in bytes.
+type Workload struct {
+	Repository string // what the names of the repositories begin with; empty: ci/image
+	Images     int
+	PerRepo    int // images in a repository, as tags; 0: one
+	IndexEvery int // each so-and-so-many-th image is an index over two platforms; 0: none
+	Bases      int // layers that all images share
+	BaseSize   int64
+	TopSize    int64 // of the layer that each image has for itself
+	Docker     bool  // schema 2 in place of OCI
+}
+
+// Content is what a Workload put on a registry.
+type Content struct {
+	Tags []string // REPO:TAG of every image, in order
+
+	trees []tree
+}
+
+// tree is an image or an index with what belongs to it.
+type tree struct {
+	repo     string
+	children map[v1.Hash]bool  // manifests below an index
+	blobs    map[v1.Hash]int64 // sizes
+}
+
+// Bound is the least that a copy can cost.
+type Bound struct {
+	Source, Destination map[string]int // requests by Request.Kind, without "token" and "ping"
+	Bytes               int64          // of blobs, read from the source and written to the destination
+}
+
+// Write makes the images and pushes them to the registry on host.
+func (w Workload) Write(ctx context.Context, host string) (*Content, error) {
+	pusher, err := remote.NewPusher()
+	if err != nil {
+		return nil, err
+	}
+	var bases []Layer
+	for i := range w.Bases {
+		bases = append(bases, NewLayer(fmt.Sprintf("base-%d", i), w.BaseSize))
+	}
+	c := &Content{Tags: make([]string, w.Images), trees: make([]tree, w.Images)}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
+	for i := range w.Images {
+		group.Go(func() error {
+			repo, tag := w.place(i)
+			c.Tags[i] = repo + ":" + tag
+			image := w.image(i, bases)
+			var err error
+			if c.trees[i], err = treeOf(repo, image); err != nil {
+				return err
+			}
+			ref, err := name.NewTag(host + "/" + c.Tags[i])
+			if err != nil {
+				return err
+			}
+			return pusher.Push(ctx, ref, image)
+		})
+	}
+	return c, group.Wait()
+}
+
+func (w Workload) place(i int) (repo, tag string) {
+	prefix, n := w.Repository, max(w.PerRepo, 1)
+	if prefix == "" {
+		prefix = "ci/image"
+	}
+	return fmt.Sprintf("%s-%d", prefix, i/n), fmt.Sprintf("t%d", i%n)
+}
+
+// pushable is an image or an index.
+type pushable interface {
+	mutate.Appendable
+	remote.Taggable
+}
+
+func (w Workload) image(i int, bases []Layer) pushable {
+	format := OCI
+	if w.Docker {
+		format = Docker
+	}
+	called := fmt.Sprintf("image-%d", i)
+	if w.IndexEvery > 0 && i%w.IndexEvery == 0 {
+		return NewPlatforms(format, called, w.TopSize, []string{"amd64", "arm64"}, bases...)
+	}
+	return NewImage(format, called, "amd64", append(bases[:len(bases):len(bases)], NewLayer(called, w.TopSize))...)
+}
+
+func treeOf(repo string, what mutate.Appendable) (tree, error) {
+	t := tree{repo: repo, children: map[v1.Hash]bool{}, blobs: map[v1.Hash]int64{}}
+	return t, t.add(what)
+}
+
+func (t tree) add(what mutate.Appendable) error {
+	if img, ok := what.(v1.Image); ok {
+		m, err := img.Manifest()
+		if err != nil {
+			return err
+		}
+		for _, blob := range append(m.Layers, m.Config) {
+			t.blobs[blob.Digest] = blob.Size
+		}
+		return nil
+	}
+	index, ok := what.(v1.ImageIndex)
+	if !ok {
+		return fmt.Errorf("a %T is no image and no index", what)
+	}
+	m, err := index.IndexManifest()
+	if err != nil {
+		return err
+	}
+	for _, d := range m.Manifests {
+		t.children[d.Digest] = true
+		child, err := index.Image(d.Digest)
+		if err != nil {
+			return err
+		}
+		if err := t.add(child); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Mappings is the lines of a mapping file that brings every image from host to another, below a path there.
+func (c *Content) Mappings(host, destination, path string) []string {
+	if path != "" {
+		path += "/"
+	}
+	lines := make([]string, len(c.Tags))
+	for i, tag := range c.Tags {
+		lines[i] = fmt.Sprintf("%s/%s %s/%s%s", host, tag, destination, path, tag)
+	}
+	return lines
+}
+
+// Unchanged is what it costs to find that every destination has its image: a HEAD on either side.
+func (c *Content) Unchanged() Bound {
+	n := len(c.Tags)
+	return Bound{Source: map[string]int{"HEAD manifest": n}, Destination: map[string]int{"HEAD manifest": n}}
+}
+
+// Cold is what it costs to copy everything to a registry that has none of it: each manifest and each blob is read
+// once; each blob is uploaded with POST and PUT once, and mounted wherever else it is needed.
+func (c *Content) Cold() Bound {
+	children, blobs := map[v1.Hash]bool{}, map[v1.Hash]int64{}
+	type place struct {
+		repo   string
+		digest v1.Hash
+	}
+	childPlaces, blobPlaces := map[place]bool{}, map[place]bool{}
+	for _, t := range c.trees {
+		maps.Copy(children, t.children)
+		maps.Copy(blobs, t.blobs)
+		for digest := range t.children {
+			childPlaces[place{t.repo, digest}] = true
+		}
+		for digest := range t.blobs {
+			blobPlaces[place{t.repo, digest}] = true
+		}
+	}
+	b := Bound{
+		Source: map[string]int{"GET manifest": len(c.trees) + len(children), "GET blob": len(blobs)},
+		Destination: map[string]int{
+			"HEAD manifest": len(c.trees),
+			"POST upload":   len(blobs),
+			"PUT upload":    len(blobs),
+			"POST mount":    len(blobPlaces) - len(blobs),
+			"PUT manifest":  len(c.trees) + len(childPlaces),
+		},
+	}
+	for _, size := range blobs {
+		b.Bytes += size
+	}
+	for _, requests := range []map[string]int{b.Source, b.Destination} {
+		maps.DeleteFunc(requests, func(_ string, n int) bool { return n == 0 })
+	}
+	return b
+}
+
+// Total is the number of requests on both sides.
+func (b Bound) Total() int {
+	n := 0
+	for _, requests := range []map[string]int{b.Source, b.Destination} {
+		for _, k := range requests {
+			n += k
+		}
+	}
+	return n
+}

@@ -1,0 +1,94 @@
+package wire
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"imagemirror/internal/registrytest"
+	"imagemirror/internal/stream"
+)
+
+// tokens counts what was asked for, and how many requests were refused for want of a right one.
+func tokens(r remoteRegistry) (asked, refused int) {
+	for _, q := range r.Log() {
+		switch {
+		case q.Kind == "token":
+			asked++
+		case q.Status == http.StatusUnauthorized:
+			refused++
+		}
+	}
+	return asked, refused
+}
+
+func TestOneTokenForManyRepositories(t *testing.T) {
+	t.Parallel()
+	p := newPrivatePair(t)
+	w := newWorkload(t, p, 12)
+	mirrorLines(t, w.lines...).allAre(t, stream.Copied)
+	for side, r := range map[string]remoteRegistry{"source": p.source, "destination": p.destination} {
+		asked, refused := tokens(r)
+		// One for split, which only reads, and one for copy. The first request of each process learns where tokens are.
+		if asked != 2 || refused != 2 {
+			t.Errorf("%s: %d tokens were asked for and %d requests refused for 12 repositories, want 2 and 2", side, asked, refused)
+		}
+	}
+	p.reset()
+	mirrorLines(t, w.lines...).allAre(t, stream.Current)
+	if asked, refused := tokens(p.destination); asked != 1 || refused != 1 {
+		t.Errorf("with nothing to do %d tokens were asked for and %d requests refused, want 1 and 1", asked, refused)
+	}
+}
+
+func TestRegistryThatRefusesManyScopes(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusBadRequest, http.StatusForbidden} {
+		p := pair{newRegistry(t, &registrytest.Auth{RefuseScopes: status}), newRegistry(t, &registrytest.Auth{RefuseScopes: status})}
+		w := newWorkload(t, p, 6)
+		mirrorLines(t, w.lines...).allAre(t, stream.Copied)
+		// In each process it is noticed once, and then there is a token for each repository.
+		if asked, _ := tokens(p.source); asked != 2*(1+6) {
+			t.Errorf("status %d: %d tokens were asked for at the source, want 14", status, asked)
+		}
+		// A mount needs two scopes: copy tries that once, too.
+		if asked, _ := tokens(p.destination); asked != 2*(1+6)+1 {
+			t.Errorf("status %d: %d tokens were asked for at the destination, want 15", status, asked)
+		}
+	}
+}
+
+func TestTokensThatRunOut(t *testing.T) {
+	t.Parallel()
+	p := newPrivatePair(t)
+	w := newWorkload(t, p, 6)
+	// Every fortieth request finds all tokens worthless.
+	n := 0
+	expire := registrytest.Rule{Name: "expire", Match: func(*http.Request) bool {
+		n++
+		if n%40 == 0 {
+			p.destination.ExpireTokens()
+		}
+		return false
+	}}
+	p.destination.Inject(expire)
+	mirrorLines(t, w.lines...).allAre(t, stream.Copied)
+	for _, name := range w.names {
+		wantArrived(t, p, name, "mirror/"+name)
+	}
+}
+
+func TestTokensAreRenewedBeforeTheyRunOut(t *testing.T) {
+	t.Parallel()
+	auth := &registrytest.Auth{Lifetime: time.Second}
+	p := pair{newRegistry(t, auth), newRegistry(t, auth)}
+	w := newWorkload(t, p, 6)
+	slow := registrytest.Rule{Name: "slow", Fault: registrytest.Wait(100 * time.Millisecond)}
+	p.source.Inject(slow)
+	p.destination.Inject(slow)
+	mirrorLines(t, w.lines...).allAre(t, stream.Copied)
+	asked, refused := tokens(p.destination)
+	if refused > 2+asked/2 {
+		t.Errorf("%d requests were refused and %d tokens asked for: tokens are used until they are refused", refused, asked)
+	}
+}

@@ -1,0 +1,215 @@
+// Package wire shows what goes over the wire: split and copy run in process against real registries, and each request that
+// they send is counted and compared with the least that the protocol allows.
+package wire
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/execute"
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/mirror"
+	"imagemirror/internal/plan"
+	"imagemirror/internal/progress"
+	"imagemirror/internal/registry"
+	"imagemirror/internal/registrytest"
+	"imagemirror/internal/stream"
+)
+
+// remoteRegistry is distribution's registry behind a proxy that counts.
+type remoteRegistry struct {
+	*registrytest.Proxy
+	backend string // host of the registry itself
+}
+
+// pair is a source and a destination registry.
+type pair struct{ source, destination remoteRegistry }
+
+// newPair starts two registries that are open to all.
+func newPair(t *testing.T) pair {
+	t.Helper()
+	return pair{newRegistry(t, nil), newRegistry(t, nil)}
+}
+
+// newPrivatePair starts two registries that demand bearer tokens, as public ones do.
+func newPrivatePair(t *testing.T) pair {
+	t.Helper()
+	return pair{newRegistry(t, &registrytest.Auth{}), newRegistry(t, &registrytest.Auth{})}
+}
+
+func newRegistry(t *testing.T, auth *registrytest.Auth) remoteRegistry {
+	t.Helper()
+	r := registrytest.Distribution(t, registrytest.DistributionOptions{})
+	return remoteRegistry{registrytest.NewProxy(t, r, registrytest.ProxyOptions{Auth: auth}), r.Host}
+}
+
+func (p pair) reset() {
+	p.source.Reset()
+	p.destination.Reset()
+}
+
+// run is one run of split and copy, with the clients that two processes would have.
+type run struct {
+	plan    *stream.Content
+	results map[string]stream.Result // by destination
+}
+
+// settings are those of a test's clients: few tries, so that what is down is down at once.
+func settings() registry.Config {
+	return registry.Config{Concurrency: 8, Retries: 5, Stall: 10 * time.Second}
+}
+
+// mirrorLines mirrors the lines of a mapping file.
+func mirrorLines(t *testing.T, lines ...string) run {
+	t.Helper()
+	return mirrorWith(t, settings(), lines...)
+}
+
+func mirrorWith(t *testing.T, config registry.Config, lines ...string) run {
+	t.Helper()
+	r := run{plan: split(t, config, lines...)}
+	gathered, err := execute.Gather([]*stream.Content{r.plan})
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, size := gathered.Work()
+	display := progress.New(os.Stderr, slog.New(slog.DiscardHandler), images, size)
+	defer display.Close()
+	var out bytes.Buffer
+	o := mirror.Options{Client: client(t, config), Observer: display, Grace: time.Second}
+	if err := gathered.Carry(t.Context(), o, &out); err != nil {
+		t.Fatal(err)
+	}
+	r.results = results(t, read(t, &out))
+	return r
+}
+
+// split makes the plan for the lines of a mapping file.
+func split(t *testing.T, config registry.Config, lines ...string) *stream.Content {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "mapping_test")
+	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	input, err := imageset.Load([]string{file}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if _, err := plan.Make(t.Context(), plan.Options{Client: client(t, config)}, input.Sets, plan.ToStream(&out)); err != nil {
+		t.Fatal(err)
+	}
+	return read(t, &out)
+}
+
+func client(t *testing.T, config registry.Config) *registry.Client {
+	t.Helper()
+	c, err := registry.New(config, anonymous{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// anonymous has no credentials.
+type anonymous struct{}
+
+func (anonymous) For(context.Context, string, string) (credentials.Credential, error) {
+	return credentials.Credential{}, nil
+}
+
+func read(t *testing.T, r io.Reader) *stream.Content {
+	t.Helper()
+	c, err := stream.Read(r, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Cut != nil {
+		t.Fatal(c.Cut)
+	}
+	return c
+}
+
+func results(t *testing.T, c *stream.Content) map[string]stream.Result {
+	t.Helper()
+	names := map[int]string{}
+	for _, m := range c.Mappings {
+		names[m.ID] = m.Destination
+	}
+	by := map[string]stream.Result{}
+	for _, r := range c.Results {
+		by[names[r.ID]] = r
+	}
+	if len(by) != len(c.Mappings) {
+		t.Fatalf("%d mappings have %d results", len(c.Mappings), len(by))
+	}
+	return by
+}
+
+// allAre fails the test for each result of another status.
+func (r run) allAre(t *testing.T, status string) {
+	t.Helper()
+	for name, got := range r.results {
+		if got.Status != status {
+			t.Errorf("%s is %s (%+v), want %s", name, got.Status, got.Error, status)
+		}
+	}
+}
+
+// wantRequests compares all counts of a proxy. Tokens are compared where want has them.
+func wantRequests(t *testing.T, p remoteRegistry, want map[string]int) {
+	t.Helper()
+	got := p.Stats().Requests
+	kinds := map[string]bool{}
+	for k := range got {
+		kinds[k] = true
+	}
+	for k := range want {
+		kinds[k] = true
+	}
+	for k := range kinds {
+		if _, asked := want["token"]; k == "token" && !asked {
+			continue
+		}
+		if got[k] != want[k] {
+			t.Errorf("%d requests of kind %q, want %d; in all %v", got[k], k, want[k], got)
+		}
+	}
+}
+
+// push puts an image on a registry behind its proxy's back.
+func push(t *testing.T, r remoteRegistry, repositoryAndTag string, what remote.Taggable) string {
+	t.Helper()
+	digest, err := registrytest.Write(t.Context(), r.backend+"/"+repositoryAndTag, what)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest
+}
+
+// wantArrived validates an image at the destination against its source.
+func wantArrived(t *testing.T, p pair, source, destination string) {
+	t.Helper()
+	if err := registrytest.Validate(t.Context(), p.source.backend+"/"+source, p.destination.backend+"/"+destination); err != nil {
+		t.Error(err)
+	}
+}
+
+func line(p pair, source string, destinations ...string) string {
+	s := fmt.Sprintf("%s/%s", p.source.Host, source)
+	for _, d := range destinations {
+		s += fmt.Sprintf(" %s/%s", p.destination.Host, d)
+	}
+	return s
+}

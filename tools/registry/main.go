@@ -1,0 +1,78 @@
+// Command registry serves distribution's registry for tests, the demo and benchmarks: its handlers and two of its
+// storage drivers, without the clouds' that make its own command slow to build. It listens on a loopback port of
+// the kernel's choice, says on its first line of output which, and exits when its standard input ends, so that
+// it does not outlive the process that started it, however that one ends.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+
+	"github.com/distribution/distribution/v3/configuration"
+	_ "github.com/distribution/distribution/v3/registry/auth/htpasswd"
+	"github.com/distribution/distribution/v3/registry/handlers"
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
+	"github.com/sirupsen/logrus"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: registry CONFIG")
+		os.Exit(2)
+	}
+	if err := run(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "registry:", err)
+		os.Exit(1)
+	}
+}
+
+func run(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	config, err := configuration.Parse(f)
+	if err != nil {
+		return fmt.Errorf("reading %q: %w", path, err)
+	}
+	level, err := logrus.ParseLevel(string(config.Log.Level))
+	if err != nil {
+		return fmt.Errorf("reading %q: %w", path, err)
+	}
+	logrus.SetLevel(level)
+	logrus.SetFormatter(brief{})
+	app := handlers.NewApp(context.Background(), config)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: app}
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		server.Close()
+	}()
+	fmt.Println(l.Addr())
+	if err := server.Serve(l); err != http.ErrServerClosed {
+		return err
+	}
+	return app.Shutdown()
+}
+
+// brief logs of a request what a test's reader wants to know, where distribution has a dozen fields.
+type brief struct{}
+
+func (brief) Format(e *logrus.Entry) ([]byte, error) {
+	line := e.Message
+	for _, key := range []string{"http.request.method", "http.request.uri", "http.response.status", "err.code", "err.detail"} {
+		if value, ok := e.Data[key]; ok {
+			line += fmt.Sprintf(" %v", value)
+		}
+	}
+	return []byte(line + "\n"), nil
+}
