@@ -36,7 +36,7 @@ func (e *engine) upload(ctx context.Context, r *repo, digest, from string) (*reg
 	if first && denied(err) {
 		select {
 		case <-time.After(secondKnock):
-			up, err = r.to.Begin(ctx, digest, from)
+			up, err = r.to.Begin(ctx, digest, "")
 		case <-ctx.Done():
 		}
 	}

@@ -53,7 +53,9 @@ type Transfer interface {
 // Observer is told what happens, for people to see. Its methods are called by many goroutines at once, and must not
 // wait.
 type Observer interface {
+	// Blob begins a transfer. A blob that goes to several registries at once counts once for each of them.
 	Blob(digest, repository string, size int64) Transfer
+	// Mounted tells of bytes that some registry had already, so that none of them has to be sent to it.
 	Mounted(size int64)
 	Image(Outcome)
 }

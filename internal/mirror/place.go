@@ -79,6 +79,9 @@ func (e *engine) open(ctx context.Context, s *sink, from string) {
 // led says what follows from a leading place's success or failure.
 func (e *engine) led(s *sink) {
 	e.settle(s)
+	if s.mounted {
+		e.Observer.Mounted(s.place.blob.size)
+	}
 	at := s.at
 	rest := at.places[at.leader+1:]
 	if s.err == nil {
@@ -144,7 +147,6 @@ func (e *engine) settle(s *sink) {
 	}
 	if s.mounted {
 		p.owner.Mounted += p.blob.size
-		e.Observer.Mounted(p.blob.size)
 	} else {
 		p.owner.Bytes += p.blob.size
 	}

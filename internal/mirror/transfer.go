@@ -1,11 +1,13 @@
 package mirror
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"imagemirror/internal/registry"
 )
@@ -22,7 +24,11 @@ func (e *engine) send(bl *blob, sinks []*sink) {
 	if len(sinks) == 0 {
 		return
 	}
-	t := e.Observer.Blob(bl.digest, sinks[0].place.repo.to.Name(), bl.size)
+	registries := int64(len(sinks))
+	t := e.Observer.Blob(bl.digest, sinks[0].place.repo.to.Name(), registries*bl.size)
+	if registries > 1 {
+		t = several{t, registries}
+	}
 	switch {
 	case bl.size <= small:
 		e.sendSmall(bl, sinks, t)
@@ -39,6 +45,14 @@ func (e *engine) send(bl *blob, sinks []*sink) {
 	}
 	t.Done(failed)
 }
+
+// several is a transfer to several registries, of which each byte counts for all.
+type several struct {
+	Transfer
+	registries int64
+}
+
+func (s several) Add(n int64) { s.Transfer.Add(n * s.registries) }
 
 // sendSmall reads the blob first and then sends it: the source's place in flight is free again at once, and no
 // byte that is not known to be right leaves.
@@ -178,12 +192,22 @@ func (u *uploader) blame(err error) error {
 func (u *uploader) again() bool {
 	u.have = 0
 	var corrupt *corruptError
-	if u.src.blob.size >= resuming && !errors.As(u.err, &corrupt) {
+	if u.src.blob.size >= resuming && !errors.As(u.err, &corrupt) && noticed(u.work) == nil {
 		if n, err := u.up.Offset(u.work); err == nil && n <= u.src.offset {
 			u.have = n
 		}
 	}
 	return u.have > 0 || u.reopen(u.sink)
+}
+
+// noticed gives the registry time to see that a connection has gone and to write down what it had from it.
+func noticed(ctx context.Context) error {
+	select {
+	case <-time.After(500 * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // sendMany reads the blob once for several registries. Those whose upload breaks off get it again, each on its own.

@@ -83,7 +83,7 @@ func TestLive(t *testing.T) {
 		a.Add(10 << 20)
 		pass(170 * time.Millisecond)
 		expect(t, s, `
-0/3 images [=>                 ] 10.0 MiB / 100.0 MiB         0 B/s            `)
+0/3 images [=>                  ] 10.0 MiB / 100.0 MiB         0 B/s            `)
 
 		pass(3 * time.Second)
 		a.Add(20 << 20)
@@ -127,10 +127,10 @@ func TestLiveNarrow(t *testing.T) {
 		want          string
 	}{{
 		width: 60, height: 24, want: `
-  quay.io/some/repository              25 B / 100 B      25%
-  quay.io/some/repository              20 B / 80 B       25%
-  quay.io/some/repository              15 B / 60 B       25%
- 0/40 images [                            ] 60 B / 100.0 GiB`,
+  quay.io/some/repository             25 B / 100 B       25%
+  quay.io/some/repository             20 B / 80 B        25%
+  quay.io/some/repository             15 B / 60 B        25%
+ 0/40 images [              ] 60 B / 100.0 GiB         0 B/s`,
 	}, {
 		width: 30, height: 24, want: `
   quay.io/some/repository  25%

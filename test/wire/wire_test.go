@@ -22,6 +22,7 @@ import (
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/plan"
 	"imagemirror/internal/progress"
+	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
@@ -48,9 +49,20 @@ func newPrivatePair(t *testing.T) pair {
 	return pair{newRegistry(t, &registrytest.Auth{}), newRegistry(t, &registrytest.Auth{})}
 }
 
+// newPairOnDisk starts two registries for large blobs, which distribution's memory is slow with.
+func newPairOnDisk(t *testing.T) pair {
+	t.Helper()
+	return pair{start(t, registrytest.DistributionOptions{Dir: t.TempDir()}, nil), start(t, registrytest.DistributionOptions{Dir: t.TempDir()}, nil)}
+}
+
 func newRegistry(t *testing.T, auth *registrytest.Auth) remoteRegistry {
 	t.Helper()
-	r := registrytest.Distribution(t, registrytest.DistributionOptions{})
+	return start(t, registrytest.DistributionOptions{}, auth)
+}
+
+func start(t *testing.T, o registrytest.DistributionOptions, auth *registrytest.Auth) remoteRegistry {
+	t.Helper()
+	r := registrytest.Distribution(t, o)
 	return remoteRegistry{registrytest.NewProxy(t, r, registrytest.ProxyOptions{Auth: auth}), r.Host}
 }
 
@@ -102,15 +114,30 @@ func split(t *testing.T, config registry.Config, lines ...string) *stream.Conten
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	input, err := imageset.Load([]string{file}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out bytes.Buffer
-	if _, err := plan.Make(t.Context(), plan.Options{Client: client(t, config)}, input.Sets, plan.ToStream(&out)); err != nil {
+	if err := splitTo(t, &out, config, file); err != nil {
 		t.Fatal(err)
 	}
 	return read(t, &out)
+}
+
+func splitTo(t *testing.T, w io.Writer, config registry.Config, file string) error {
+	t.Helper()
+	input, err := imageset.Load([]string{file}, nil)
+	if err != nil {
+		return err
+	}
+	_, err = plan.Make(t.Context(), plan.Options{Client: client(t, config)}, input.Sets, plan.ToStream(w))
+	return err
+}
+
+func parse(t *testing.T, name string) reference.Reference {
+	t.Helper()
+	r, err := reference.Parse(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func client(t *testing.T, config registry.Config) *registry.Client {
