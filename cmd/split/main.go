@@ -60,8 +60,12 @@ func (c *config) run(paths []string) error {
 	for _, w := range input.Warnings {
 		fmt.Fprintln(os.Stderr, "split: warning:", w)
 	}
-	if err != nil || c.check {
+	if err != nil {
 		return command.Refuse(err)
+	}
+	if c.check {
+		log.Info("checked", "sets", len(input.Sets), "mappings", input.Mappings(), "warnings", len(input.Warnings))
+		return nil
 	}
 	options, to, err := c.options()
 	if err != nil {

@@ -37,6 +37,15 @@ type Input struct {
 	Warnings []string // each a line, as "file:line: message"
 }
 
+// Mappings is how many mappings all sets have together.
+func (i *Input) Mappings() int {
+	n := 0
+	for _, s := range i.Sets {
+		n += len(s.Mappings)
+	}
+	return n
+}
+
 // Load reads the sets that paths name. Each path is a mapping file, a directory with files named mapping_*, or "-"
 // for stdin. The error holds everything that is wrong with them, one line each; the Input is then there for its warnings.
 func Load(paths []string, stdin io.Reader) (*Input, error) {

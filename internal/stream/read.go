@@ -16,6 +16,9 @@ const (
 	maxRecords  = 4 << 20
 )
 
+// errNoStream says that the input is something else.
+var errNoStream = errors.New("the first record is no header: this is no stream of split or copy")
+
 // ErrEmpty is Read's error for input that holds nothing at all.
 var ErrEmpty = errors.New("the input is empty: nothing was written to it")
 
@@ -59,6 +62,9 @@ func read(r io.Reader, d *decoder) (*Content, error) {
 			// No newline: the writer was cut within the line.
 			if d.c.End != nil {
 				return nil, fmt.Errorf("%s:%d: %w", name, d.line, errBehindEnd)
+			}
+			if d.line == 1 && !bytes.HasPrefix(line, []byte(`{"header"`)) {
+				return nil, fmt.Errorf("%s:1: %w", name, errNoStream)
 			}
 			d.cut = fmt.Errorf("%s:%d: the stream is cut within a line", name, d.line)
 			break
@@ -130,7 +136,7 @@ func (d *decoder) add(line []byte) error {
 		return errBehindEnd
 	}
 	if r.Header == nil && d.c.Header.Version == 0 {
-		return errors.New("the first record is no header: this is no stream of split or copy")
+		return errNoStream
 	}
 	if r.Header == nil && r.End == nil {
 		d.records++
@@ -165,7 +171,7 @@ func (d *decoder) explain(line []byte, err error) error {
 		if json.Unmarshal(line, &h) == nil && h.Header.Version != 0 && h.Header.Version != Version {
 			return versionError(h.Header.Version)
 		}
-		return errors.New("the first record is no header: this is no stream of split or copy")
+		return errNoStream
 	}
 	return fmt.Errorf("reading the record: %w", err)
 }
