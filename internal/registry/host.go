@@ -47,11 +47,10 @@ func newHost(c *Client, e registriesconf.Endpoint) *host {
 	if e.Registry == "docker.io" || e.Registry == "index.docker.io" {
 		h.address = dockerHubHost
 	}
-	scheme := "https"
+	h.setScheme("https")
 	if registriesconf.Localhost(e.Registry) {
-		scheme = "http"
+		h.setScheme("http")
 	}
-	h.scheme.Store(&scheme)
 	h.budget = newBudget(c.config.Concurrency, c.config.Rate)
 	h.auth = &authorizer{
 		fetch:   h.fetchToken,
@@ -136,30 +135,44 @@ func (h *host) url(repository, rest string) *url.URL {
 	return &url.URL{Scheme: *h.scheme.Load(), Host: h.address, Path: path}
 }
 
-// otherScheme changes between https and http where the registry showed that it speaks the other, and says whether it did:
-// an insecure registry may speak plain HTTP, and one on localhost TLS.
-func (h *host) otherScheme(used string, resp *http.Response, err error) bool {
-	next := ""
+// plainHTTP changes to plain HTTP where an insecure registry does not speak TLS, and says whether it did.
+func (h *host) plainHTTP(used string, err error) bool {
 	var record tls.RecordHeaderError
-	switch {
-	case used == "https" && h.endpoint.Insecure && err != nil &&
-		(errors.As(err, &record) || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")):
-		next = "http"
-	case used == "http" && resp != nil && resp.StatusCode == http.StatusBadRequest && speaksTLS(resp):
-		next = "https"
-	default:
+	if used != "https" || !h.endpoint.Insecure || !errors.As(err, &record) && !strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
 		return false
 	}
-	h.scheme.Store(&next)
+	h.setScheme("http")
 	return true
 }
 
-// speaksTLS recognises what Go's and nginx's servers answer to plain HTTP on a TLS port.
-func speaksTLS(resp *http.Response) bool {
-	_, said := words(resp)
+// speaksTLS changes to TLS where a registry on localhost turns out to speak it, and says whether it did. Go's and nginx's
+// servers answer plain HTTP on a TLS port with 400 and a sentence; after a HEAD, the registry is asked for that.
+func (h *host) speaksTLS(ctx context.Context, used string, method string, e *Error) bool {
+	if used != "http" || e.Status != http.StatusBadRequest {
+		return false
+	}
+	said := e.Words
+	if method == http.MethodHead {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+h.address+"/v2/", nil)
+		if err != nil {
+			return false
+		}
+		resp, err := h.http.Do(req)
+		if err != nil {
+			return false
+		}
+		_, said = words(resp)
+		discard(resp)
+	}
 	said = strings.ToLower(said)
-	return strings.Contains(said, "http request to an https server") || strings.Contains(said, "http request was sent to https port")
+	if !strings.Contains(said, "http request to an https server") && !strings.Contains(said, "http request was sent to https port") {
+		return false
+	}
+	h.setScheme("https")
+	return true
 }
+
+func (h *host) setScheme(scheme string) { h.scheme.Store(&scheme) }
 
 // httpFor chooses the connections for an address that the registry gave: its own for the registry, and for any
 // other host those that go to no private address.
@@ -187,7 +200,7 @@ func (h *host) refusePrivate(address string) error {
 	if err != nil {
 		name = address
 	}
-	if ip := net.ParseIP(name); ip == nil || !private(ip) || h.isPrivate() {
+	if ip := net.ParseIP(strings.Trim(name, "[]")); ip == nil || !private(ip) || h.isPrivate() {
 		return nil
 	}
 	return hopelessError{wrongAnswer("it leads to the private address %s, where a public registry has no business", address)}

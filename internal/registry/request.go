@@ -96,7 +96,7 @@ func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration,
 		var resp *http.Response
 		resp, sent, err = h.send(ctx, c, at, sent)
 		if err != nil {
-			if h.otherScheme(scheme, nil, err) {
+			if h.plainHTTP(scheme, err) {
 				continue
 			}
 			var e *Error
@@ -116,14 +116,13 @@ func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration,
 				continue
 			}
 		}
-		if h.otherScheme(scheme, resp, nil) {
-			discard(resp)
-			continue
-		}
 		wait := h.slowDown(resp, began)
 		e := &Error{Status: resp.StatusCode}
 		e.Code, e.Words = words(resp)
 		discard(resp)
+		if h.speaksTLS(ctx, scheme, c.method, e) {
+			continue
+		}
 		return nil, wait, e
 	}
 }

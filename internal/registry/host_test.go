@@ -1,0 +1,105 @@
+package registry
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"testing"
+
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/reference"
+)
+
+type noKeys struct{}
+
+func (noKeys) For(context.Context, string, string) (credentials.Credential, error) {
+	return credentials.Credential{}, nil
+}
+
+func testHost(t *testing.T, registry string) *host {
+	t.Helper()
+	c, err := New(Config{Concurrency: 4, Retries: 2, Stall: 1e9}, noKeys{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Source(t.Context(), reference.Reference{Registry: registry, Repository: "a/b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.locations[0].host
+}
+
+func TestPublicRegistryMayNotLeadToPrivateAddresses(t *testing.T) {
+	for _, c := range []struct {
+		registry, to string
+		refused      bool
+	}{
+		{"203.0.113.7", "http://169.254.169.254/latest/meta-data", true},
+		{"203.0.113.7", "https://10.0.0.1/token", true},
+		{"203.0.113.7", "https://127.0.0.1:8080/token", true},
+		{"203.0.113.7", "https://localhost/token", true},
+		{"203.0.113.7", "https://[::1]/token", true},
+		{"203.0.113.7", "https://[fd00::1]/token", true},
+		{"203.0.113.7", "https://0.0.0.0/token", true},
+		{"203.0.113.7", "https://198.51.100.1/token", false},
+		{"203.0.113.7", "https://203.0.113.7/token", false},
+		{"10.1.2.3:5000", "https://10.0.0.1/token", false},
+		{"127.0.0.1:5000", "http://127.0.0.1:5001/token", false},
+	} {
+		u, err := url.Parse(c.to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := testHost(t, c.registry)
+		if err := h.mayLead(u); (err != nil) != c.refused {
+			t.Errorf("%s leads to %s: %v, want refused %v", c.registry, c.to, err, c.refused)
+		}
+		if dialled := h.refusePrivate(u.Host); u.Hostname() != "localhost" && (dialled != nil) != (c.refused && u.Host != h.address) {
+			t.Errorf("%s dials %s: %v, want refused %v", c.registry, c.to, dialled, c.refused)
+		}
+	}
+}
+
+func TestCheckRealm(t *testing.T) {
+	for _, c := range []struct{ registry, realm, says string }{
+		{"203.0.113.7", "https://198.51.100.1/token", ""},
+		{"203.0.113.7", "http://198.51.100.1/token", "not https"},
+		{"203.0.113.7", "https://192.168.1.1/token", "private address"},
+		{"203.0.113.7", "/token", "no address"},
+		{"203.0.113.7", "file:///etc/passwd", "no address"},
+		{"203.0.113.7", "https://%zz", "no address"},
+		{"127.0.0.1:5000", "http://127.0.0.1:5001/token", ""},
+	} {
+		_, err := testHost(t, c.registry).checkRealm(c.realm)
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s with the realm %q: %v, want %q", c.registry, c.realm, err, c.says)
+		}
+	}
+}
+
+func TestProxiesAreNotTakenForPrivateAddresses(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://user:secret@10.0.0.1")
+	t.Setenv("http_proxy", "10.0.0.2:3128")
+	got := proxies()
+	for _, want := range []string{"10.0.0.1:80", "10.0.0.2:3128"} {
+		if !got[want] {
+			t.Errorf("the proxies are %v, want %s among them", got, want)
+		}
+	}
+}
+
+func TestCleanWords(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"plain  text\nin lines", "plain text in lines"},
+		{"\x1b[31mred\x1b[0m\x00", "[31mred[0m"},
+		{"evil\u202etxt", "eviltxt"},
+		{strings.Repeat("x", 1000), strings.Repeat("x", maxWords) + "…"},
+	} {
+		if got := clean(c.in); got != c.want {
+			t.Errorf("clean(%q) = %q, want %q", c.in, got, c.want)
+		}
+	}
+	if got := clean(withoutTags("<html><h1>429 Too Many</h1><p>slow</p>")); got != "429 Too Many slow" {
+		t.Errorf("the page reads %q", got)
+	}
+}
