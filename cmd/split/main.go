@@ -72,8 +72,10 @@ func (c *config) run(paths []string) error {
 		return command.Refuse(err)
 	}
 	totals, err := plan.Make(ctx, options, input.Sets, to)
-	log.Info("planned", "mappings", totals.Mappings, "current", totals.Current, "copies", totals.Copies,
-		"failed", totals.Failed, "bytes", totals.Bytes, "shards", totals.Shards, "duplicated", totals.Duplicated)
+	log.Info("planned", "mappings", totals.Mappings, "current", totals.Current, "copies", totals.Copies, "failed", totals.Failed, "bytes", totals.Bytes)
+	if c.out != "" {
+		log.Info("cut", "shards", totals.Shards, "duplicated", totals.Duplicated)
+	}
 	return err
 }
 

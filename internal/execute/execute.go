@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/reference"
@@ -41,7 +40,8 @@ func Gather(shards []*stream.Content) (*Plan, error) {
 			return nil, err
 		}
 		if i == 0 {
-			p.header = stream.Header{Stream: stream.Results, Run: s.Header.Run}
+			// A run began when split did.
+			p.header = stream.Header{Stream: stream.Results, Run: s.Header.Run, Started: s.Header.Started}
 		}
 		if s.Header.Shard != "" {
 			names = append(names, s.Header.Shard)
@@ -131,7 +131,6 @@ func (p *Plan) Work() (images int, bytes int64) { return len(p.jobs), p.bytes }
 // Carry carries out the plan and writes its results to w. When ctx ends, it stops starting work, gives what is under way
 // o.Grace, and returns ErrInterrupted once all is written.
 func (p *Plan) Carry(ctx context.Context, o mirror.Options, w io.Writer) error {
-	p.header.Started = time.Now().UTC()
 	out := stream.NewWriter(w, p.header)
 	for _, s := range p.sets {
 		out.Set(s)

@@ -42,7 +42,7 @@ type Header struct {
 	Run      string    `json:"run"`             // the same in every stream that came from one split
 	Shard    string    `json:"shard,omitempty"` // name of the shard, where the plan was cut into shards
 	Mappings int       `json:"mappings"`        // how many mapping records follow
-	Started  time.Time `json:"started"`         // when split, or copy, began
+	Started  time.Time `json:"started"`         // when split began
 }
 
 // Set is an image set that mappings belong to. Sets come before the mappings.

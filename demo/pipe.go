@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// outcome is the part of report.json that the demo looks at.
+type outcome struct {
+	Summary struct {
+		Mappings, Copied, Current, Failed int
+	}
+	Results []struct {
+		Status, File string
+		Line         int
+		Owners       []string
+	}
+}
+
+type counts struct{ copied, current, failed int }
+
+func (o *outcome) want(want counts) error {
+	got := counts{o.Summary.Copied, o.Summary.Current, o.Summary.Failed}
+	if got != want {
+		return fmt.Errorf("the report counts %+v, and it should be %+v", got, want)
+	}
+	return nil
+}
+
+// mirror runs split SETS | copy | report -out report, and reads the report. report has to exit with status.
+func (w *world) mirror(ctx context.Context, status int, sets ...string) (*outcome, error) {
+	w.source.Reset()
+	w.destination.Reset()
+	if err := w.run(ctx, status, []string{"split"}, sets, []string{"copy"}, []string{"report", "-out", "report"}); err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(filepath.Join(w.dir, "report", "report.json"))
+	if err != nil {
+		return nil, err
+	}
+	var o outcome
+	return &o, json.Unmarshal(b, &o)
+}
+
+// run shows and runs the first command with the paths behind it, piped into the others. The last one has to exit with
+// status, and the others with 0.
+func (w *world) run(ctx context.Context, status int, first, paths []string, others ...[]string) error {
+	shown := strings.Join(paths, " ")
+	if len(paths) == len(w.sets) {
+		shown = "image-sets/*/"
+	}
+	line := strings.Join(first, " ") + " " + shown
+	for _, c := range others {
+		line += " | " + strings.Join(c, " ")
+	}
+	fmt.Printf("$ %s\n", line)
+	var started []*exec.Cmd
+	var input *os.File
+	var commands = append([][]string{append(first, paths...)}, others...)
+	for i, args := range commands {
+		cmd := w.command(ctx, args, input)
+		var output *os.File
+		if i < len(commands)-1 {
+			var err error
+			if input, output, err = os.Pipe(); err != nil {
+				return err
+			}
+			cmd.Stdout = output
+		}
+		err := cmd.Start()
+		closeAll(output, cmd.Stdin)
+		if err != nil {
+			return err
+		}
+		started = append(started, cmd)
+	}
+	for i, cmd := range started {
+		want := 0
+		if i == len(started)-1 {
+			want = status
+		}
+		if err := cmd.Wait(); exitStatus(err) != want {
+			return fmt.Errorf("%s exited with %w, and %d was expected", commands[i][0], err, want)
+		}
+	}
+	return nil
+}
+
+func (w *world) command(ctx context.Context, args []string, input *os.File) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(w.dir, "bin", args[0]), args[1:]...)
+	cmd.Dir = w.dir
+	// What the person at the keyboard may have set is no part of the show, and no credentials are needed.
+	cmd.Env = []string{"HOME=" + w.dir, "PATH=" + os.Getenv("PATH"), "TERM=" + os.Getenv("TERM"), "MIRROR_REGISTRIES_CONF=registries.conf"}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if args[0] == "copy" && !term.IsTerminal(int(os.Stderr.Fd())) {
+		cmd.Stderr = nil // a log line for each of some two hundred images
+	}
+	if input != nil {
+		cmd.Stdin = input
+	}
+	return cmd
+}
+
+func closeAll(output *os.File, input io.Reader) {
+	if output != nil {
+		_ = output.Close()
+	}
+	if f, ok := input.(*os.File); ok {
+		_ = f.Close()
+	}
+}
+
+func exitStatus(err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	if err != nil {
+		return -1
+	}
+	return 0
+}
