@@ -11,7 +11,7 @@ import (
 
 // Bounds on what is read. Larger input is refused.
 const (
-	MaxManifest = 4 << 20 // bytes; the size that the OCI distribution spec asks registries to accept
+	MaxManifest = 4 << 20 // bytes; as many as manifest.MaxSize
 	maxLine     = MaxManifest*4/3 + 64<<10
 	maxRecords  = 4 << 20
 )
