@@ -36,20 +36,48 @@ func (l *lane) push(class int, size int64, run func()) {
 	l.wake.Signal()
 }
 
-// serve does a lane's tasks until no job is left or the run is stopped.
+// serve does a lane's tasks until there can be no more.
 func (e *engine) serve(l *lane) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for {
-		e.mu.Lock()
-		for len(l.ready) == 0 && e.left > 0 && !e.stopped {
+		for len(l.ready) == 0 && e.goesOn() {
 			l.wake.Wait()
 		}
-		if e.left == 0 || e.stopped {
-			e.mu.Unlock()
+		if !e.goesOn() {
 			return
 		}
 		t := heap.Pop(&l.ready).(*task)
+		e.busy++
 		e.mu.Unlock()
 		t.run()
+		e.mu.Lock()
+		e.busy--
+		if !e.goesOn() {
+			e.wakeAll()
+		}
+	}
+}
+
+// goesOn says whether tasks are left, or may still come from those that are under way.
+func (e *engine) goesOn() bool {
+	if e.left == 0 || e.stopped {
+		return false
+	}
+	if e.busy > 0 {
+		return true
+	}
+	for _, l := range e.lanes {
+		if len(l.ready) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *engine) wakeAll() {
+	for _, l := range e.lanes {
+		l.wake.Broadcast()
 	}
 }
 

@@ -100,6 +100,7 @@ type engine struct {
 	mu      sync.Mutex
 	stopped bool
 	left    int // jobs without an outcome
+	busy    int // workers that do a task
 	jobs    []*job
 	repos   map[string]*repo // destinations, by name
 	blobs   map[string]*blob
@@ -131,9 +132,7 @@ func (e *engine) end(j *job, err error) {
 	e.left--
 	e.Observer.Image(j.Outcome)
 	if e.left == 0 {
-		for _, l := range e.lanes {
-			l.wake.Broadcast()
-		}
+		e.wakeAll()
 	}
 }
 
@@ -142,9 +141,7 @@ func (e *engine) stop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stopped = true
-	for _, l := range e.lanes {
-		l.wake.Broadcast()
-	}
+	e.wakeAll()
 }
 
 // finish ends the jobs that were not: all of them where the run was stopped, and none otherwise.

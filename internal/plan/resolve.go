@@ -33,7 +33,8 @@ func (r *resolver) resolve(ctx context.Context, targets []*target) {
 	var all sync.WaitGroup
 	for _, groups := range routes {
 		next := make(chan *group)
-		for range min(len(groups), 2*r.Client.Concurrency()) {
+		// A worker asks one registry after the other, so that it takes two, and a third for what lies between.
+		for range min(len(groups), 3*r.Client.Concurrency()) {
 			all.Go(func() {
 				for g := range next {
 					r.settle(ctx, g)
