@@ -102,10 +102,10 @@ func TestManyScopesAreRefused(t *testing.T) {
 }
 
 func TestTokensExpire(t *testing.T) {
-	p := NewProxy(t, InProcess(t), ProxyOptions{Auth: &Auth{Lifetime: 2 * time.Second}})
+	p := NewProxy(t, InProcess(t), ProxyOptions{Auth: &Auth{Lifetime: 90 * time.Second}})
 	_, answer := ask(t, p, "", "", "repository:a:pull")
-	if got := answer["expires_in"]; got != 2.0 {
-		t.Errorf("expires_in: got %v, want 2", got)
+	if got := answer["expires_in"]; got != 90.0 {
+		t.Errorf("expires_in: got %v, want 90", got)
 	}
 	ping := func() int {
 		resp, _ := call(t, http.MethodGet, "http://"+p.Host+"/v2/", nil, "Authorization", bearer(t, answer))
@@ -126,6 +126,16 @@ func TestTokensExpire(t *testing.T) {
 	}
 	if got := ping(); got != http.StatusUnauthorized {
 		t.Errorf("after its lifetime: got %d", got)
+	}
+}
+
+func TestFaultsStrikeTokens(t *testing.T) {
+	p := NewProxy(t, InProcess(t), ProxyOptions{Auth: &Auth{}})
+	p.Inject(Rule{Kind: "token", Times: 1, Fault: Status(http.StatusServiceUnavailable, "{}")})
+	for _, want := range []int{http.StatusServiceUnavailable, http.StatusOK} {
+		if got, _ := ask(t, p, "", "", "repository:a:pull"); got != want {
+			t.Errorf("got %d, want %d", got, want)
+		}
 	}
 }
 

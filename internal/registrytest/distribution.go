@@ -23,7 +23,7 @@ const (
 
 // DistributionOptions are the settings of StartDistribution. The zero value is a registry in memory, open to all.
 type DistributionOptions struct {
-	Dir   string            // where it keeps its content; empty: in memory
+	Dir   string            // where it keeps its content; empty: in memory, which gets slow with blobs of many MB
 	Users map[string]string // names and passwords that it demands by basic authentication; empty: none
 }
 
@@ -74,6 +74,10 @@ func start(program, dir string, o DistributionOptions) (*Registry, error) {
 	if err != nil {
 		input.Close()
 		return nil, errors.Join(fmt.Errorf("it ended before it listened: %w", cmd.Wait()), errors.New(output.String()))
+	}
+	if len(o.Users) == 0 {
+		// It has read its configuration, and has no passwords to look up: were this process killed, nothing would stay.
+		os.RemoveAll(dir)
 	}
 	return &Registry{
 		Host:   strings.TrimSpace(host),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -85,7 +86,7 @@ func NewPlatforms(f Format, name string, ownSize int64, architectures []string, 
 	var children []mutate.Appendable
 	for _, architecture := range architectures {
 		own := NewLayer(name+"-"+architecture, ownSize)
-		children = append(children, NewImage(f, name, architecture, append(shared[:len(shared):len(shared)], own)...))
+		children = append(children, NewImage(f, name, architecture, append(slices.Clip(shared), own)...))
 	}
 	return NewIndex(f, children...)
 }

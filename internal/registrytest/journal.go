@@ -4,7 +4,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -217,6 +216,3 @@ func (s sent) Read(b []byte) (int, error) {
 	s.x.up(n)
 	return n, err
 }
-
-// Kinds names the kinds of requests that were counted, in order.
-func (s Stats) Kinds() []string { return slices.Sorted(maps.Keys(s.Requests)) }

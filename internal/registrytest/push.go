@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -18,7 +19,7 @@ func Write(ctx context.Context, ref string, what remote.Taggable, options ...rem
 	if err != nil {
 		return "", err
 	}
-	if err := remote.Push(to, what, append(options, remote.WithContext(ctx))...); err != nil {
+	if err := remote.Push(to, what, append(slices.Clip(options), remote.WithContext(ctx))...); err != nil {
 		return "", fmt.Errorf("pushing %q: %w", ref, err)
 	}
 	return Digest(what)

@@ -1,13 +1,18 @@
 package registrytest
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -141,6 +146,49 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 	if len(left) > 0 {
 		t.Errorf("it left %s behind", left[0].Name())
+	}
+}
+
+// TestDistributionEndsWithItsParent kills a process that runs a registry: this test's program once more.
+func TestDistributionEndsWithItsParent(t *testing.T) {
+	const parent = "REGISTRYTEST_PARENT"
+	if os.Getenv(parent) != "" {
+		fmt.Println(Distribution(t, DistributionOptions{}).Host)
+		<-t.Context().Done()
+	}
+	Distribution(t, DistributionOptions{}) // so that it is built
+	temporary := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), parent+"=1", "TMPDIR="+temporary)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := strings.TrimSpace(line)
+	conn, err := net.Dial("tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	if err := conn.SetReadDeadline(time.Now().Add(stopWait)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the registry outlives the process that started it")
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // Validate reads the image at a destination, with all that it leads to, and returns an error where something is
 // missing, is not what its digest says, or differs from the source. Foreign layers are not looked for.
 func Validate(ctx context.Context, source, destination string, options ...remote.Option) error {
-	options = append(options, remote.WithContext(ctx))
+	options = append(slices.Clip(options), remote.WithContext(ctx))
 	from, err := name.ParseReference(source)
 	if err != nil {
 		return err

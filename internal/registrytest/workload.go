@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/url"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sync/errgroup"
 )
@@ -54,6 +58,10 @@ func (w Workload) Write(ctx context.Context, host string) (*Content, error) {
 	for i := range w.Bases {
 		bases = append(bases, NewLayer(fmt.Sprintf("base-%d", i), w.BaseSize))
 	}
+	first, _ := w.place(0)
+	if err := w.uploadBases(ctx, pusher, host+"/"+first, bases); err != nil {
+		return nil, err
+	}
 	c := &Content{Tags: make([]string, w.Images), trees: make([]tree, w.Images)}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
@@ -61,6 +69,9 @@ func (w Workload) Write(ctx context.Context, host string) (*Content, error) {
 		group.Go(func() error {
 			repo, tag := w.place(i)
 			c.Tags[i] = repo + ":" + tag
+			if repo != first {
+				mountAll(ctx, host, repo, first, bases)
+			}
 			image := w.image(i, bases)
 			var err error
 			if c.trees[i], err = treeOf(repo, image); err != nil {
@@ -70,10 +81,44 @@ func (w Workload) Write(ctx context.Context, host string) (*Content, error) {
 			if err != nil {
 				return err
 			}
-			return pusher.Push(ctx, ref, image)
+			if err := pusher.Push(ctx, ref, image); err != nil {
+				return fmt.Errorf("pushing %q: %w", ref, err)
+			}
+			return nil
 		})
 	}
 	return c, group.Wait()
+}
+
+func (w Workload) uploadBases(ctx context.Context, pusher *remote.Pusher, repository string, bases []Layer) error {
+	repo, err := name.NewRepository(repository)
+	if err != nil {
+		return err
+	}
+	for _, base := range bases {
+		l, err := partial.CompressedToLayer(layerCore{base})
+		if err != nil {
+			return err
+		}
+		if err := pusher.Upload(ctx, repo, l); err != nil {
+			return fmt.Errorf("pushing to %q: %w", repository, err)
+		}
+	}
+	return nil
+}
+
+// mountAll spares the push that follows the uploads of layers that another repository has. Where it does not succeed,
+// they are uploaded.
+func mountAll(ctx context.Context, host, repo, from string, layers []Layer) {
+	for _, l := range layers {
+		query := url.Values{"mount": {l.Digest.String()}, "from": {from}}
+		target := url.URL{Scheme: "http", Host: host, Path: "/v2/" + repo + "/blobs/uploads/", RawQuery: query.Encode()}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), nil)
+		must(err)
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			resp.Body.Close()
+		}
+	}
 }
 
 func (w Workload) place(i int) (repo, tag string) {
@@ -99,7 +144,7 @@ func (w Workload) image(i int, bases []Layer) pushable {
 	if w.IndexEvery > 0 && i%w.IndexEvery == 0 {
 		return NewPlatforms(format, called, w.TopSize, []string{"amd64", "arm64"}, bases...)
 	}
-	return NewImage(format, called, "amd64", append(bases[:len(bases):len(bases)], NewLayer(called, w.TopSize))...)
+	return NewImage(format, called, "amd64", append(slices.Clip(bases), NewLayer(called, w.TopSize))...)
 }
 
 func treeOf(repo string, what mutate.Appendable) (tree, error) {

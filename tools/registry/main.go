@@ -22,7 +22,7 @@ import (
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: registry CONFIG")
+		fmt.Fprintln(os.Stderr, "usage: registry CONFIG <a pipe that is held open")
 		os.Exit(2)
 	}
 	if err := run(os.Args[1]); err != nil {

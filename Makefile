@@ -1,0 +1,40 @@
+# Everything works on a fresh clone with Go, git, make and a C compiler (for the race detector).
+# The first run downloads and compiles what it needs; where that takes long, it says so.
+# Developers' tools and the registry that tests run against are pinned in tools/go.mod.
+
+FUZZTIME ?= 30s
+
+.PHONY: help demo test lint bench fuzz
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
+
+demo: ## mirror the image sets between two registries on this machine
+	@go run ./demo
+
+test: lint ## lint, fuzz for a moment, run all tests with the race detector
+	@echo "compiling the registry that tests run against (minutes, where nothing is cached)"
+	@go -C tools build -o /dev/null ./registry
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=2000x
+	@echo "testing with the race detector (minutes)"
+	@go test -race ./...
+
+lint: ## formatting, vet, staticcheck, go.mod
+	@echo "checking the formatting"
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted, run gofmt -w on:" >&2; echo "$$files" >&2; exit 1; }
+	@echo "checking the modules"
+	@go mod tidy -diff
+	@go mod verify
+	@echo "running vet and staticcheck (minutes, where nothing is cached)"
+	@go vet ./...
+	@go -C tools vet ./...
+	@go tool -modfile=tools/go.mod staticcheck ./...
+
+bench: ## run all benchmarks
+	@go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## run each fuzz target for FUZZTIME, which is 30s unless told otherwise
+	@grep -rHo --include='*_test.go' '^func Fuzz[[:alnum:]_]*' . | sed 's,/[^/]*:func , ,' | while read -r package target; do \
+		echo "fuzzing $$target in $$package for $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+	done
