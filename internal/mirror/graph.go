@@ -69,7 +69,7 @@ func (e *engine) build(ctx context.Context, jobs []Job, manifests map[string]reg
 			e.end(job, err)
 		}
 	}
-	for _, blob := range e.blobs {
+	for _, blob := range e.order {
 		slices.SortFunc(blob.presences, func(a, b *presence) int {
 			if a.lane.registry < b.lane.registry {
 				return -1
@@ -204,6 +204,7 @@ func (b *builder) place(j *job, r *repo, source *registry.Repository, d manifest
 	if bl == nil {
 		bl = &blob{digest: d.Digest, size: d.Size, byRegistry: map[string]*presence{}}
 		b.blobs[d.Digest] = bl
+		b.order = append(b.order, bl)
 	}
 	if bl.size != d.Size {
 		return nil, fmt.Errorf("two manifests give the blob %s the sizes %d and %d", d.Digest, bl.size, d.Size)
@@ -237,7 +238,7 @@ func (e *engine) start() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.announce()
-	for _, bl := range e.blobs {
+	for _, bl := range e.order {
 		e.lead(bl, bl.presences)
 	}
 	for _, r := range e.repos {
@@ -253,7 +254,7 @@ func (e *engine) start() {
 func (e *engine) announce() {
 	from := map[*repo][]string{}
 	sources := map[*registry.Repository]bool{}
-	for _, bl := range e.blobs {
+	for _, bl := range e.order {
 		for _, s := range bl.sources {
 			sources[s] = true
 		}

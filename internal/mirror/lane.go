@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"container/heap"
+	"math/bits"
 	"sync"
 )
 
@@ -17,13 +18,16 @@ type lane struct {
 // task is something that can be done now.
 type task struct {
 	class int // lower goes first
-	size  int64
+	size  int // how many times the size doubled beyond ordinary; larger goes first
 	seq   int
 	run   func()
 }
 
-// Classes of tasks. What completes images goes before what begins others, and large blobs before small ones: they
-// take longest.
+// ordinary is the size up to which a blob's time is more that of its requests than that of its bytes.
+const ordinary = 4 << 20
+
+// Classes of tasks. What completes images goes before what begins others. Of the uploads, large ones come first, since they
+// take longest, and the others in the order of images, so that images are finished all along, and not all at the end.
 const (
 	pushing = iota
 	mounting
@@ -32,7 +36,7 @@ const (
 
 func (l *lane) push(class int, size int64, run func()) {
 	l.seq++
-	heap.Push(&l.ready, &task{class: class, size: size, seq: l.seq, run: run})
+	heap.Push(&l.ready, &task{class: class, size: bits.Len64(uint64(size / ordinary)), seq: l.seq, run: run})
 	l.wake.Signal()
 }
 

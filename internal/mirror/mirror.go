@@ -12,13 +12,13 @@ package mirror
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/stream"
 )
 
 // Job is one image to bring to one destination.
@@ -42,7 +42,7 @@ type Outcome struct {
 }
 
 // ErrInterrupted is the error of the jobs that were not finished when the run was told to stop.
-var ErrInterrupted = errors.New("interrupted before the image was there")
+var ErrInterrupted = stream.WithAdvice("interrupted before the image was there", "run again: what has arrived is not sent again")
 
 // Transfer watches one blob go over the wire.
 type Transfer interface {
@@ -103,7 +103,8 @@ type engine struct {
 	busy    int // workers that do a task
 	jobs    []*job
 	repos   map[string]*repo // destinations, by name
-	blobs   map[string]*blob
+	blobs   map[string]*blob // by digest
+	order   []*blob          // in the order of the jobs that need them
 	lanes   map[string]*lane // by destination registry
 }
 

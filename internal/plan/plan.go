@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"time"
 
 	"imagemirror/internal/imageset"
@@ -20,7 +19,7 @@ import (
 )
 
 // ErrInterrupted is the error of the mappings that were not resolved when the run was told to stop.
-var ErrInterrupted = errors.New("interrupted before the registries were asked")
+var ErrInterrupted = stream.WithAdvice("interrupted before the registries were asked", "run again")
 
 // Options are what a plan needs besides the image sets.
 type Options struct {
