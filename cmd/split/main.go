@@ -99,4 +99,3 @@ func (c *config) options() (o plan.Options, to plan.Writer, err error) {
 	to, err = plan.ToDirectory(c.out, c.shards)
 	return o, to, err
 }
-
