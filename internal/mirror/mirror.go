@@ -12,6 +12,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -44,6 +45,9 @@ type Outcome struct {
 // ErrInterrupted is the error of the jobs that were not finished when the run was told to stop.
 var ErrInterrupted = stream.WithAdvice("interrupted before the image was there", "run again: what has arrived is not sent again")
 
+// errOver ends the requests that are under way when every job has its outcome: nobody needs them.
+var errOver = errors.New("every image has its outcome")
+
 // Transfer watches one blob go over the wire.
 type Transfer interface {
 	Add(n int64) // bytes that were read; negative where the blob starts again
@@ -73,7 +77,7 @@ type Options struct {
 func Run(ctx context.Context, o Options, jobs []Job, manifests map[string]registry.Manifest) {
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
-	e := &engine{Options: o, work: work, repos: map[string]*repo{}, blobs: map[string]*blob{}, lanes: map[string]*lane{}}
+	e := &engine{Options: o, work: work, cancel: cancel, repos: map[string]*repo{}, blobs: map[string]*blob{}, lanes: map[string]*lane{}}
 	stop := context.AfterFunc(ctx, func() {
 		e.stop()
 		time.AfterFunc(o.Grace, func() { cancel(ErrInterrupted) })
@@ -95,7 +99,8 @@ func Run(ctx context.Context, o Options, jobs []Job, manifests map[string]regist
 // engine is one run. mu guards the graph; no request is made under it.
 type engine struct {
 	Options
-	work context.Context // for requests; outlives the run's own by the grace period
+	work   context.Context // for requests; outlives the run's own by the grace period
+	cancel context.CancelCauseFunc
 
 	mu      sync.Mutex
 	stopped bool
@@ -134,6 +139,7 @@ func (e *engine) end(j *job, err error) {
 	e.Observer.Image(j.Outcome)
 	if e.left == 0 {
 		e.wakeAll()
+		e.cancel(errOver)
 	}
 }
 

@@ -1,0 +1,185 @@
+package script
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// pipe is the command pipe [-interrupt REGISTRY KIND] COMMAND [ARG...] [| COMMAND [ARG...]]...: it runs the commands as a
+// shell does. With -interrupt all of them get what Ctrl-C sends, when the registry sees its first request of the kind.
+func pipe(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) > 0, "pipe [-interrupt REGISTRY KIND] COMMAND [ARG...] [| COMMAND [ARG...]]...")
+	var started processes
+	if args[0] == "-interrupt" {
+		worldOf(ts).registry(ts, args[1]).sawFirst(args[2], started.interrupt)
+		args = args[3:]
+	}
+	var all []*exec.Cmd
+	var toClose []*os.File
+	for rest := args; rest != nil; {
+		command := rest
+		if i := slices.Index(rest, "|"); i >= 0 {
+			command, rest = rest[:i], rest[i+1:]
+		} else {
+			rest = nil
+		}
+		cmd := exec.Command(lookPath(ts, command[0]), command[1:]...)
+		cmd.Dir = ts.MkAbs(".")
+		cmd.Env = environment(ts)
+		all = append(all, cmd)
+	}
+	stderr := &shared{w: ts.Stderr()}
+	for i, cmd := range all {
+		cmd.Stderr = stderr
+		cmd.Stdout = ts.Stdout()
+		if i+1 < len(all) {
+			r, w, err := os.Pipe()
+			check(ts, err)
+			cmd.Stdout, all[i+1].Stdin = w, r
+			toClose = append(toClose, r, w)
+		}
+	}
+	for _, cmd := range all {
+		check(ts, cmd.Start())
+	}
+	started.set(all)
+	for _, f := range toClose {
+		_ = f.Close()
+	}
+	var statuses []string
+	for _, cmd := range all {
+		statuses = append(statuses, strconv.Itoa(exitStatus(ts, cmd.Wait())))
+	}
+	worldOf(ts).statuses = strings.Join(statuses, " ")
+	ts.Logf("exit statuses: %s", worldOf(ts).statuses)
+}
+
+// shared is a writer for several processes.
+type shared struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
+}
+
+// lookPath finds a command on the script's PATH.
+func lookPath(ts *testscript.TestScript, name string) string {
+	for _, dir := range strings.Split(ts.Getenv("PATH"), string(os.PathListSeparator)) {
+		if path := dir + string(os.PathSeparator) + name; executable(path) {
+			return path
+		}
+	}
+	ts.Fatalf("no command %s", name)
+	return ""
+}
+
+func executable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode()&0o111 != 0 && !info.IsDir()
+}
+
+// environment is what the commands see of the script's environment.
+func environment(ts *testscript.TestScript) []string {
+	var env []string
+	for _, name := range []string{"PATH", "HOME", "DOCKER_CONFIG", "TMPDIR", "REGISTRY_AUTH_FILE"} {
+		if v := ts.Getenv(name); v != "" {
+			env = append(env, name+"="+v)
+		}
+	}
+	for _, name := range []string{"CONCURRENCY", "RATE", "RETRIES", "STALL", "REGISTRIES_CONF", "CA_FILE", "LOG_FORMAT", "FOREIGN_LAYERS"} {
+		if v := ts.Getenv("MIRROR_" + name); v != "" {
+			env = append(env, "MIRROR_"+name+"="+v)
+		}
+	}
+	return env
+}
+
+func exitStatus(ts *testscript.TestScript, err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	check(ts, err)
+	return 0
+}
+
+// processes are those of a pipe, once they run.
+type processes struct {
+	mu  sync.Mutex
+	all []*exec.Cmd
+}
+
+func (p *processes) set(all []*exec.Cmd) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = all
+}
+
+func (p *processes) interrupt() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, cmd := range p.all {
+		_ = cmd.Process.Signal(os.Interrupt)
+	}
+}
+
+// status is the command status N...: the last pipe's commands exited with these.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) > 0, "status N...")
+	if got := worldOf(ts).statuses; got != strings.Join(args, " ") {
+		ts.Fatalf("the exit statuses are %s, want %s", got, strings.Join(args, " "))
+	}
+}
+
+// compress is the command compress FILE: it makes FILE.gz of it.
+func compress(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 1, "compress FILE")
+	out, err := os.Create(ts.MkAbs(args[0]) + ".gz")
+	check(ts, err)
+	z := gzip.NewWriter(out)
+	_, err = io.WriteString(z, ts.ReadFile(args[0]))
+	check(ts, errors.Join(err, z.Close(), out.Close(), os.Remove(ts.MkAbs(args[0]))))
+}
+
+// expand is the command expand FILE...: variables in the files get their values.
+func expand(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) > 0, "expand FILE...")
+	for _, name := range args {
+		text := os.Expand(ts.ReadFile(name), ts.Getenv)
+		check(ts, os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
+	}
+}
+
+// addLine is the command append FILE LINE.
+func addLine(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 2, "append FILE LINE")
+	check(ts, os.WriteFile(ts.MkAbs(args[0]), []byte(ts.ReadFile(args[0])+args[1]+"\n"), 0o600))
+}
+
+// cut is the command cut FILE lines|bytes N: it leaves so many off the end.
+func cut(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 3, "cut FILE lines|bytes N")
+	text := ts.ReadFile(args[0])
+	n, err := strconv.Atoi(args[2])
+	check(ts, err)
+	if args[1] == "lines" {
+		lines := strings.SplitAfter(text, "\n")
+		text = strings.Join(lines[:len(lines)-1-n], "")
+	} else {
+		text = text[:len(text)-n]
+	}
+	check(ts, os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}

@@ -1,0 +1,206 @@
+package script
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"imagemirror/internal/registrytest"
+)
+
+// remoteRegistry is a registry behind a proxy.
+type remoteRegistry struct {
+	*registrytest.Proxy
+	backend *registrytest.Registry
+}
+
+// startRegistry is the command registry NAME [-inprocess] [-token] [-basic] [-user NAME:PASSWORD:PATH]...
+func startRegistry(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) > 0, "registry NAME [-inprocess] [-token|-basic] [-user NAME:PASSWORD:PATH]...")
+	var o registrytest.ProxyOptions
+	inProcess := false
+	for i := 1; i < len(args); i++ {
+		switch args[i] {
+		case "-inprocess":
+			inProcess = true
+		case "-token":
+			o.Auth = &registrytest.Auth{}
+		case "-basic":
+			o.Auth = &registrytest.Auth{Basic: true}
+		case "-user":
+			i++
+			part := strings.SplitN(args[i], ":", 3)
+			o.Auth.Users = append(o.Auth.Users, registrytest.User{Name: part[0], Password: part[1], Pull: []string{""}, Push: []string{part[2]}})
+		default:
+			ts.Fatalf("registry has no option %s", args[i])
+		}
+	}
+	r := registrytest.StartInProcess
+	var backend *registrytest.Registry
+	if inProcess {
+		backend = r()
+	} else {
+		var err error
+		backend, err = registrytest.StartDistribution(registrytest.DistributionOptions{})
+		check(ts, err)
+	}
+	started := &remoteRegistry{registrytest.StartProxy(backend.Host, o), backend}
+	worldOf(ts).registries[args[0]] = started
+	ts.Setenv(args[0], started.Host)
+}
+
+// push is the command push REGISTRY REPOSITORY:TAG [KIND [VARIANT]]. The same arguments make the same image.
+func push(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) >= 2, "push REGISTRY REPOSITORY:TAG [KIND [VARIANT]]")
+	r := worldOf(ts).registry(ts, args[0])
+	kind, variant := "image", ""
+	if len(args) > 2 {
+		kind = args[2]
+	}
+	if len(args) > 3 {
+		variant = args[3]
+	}
+	what := content(kind, args[1]+variant)
+	if what == nil {
+		ts.Fatalf("push knows no %s", kind)
+	}
+	_, err := registrytest.Write(context.Background(), r.backend.Host+"/"+args[1], what)
+	check(ts, err)
+}
+
+func content(kind, about string) remote.Taggable {
+	base, top := registrytest.NewLayer("base", 300_000), registrytest.NewLayer(about, 2000)
+	image := registrytest.NewImage(registrytest.OCI, about, "amd64", base, top)
+	switch kind {
+	case "image":
+		return image
+	case "docker":
+		return registrytest.NewImage(registrytest.Docker, about, "amd64", base, top)
+	case "index":
+		return registrytest.NewPlatforms(registrytest.OCI, about, 2000, []string{"amd64", "arm64"}, base)
+	case "list":
+		return registrytest.NewPlatforms(registrytest.Docker, about, 2000, []string{"amd64", "arm64"}, base)
+	case "nested":
+		return registrytest.NewIndex(registrytest.OCI, registrytest.NewIndex(registrytest.OCI, image))
+	case "artifact":
+		return registrytest.NewArtifact(about, registrytest.NewBlob(about, 3000, registrytest.ExampleBlob))
+	case "emptyconfig":
+		return registrytest.NewEmptyConfigArtifact(registrytest.NewBlob(about, 3000, registrytest.ExampleBlob))
+	case "zstd":
+		return registrytest.NewImage(registrytest.OCI, about, "amd64", registrytest.NewBlob(about, 3000, types.OCILayerZStd))
+	case "foreign":
+		return registrytest.NewImage(registrytest.Docker, about, "amd64", top.Foreign("https://example.com/layer"))
+	case "schema1":
+		return registrytest.Schema1(about, top)
+	}
+	return nil
+}
+
+// same is the command [!] same REGISTRY REPOSITORY:TAG REGISTRY REPOSITORY:TAG.
+func same(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, false, len(args) == 4, "[!] same REGISTRY REPOSITORY:TAG REGISTRY REPOSITORY:TAG")
+	w := worldOf(ts)
+	source, destination := w.registry(ts, args[0]).backend.Host, w.registry(ts, args[2]).backend.Host
+	err := registrytest.Validate(context.Background(), source+"/"+args[1], destination+"/"+args[3])
+	if neg != (err != nil) {
+		ts.Fatalf("%s and %s: %v", args[1], args[3], err)
+	}
+}
+
+// requests is the command requests REGISTRY [KIND=N]...: all requests but those for tokens are of these kinds.
+func requests(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) >= 1, "requests REGISTRY [KIND=N]...")
+	want := map[string]int{}
+	for _, a := range args[1:] {
+		kind, n, _ := strings.Cut(a, "=")
+		want[kind], _ = strconv.Atoi(n)
+	}
+	got := maps.Clone(worldOf(ts).registry(ts, args[0]).Stats().Requests)
+	delete(got, "token")
+	if !maps.Equal(got, want) {
+		ts.Fatalf("%s had the requests %v, want %v", args[0], got, want)
+	}
+}
+
+// reset is the command reset REGISTRY...: requests counts from here.
+func reset(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) > 0, "reset REGISTRY...")
+	for _, name := range args {
+		worldOf(ts).registry(ts, name).Reset()
+	}
+}
+
+// fault is the command fault REGISTRY KIND stall|cut|STATUS [BODY], and fault REGISTRY down.
+func fault(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) >= 2, "fault REGISTRY KIND stall|cut|STATUS [BODY], or fault REGISTRY down")
+	r := worldOf(ts).registry(ts, args[0])
+	if args[1] == "down" {
+		r.Proxy.Close()
+		return
+	}
+	rule := registrytest.Rule{Kind: args[1]}
+	switch args[2] {
+	case "stall":
+		rule.Fault = registrytest.Stall()
+	case "cut":
+		rule.Fault = registrytest.Cut()
+	default:
+		code, err := strconv.Atoi(args[2])
+		check(ts, err)
+		rule.Fault = registrytest.Status(code, strings.Join(args[3:], " "))
+	}
+	r.Inject(rule)
+}
+
+// heal is the command heal REGISTRY: its faults end.
+func heal(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 1, "heal REGISTRY")
+	worldOf(ts).registry(ts, args[0]).Heal()
+}
+
+// digest is the command digest NAME REGISTRY REPOSITORY:TAG: it sets $NAME to the image's digest.
+func digest(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 3, "digest NAME REGISTRY REPOSITORY:TAG")
+	ref, err := name.ParseReference(worldOf(ts).registry(ts, args[1]).backend.Host + "/" + args[2])
+	check(ts, err)
+	d, err := remote.Head(ref)
+	check(ts, err)
+	ts.Setenv(args[0], d.Digest.String())
+}
+
+// login is the command login FILE KEY=NAME:PASSWORD...: it writes a file of credentials as docker login does.
+func login(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) > 1, "login FILE KEY=NAME:PASSWORD...")
+	auths := map[string]map[string]string{}
+	for _, a := range args[1:] {
+		key, secret, _ := strings.Cut(a, "=")
+		auths[key] = map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(secret))}
+	}
+	b, err := json.Marshal(map[string]any{"auths": auths})
+	check(ts, err)
+	file := ts.MkAbs(args[0])
+	check(ts, os.MkdirAll(filepath.Dir(file), 0o755))
+	check(ts, os.WriteFile(file, b, 0o600))
+}
+
+// sawFirst calls then when the registry sees its first request of a kind.
+func (r *remoteRegistry) sawFirst(kind string, then func()) {
+	r.Inject(registrytest.Rule{Kind: kind, Match: func(*http.Request) bool {
+		if then != nil {
+			go then()
+			then = nil
+		}
+		return false
+	}})
+}

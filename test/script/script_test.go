@@ -1,0 +1,83 @@
+// Package script shows what users see: each file in testdata is a session at a shell, with the real commands and real
+// registries. README.md lists the commands that the scripts have besides testscript's own.
+package script
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "write what the commands print into the scripts")
+
+func TestScripts(t *testing.T) {
+	bin := t.TempDir()
+	args := []string{"build", "-o", bin + string(filepath.Separator)}
+	if withRace {
+		args = append(args, "-race")
+	}
+	build := exec.CommandContext(t.Context(), "go", append(args, "imagemirror/cmd/...")...)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the commands: %v\n%s", err, out)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata",
+		UpdateScripts: *update,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"registry": startRegistry, "push": push, "same": same, "requests": requests, "reset": reset,
+			"fault": fault, "pipe": pipe, "status": status, "login": login, "compress": compress, "cut": cut,
+			"heal": heal, "digest": digest, "expand": expand, "append": addLine,
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "docker"))
+			env.Setenv("MIRROR_RETRIES", "2")
+			w := &world{registries: map[string]*remoteRegistry{}}
+			env.Values[worldKey{}] = w
+			env.Defer(w.close)
+			return nil
+		},
+	})
+}
+
+type worldKey struct{}
+
+// world is what one script has started.
+type world struct {
+	registries map[string]*remoteRegistry
+	statuses   string // of the last pipe
+}
+
+func (w *world) close() {
+	for _, r := range w.registries {
+		r.Proxy.Close()
+		r.backend.Close()
+	}
+}
+
+func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
+
+func (w *world) registry(ts *testscript.TestScript, name string) *remoteRegistry {
+	r := w.registries[name]
+	if r == nil {
+		ts.Fatalf("no registry %s was started", name)
+	}
+	return r
+}
+
+func usage(ts *testscript.TestScript, neg, ok bool, form string) {
+	if neg || !ok {
+		ts.Fatalf("usage: %s", form)
+	}
+}
+
+func check(ts *testscript.TestScript, err error) {
+	if err != nil {
+		ts.Fatalf("%v", err)
+	}
+}
