@@ -78,28 +78,23 @@ func (u *Upload) Unreserve() {
 // means that the blob is there.
 func (r *Repository) Begin(ctx context.Context, digest, from string) (*Upload, error) {
 	l := r.locations[0]
-	h := l.host
-	if from != "" && h.auth.most() == 1 {
+	if from != "" && l.host.auth.most() == 1 {
 		from = l.access.repository // a mount from another needs a token for both
 	}
-	refused := &h.noMounts
-	if from == l.access.repository {
-		refused = &h.noSelfMounts
+	if from == "" || l.host.mounts.refused(from, l.access.repository) {
+		return r.begin(ctx, "", "")
 	}
-	if from != "" && !refused.Load() {
-		up, err := r.begin(ctx, "mount="+url.QueryEscape(digest)+"&from="+url.QueryEscape(from), from)
-		status := StatusOf(err)
-		if err == nil || status < 400 || status >= 500 || status == http.StatusTooManyRequests {
-			return up, err
-		}
-		// Some registries refuse a mount that they cannot do, with 400, 401, 403 or 404, instead of opening an upload.
-		up, err = r.begin(ctx, "", "")
-		if err == nil {
-			refused.Store(true)
-		}
+	up, err := r.begin(ctx, "mount="+url.QueryEscape(digest)+"&from="+url.QueryEscape(from), from)
+	status := StatusOf(err)
+	if err == nil || status < 400 || status >= 500 || status == http.StatusTooManyRequests {
 		return up, err
 	}
-	return r.begin(ctx, "", "")
+	// Some registries refuse a mount that they cannot do, with 400, 401, 403 or 404, instead of opening an upload.
+	up, err = r.begin(ctx, "", "")
+	if err == nil {
+		l.host.mounts.refuse(from, l.access.repository, status)
+	}
+	return up, err
 }
 
 func (r *Repository) begin(ctx context.Context, query, from string) (*Upload, error) {

@@ -33,9 +33,8 @@ type host struct {
 	http     *http.Client // for the registry itself
 	outside  *http.Client // for other hosts that the registry leads to
 
-	noMounts     atomic.Bool // refuses mounts with an error, instead of opening an upload
-	noSelfMounts atomic.Bool // the same, where source and destination are one repository
-	chunked      atomic.Bool // refuses large bodies in one request
+	mounts  mounts
+	chunked atomic.Bool // refuses large bodies in one request
 
 	mu    sync.Mutex
 	sides map[string]bool

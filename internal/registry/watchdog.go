@@ -1,0 +1,88 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+// watchdog cancels a request on which nothing has moved for a while.
+type watchdog struct {
+	limit   time.Duration
+	timer   *time.Timer
+	stopped atomic.Bool
+}
+
+// errStalled is the cause of a request's end by its watchdog.
+var errStalled = errors.New("no answer")
+
+func newWatchdog(limit time.Duration, cancel context.CancelCauseFunc) *watchdog {
+	return &watchdog{limit: limit, timer: time.AfterFunc(limit, func() {
+		cancel(fmt.Errorf("%w: nothing moved for %s", errStalled, limit))
+	})}
+}
+
+// moved gives the request another n times the limit.
+func (w *watchdog) moved(n int) {
+	if !w.stopped.Load() {
+		w.timer.Reset(time.Duration(n) * w.limit)
+	}
+}
+
+// hold stops the clock while the request waits for this program, and not for the registry.
+func (w *watchdog) hold() { w.timer.Stop() }
+
+func (w *watchdog) stop() {
+	w.stopped.Store(true)
+	w.timer.Stop()
+}
+
+// fed is a request's body: the clock runs while the registry takes in a piece of it, and not while the source is waited
+// for. When it is all out, the registry gets longer to answer.
+type fed struct {
+	io.Reader
+	w *watchdog
+}
+
+func (f *fed) Read(p []byte) (int, error) {
+	f.w.hold()
+	n, err := f.Reader.Read(p)
+	if err != nil {
+		f.w.moved(commitPatience)
+	} else {
+		f.w.moved(1)
+	}
+	return n, err
+}
+
+// watched is an answer's body, which gives the request's place back at its end. The clock runs while it is read.
+type watched struct {
+	io.ReadCloser
+	ctx  context.Context
+	w    *watchdog
+	done func()
+}
+
+func (b *watched) Read(p []byte) (int, error) {
+	b.w.moved(1)
+	n, err := b.ReadCloser.Read(p)
+	b.w.hold()
+	if err != nil {
+		if err != io.EOF {
+			if cause := context.Cause(b.ctx); cause != nil {
+				err = cause
+			}
+		}
+		b.done()
+	}
+	return n, err
+}
+
+func (b *watched) Close() error {
+	err := b.ReadCloser.Close()
+	b.done()
+	return err
+}
