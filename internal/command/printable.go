@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Printable is s as one line that is safe to show: whatever a terminal could act on or would hide, such as control
@@ -27,3 +28,18 @@ func Printable(s string) string {
 }
 
 func hidden(r rune) bool { return !unicode.IsPrint(r) }
+
+// Clip is the first limit characters of s, and "…" where there are more.
+func Clip(s string, limit int) string {
+	if len(s) <= limit || utf8.RuneCountInString(s) <= limit {
+		return s
+	}
+	n := 0
+	for i := range s {
+		if n == limit {
+			return s[:i] + "…"
+		}
+		n++
+	}
+	return s
+}

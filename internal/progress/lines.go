@@ -49,9 +49,9 @@ func (l *lines) Image(o mirror.Outcome) {
 	if failed {
 		level, status = slog.LevelError, stream.Failed
 		e := stream.ErrorOf(o.Err)
-		attrs = append(attrs, slog.String("error", clip(command.Printable(e.Message))))
+		attrs = append(attrs, slog.String("error", command.Clip(command.Printable(e.Message), maxText)))
 		if e.Advice != "" {
-			attrs = append(attrs, slog.String("advice", clip(command.Printable(e.Advice))))
+			attrs = append(attrs, slog.String("advice", command.Clip(command.Printable(e.Advice), maxText)))
 		}
 	}
 	l.log.LogAttrs(context.Background(), level, status, attrs...)

@@ -59,7 +59,7 @@ func (l *live) Image(o mirror.Outcome) {
 	}
 	switch told := l.told.Add(1); {
 	case told <= maxFailures:
-		message := clip(command.Printable(stream.ErrorOf(o.Err).Message))
+		message := command.Clip(command.Printable(stream.ErrorOf(o.Err).Message), maxText)
 		l.above.print(fmt.Sprintf("failed  %s: %s\n", command.Printable(o.Destination.String()), message))
 	case told == maxFailures+1:
 		l.above.print("More images fail: they are counted here, and in the results.\n")

@@ -12,21 +12,6 @@ const (
 	shortDigest = 12   // characters that are shown of a digest
 )
 
-// clip is the first characters of s, and "…" where there are more.
-func clip(s string) string {
-	if len(s) <= maxText {
-		return s
-	}
-	n := 0
-	for i := range s {
-		if n == maxText {
-			return s[:i] + "…"
-		}
-		n++
-	}
-	return s
-}
-
 // size is n bytes as people read them, at most ten characters wide.
 func size(n int64) string {
 	if n < 1024 {

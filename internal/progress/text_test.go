@@ -1,7 +1,6 @@
 package progress
 
 import (
-	"strings"
 	"testing"
 	"time"
 )
@@ -20,22 +19,6 @@ func TestColumn(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := column(tc.text, tc.width); got != tc.want {
-				t.Errorf("got %q, want %q", got, tc.want)
-			}
-		})
-	}
-}
-
-func TestClip(t *testing.T) {
-	for _, tc := range []struct {
-		name, text, want string
-	}{
-		{"short", "é", "é"},
-		{"many bytes, few characters", strings.Repeat("é", maxText), strings.Repeat("é", maxText)},
-		{"long", strings.Repeat("é", maxText+1), strings.Repeat("é", maxText) + "…"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			if got := clip(tc.text); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})

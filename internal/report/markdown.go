@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"imagemirror/internal/stream"
+
+	"imagemirror/internal/command"
 )
 
 // Bounds of the Markdown. GitHub refuses a comment of more than 65536 characters.
@@ -62,7 +64,7 @@ func (r *Report) markdownCounts(p *page) {
 		if rows[i] == total {
 			return append([]string{"**total**"}, total.numbers("**%s**")...)
 		}
-		return append([]string{cell(clip(rows[i].set, shownSet))}, rows[i].numbers("%s")...)
+		return append([]string{cell(command.Clip(rows[i].set, shownSet))}, rows[i].numbers("%s")...)
 	})
 	if n := len(sets) - listedInPage; n > 0 {
 		p.line("and %s.\n", count(n, "more set"))

@@ -10,6 +10,8 @@ import (
 	"text/tabwriter"
 
 	"imagemirror/internal/stream"
+
+	"imagemirror/internal/command"
 )
 
 // How many mappings the table lists of those that were copied, and of those that failed for one reason in one set.
@@ -49,7 +51,7 @@ func (r *Report) tableCounts(w io.Writer) {
 		sets = append(sets, total)
 	}
 	for i, t := range sets {
-		fmt.Fprintf(out, "%s\t%8d\t%7d\t%7d\t%6d\t%10s", clip(t.set, shownSet), t.mappings, t.copied+t.planned, t.current, t.failed, size(t.bytes))
+		fmt.Fprintf(out, "%s\t%8d\t%7d\t%7d\t%6d\t%10s", command.Clip(t.set, shownSet), t.mappings, t.copied+t.planned, t.current, t.failed, size(t.bytes))
 		if d := took(r.Summary.DurationSeconds); d != "" && i == len(sets)-1 {
 			fmt.Fprintf(out, "  in %s", d)
 		}
@@ -74,7 +76,7 @@ func (r *Report) tableMoves(w io.Writer) {
 	out := columns(w)
 	fmt.Fprintf(out, "%10s\tOLD\t  NEW\tDESTINATION\n", sent)
 	for _, m := range moves {
-		fmt.Fprintf(out, "%10s\t%s\t→ %s\t%s\n", size(m.Bytes), m.before(), short(m.Digest), clip(m.Destination, shownName))
+		fmt.Fprintf(out, "%10s\t%s\t→ %s\t%s\n", size(m.Bytes), m.before(), short(m.Digest), command.Clip(m.Destination, shownName))
 	}
 	out.Flush()
 }
@@ -98,7 +100,7 @@ func (r *Report) tableFailures(w io.Writer) {
 			fmt.Fprintf(w, "    %s\n", g.words(plain))
 			out := columns(w)
 			for _, m := range g.results[:min(listedFailures, len(g.results))] {
-				fmt.Fprintf(out, "      %s\t%s\n", clip(m.at(), shownName), clip(m.culprit(), shownName))
+				fmt.Fprintf(out, "      %s\t%s\n", command.Clip(m.at(), shownName), command.Clip(m.culprit(), shownName))
 			}
 			out.Flush()
 			if n := len(g.results) - listedFailures; n > 0 {

@@ -5,7 +5,6 @@ import (
 	"math"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"imagemirror/internal/command"
 	"imagemirror/internal/reference"
@@ -30,22 +29,7 @@ const (
 
 // text is s as one printable line of at most limit characters and a mark that says that there was more.
 func text(s string, limit int) string {
-	return clip(command.Printable(clip(s, limit)), limit)
-}
-
-// clip is the first limit characters of s, and "…" where there are more.
-func clip(s string, limit int) string {
-	if len(s) <= limit || utf8.RuneCountInString(s) <= limit {
-		return s
-	}
-	n := 0
-	for i := range s {
-		if n == limit {
-			return s[:i] + "…"
-		}
-		n++
-	}
-	return s
+	return command.Clip(command.Printable(command.Clip(s, limit)), limit)
 }
 
 // size is n bytes as people read them, in powers of 1024.
