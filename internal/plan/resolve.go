@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"sync"
 
-	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/stream"
@@ -174,7 +173,7 @@ func (r *resolver) askSource(ctx context.Context, source reference.Reference, ta
 	if !copying {
 		return nil
 	}
-	return r.trees.need(ctx, from, manifest.Descriptor{Digest: digest}, known, 0)
+	return r.trees.need(ctx, from, digest, known)
 }
 
 // pin finds the source's digest with the one request that serves best: none for a digest, HEAD where all destinations

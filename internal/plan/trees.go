@@ -26,41 +26,79 @@ type fetched struct {
 	err    error
 }
 
-// maxDepth bounds indexes within indexes.
-const maxDepth = 8
+// Bounds on what one image leads to.
+const (
+	maxDepth     = 8      // indexes within indexes
+	maxManifests = 10_000 // in all
+)
 
 // childrenAtOnce bounds the goroutines that an index starts; the registry's budget bounds the requests.
 const childrenAtOnce = 16
 
+// image is one image whose manifests are being read.
+type image struct {
+	*trees
+	from *registry.Repository
+
+	mu   sync.Mutex
+	seen map[string]bool // manifests that were begun, by digest
+}
+
 // need reads the manifest with a digest and all that it leads to, as far as they have not been read. known is the manifest
 // where the caller has it already.
-func (t *trees) need(ctx context.Context, from *registry.Repository, d manifest.Descriptor, known *registry.Manifest, depth int) error {
+func (t *trees) need(ctx context.Context, from *registry.Repository, digest string, known *registry.Manifest) error {
+	im := &image{trees: t, from: from, seen: map[string]bool{}}
+	return im.need(ctx, manifest.Descriptor{Digest: digest}, known, 0)
+}
+
+func (im *image) need(ctx context.Context, d manifest.Descriptor, known *registry.Manifest, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("the image has more than %d indexes within indexes", maxDepth)
 	}
-	t.mu.Lock()
-	f := t.manifests[d.Digest]
-	mine := f == nil
-	if mine {
-		f = &fetched{ready: make(chan struct{})}
-		t.manifests[d.Digest] = f
+	if again, err := im.begin(d.Digest); again || err != nil {
+		return err
 	}
-	t.mu.Unlock()
-	if mine {
-		f.err = t.fetch(ctx, f, from, d.Digest, known)
-		if f.err != nil {
-			t.forget(d.Digest)
-		}
-		close(f.ready)
-	}
-	<-f.ready
+	f := im.manifest(ctx, d.Digest, known)
 	if f.err != nil {
 		return f.err
 	}
 	if d.Size > 0 && d.Size != f.size {
 		return fmt.Errorf("an index gives the manifest %s the size %d, and it has %d bytes", d.Digest, d.Size, f.size)
 	}
-	return t.children(ctx, from, f.parsed.Children, depth)
+	return im.children(ctx, f.parsed.Children, depth)
+}
+
+// begin notes a manifest of the image, and says whether it is one that was begun before.
+func (im *image) begin(digest string) (again bool, err error) {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	again = im.seen[digest]
+	im.seen[digest] = true
+	if len(im.seen) > maxManifests {
+		return false, fmt.Errorf("the image leads to more than %d manifests", maxManifests)
+	}
+	return again, nil
+}
+
+// manifest returns a manifest that has been read, by whichever image needed it first.
+func (im *image) manifest(ctx context.Context, digest string, known *registry.Manifest) *fetched {
+	t := im.trees
+	t.mu.Lock()
+	f := t.manifests[digest]
+	mine := f == nil
+	if mine {
+		f = &fetched{ready: make(chan struct{})}
+		t.manifests[digest] = f
+	}
+	t.mu.Unlock()
+	if mine {
+		if f.err = t.fetch(ctx, f, im.from, digest, known); f.err != nil {
+			t.forget(digest)
+		}
+		close(f.ready)
+	}
+	<-f.ready
+	return f
 }
 
 // forget lets another image try what could not be read: it may be in that image's repository.
@@ -87,10 +125,7 @@ func (t *trees) fetch(ctx context.Context, f *fetched, from *registry.Repository
 	return nil
 }
 
-func (t *trees) children(ctx context.Context, from *registry.Repository, children []manifest.Descriptor, depth int) error {
-	if len(children) == 0 {
-		return nil
-	}
+func (im *image) children(ctx context.Context, children []manifest.Descriptor, depth int) error {
 	var all sync.WaitGroup
 	errs := make([]error, len(children))
 	places := make(chan struct{}, childrenAtOnce)
@@ -98,7 +133,7 @@ func (t *trees) children(ctx context.Context, from *registry.Repository, childre
 		places <- struct{}{}
 		all.Go(func() {
 			defer func() { <-places }()
-			errs[i] = t.need(ctx, from, d, nil, depth+1)
+			errs[i] = im.need(ctx, d, nil, depth+1)
 		})
 	}
 	all.Wait()

@@ -15,6 +15,7 @@ const (
 	tagsPerPage = 1000 // what ECR takes at most
 	maxTags     = 200_000
 	maxTagsPage = 16 << 20 // bytes
+	maxPages    = 10_000
 )
 
 // Tags lists all tags of the repository, page by page.
@@ -30,7 +31,10 @@ func (r *Repository) Tags(ctx context.Context) (tags []string, err error) {
 func (l location) tags(ctx context.Context) ([]string, error) {
 	var all []string
 	query := "n=" + strconv.Itoa(tagsPerPage)
-	for query != "" {
+	for pages := 0; query != ""; pages++ {
+		if pages == maxPages {
+			return nil, &Error{Err: wrongAnswer("its list of tags has more than %d pages", maxPages)}
+		}
 		page, next, err := l.tagsPage(ctx, query)
 		if err != nil {
 			return nil, err

@@ -112,7 +112,7 @@ func (h *host) askForToken(ctx context.Context, realm *url.URL, service string, 
 	}
 	resp, err := h.httpFor(realm).Do(req)
 	if err != nil {
-		return issued{}, !hopeless(err), h.tokenError(err, 0)
+		return issued{}, !hopeless(err), h.tokenError(plain(ctx, err), 0)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -81,6 +81,7 @@ func start(program, dir string, o DistributionOptions) (*Registry, error) {
 	}
 	return &Registry{
 		Host:   strings.TrimSpace(host),
+		PID:    cmd.Process.Pid,
 		output: output,
 		stop:   func() { stop(cmd, input, dir) },
 	}, nil

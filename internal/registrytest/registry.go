@@ -19,6 +19,7 @@ import (
 // Registry is a running registry that speaks plain HTTP.
 type Registry struct {
 	Host string // such as 127.0.0.1:41234
+	PID  int    // of its process; 0 where it runs within this one
 
 	output *tail
 	stop   func()
