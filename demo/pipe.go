@@ -88,8 +88,8 @@ func (w *world) run(ctx context.Context, status int, first, paths []string, othe
 		if i == len(started)-1 {
 			want = status
 		}
-		if err := cmd.Wait(); exitStatus(err) != want {
-			return fmt.Errorf("%s exited with %w, and %d was expected", commands[i][0], err, want)
+		if got := exitStatus(cmd.Wait()); got != want {
+			return fmt.Errorf("%s exited with %d, and %d was expected", commands[i][0], got, want)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package docs
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,23 +11,47 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const root = ".."
 
-var link = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+// ignored are folders that git has nothing of.
+var ignored = []string{".git", "bin"}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)#]*)#?([^)]*)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	symbol  = regexp.MustCompile(`[^\pL\pN _-]`)
+)
 
 func TestLinksLeadSomewhere(t *testing.T) {
 	for _, file := range markdown(t) {
 		for _, m := range link.FindAllStringSubmatch(read(t, file), -1) {
+			target, section := filepath.Join(filepath.Dir(file), m[1]), m[2]
 			if strings.Contains(m[1], "://") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+			if m[1] == "" {
+				target = file
+			}
+			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s links to %s: %v", file, m[1], err)
+			} else if section != "" && !slices.Contains(sections(read(t, target)), section) {
+				t.Errorf("%s links to %s, which has no section %s", file, target, section)
 			}
 		}
 	}
+}
+
+// sections are what GitHub calls the headings of a document in links.
+func sections(text string) []string {
+	var names []string
+	for _, m := range heading.FindAllStringSubmatch(text, -1) {
+		names = append(names, strings.ReplaceAll(symbol.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	return names
 }
 
 func markdown(t *testing.T) []string {
@@ -56,68 +81,87 @@ func read(t *testing.T, file string) string {
 	return string(b)
 }
 
-var variable = regexp.MustCompile(`MIRROR_[A-Z_]+`)
+var (
+	documentedVariable = regexp.MustCompile("(?m)^\\| `(MIRROR_[A-Z_]+)` \\| (.*?) ?\\|")
+	helpedVariable     = regexp.MustCompile(`(?m)^  (MIRROR_[A-Z_]+) .*?(?: \(([^()]*) unless set\))?$`)
+)
+
+// variables are the names that pattern finds, with the value that each has unless it is set.
+func variables(pattern *regexp.Regexp, text string) map[string]string {
+	found := map[string]string{}
+	for _, m := range pattern.FindAllStringSubmatch(text, -1) {
+		found[m[1]] = m[2]
+	}
+	return found
+}
 
 // The table of variables has those of the commands' help, with the same defaults.
 func TestEnvironmentIsDocumented(t *testing.T) {
-	documented := map[string]string{}
-	for line := range strings.Lines(read(t, "configuration.md")) {
-		cells := strings.Split(line, "|")
-		if len(cells) == 5 && variable.MatchString(cells[1]) {
-			documented[strings.Trim(cells[1], " `")] = strings.TrimSpace(cells[2])
-		}
-	}
 	helped := map[string]string{}
 	for _, command := range []string{"split", "copy"} {
 		out, err := exec.CommandContext(t.Context(), "go", "run", "imagemirror/cmd/"+command, "-h").Output()
 		if err != nil {
 			t.Fatalf("%s -h: %v", command, err)
 		}
-		for line := range strings.Lines(string(out)) {
-			if name := variable.FindString(line); name != "" {
-				_, unless, _ := strings.Cut(line, " (")
-				unless, _, _ = strings.Cut(unless, " unless set)")
-				helped[name] = strings.TrimSpace(unless)
-			}
-		}
+		maps.Copy(helped, variables(helpedVariable, string(out)))
 	}
-	for name, unless := range helped {
-		if got, ok := documented[name]; !ok || got != unless && unless != "5) file" && !strings.Contains(unless, "locations") {
-			t.Errorf("configuration.md says that %s is %q unless set, and the help %q", name, got, unless)
-		}
+	if len(helped) == 0 {
+		t.Fatal("the help lists no variable")
 	}
-	for name := range documented {
-		if _, ok := helped[name]; !ok {
-			t.Errorf("configuration.md has %s, and no command has", name)
-		}
+	if diff := cmp.Diff(helped, variables(documentedVariable, read(t, "configuration.md"))); diff != "" {
+		t.Errorf("variables and what they are unless set (-help +configuration.md):\n%s", diff)
 	}
 }
 
-// CONTRIBUTING.md's table has every folder with code, and no other.
+// CONTRIBUTING.md's table has every folder that holds files, and no other.
 func TestFoldersAreDescribed(t *testing.T) {
-	text := read(t, filepath.Join(root, "CONTRIBUTING.md"))
-	table := text[strings.Index(text, "| path |"):]
-	table = table[:strings.Index(table, "\n\n")]
+	_, table, _ := strings.Cut(read(t, filepath.Join(root, "CONTRIBUTING.md")), "| path |")
+	table, _, _ = strings.Cut(table, "\n\n")
 	var described []string
-	for _, m := range regexp.MustCompile("`([a-z/.-]+)`").FindAllStringSubmatch(table, -1) {
-		if info, err := os.Stat(filepath.Join(root, m[1])); err == nil && info.IsDir() {
-			described = append(described, m[1])
-		} else if strings.Contains(m[1], "/") {
-			t.Errorf("CONTRIBUTING.md describes %s, which is not there", m[1])
+	for line := range strings.Lines(table) {
+		if cells := strings.Split(line, "|"); len(cells) > 2 {
+			for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[1], -1) {
+				described = append(described, m[1])
+			}
+		}
+	}
+	for _, name := range described {
+		if !holdsFiles(t, name) {
+			t.Errorf("CONTRIBUTING.md describes %s, which is no folder with files", name)
 		}
 	}
 	for _, pattern := range []string{"*", "internal/*", "cmd/*", "test/*"} {
-		folders, err := filepath.Glob(filepath.Join(root, pattern))
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, f := range folders {
-			name := filepath.ToSlash(strings.TrimPrefix(f, root+string(filepath.Separator)))
-			info, err := os.Stat(f)
-			parent := name == "internal" || name == "cmd" || name == "test" || name == "bin" || name == ".git"
-			if err == nil && info.IsDir() && !parent && !slices.Contains(described, name) {
+		for _, path := range paths {
+			name := filepath.ToSlash(strings.TrimPrefix(path, root+string(filepath.Separator)))
+			parent := slices.ContainsFunc(described, func(d string) bool { return strings.HasPrefix(d, name+"/") })
+			if !parent && !slices.Contains(ignored, name) && !slices.Contains(described, name) && holdsFiles(t, name) {
 				t.Errorf("CONTRIBUTING.md does not describe %s", name)
 			}
 		}
 	}
+}
+
+// holdsFiles says whether a path from the root is a folder with a file in it, or below it.
+func holdsFiles(t *testing.T, name string) bool {
+	t.Helper()
+	dir := filepath.Join(root, name)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return false
+	}
+	found := false
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			found = true
+			return fs.SkipAll
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
