@@ -54,7 +54,8 @@ func main() {
 func (c *config) run(shards []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	signal.Ignore(syscall.SIGPIPE) // where report has gone, that is an error to say
+	context.AfterFunc(ctx, stop)   // a second Ctrl-C ends the program at once
 	log, err := c.Logger(os.Stderr)
 	if err != nil {
 		return command.Refuse(err)

@@ -52,6 +52,7 @@ func main() {
 func (c *config) run(paths []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // where the next command has gone, that is an error to say
 	log, err := c.Logger(os.Stderr)
 	if err != nil {
 		return command.Refuse(err)

@@ -142,7 +142,9 @@ func (p *Plan) Carry(ctx context.Context, o mirror.Options, w io.Writer) error {
 		out.Result(r)
 	}
 	out.Flush()
-	t := &teller{Observer: o.Observer, out: out}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	t := &teller{Observer: o.Observer, out: out, stop: stop}
 	o.Observer = t
 	mirror.Run(ctx, o, p.jobs, p.manifests)
 	if err := out.End(); err != nil {
@@ -158,6 +160,7 @@ func (p *Plan) Carry(ctx context.Context, o mirror.Options, w io.Writer) error {
 type teller struct {
 	mirror.Observer
 	out         *stream.Writer
+	stop        func() // ends the run: what cannot be told of is not begun
 	interrupted bool
 }
 
@@ -172,5 +175,8 @@ func (t *teller) Image(o mirror.Outcome) {
 		t.interrupted = t.interrupted || errors.Is(o.Err, mirror.ErrInterrupted)
 	}
 	t.out.Result(r)
+	if t.out.Err() != nil {
+		t.stop()
+	}
 	t.Observer.Image(o)
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"sync"
@@ -33,7 +34,7 @@ func (c Config) check() error {
 	switch {
 	case c.Concurrency < 1 || c.Concurrency > 1000:
 		return fmt.Errorf("MIRROR_CONCURRENCY is %d: give a number from 1 to 1000", c.Concurrency)
-	case c.Rate < 0:
+	case !(c.Rate >= 0) || math.IsInf(c.Rate, 1):
 		return fmt.Errorf("MIRROR_RATE is %g: give a number of requests a second, or 0", c.Rate)
 	case c.Retries < 1 || c.Retries > 100:
 		return fmt.Errorf("MIRROR_RETRIES is %d: give a number from 1 to 100", c.Retries)

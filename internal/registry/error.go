@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,6 +70,10 @@ func (e *Error) advice() string {
 	case http.StatusInsufficientStorage, http.StatusRequestEntityTooLarge:
 		return "ask the registry's people for more room"
 	case 0:
+		var cert *tls.CertificateVerificationError
+		if errors.As(e.Err, &cert) {
+			return "give the authority of its certificate in MIRROR_CA_FILE"
+		}
 		if e.Err != nil && errors.Is(e.Err, errAnswer) {
 			return "run again; if it stays, ask the registry's people"
 		}

@@ -57,6 +57,13 @@ func (w *Writer) Flush() {
 	}
 }
 
+// Err is the first error of the stream so far. After one, nothing more is written.
+func (w *Writer) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
 // End writes the end record, flushes, and returns the first error of the stream. It does not close the
 // underlying writer.
 func (w *Writer) End() error {

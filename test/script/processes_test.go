@@ -2,29 +2,52 @@ package script
 
 import (
 	"compress/gzip"
+	"context"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// pipe is the command pipe [-interrupt REGISTRY KIND] COMMAND [ARG...] [| COMMAND [ARG...]]...: it runs the commands as a
-// shell does. With -interrupt all of them get what Ctrl-C sends, when the registry sees its first request of the kind.
+const pipeForm = "pipe [-interrupt|-terminate REGISTRY KIND] COMMAND [ARG...] [| COMMAND [ARG...]]..."
+
+// pipe runs commands as a shell does. With -interrupt they all get what Ctrl-C sends, once the registry has seen a request of
+// the kind and each -out is there, and with -terminate what ends a pod.
 func pipe(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, len(args) > 0, "pipe [-interrupt REGISTRY KIND] COMMAND [ARG...] [| COMMAND [ARG...]]...")
-	var started processes
-	if args[0] == "-interrupt" {
-		worldOf(ts).registry(ts, args[1]).sawFirst(args[2], started.interrupt)
+	usage(ts, neg, len(args) > 0, pipeForm)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	started := func([]*exec.Cmd) {}
+	if signal, ok := map[string]os.Signal{"-interrupt": os.Interrupt, "-terminate": syscall.SIGTERM}[args[0]]; ok {
+		usage(ts, neg, len(args) > 3, pipeForm)
+		r, kind := worldOf(ts).registry(ts, args[1]), args[2]
+		started = func(commands []*exec.Cmd) {
+			go end(ctx, commands, signal, func() bool { return r.saw(kind) && begun(commands) })
+		}
 		args = args[3:]
 	}
+	commands := start(ts, args)
+	started(commands)
+	var statuses []string
+	for _, cmd := range commands {
+		statuses = append(statuses, strconv.Itoa(exitStatus(ts, cmd.Wait())))
+	}
+	worldOf(ts).statuses = strings.Join(statuses, " ")
+	ts.Logf("exit statuses: %s", worldOf(ts).statuses)
+}
+
+// start starts the commands of a pipe.
+func start(ts *testscript.TestScript, args []string) []*exec.Cmd {
 	var all []*exec.Cmd
-	var toClose []*os.File
 	for rest := args; rest != nil; {
 		command := rest
 		if i := slices.Index(rest, "|"); i >= 0 {
@@ -32,35 +55,77 @@ func pipe(ts *testscript.TestScript, neg bool, args []string) {
 		} else {
 			rest = nil
 		}
+		usage(ts, false, len(command) > 0, pipeForm)
 		cmd := exec.Command(lookPath(ts, command[0]), command[1:]...)
 		cmd.Dir = ts.MkAbs(".")
 		cmd.Env = environment(ts)
 		all = append(all, cmd)
 	}
 	stderr := &shared{w: ts.Stderr()}
+	var ends []*os.File
 	for i, cmd := range all {
-		cmd.Stderr = stderr
-		cmd.Stdout = ts.Stdout()
+		cmd.Stderr, cmd.Stdout = stderr, ts.Stdout()
 		if i+1 < len(all) {
 			r, w, err := os.Pipe()
 			check(ts, err)
 			cmd.Stdout, all[i+1].Stdin = w, r
-			toClose = append(toClose, r, w)
+			ends = append(ends, r, w)
 		}
 	}
 	for _, cmd := range all {
 		check(ts, cmd.Start())
 	}
-	started.set(all)
-	for _, f := range toClose {
+	for _, f := range ends {
 		_ = f.Close()
 	}
-	var statuses []string
-	for _, cmd := range all {
-		statuses = append(statuses, strconv.Itoa(exitStatus(ts, cmd.Wait())))
+	return all
+}
+
+// end sends the signal when it is due, and kills what has not ended when the ten seconds are over that copy promises to take
+// at most: the statuses show it.
+func end(ctx context.Context, commands []*exec.Cmd, signal os.Signal, due func() bool) {
+	limit := 10 * time.Second
+	if withRace {
+		limit *= 2 // all is slower
 	}
-	worldOf(ts).statuses = strings.Join(statuses, " ")
-	ts.Logf("exit statuses: %s", worldOf(ts).statuses)
+	for !due() {
+		if !wait(ctx, 5*time.Millisecond) {
+			return
+		}
+	}
+	for _, cmd := range commands {
+		_ = cmd.Process.Signal(signal)
+	}
+	if wait(ctx, limit) {
+		for _, cmd := range commands {
+			_ = cmd.Process.Kill()
+		}
+	}
+}
+
+// wait waits for d. It is false where ctx ended before.
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// begun says whether what the commands have to write with -out is there. A command makes it when it is past its start, and a
+// signal before that would kill it.
+func begun(commands []*exec.Cmd) bool {
+	for _, cmd := range commands {
+		i := slices.Index(cmd.Args, "-out")
+		if i < 0 {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(cmd.Dir, cmd.Args[i+1])); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // shared is a writer for several processes.
@@ -114,26 +179,6 @@ func exitStatus(ts *testscript.TestScript, err error) int {
 	}
 	check(ts, err)
 	return 0
-}
-
-// processes are those of a pipe, once they run.
-type processes struct {
-	mu  sync.Mutex
-	all []*exec.Cmd
-}
-
-func (p *processes) set(all []*exec.Cmd) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.all = all
-}
-
-func (p *processes) interrupt() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, cmd := range p.all {
-		_ = cmd.Process.Signal(os.Interrupt)
-	}
 }
 
 // status is the command status N...: the last pipe's commands exited with these.

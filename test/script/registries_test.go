@@ -25,15 +25,17 @@ type remoteRegistry struct {
 	backend *registrytest.Registry
 }
 
-// startRegistry is the command registry NAME [-inprocess] [-token] [-basic] [-user NAME:PASSWORD:PATH]...
+// startRegistry is the command registry NAME [-inprocess] [-tls] [-token|-basic] [-user NAME:PASSWORD:PATH]...
 func startRegistry(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, len(args) > 0, "registry NAME [-inprocess] [-token|-basic] [-user NAME:PASSWORD:PATH]...")
+	usage(ts, neg, len(args) > 0, "registry NAME [-inprocess] [-tls] [-token|-basic] [-user NAME:PASSWORD:PATH]...")
 	var o registrytest.ProxyOptions
 	inProcess := false
 	for i := 1; i < len(args); i++ {
 		switch args[i] {
 		case "-inprocess":
 			inProcess = true
+		case "-tls":
+			o.TLS = true
 		case "-token":
 			o.Auth = &registrytest.Auth{}
 		case "-basic":
@@ -46,18 +48,22 @@ func startRegistry(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("registry has no option %s", args[i])
 		}
 	}
-	r := registrytest.StartInProcess
-	var backend *registrytest.Registry
-	if inProcess {
-		backend = r()
-	} else {
-		var err error
-		backend, err = registrytest.StartDistribution(registrytest.DistributionOptions{})
-		check(ts, err)
-	}
+	backend := startBackend(ts, inProcess)
 	started := &remoteRegistry{registrytest.StartProxy(backend.Host, o), backend}
 	worldOf(ts).registries[args[0]] = started
 	ts.Setenv(args[0], started.Host)
+	if o.TLS {
+		check(ts, os.WriteFile(ts.MkAbs(args[0]+".pem"), started.CA(), 0o600))
+	}
+}
+
+func startBackend(ts *testscript.TestScript, inProcess bool) *registrytest.Registry {
+	if inProcess {
+		return registrytest.StartInProcess()
+	}
+	backend, err := registrytest.StartDistribution(registrytest.DistributionOptions{})
+	check(ts, err)
+	return backend
 }
 
 // push is the command push REGISTRY REPOSITORY:TAG [KIND [VARIANT]]. The same arguments make the same image.
@@ -75,7 +81,8 @@ func push(ts *testscript.TestScript, neg bool, args []string) {
 	if what == nil {
 		ts.Fatalf("push knows no %s", kind)
 	}
-	_, err := registrytest.Write(context.Background(), r.backend.Host+"/"+args[1], what)
+	// Foreign layers, too: some registries do have them.
+	_, err := registrytest.Write(context.Background(), r.backend.Host+"/"+args[1], what, remote.WithNondistributable)
 	check(ts, err)
 }
 
@@ -141,26 +148,47 @@ func reset(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// fault is the command fault REGISTRY KIND stall|cut|STATUS [BODY], and fault REGISTRY down.
+// fault is the command fault [-once] REGISTRY KIND FAULT, and fault REGISTRY down.
 func fault(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, len(args) >= 2, "fault REGISTRY KIND stall|cut|STATUS [BODY], or fault REGISTRY down")
+	const form = "fault [-once] REGISTRY KIND stall|cut|corrupt|pages|STATUS [BODY], or fault REGISTRY down"
+	var rule registrytest.Rule
+	if len(args) > 0 && args[0] == "-once" {
+		rule.Times, args = 1, args[1:]
+	}
+	usage(ts, neg, len(args) >= 2, form)
 	r := worldOf(ts).registry(ts, args[0])
 	if args[1] == "down" {
 		r.Proxy.Close()
 		return
 	}
-	rule := registrytest.Rule{Kind: args[1]}
+	usage(ts, neg, len(args) >= 3, form)
+	rule.Kind = args[1]
 	switch args[2] {
 	case "stall":
 		rule.Fault = registrytest.Stall()
 	case "cut":
 		rule.Fault = registrytest.Cut()
+	case "corrupt":
+		rule.Fault = registrytest.Corrupt(0)
+	case "pages":
+		rule.Fault = inPages
 	default:
 		code, err := strconv.Atoi(args[2])
 		check(ts, err)
 		rule.Fault = registrytest.Status(code, strings.Join(args[3:], " "))
 	}
 	r.Inject(rule)
+}
+
+// inPages makes a registry list two tags at a time.
+func inPages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.Clone(r.Context())
+		query := r.URL.Query()
+		query.Set("n", "2")
+		r.URL.RawQuery = query.Encode()
+		next.ServeHTTP(w, r)
+	})
 }
 
 // heal is the command heal REGISTRY: its faults end.
@@ -194,13 +222,5 @@ func login(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, os.WriteFile(file, b, 0o600))
 }
 
-// sawFirst calls then when the registry sees its first request of a kind.
-func (r *remoteRegistry) sawFirst(kind string, then func()) {
-	r.Inject(registrytest.Rule{Kind: kind, Match: func(*http.Request) bool {
-		if then != nil {
-			go then()
-			then = nil
-		}
-		return false
-	}})
-}
+// saw says whether the registry has seen a request of a kind since the reset.
+func (r *remoteRegistry) saw(kind string) bool { return r.Stats().Requests[kind] > 0 }
