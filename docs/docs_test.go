@@ -95,7 +95,7 @@ func variables(pattern *regexp.Regexp, text string) map[string]string {
 	return found
 }
 
-// The table of variables has those of the commands' help, with the same defaults.
+// The tables of variables have those of the commands' help, with the same defaults.
 func TestEnvironmentIsDocumented(t *testing.T) {
 	helped := map[string]string{}
 	for _, command := range []string{"split", "copy"} {
@@ -108,8 +108,10 @@ func TestEnvironmentIsDocumented(t *testing.T) {
 	if len(helped) == 0 {
 		t.Fatal("the help lists no variable")
 	}
-	if diff := cmp.Diff(helped, variables(documentedVariable, read(t, "configuration.md"))); diff != "" {
-		t.Errorf("variables and what they are unless set (-help +configuration.md):\n%s", diff)
+	for _, document := range []string{"configuration.md", filepath.Join(root, "README.md")} {
+		if diff := cmp.Diff(helped, variables(documentedVariable, read(t, document))); diff != "" {
+			t.Errorf("variables and what they are unless set (-help +%s):\n%s", document, diff)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ type source struct {
 	transfer Transfer
 	broken   int // transfers that broke off
 
+	from   *registry.Download
 	body   io.ReadCloser
 	offset int64 // of the next byte that is read
 	hashed int64 // bytes that the hash has seen
@@ -32,7 +33,7 @@ type source struct {
 }
 
 func newSource(ctx context.Context, bl *blob, t Transfer) *source {
-	return &source{ctx: ctx, blob: bl, transfer: t, hash: sha256.New()}
+	return &source{ctx: ctx, blob: bl, transfer: t, from: registry.NewDownload(bl.digest, bl.sources), hash: sha256.New()}
 }
 
 // seek makes the next Read begin at offset, which is not beyond what has been read. From an offset of 0 all is hashed anew;
@@ -40,7 +41,7 @@ func newSource(ctx context.Context, bl *blob, t Transfer) *source {
 func (s *source) seek(offset int64) {
 	s.err = nil
 	if offset != s.offset {
-		s.Close()
+		s.hangUp()
 		s.transfer.Add(offset - s.offset)
 		s.offset = offset
 	}
@@ -50,23 +51,24 @@ func (s *source) seek(offset int64) {
 	}
 }
 
-// Close ends a request that is under way.
-func (s *source) Close() {
+// hangUp ends a request that is under way. The download keeps its place.
+func (s *source) hangUp() {
 	if s.body != nil {
 		_ = s.body.Close()
 		s.body = nil
 	}
 }
 
+// Close ends what is under way, and gives the download's place back.
+func (s *source) Close() {
+	s.hangUp()
+	s.from.Close()
+}
+
 // Open begins to read, so that the first Read finds bytes waiting.
 func (s *source) Open() error {
-	if s.body != nil || s.offset == s.blob.size {
-		return nil
-	}
-	for _, from := range s.blob.sources {
-		if s.body, s.err = from.Blob(s.ctx, s.blob.digest, s.offset); s.err == nil {
-			return nil
-		}
+	if s.body == nil && s.offset < s.blob.size {
+		s.body, s.err = s.from.Open(s.ctx, s.offset)
 	}
 	return s.err
 }
@@ -90,7 +92,7 @@ func (s *source) Read(p []byte) (int, error) {
 		if err == nil {
 			continue
 		}
-		s.Close()
+		s.hangUp()
 		if s.broken++; s.broken >= tries {
 			s.err = s.fault(fmt.Errorf("the blob %s breaks off, the last time at byte %d of %d: %w", s.blob.digest, s.offset, s.blob.size, err))
 			return 0, s.err

@@ -17,6 +17,8 @@ const (
 	piece    = 256 << 10 // bytes that are handed on at once where a blob goes to several registries
 	resuming = 8 << 20   // bytes from which on an upload that broke off is taken up where it broke
 	chunk    = 16 << 20  // bytes of a part, for registries that refuse large bodies
+
+	uploadTries = 10 // attempts at an upload, over some 25 seconds
 )
 
 // send uploads a blob to the sinks, each of which has an upload open, and notes in each what became of it.
@@ -93,13 +95,22 @@ func (e *engine) read(bl *blob, t Transfer) ([]byte, error) {
 func (e *engine) retry(s *sink, attempt func() error, reopen func() bool) {
 	for broken := 1; ; broken++ {
 		s.err = attempt()
-		if s.err == nil || broken >= tries || !worthAnother(s.err) || pause(e.work, broken) != nil {
+		if s.err == nil || broken >= triesFor(s.err) || !worthAnother(s.err) || pause(e.work, broken) != nil {
 			return
 		}
 		if !reopen() {
 			return
 		}
 	}
+}
+
+// triesFor is how many attempts an upload gets. A destination that is busy may be so for a while.
+func triesFor(err error) int {
+	var corrupt *corruptError
+	if errors.As(err, &corrupt) {
+		return tries
+	}
+	return uploadTries
 }
 
 // reopen begins an upload anew.
@@ -144,8 +155,16 @@ type uploader struct {
 	have int64 // bytes that the open upload holds already
 }
 
-// attempt sends what the registry lacks of the blob.
+// attempt sends what the registry lacks of the blob. Between attempts the download keeps no place.
 func (u *uploader) attempt() error {
+	err := u.try()
+	if err != nil {
+		u.src.Close()
+	}
+	return err
+}
+
+func (u *uploader) try() error {
 	size := u.src.blob.size
 	u.src.seek(u.have)
 	// The source is asked first: the destination's place in flight is not kept while it thinks.
@@ -213,8 +232,8 @@ func noticed(ctx context.Context) error {
 // sendMany reads the blob once for several registries. Those whose upload breaks off get it again, each on its own.
 func (e *engine) sendMany(bl *blob, sinks []*sink, t Transfer) {
 	src := newSource(e.work, bl, t)
-	defer src.Close()
 	e.fanOut(src, sinks)
+	src.Close()
 	for _, s := range sinks {
 		if s.err != nil && worthAnother(s.err) {
 			u := &uploader{engine: e, sink: s, src: newSource(e.work, bl, t)}

@@ -10,19 +10,37 @@ import (
 	"strings"
 )
 
-// Blob opens a blob at an offset. The body holds a place in the registry's budget until it is read to its end
-// or closed. What it yields is not verified, and may end early.
-func (r *Repository) Blob(ctx context.Context, digest string, offset int64) (body io.ReadCloser, err error) {
-	for _, l := range r.locations {
-		if body, err = l.blob(ctx, digest, offset); err == nil {
-			return body, nil
-		}
-	}
-	return nil, r.fail(err, "reading the blob "+digest+" in")
+// Download reads one blob, from where it is to be had. It keeps its place in a registry's budget from the first Open to
+// Close, also while it breaks off and is opened again. It is used by one goroutine at a time.
+type Download struct {
+	from   []*Repository
+	digest string
+	place  place
 }
 
-func (l location) blob(ctx context.Context, digest string, offset int64) (io.ReadCloser, error) {
-	c := &call{method: http.MethodGet, rest: "blobs/" + digest, access: l.access, download: true, expect: []int{http.StatusOK}}
+// NewDownload is a download of a blob that is in each of the repositories.
+func NewDownload(digest string, from []*Repository) *Download {
+	return &Download{from: from, digest: digest}
+}
+
+// Open opens the blob at an offset. What the body yields is not verified, and may end early. The caller closes it.
+func (d *Download) Open(ctx context.Context, offset int64) (body io.ReadCloser, err error) {
+	for _, r := range d.from {
+		for _, l := range r.locations {
+			if body, err = l.blob(ctx, d, offset); err == nil {
+				return body, nil
+			}
+		}
+		err = r.fail(err, "reading the blob "+d.digest+" in")
+	}
+	return nil, err
+}
+
+// Close gives the place back. The download may be opened again.
+func (d *Download) Close() { d.place.giveBack() }
+
+func (l location) blob(ctx context.Context, d *Download, offset int64) (io.ReadCloser, error) {
+	c := &call{method: http.MethodGet, rest: "blobs/" + d.digest, access: l.access, kept: &d.place, expect: []int{http.StatusOK}}
 	if offset > 0 {
 		c.header = http.Header{"Range": {fmt.Sprintf("bytes=%d-", offset)}}
 		c.expect = append(c.expect, http.StatusPartialContent)

@@ -3,6 +3,7 @@ package registry
 import (
 	"container/list"
 	"context"
+	"errors"
 	"math"
 	"sync"
 	"time"
@@ -72,6 +73,49 @@ func (b *budget) acquire(ctx context.Context, download bool) error {
 		b.mu.Unlock()
 	}
 	return context.Cause(ctx)
+}
+
+// place is one that a download keeps while it breaks off and is taken up again. An upload waits for it meanwhile, with a
+// place of its own elsewhere: if the download gave its place back, it could wait for ever for another one.
+type place struct{ in *budget }
+
+// take makes sure that the place is one in b. Where it is another registry's, it is changed for one in b only if that takes
+// no waiting.
+func (p *place) take(ctx context.Context, b *budget) error {
+	switch {
+	case p.in == b:
+		return nil
+	case p.in == nil:
+		if err := b.acquire(ctx, true); err != nil {
+			return err
+		}
+	case !b.try():
+		return errBusy
+	}
+	p.giveBack()
+	p.in = b
+	return nil
+}
+
+func (p *place) giveBack() {
+	if p.in != nil {
+		p.in.release(true)
+		p.in = nil
+	}
+}
+
+// errBusy is why a download is not taken up from another registry.
+var errBusy = errors.New("the registry has no place in flight for the rest of the blob")
+
+// try takes a place for a download if there is one.
+func (b *budget) try() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.fits(true) {
+		return false
+	}
+	b.take(true)
+	return true
 }
 
 // start holds a request back while the registry is paused, and to the rate.

@@ -25,9 +25,9 @@ type call struct {
 	stream   io.Reader // instead of body: sent once, so that there is one try
 	length   int64     // of stream
 	access   access
-	download bool  // its body is a blob
-	reserved *bool // where true, it has a place in the budget already, and takes it
-	expect   []int // statuses that are answers; any other is an error
+	kept     *place // of a download; it outlives the request
+	reserved *bool  // where true, it has a place in the budget already, and takes it
+	expect   []int  // statuses that are answers; any other is an error
 }
 
 // Bounds on how long a registry's wishes are followed.
@@ -56,6 +56,9 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 			return resp, nil
 		}
 		e.Tries = try
+		if e.Status != 0 && c.stream == nil {
+			tries = h.client.config.Retries // it does answer
+		}
 		if wait < 0 || try >= tries || ctx.Err() != nil {
 			break
 		}
@@ -192,15 +195,14 @@ func plain(ctx context.Context, err error) error {
 // send sends the request once, authorized as its step says, follows redirects, and returns an answer of any status. The
 // place in the budget is given back when the answer's body is closed.
 func (h *host) send(ctx context.Context, c *call, at step, refused authorization) (*http.Response, authorization, error) {
-	if c.reserved != nil && *c.reserved {
-		*c.reserved = false
-	} else if err := h.budget.acquire(ctx, c.download); err != nil {
+	release, err := h.place(ctx, c)
+	if err != nil {
 		return nil, refused, err
 	}
 	// The token comes last: it may have run out while the request waited for its place.
 	auth, err := h.auth.authorize(ctx, c.access, at, refused)
 	if err != nil {
-		h.budget.release(c.download)
+		release()
 		return nil, refused, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -208,7 +210,7 @@ func (h *host) send(ctx context.Context, c *call, at step, refused authorization
 	done := sync.OnceFunc(func() {
 		w.stop()
 		cancel(nil)
-		h.budget.release(c.download)
+		release()
 	})
 	u := c.location
 	if u == nil {
@@ -226,6 +228,19 @@ func (h *host) send(ctx context.Context, c *call, at step, refused authorization
 	w.hold()
 	resp.Body = &watched{ReadCloser: resp.Body, ctx: ctx, w: w, done: done}
 	return resp, auth, nil
+}
+
+// place gets the call a place in the budget, and says how it is given back.
+func (h *host) place(ctx context.Context, c *call) (release func(), err error) {
+	switch {
+	case c.kept != nil:
+		return func() {}, c.kept.take(ctx, h.budget) // whoever keeps it gives it back
+	case c.reserved != nil && *c.reserved:
+		*c.reserved = false
+	default:
+		err = h.budget.acquire(ctx, false)
+	}
+	return func() { h.budget.release(false) }, err
 }
 
 // follow sends the request to u and to where the registry redirects it. What authorizes it goes to the registry only.

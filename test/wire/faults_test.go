@@ -406,3 +406,24 @@ func TestAnswersThatAreLost(t *testing.T) {
 		})
 	}
 }
+
+// A download that breaks off is taken up again while its upload has a place at the destination. It must not wait for
+// a place that others keep until they find one there.
+func TestBrokenDownloadsDoNotBlockEachOther(t *testing.T) {
+	t.Parallel()
+	for _, concurrency := range []int{1, 3} {
+		p := newPairOnDisk(t)
+		var lines []string
+		for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+			push(t, p.source, "ci/"+name+":v1", registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 6_000_000)))
+			lines = append(lines, line(p, "ci/"+name+":v1", "m/"+name+":v1"))
+		}
+		p.source.Inject(registrytest.Rule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Times: 4, Fault: registrytest.CutAfter(2_000_000)})
+		config := settings()
+		config.Concurrency = concurrency
+		mirrorWith(t, config, lines...).allAre(t, stream.Copied)
+		if got := p.source.Stats().MaxInFlight; got > concurrency+1 {
+			t.Errorf("%d requests were in flight at the source, and %d are allowed", got, concurrency)
+		}
+	}
+}
