@@ -30,8 +30,9 @@ lint: ## formatting, vet, staticcheck, go.mod
 	@go -C tools vet ./...
 	@go tool -modfile=tools/go.mod staticcheck ./...
 
-bench: ## run all benchmarks
+bench: ## run all benchmarks, then measure beside crane and regsync (BENCH='-h' lists what)
 	@go test -run '^$$' -bench . -benchmem ./...
+	@go run ./test/bench $(BENCH)
 
 fuzz: ## run each fuzz target for FUZZTIME, which is 30s unless told otherwise
 	@grep -rHo --include='*_test.go' '^func Fuzz[[:alnum:]_]*' . | sed 's,/[^/]*:func , ,' | while read -r package target; do \

@@ -1,0 +1,206 @@
+package mirror
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+
+	"imagemirror/internal/manifest"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/registry"
+)
+
+// smallImages are images of three blobs, of which all share one; ten tags are in a repository.
+type smallImages struct {
+	blobs     map[string][]byte
+	shared    string
+	manifests []registry.Manifest
+}
+
+func newSmallImages(count int) smallImages {
+	s := smallImages{blobs: map[string][]byte{}}
+	shared := s.blob("shared")
+	s.shared = shared.Digest
+	for i := range count {
+		s.manifests = append(s.manifests, image(s.blob(fmt.Sprint("configuration ", i)), shared, s.blob(fmt.Sprint("layer ", i))))
+	}
+	return s
+}
+
+func (s smallImages) blob(name string) manifest.Descriptor {
+	content := []byte(strings.Repeat(name+"\n", 1000/len(name)))
+	d := manifest.Descriptor{MediaType: "application/octet-stream", Digest: digestOf(content), Size: int64(len(content))}
+	s.blobs[d.Digest] = content
+	return d
+}
+
+func (s smallImages) repositories() int { return len(s.manifests) / 10 }
+
+// requests are a GET, a POST and a PUT for each blob, a POST for the shared one in each repository but the first, and a PUT
+// for each manifest.
+func (s smallImages) requests() int {
+	return 3*len(s.blobs) + s.repositories() - 1 + len(s.manifests)
+}
+
+// servers answer at once: one has the blobs; the other takes everything, and mounts the shared blob.
+func (s smallImages) servers(b *testing.B) (source, destination string) {
+	b.Helper()
+	from := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(s.blobs[path.Base(r.URL.Path)])
+	}))
+	b.Cleanup(from.Close)
+	to := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.Method == http.MethodPost && (q.Get("mount") != s.shared || strings.Contains(r.URL.Path, "/"+q.Get("from")+"/")) {
+			w.Header().Set("Location", "/upload")
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		w.WriteHeader(http.StatusCreated)
+	}))
+	b.Cleanup(to.Close)
+	return strings.TrimPrefix(from.URL, "http://"), strings.TrimPrefix(to.URL, "http://")
+}
+
+// BenchmarkSmallImages carries out 1,000 small jobs between two servers that answer at once, and compares with a plain
+// HTTP client that sends as many requests from as many goroutines. The servers are in the figures: what counts is the
+// difference.
+func BenchmarkSmallImages(b *testing.B) {
+	s := newSmallImages(1000)
+	source, destination := s.servers(b)
+	b.Run("engine", func(b *testing.B) {
+		var jobs []Job
+		manifests := map[string]registry.Manifest{}
+		for i, m := range s.manifests {
+			name, tag := fmt.Sprintf("team/image-%d", i/10), fmt.Sprintf("t%d", i%10)
+			jobs = append(jobs, Job{
+				ID: i, Digest: m.Digest,
+				Source:      reference.Reference{Registry: source, Repository: name, Tag: tag},
+				Destination: reference.Reference{Registry: destination, Repository: name, Tag: tag},
+			})
+			manifests[m.Digest] = m
+		}
+		c := newClient(b)
+		perRequest(b, s.requests(), func() {
+			done := outcomes{}
+			Run(b.Context(), Options{Client: c, Observer: &done}, jobs, manifests)
+			if done.err != nil {
+				b.Fatal(done.err)
+			}
+		})
+	})
+	b.Run("plain", func(b *testing.B) {
+		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
+		b.Cleanup(client.CloseIdleConnections)
+		perRequest(b, s.requests(), func() { s.plain(b, client, "http://"+source, "http://"+destination) })
+	})
+}
+
+// plain sends what the engine sends, in no order.
+func (s smallImages) plain(b *testing.B, client *http.Client, source, destination string) {
+	send := func(method, url string, body []byte) error {
+		req, err := http.NewRequestWithContext(b.Context(), method, url, bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	var group errgroup.Group
+	group.SetLimit(32)
+	for digest, content := range s.blobs {
+		group.Go(func() error { return send(http.MethodGet, source+"/v2/a/blobs/"+digest, nil) })
+		group.Go(func() error { return send(http.MethodPost, destination+"/v2/a/blobs/uploads/", nil) })
+		group.Go(func() error { return send(http.MethodPut, destination+"/upload", content) })
+	}
+	for range s.repositories() - 1 {
+		group.Go(func() error { return send(http.MethodPost, destination+"/v2/a/blobs/uploads/", nil) })
+	}
+	for _, m := range s.manifests {
+		group.Go(func() error { return send(http.MethodPut, destination+"/v2/a/manifests/"+m.Digest, m.Content) })
+	}
+	if err := group.Wait(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// perRequest measures work and reports what each of its requests took.
+func perRequest(b *testing.B, requests int, work func()) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for b.Loop() {
+		work()
+	}
+	runtime.ReadMemStats(&after)
+	n := float64(b.N * requests)
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/n, "ns/request")
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/n, "allocs/request")
+	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/n, "B/request")
+}
+
+// BenchmarkStreamVerified is BenchmarkStream's copy with a hash over what passes: what no one who verifies can do without.
+func BenchmarkStreamVerified(b *testing.B) {
+	layer := bytes.Repeat([]byte("0123456789abcdef"), streamed/16)
+	source, destination := servers(b, nil, layer)
+	b.SetBytes(streamed)
+	b.ReportAllocs()
+	for b.Loop() {
+		got, err := http.Get("http://" + source + "/layer")
+		if err != nil {
+			b.Fatal(err)
+		}
+		req, err := http.NewRequestWithContext(b.Context(), http.MethodPut, "http://"+destination+"/upload", io.TeeReader(got.Body, sha256.New()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		req.ContentLength = streamed
+		put, err := http.DefaultClient.Do(req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = got.Body.Close(), put.Body.Close()
+	}
+}
+
+// BenchmarkStreamToTwo brings a layer of 256 MiB, which is read once, to two registries.
+func BenchmarkStreamToTwo(b *testing.B) {
+	config, layer := []byte("{}"), bytes.Repeat([]byte("0123456789abcdef"), streamed/16)
+	source, destination := servers(b, config, layer)
+	_, other := servers(b, config, layer)
+	m := image(
+		manifest.Descriptor{MediaType: "application/vnd.oci.image.config.v1+json", Digest: digestOf(config), Size: int64(len(config))},
+		manifest.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar", Digest: digestOf(layer), Size: streamed})
+	var jobs []Job
+	for i, host := range []string{destination, other} {
+		jobs = append(jobs, Job{
+			ID: i, Digest: m.Digest,
+			Source:      reference.Reference{Registry: source, Repository: "a", Tag: "v1"},
+			Destination: reference.Reference{Registry: host, Repository: "b", Tag: "v1"},
+		})
+	}
+	c := newClient(b)
+	b.SetBytes(streamed)
+	b.ReportAllocs()
+	for b.Loop() {
+		done := outcomes{}
+		Run(b.Context(), Options{Client: c, Observer: &done}, jobs, map[string]registry.Manifest{m.Digest: m})
+		if done.err != nil {
+			b.Fatal(done.err)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package plan
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/registry"
+	"imagemirror/internal/stream"
+)
+
+// BenchmarkNothingToDo plans 5,000 mappings whose destinations are current, with registries that answer at once. kept is the
+// memory that the plan still holds, for each mapping, when the last one is settled.
+func BenchmarkNothingToDo(b *testing.B) {
+	const mappings = 5000
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))
+	}))
+	b.Cleanup(s.Close)
+	file := filepath.Join(b.TempDir(), "mapping_bench")
+	var lines strings.Builder
+	for i := range mappings {
+		// localhost is another registry to split, and the same server.
+		name := fmt.Sprintf("team/image-%d:t%d", i/50, i%50)
+		source := strings.TrimPrefix(s.URL, "http://")
+		fmt.Fprintf(&lines, "%s/%s %s/mirror/%s\n", source, name, strings.Replace(source, "127.0.0.1", "localhost", 1), name)
+	}
+	if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	kept, before := int64(0), memory()
+	for b.Loop() {
+		kept = nothingToDo(b, file, mappings)
+	}
+	after := memory()
+	n := float64(b.N * mappings)
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/n, "ns/mapping")
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/n, "allocs/mapping")
+	b.ReportMetric(float64(kept)/mappings, "kept-B/mapping")
+	b.ReportMetric(0, "ns/op")
+}
+
+// nothingToDo makes a plan and returns the bytes that it holds in the end.
+func nothingToDo(b *testing.B, file string, mappings int) int64 {
+	empty := memory()
+	client, err := registry.New(registry.Config{Concurrency: 16, Retries: 1, Stall: time.Minute}, anonymous{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	input, err := imageset.Load([]string{file}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := &weighing{Writer: ToStream(io.Discard)}
+	totals, err := Make(b.Context(), Options{Client: client}, input.Sets, w)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if totals.Current != mappings {
+		b.Fatalf("%d of %d mappings are current", totals.Current, mappings)
+	}
+	runtime.KeepAlive(input)
+	return int64(w.full.HeapAlloc) - int64(empty.HeapAlloc)
+}
+
+// weighing is a Writer that looks at the memory when the plan ends.
+type weighing struct {
+	Writer
+	full runtime.MemStats
+}
+
+type weighed struct {
+	writing
+	w *weighing
+}
+
+func (w *weighing) begin(h stream.Header, sets []stream.Set, targets []*target) writing {
+	return weighed{w.Writer.begin(h, sets, targets), w}
+}
+
+func (w weighed) end(copies []stream.Copy, totals *Totals, t *trees) error {
+	w.w.full = memory()
+	return w.writing.end(copies, totals, t)
+}
+
+// memory is what is in use once the garbage is away.
+func memory() runtime.MemStats {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m
+}

@@ -1,0 +1,123 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/reference"
+)
+
+// BenchmarkBudget takes a place and gives it back: alone, and with more who want one than there are places.
+func BenchmarkBudget(b *testing.B) {
+	b.Run("free", func(b *testing.B) {
+		budget := newBudget(16, 0)
+		b.ReportAllocs()
+		for b.Loop() {
+			takeAndGiveBack(b, budget)
+		}
+	})
+	b.Run("contended", func(b *testing.B) {
+		budget := newBudget(2, 0)
+		b.ReportAllocs()
+		b.SetParallelism(16)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				takeAndGiveBack(b, budget)
+			}
+		})
+	})
+}
+
+func takeAndGiveBack(b *testing.B, budget *budget) {
+	if err := budget.acquire(b.Context(), false); err != nil {
+		b.Error(err)
+	}
+	budget.release(false)
+}
+
+// BenchmarkAuthorize finds the token for a request, which is there already.
+func BenchmarkAuthorize(b *testing.B) {
+	a := &authorizer{
+		fetch: func(context.Context, challenge, credentials.Credential, []string) (issued, error) {
+			return issued{strings.Repeat("t", 1000), time.Hour}, nil
+		},
+		known: true, challenge: challenge{scheme: "bearer"}, scopes: math.MaxInt,
+		tokens: map[tokenKey]*token{}, batches: map[tokenKey]*token{}, open: map[batchKey]*token{},
+	}
+	for i := range maxRepositories {
+		a.announce(access{repository: fmt.Sprint("team/image-", i), push: true}, nil)
+	}
+	for _, test := range []struct {
+		name string
+		want access
+	}{
+		{"announced", access{repository: "team/image-7", push: true}},
+		{"announced, to mount", access{repository: "team/image-7", push: true, from: "team/image-19"}},
+		{"alone", access{repository: "team/other", push: true}},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := a.authorize(b.Context(), test.want, usual, authorization{}); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkHead asks a server that answers at once for a tag's digest, and compares with a plain HTTP client. The server is
+// in the figures: what counts is the difference.
+func BenchmarkHead(b *testing.B) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))
+	}))
+	b.Cleanup(s.Close)
+	host := strings.TrimPrefix(s.URL, "http://")
+	b.Run("client", func(b *testing.B) {
+		c, err := New(Config{Concurrency: 16, Retries: 1, Stall: time.Minute}, nobody{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		ref, err := reference.Parse(host + "/team/image:v1")
+		if err != nil {
+			b.Fatal(err)
+		}
+		r, err := c.Source(b.Context(), ref)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := r.Head(b.Context(), "v1"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("plain", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			resp, err := http.Head("http://" + host + "/v2/team/image/manifests/v1")
+			if err != nil {
+				b.Fatal(err)
+			}
+			_ = resp.Body.Close()
+		}
+	})
+}
+
+// nobody has no credentials.
+type nobody struct{}
+
+func (nobody) For(context.Context, string, string) (credentials.Credential, error) {
+	return credentials.Credential{}, nil
+}

@@ -1,0 +1,49 @@
+package main
+
+import "imagemirror/internal/registrytest"
+
+// bound is the least that a phase of a workload can cost, without what authentication costs.
+type bound struct {
+	source, destination map[string]int // requests by registrytest.Request.Kind
+	busiest             int            // requests to the registry that is asked most
+	down, up            int64          // bytes of blobs
+}
+
+func (w workload) bound(c *registrytest.Content, phase string) bound {
+	one := c.Unchanged()
+	if phase == "cold" {
+		one = c.Cold()
+	}
+	b := bound{source: one.Source, destination: map[string]int{}, busiest: total(one.Source), down: one.Bytes}
+	for _, copies := range w.copies {
+		requests := times(one.Destination, copies)
+		for kind, n := range requests {
+			b.destination[kind] += n
+		}
+		b.busiest = max(b.busiest, total(requests))
+		b.up += one.Bytes
+	}
+	return b
+}
+
+// times is what it takes to bring images to as many places on one registry, when one costs as much: each blob is
+// uploaded once, and mounted in all other places.
+func times(one map[string]int, copies int) map[string]int {
+	all := map[string]int{}
+	for kind, n := range one {
+		all[kind] = n * copies
+	}
+	if uploads := one["POST upload"]; uploads > 0 {
+		all["POST upload"], all["PUT upload"] = uploads, uploads
+		all["POST mount"] += uploads * (copies - 1)
+	}
+	return all
+}
+
+func total(requests map[string]int) int {
+	sum := 0
+	for _, n := range requests {
+		sum += n
+	}
+	return sum
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// plot draws how long cold copies take, by the round-trip time and by the requests in flight.
+func (b *bench) plot(ctx context.Context, dir string) (err error) {
+	w := workload{name: "plot", images: sharing(30), copies: []int{1}}
+	b.say("pushing %d images to the source", w.images.Images)
+	from, err := b.fill(ctx, w)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.close()) }()
+	far := sweep{file: "rtt.svg", x: "round trip in ms"}
+	for _, ms := range []int{1, 5, 20, 50, 100} {
+		far.settings = append(far.settings, setting{x: ms, delay: time.Duration(ms) * time.Millisecond, concurrency: 16})
+	}
+	far.title = fmt.Sprintf("Cold copy of %d images, 16 requests in flight", w.images.Images)
+	wide := sweep{file: "concurrency.svg", x: "requests in flight to a registry"}
+	for n := 1; n <= 64; n *= 2 {
+		wide.settings = append(wide.settings, setting{x: n, delay: 20 * time.Millisecond, concurrency: n})
+	}
+	wide.title = fmt.Sprintf("Cold copy of %d images, 20 ms a request", w.images.Images)
+	for _, s := range []sweep{far, wide} {
+		c, err := b.sweep(ctx, w, from, s)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, s.file), c.svg(), 0o644); err != nil {
+			return err
+		}
+		fmt.Println(s.title)
+		c.table(os.Stdout, b.markdown)
+		fmt.Println()
+	}
+	return nil
+}
+
+// sweep is one plot: a workload under several settings.
+type sweep struct {
+	file, title, x string
+	settings       []setting
+}
+
+type setting struct {
+	x           int
+	delay       time.Duration
+	concurrency int
+}
+
+// sweep measures all tools under each of the settings.
+func (b *bench) sweep(ctx context.Context, w workload, from *source, s sweep) (chart, error) {
+	c := chart{title: s.title, x: s.x, y: "seconds"}
+	series := map[string][]point{}
+	for _, at := range s.settings {
+		w.delay = at.delay
+		w.name = fmt.Sprintf("%s, %d in flight", at.delay, at.concurrency)
+		there := *b
+		there.concurrency = at.concurrency
+		ideal := comparison{workload: w, concurrency: at.concurrency, bounds: map[string]bound{"cold": w.bound(from.content, "cold")}}.ideal("cold")
+		series["least"] = append(series["least"], point{float64(at.x), ideal.Seconds()})
+		for _, t := range allTools() {
+			if !b.uses(t, w) {
+				continue
+			}
+			results, err := there.turn(ctx, w, from, t, "cold")
+			if err != nil {
+				return c, err
+			}
+			if err := results[0].err; err != nil {
+				return c, fmt.Errorf("%s: %s: %w", w.name, t.name, err)
+			}
+			series[t.name] = append(series[t.name], point{float64(at.x), results[0].Wall.Seconds()})
+		}
+	}
+	for _, l := range looks() {
+		if points := series[l.name]; points != nil {
+			c.lines = append(c.lines, line{l, points})
+		}
+	}
+	return c, nil
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/sync/errgroup"
+
+	"imagemirror/internal/registrytest"
+)
+
+// source is a registry with a workload's images, for all tools.
+type source struct {
+	*registrytest.Registry
+	dir     string
+	content *registrytest.Content
+}
+
+// fill starts a source registry and pushes a workload's images to it.
+func (b *bench) fill(ctx context.Context, w workload) (*source, error) {
+	dir := filepath.Join(b.content, "source")
+	r, err := registrytest.StartDistribution(registrytest.DistributionOptions{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	content, err := w.images.Write(ctx, r.Host)
+	if err == nil && w.tags > 1 {
+		content.Tags, err = tag(ctx, r.Host, content.Tags, w.tags)
+	}
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	return &source{Registry: r, dir: dir, content: content}, nil
+}
+
+// tag gives images as many tags in all, and returns them.
+func tag(ctx context.Context, host string, images []string, tags int) ([]string, error) {
+	all := make([]string, 0, len(images)*tags)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
+	for _, image := range images {
+		all = append(all, image)
+		for n := range tags - 1 {
+			other := fmt.Sprintf("%s-%d", image, n)
+			all = append(all, other)
+			group.Go(func() error { return copyTag(ctx, host+"/"+image, host+"/"+other) })
+		}
+	}
+	return all, group.Wait()
+}
+
+func copyTag(ctx context.Context, from, to string) error {
+	image, err := name.NewTag(from)
+	if err != nil {
+		return err
+	}
+	other, err := name.NewTag(to)
+	if err != nil {
+		return err
+	}
+	content, err := remote.Get(image, remote.WithContext(ctx))
+	if err != nil {
+		return fmt.Errorf("asking for %q: %w", from, err)
+	}
+	if err := remote.Tag(other, content, remote.WithContext(ctx)); err != nil {
+		return fmt.Errorf("tagging %q: %w", to, err)
+	}
+	return nil
+}
+
+func (s *source) close() error {
+	s.Close()
+	return os.RemoveAll(s.dir)
+}
+
+// stage is what one tool finds: the source and the destination registries, each behind a proxy.
+type stage struct {
+	source       *source
+	front        *registrytest.Proxy // before the source
+	destinations []*destination
+	pairs        []pair
+	dir          string // of the destinations' content
+}
+
+type destination struct {
+	*registrytest.Registry
+	front *registrytest.Proxy
+}
+
+// pair is a mapping; the last two fields are what it names, without the proxies.
+type pair struct{ source, destination, from, to string }
+
+// set sets the stage for one tool. The destinations are empty, or have everything where the workload is quiet.
+func (b *bench) set(w workload, from *source) (*stage, error) {
+	s := &stage{source: from, front: before(from.Registry, w), dir: filepath.Join(b.content, "destinations")}
+	for i, copies := range w.copies {
+		dir := filepath.Join(s.dir, fmt.Sprint(i))
+		if w.quiet {
+			dir = from.dir // of which nothing but reading will be asked
+		}
+		r, err := registrytest.StartDistribution(registrytest.DistributionOptions{Dir: dir})
+		if err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		d := &destination{Registry: r, front: before(r, w)}
+		s.destinations = append(s.destinations, d)
+		for n := range copies {
+			s.addPairs(d, n)
+		}
+	}
+	return s, nil
+}
+
+func before(r *registrytest.Registry, w workload) *registrytest.Proxy {
+	return registrytest.StartProxy(r.Host, registrytest.ProxyOptions{Delay: w.delay, Auth: &registrytest.Auth{}})
+}
+
+// addPairs maps every image to the n-th place on a destination; the first has the names of the source.
+func (s *stage) addPairs(d *destination, n int) {
+	path := ""
+	if n > 0 {
+		path = fmt.Sprintf("copy-%d/", n)
+	}
+	for _, tag := range s.source.content.Tags {
+		to := "/" + path + tag
+		s.pairs = append(s.pairs, pair{s.front.Host + "/" + tag, d.front.Host + to, s.source.Host + "/" + tag, d.Host + to})
+	}
+}
+
+func (s *stage) close() error {
+	s.front.Close()
+	for _, d := range s.destinations {
+		d.front.Close()
+		d.Close()
+	}
+	return os.RemoveAll(s.dir)
+}
+
+func (s *stage) hosts() []string {
+	hosts := []string{s.front.Host}
+	for _, d := range s.destinations {
+		hosts = append(hosts, d.front.Host)
+	}
+	return hosts
+}
+
+func (s *stage) reset() {
+	s.front.Reset()
+	for _, d := range s.destinations {
+		d.front.Reset()
+	}
+}
+
+// registries are the processes of the registries.
+func (s *stage) registries() []int {
+	pids := []int{s.source.PID}
+	for _, d := range s.destinations {
+		pids = append(pids, d.PID)
+	}
+	return pids
+}
+
+// check finds every destination at its source's digest.
+func (s *stage) check(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for _, p := range s.pairs {
+		group.Go(func() error {
+			want, err := digest(ctx, p.from)
+			if err != nil {
+				return err
+			}
+			got, err := digest(ctx, p.to)
+			if err == nil && got != want {
+				err = fmt.Errorf("%s is at %s, and its source at %s", p.destination, got, want)
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+func digest(ctx context.Context, image string) (string, error) {
+	ref, err := name.ParseReference(image)
+	if err != nil {
+		return "", err
+	}
+	d, err := remote.Head(ref, remote.WithContext(ctx))
+	if err != nil {
+		return "", fmt.Errorf("asking for %q: %w", image, err)
+	}
+	return d.Digest.String(), nil
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// table is what is printed.
+type table struct {
+	comparisons []comparison
+}
+
+func (t *table) add(c comparison) { t.comparisons = append(t.comparisons, c) }
+
+// failed is what went wrong with any tool.
+func (t *table) failed() error {
+	var errs []error
+	for _, c := range t.comparisons {
+		for _, r := range c.results {
+			if r.err != nil {
+				errs = append(errs, fmt.Errorf("%s: %s %s: %w", c.name, r.tool, r.phase, r.err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// column is a column of the table; numbers are set to the right.
+type column struct {
+	title string
+	text  bool
+}
+
+func columns() []column {
+	return []column{
+		{"workload", true}, {"phase", true}, {"tool", true}, {"requests", false}, {"/ bound", false},
+		{"MB down", false}, {"MB up", false}, {"/ bound", false}, {"s", false}, {"/ ours", false},
+		{"CPU s", false}, {"peak MB", false}, {"others' CPU s", false}, {"busy", false}, {"elsewhere", false}, {"requests by kind", true},
+	}
+}
+
+func (c comparison) rows() [][]string {
+	var rows [][]string
+	for _, phase := range c.phases() {
+		rows = append(rows, c.boundRow(phase))
+		for _, r := range c.results {
+			if r.phase == phase {
+				rows = append(rows, c.row(r))
+			}
+		}
+	}
+	return rows
+}
+
+// boundRow has the time that the requests to the busier registry take, were all places always taken.
+func (c comparison) boundRow(phase string) []string {
+	b := c.bounds[phase]
+	return []string{
+		c.name, phase, "least", fmt.Sprint(total(b.source) + total(b.destination)), "", megabytes(b.down), megabytes(b.up), "",
+		seconds(c.ideal(phase)), "", "", "", "", "", "", kinds(b.source, b.destination),
+	}
+}
+
+func (c comparison) ideal(phase string) time.Duration {
+	return c.delay * time.Duration(c.bounds[phase].busiest) / time.Duration(c.concurrency)
+}
+
+func (c comparison) row(r result) []string {
+	b := c.bounds[r.phase]
+	tool := r.tool
+	if r.err != nil {
+		tool += " (failed)"
+	}
+	return []string{
+		c.name, r.phase, tool, fmt.Sprint(r.requests()), ratio(float64(r.requests()), float64(total(b.source)+total(b.destination))),
+		megabytes(r.down), megabytes(r.up), ratio(float64(r.down+r.up), float64(b.down+b.up)),
+		seconds(r.Wall), ratio(float64(r.Wall), float64(c.ours(r.phase))), seconds(r.CPU), fmt.Sprintf("%.0f", float64(r.Memory)/(1<<20)),
+		seconds(r.others), share(r.CPU+r.others, r.Wall), share(r.elsewhere, r.Wall), kinds(r.source, r.destination),
+	}
+}
+
+// ours is how long ours took for a phase; 0 where it was not measured.
+func (c comparison) ours(phase string) time.Duration {
+	for _, r := range c.results {
+		if r.tool == "ours" && r.phase == phase {
+			return r.Wall
+		}
+	}
+	return 0
+}
+
+// share is CPU time as a part of all that the machine had.
+func share(cpu, wall time.Duration) string {
+	return fmt.Sprintf("%.0f%%", 100*float64(cpu)/float64(wall)/float64(runtime.NumCPU()))
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }
+
+func megabytes(n int64) string { return fmt.Sprintf("%.1f", float64(n)/megabyte) }
+
+func ratio(a, b float64) string {
+	if b == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", a/b)
+}
+
+// kinds is requests in short: those to the source, and those to the destinations.
+func kinds(source, destination map[string]int) string {
+	return shortly(source) + " → " + shortly(destination)
+}
+
+func shortly(requests map[string]int) string {
+	names := [][2]string{
+		{"HEAD manifest", "head"}, {"GET manifest", "get"}, {"GET blob", "blob"}, {"HEAD blob", "check"}, {"POST upload", "post"},
+		{"POST mount", "mount"}, {"PATCH upload", "patch"}, {"PUT upload", "put"}, {"PUT manifest", "push"}, {"ping", "ping"}, {"token", "token"},
+	}
+	var parts []string
+	others := total(requests)
+	for _, n := range names {
+		if k := requests[n[0]]; k > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", k, n[1]))
+			others -= k
+		}
+	}
+	if others > 0 {
+		parts = append(parts, fmt.Sprintf("%d other", others))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// legend says what the words of the table mean.
+func legend() []string {
+	return []string{
+		"least: what the protocol allows; its seconds are (requests to the busier registry) × (delay of a request) ÷ (requests in flight)",
+		"requests: without those for tokens; by kind, source → destinations: head, get and push are HEAD, GET and PUT of a manifest; " +
+			"check and blob HEAD and GET of a blob; post, patch and put uploads; mount a POST that asks for a mount, and opens an upload where there is none",
+		"CPU s: of all the tool's processes; peak MB: resident memory of its largest",
+		"others' CPU s: of the registries and the proxies, on the same cores; busy: how much of all cores' time that and the tool's was together: " +
+			"near 100% the machine was the limit, and not the tool",
+		"elsewhere: what other programs took of the cores meanwhile; where that is much, the seconds say little",
+	}
+}
+
+func (t *table) print(w io.Writer, markdown bool) {
+	bullet := ""
+	if markdown {
+		bullet = "- "
+	}
+	var rows [][]string
+	for _, c := range t.comparisons {
+		fmt.Fprintf(w, "%s%s: %s\n", bullet, c.name, c.about())
+		rows = append(rows, c.rows()...)
+	}
+	fmt.Fprintln(w)
+	write(w, columns(), rows, markdown)
+	fmt.Fprintln(w)
+	for _, line := range legend() {
+		fmt.Fprintf(w, "%s%s\n", bullet, line)
+	}
+}
+
+// write sets a table in columns of equal width.
+func write(w io.Writer, columns []column, rows [][]string, markdown bool) {
+	titles := make([]string, len(columns))
+	rule := make([]string, len(columns))
+	for i, c := range columns {
+		titles[i], rule[i] = c.title, "--:"
+		if c.text {
+			rule[i] = "---"
+		}
+	}
+	lines := [][]string{titles}
+	if markdown {
+		lines = append(lines, rule)
+	}
+	lines = append(lines, rows...)
+	widths := make([]int, len(columns))
+	for _, line := range lines {
+		for i, cell := range line {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, line := range lines {
+		cells := make([]string, len(line))
+		for i, cell := range line {
+			cells[i] = pad(cell, widths[i], columns[i].text)
+		}
+		if markdown {
+			fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
+		} else {
+			fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "  "), " "))
+		}
+	}
+}
+
+func pad(s string, width int, left bool) string {
+	space := strings.Repeat(" ", width-utf8.RuneCountInString(s))
+	if left {
+		return s + space
+	}
+	return space + s
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// tool is a program that mirrors images.
+type tool struct {
+	name string
+	job  func(b *bench, s *stage) (job, error)
+}
+
+func allTools() []tool {
+	return []tool{{"ours", ours}, {"regsync", regsync}, {"crane", crane}}
+}
+
+func toolNames() []string {
+	var names []string
+	for _, t := range allTools() {
+		names = append(names, t.name)
+	}
+	return names
+}
+
+// uses says whether a workload is for a tool that was asked for.
+func (b *bench) uses(t tool, w workload) bool {
+	return slices.Contains(b.tools, t.name) && (w.tools == nil || slices.Contains(w.tools, t.name))
+}
+
+// ours is the pipe of the three commands.
+func ours(b *bench, s *stage) (job, error) {
+	var lines strings.Builder
+	for _, p := range s.pairs {
+		fmt.Fprintln(&lines, p.source, p.destination)
+	}
+	mapping := filepath.Join(b.dir, "mapping_bench")
+	commands := [][]string{{b.program("split"), mapping}, {b.program("copy")}, {b.program("report")}}
+	return b.job(commands), os.WriteFile(mapping, []byte(lines.String()), 0o600)
+}
+
+// regsync is one process with a configuration file.
+func regsync(b *bench, s *stage) (job, error) {
+	var c strings.Builder
+	fmt.Fprintf(&c, "version: 1\ndefaults: {parallel: %d}\ncreds:\n", b.concurrency)
+	for _, host := range s.hosts() {
+		fmt.Fprintf(&c, "  - {registry: %q, tls: disabled, reqConcurrent: %d}\n", host, b.concurrency)
+	}
+	fmt.Fprintln(&c, "sync:")
+	for _, p := range s.pairs {
+		fmt.Fprintf(&c, "  - {source: %q, target: %q, type: image}\n", p.source, p.destination)
+	}
+	config := filepath.Join(b.dir, "regsync.yaml")
+	return b.job([][]string{{b.program("regsync"), "once", "-c", config}}), os.WriteFile(config, []byte(c.String()), 0o600)
+}
+
+// crane is a process for each image, as many at once as there may be requests in flight: it has no other way to be told.
+func crane(b *bench, s *stage) (job, error) {
+	j := b.job()
+	j.AtOnce = b.concurrency
+	for _, p := range s.pairs {
+		j.Pipelines = append(j.Pipelines, [][]string{{b.program("crane"), "copy", "--insecure", p.source, p.destination}})
+	}
+	return j, nil
+}
+
+// job runs pipelines without the settings and the credentials of whoever runs the benchmark.
+func (b *bench) job(pipelines ...[][]string) job {
+	return job{
+		Pipelines: pipelines, AtOnce: 1, Output: filepath.Join(b.dir, "output"),
+		Env: []string{"HOME=" + b.dir, "PATH=" + os.Getenv("PATH"), fmt.Sprintf("MIRROR_CONCURRENCY=%d", b.concurrency)},
+	}
+}
+
+func (b *bench) program(name string) string { return filepath.Join(b.dir, "bin", name) }
+
+// build builds the tools that will be used.
+func (b *bench) build(ctx context.Context) error {
+	root, err := output(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "imagemirror")
+	if err != nil {
+		return err
+	}
+	peers := map[string]string{
+		"crane":   "github.com/google/go-containerregistry/cmd/crane",
+		"regsync": "github.com/regclient/regclient/cmd/regsync",
+	}
+	for _, t := range allTools() {
+		if !b.needs(t) {
+			continue
+		}
+		args := []string{"-C", filepath.Join(root, "tools"), "build", "-o", b.program(t.name), peers[t.name]}
+		if t.name == "ours" {
+			args = []string{"build", "-o", b.program("") + "/", "imagemirror/cmd/..."}
+		}
+		b.say("building %s (minutes, where nothing is cached)", t.name)
+		if _, err := output(ctx, "go", args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// needs says whether any workload is for a tool.
+func (b *bench) needs(t tool) bool {
+	return slices.ContainsFunc(b.workloads, func(w workload) bool { return b.uses(t, w) })
+}
+
+func output(ctx context.Context, name string, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, name, args...).Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, exit.Stderr)
+	}
+	return strings.TrimSpace(string(out)), err
+}

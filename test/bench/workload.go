@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"imagemirror/internal/registrytest"
+)
+
+// workload is images to be mirrored, and how far away the registries are. All demand bearer tokens.
+type workload struct {
+	name   string
+	images registrytest.Workload
+	tags   int           // of each image; 0: one
+	delay  time.Duration // of each request
+	copies []int         // how many destinations an image has, on each of the destination registries
+	quiet  bool          // everything is there already
+	tools  []string      // nil: all
+}
+
+const (
+	kilobyte = 1000
+	megabyte = 1000 * kilobyte
+)
+
+func workloads() []workload {
+	const delay = 20 * time.Millisecond
+	small := registrytest.Workload{PerRepo: 10, Bases: 1, BaseSize: 20 * kilobyte, TopSize: 10 * kilobyte}
+	return []workload{
+		{name: "cold", images: sharing(60), delay: delay, copies: []int{1}},
+		{name: "quiet", images: withImages(small, 450, 9), delay: delay, copies: []int{1}, quiet: true},
+		{name: "small", images: withImages(small, 400, 10), delay: delay, copies: []int{1}},
+		{name: "large", images: registrytest.Workload{Images: 8, TopSize: 100 * megabyte}, delay: time.Millisecond, copies: []int{1}},
+		// crane, which is a process for each image, takes minutes.
+		{name: "many", images: withImages(small, 500, 5), tags: 10, delay: delay, copies: []int{1}, quiet: true, tools: []string{"ours", "regsync"}},
+		{name: "fan", images: sharing(30), delay: delay, copies: []int{3, 2}},
+	}
+}
+
+// sharing is images as a build system makes them: three shared layers, one of their own, and every fifth for two
+// platforms.
+func sharing(images int) registrytest.Workload {
+	return registrytest.Workload{Images: images, IndexEvery: 5, Bases: 3, BaseSize: 4 << 20, TopSize: 2 * megabyte}
+}
+
+func withImages(w registrytest.Workload, images, perRepo int) registrytest.Workload {
+	w.Images, w.PerRepo = images, perRepo
+	return w
+}
+
+// choose finds workloads by their names, which commas separate.
+func choose(names string) ([]workload, error) {
+	all := workloads()
+	if names == "all" {
+		return all, nil
+	}
+	var chosen []workload
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(all, func(w workload) bool { return w.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("-workload: there is no %q: bench -h lists them", name)
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+// about is the workload in words.
+func (w workload) about() string {
+	i := w.images
+	s := fmt.Sprintf("%d images", i.Images)
+	if w.tags > 1 {
+		s += fmt.Sprintf(" with %d tags each", w.tags)
+	}
+	if i.PerRepo > 1 {
+		s += fmt.Sprintf(" in %d repositories", (i.Images+i.PerRepo-1)/i.PerRepo)
+	}
+	if i.IndexEvery > 0 {
+		s += fmt.Sprintf(", one of %d for two platforms", i.IndexEvery)
+	}
+	s += fmt.Sprintf(", layers: %s of its own", size(i.TopSize))
+	if i.Bases > 0 {
+		s += fmt.Sprintf(" and %d of %s that all share", i.Bases, size(i.BaseSize))
+	}
+	if len(w.copies) > 1 {
+		s += fmt.Sprintf("; to %d destinations on %d registries", w.destinations(), len(w.copies))
+	}
+	if w.quiet {
+		s += "; all is there"
+	}
+	return s + fmt.Sprintf("; %s a request", w.delay)
+}
+
+// destinations is how many an image has.
+func (w workload) destinations() int {
+	n := 0
+	for _, copies := range w.copies {
+		n += copies
+	}
+	return n
+}
+
+func (w workload) phases() []string {
+	if w.quiet {
+		return []string{"again"}
+	}
+	return []string{"cold", "again"}
+}
+
+func size(bytes int64) string {
+	if bytes < megabyte {
+		return fmt.Sprintf("%d KB", bytes/kilobyte)
+	}
+	return fmt.Sprintf("%d MB", bytes/megabyte)
+}
