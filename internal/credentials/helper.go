@@ -17,7 +17,34 @@ import (
 // maxAnswer bounds what a helper may print.
 const maxAnswer = 1 << 20
 
-// helpers runs the programs docker-credential-NAME.
+// program begins the name of every helper's program.
+const program = "docker-credential-"
+
+// HelperError is a credential helper that cannot be asked, or that fails.
+type HelperError struct {
+	Program string
+	Server  string // that it was asked about
+	Err     error
+}
+
+func (e *HelperError) Error() string {
+	return fmt.Sprintf("asking the credential helper %s for %q: %v", e.Program, e.Server, e.Err)
+}
+
+func (e *HelperError) Unwrap() error { return e.Err }
+
+// Advice is what a person can do about it.
+func (e *HelperError) Advice() string {
+	first := "run " + e.Program + " by hand to see what it lacks"
+	if errors.Is(e.Err, errMissing) {
+		first = "install " + e.Program
+	}
+	return first + ", or correct credHelpers or credsStore in the Docker configuration file"
+}
+
+var errMissing = errors.New("there is no such program in PATH")
+
+// helpers runs the programs of credential helpers.
 type helpers struct {
 	timeout time.Duration // for one run
 	gets    memo[Credential]
@@ -42,7 +69,7 @@ func (h *helpers) get(ctx context.Context, name, server string) (Credential, err
 	return h.gets.do(ctx, name+" "+server, func() (Credential, error) {
 		c, err := h.ask(ctx, name, server)
 		if err != nil {
-			return Credential{}, fmt.Errorf("asking the credential helper docker-credential-%s for %q: %w", name, server, err)
+			return Credential{}, &HelperError{Program: program + name, Server: server, Err: err}
 		}
 		return c, nil
 	})
@@ -91,7 +118,7 @@ func (h *helpers) run(ctx context.Context, name, verb, input string) ([]byte, er
 	limit, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
 	var out, complaint bounded
-	cmd := exec.CommandContext(limit, "docker-credential-"+name, verb) //nolint:gosec // its user's configuration names it
+	cmd := exec.CommandContext(limit, program+name, verb) //nolint:gosec // its user's configuration names it
 	cmd.Stdin = strings.NewReader(input)
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	cmd.WaitDelay = time.Second // a child of the helper may hold its output open
@@ -106,7 +133,7 @@ func (h *helpers) run(ctx context.Context, name, verb, input string) ([]byte, er
 	case out.full || complaint.full:
 		return nil, fmt.Errorf("its answer is longer than %d bytes", maxAnswer)
 	case errors.Is(err, exec.ErrNotFound):
-		return nil, errors.New("there is no such program in PATH: install it, or take it out of the configuration")
+		return nil, errMissing
 	case err != nil && protocol.IsErrCredentialsNotFoundMessage(said):
 		return nil, nil
 	case err != nil && said != "" && !strings.Contains(said, "{"):

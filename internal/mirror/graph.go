@@ -21,13 +21,15 @@ type repo struct {
 
 // node is a manifest that has to be in a repository.
 type node struct {
-	repo    *repo
-	m       registry.Manifest
-	missing int     // places and children that are not there yet
-	parents []*node // indexes in the same repository
-	jobs    []*job  // that want a tag on it, or just its digest
-	there   bool    // the registry has it
-	err     error
+	repo     *repo
+	m        registry.Manifest
+	missing  int     // places and children that are not there yet
+	children []*node // manifests that it leads to
+	parents  []*node // indexes in the same repository
+	jobs     []*job  // that want a tag on it, or just its digest
+	needs    int     // jobs without an outcome, and parents that are needed
+	there    bool    // the registry has it
+	err      error
 }
 
 // place is a blob that has to be in a repository.
@@ -104,6 +106,8 @@ func (b *builder) add(j *job) error {
 		return err
 	}
 	n.jobs = append(n.jobs, j)
+	j.node = n
+	n.need()
 	return nil
 }
 
@@ -159,6 +163,7 @@ func (b *builder) node(j *job, r *repo, source *registry.Repository, digest stri
 		if err != nil {
 			return nil, err
 		}
+		n.children = append(n.children, child)
 		child.parents = append(child.parents, n)
 		n.missing++
 	}

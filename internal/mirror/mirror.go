@@ -79,8 +79,8 @@ func Run(ctx context.Context, o Options, jobs []Job, manifests map[string]regist
 	defer cancel(nil)
 	e := &engine{Options: o, work: work, cancel: cancel, repos: map[string]*repo{}, blobs: map[string]*blob{}, lanes: map[string]*lane{}}
 	stop := context.AfterFunc(ctx, func() {
-		e.stop()
 		time.AfterFunc(o.Grace, func() { cancel(ErrInterrupted) })
+		e.stop()
 	})
 	defer stop()
 	e.build(ctx, jobs, manifests)
@@ -116,6 +116,7 @@ type engine struct {
 // job is a Job on its way.
 type job struct {
 	Outcome
+	node  *node // nil where it could not be made
 	began time.Time
 	over  bool
 }
@@ -132,6 +133,9 @@ func (e *engine) end(j *job, err error) {
 		return
 	}
 	j.over, j.Err = true, err
+	if j.node != nil {
+		j.node.drop()
+	}
 	if !j.began.IsZero() {
 		j.Took = time.Since(j.began)
 	}

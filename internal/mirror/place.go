@@ -3,7 +3,6 @@ package mirror
 import (
 	"context"
 	"errors"
-	"net/http"
 	"sync"
 
 	"imagemirror/internal/registry"
@@ -103,14 +102,11 @@ func (e *engine) led(s *sink) {
 	}
 }
 
-// hopelessFor says whether an error that one place met will meet all others on its registry too: the source's fault, the run's
-// end, or a registry that is down or full. What a registry refuses it may refuse for one repository only.
+// hopelessFor says whether an error that one place met will meet all others on its registry too: the source's fault, or the
+// run's end. What the destination does not do for one repository it may do for another, and each image has to hear of its own.
 func hopelessFor(err error) bool {
 	var r *registry.Error
-	if !errors.As(err, &r) || r.Side == registry.Source {
-		return true
-	}
-	return r.Status < 400 || r.Status >= 500 || r.Status == http.StatusRequestEntityTooLarge || r.Status == http.StatusTooManyRequests
+	return !errors.As(err, &r) || r.Side == registry.Source
 }
 
 // mount gets a blob to a place from another repository on the registry, or by an upload of its own where the registry

@@ -36,14 +36,14 @@ func (e *engine) pushNode(n *node) {
 		e.pushed(n, plain, err)
 		return
 	}
-	// The first tag brings the manifest itself, which is then there for the indexes that lead to it.
+	// Any tag brings the manifest itself, which is then there by its digest, and for the indexes that lead to it.
 	for i, j := range tags {
 		if i > 0 && e.isStopped() {
 			return
 		}
 		err := e.putTag(n, j.Destination.Tag)
 		done := []*job{j}
-		if i == 0 && err == nil {
+		if err == nil {
 			done = append(done, plain...)
 		}
 		e.pushed(n, done, err)
@@ -133,19 +133,24 @@ func (e *engine) fail(n *node, err error) {
 }
 
 // wanted says whether a job without an outcome needs the manifest.
-func (n *node) wanted() bool {
-	if n.err != nil {
-		return false
-	}
-	for _, j := range n.jobs {
-		if !j.over {
-			return true
+func (n *node) wanted() bool { return n.err == nil && n.needs > 0 }
+
+// need notes one more that needs the manifest, and so all that it leads to.
+func (n *node) need() {
+	n.needs++
+	if n.needs == 1 {
+		for _, child := range n.children {
+			child.need()
 		}
 	}
-	for _, parent := range n.parents {
-		if parent.wanted() {
-			return true
+}
+
+// drop takes a need back.
+func (n *node) drop() {
+	n.needs--
+	if n.needs == 0 {
+		for _, child := range n.children {
+			child.drop()
 		}
 	}
-	return false
 }

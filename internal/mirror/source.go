@@ -12,9 +12,6 @@ import (
 	"imagemirror/internal/registry"
 )
 
-// tries is how often a transfer that breaks off is taken up again.
-const tries = 6
-
 // source reads a blob from where it is to be had. A transfer that breaks off is taken up where it broke, with
 // a range request. The last bytes are held back until the whole is known to have the blob's digest, so that whoever
 // reads to the end has the right content. Its errors are the source's fault.
@@ -23,6 +20,7 @@ type source struct {
 	blob     *blob
 	transfer Transfer
 	broken   int // transfers that broke off
+	tries    int // how many may
 
 	from   *registry.Download
 	body   io.ReadCloser
@@ -32,8 +30,8 @@ type source struct {
 	err    error // the last error of Open or Read, other than io.EOF
 }
 
-func newSource(ctx context.Context, bl *blob, t Transfer) *source {
-	return &source{ctx: ctx, blob: bl, transfer: t, from: registry.NewDownload(bl.digest, bl.sources), hash: sha256.New()}
+func (e *engine) source(bl *blob, t Transfer) *source {
+	return &source{ctx: e.work, blob: bl, transfer: t, tries: e.Client.Retries(), from: registry.NewDownload(bl.digest, bl.sources), hash: sha256.New()}
 }
 
 // seek makes the next Read begin at offset, which is not beyond what has been read. From an offset of 0 all is hashed anew;
@@ -93,7 +91,7 @@ func (s *source) Read(p []byte) (int, error) {
 			continue
 		}
 		s.hangUp()
-		if s.broken++; s.broken >= tries {
+		if s.broken++; s.broken >= s.tries {
 			s.err = s.fault(fmt.Errorf("the blob %s breaks off, the last time at byte %d of %d: %w", s.blob.digest, s.offset, s.blob.size, err))
 			return 0, s.err
 		}

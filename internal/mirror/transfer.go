@@ -18,7 +18,7 @@ const (
 	resuming = 8 << 20   // bytes from which on an upload that broke off is taken up where it broke
 	chunk    = 16 << 20  // bytes of a part, for registries that refuse large bodies
 
-	uploadTries = 10 // attempts at an upload, over some 25 seconds
+	corruptTries = 6 // readings of a blob whose content is not what its digest says
 )
 
 // send uploads a blob to the sinks, each of which has an upload open, and notes in each what became of it.
@@ -77,13 +77,13 @@ func (e *engine) sendSmall(bl *blob, sinks []*sink, t Transfer) {
 
 // read reads a whole blob, from the beginning again where its content is not what it should be.
 func (e *engine) read(bl *blob, t Transfer) ([]byte, error) {
-	src := newSource(e.work, bl, t)
+	src := e.source(bl, t)
 	defer src.Close()
 	b := make([]byte, bl.size)
 	for broken := 1; ; broken++ {
 		_, err := io.ReadFull(src, b)
 		var corrupt *corruptError
-		if err == nil || !errors.As(err, &corrupt) || broken >= tries || pause(e.work, broken) != nil {
+		if err == nil || !errors.As(err, &corrupt) || broken >= e.triesFor(err) || pause(e.work, broken) != nil {
 			return b, err
 		}
 		src.seek(0)
@@ -95,7 +95,7 @@ func (e *engine) read(bl *blob, t Transfer) ([]byte, error) {
 func (e *engine) retry(s *sink, attempt func() error, reopen func() bool) {
 	for broken := 1; ; broken++ {
 		s.err = attempt()
-		if s.err == nil || broken >= triesFor(s.err) || !worthAnother(s.err) || pause(e.work, broken) != nil {
+		if s.err == nil || broken >= e.triesFor(s.err) || !worthAnother(s.err) || pause(e.work, broken) != nil {
 			return
 		}
 		if !reopen() {
@@ -104,13 +104,13 @@ func (e *engine) retry(s *sink, attempt func() error, reopen func() bool) {
 	}
 }
 
-// triesFor is how many attempts an upload gets. A destination that is busy may be so for a while.
-func triesFor(err error) int {
+// triesFor is how many attempts a transfer gets.
+func (e *engine) triesFor(err error) int {
 	var corrupt *corruptError
 	if errors.As(err, &corrupt) {
-		return tries
+		return min(corruptTries, e.Client.Retries())
 	}
-	return uploadTries
+	return e.Client.Retries()
 }
 
 // reopen begins an upload anew.
@@ -120,29 +120,51 @@ func (e *engine) reopen(s *sink) bool {
 }
 
 // worthAnother says whether a failed upload may go well the next time: not where the source has tried all it could, not
-// where the registry understood and refused, and not where the request was tried over and over already. (Unauthorized it
-// may be since its token ran out: a stream is sent once.)
+// where the registry understood and refused, and not where the request was tried over and over already.
 func worthAnother(err error) bool {
 	var corrupt *corruptError
-	if errors.As(err, &corrupt) {
+	var parts *tooLargeError
+	if errors.As(err, &corrupt) || errors.As(err, &parts) {
 		return true
 	}
 	var r *registry.Error
 	if !errors.As(err, &r) || r.Side == registry.Source {
 		return false
 	}
-	switch {
-	case r.Status == http.StatusForbidden || r.Status == http.StatusMethodNotAllowed || r.Status == http.StatusInsufficientStorage:
-		return false
-	case r.Status == 0 || r.Status == http.StatusTooManyRequests || r.Status >= http.StatusInternalServerError:
-		return r.Tries <= 1
+	switch r.Status {
+	case http.StatusUnauthorized: // a stream is sent once, and its token may have run out
+	case http.StatusBadRequest: // the content may have been spoilt on its way
+	case http.StatusNotFound, http.StatusRequestedRangeNotSatisfiable: // the upload's session is gone
+	default:
+		return r.Passing() && r.Tries <= 1
 	}
 	return true
 }
 
+// tooLargeError is the answer of a registry that refuses a large body in one request, and may take it in parts.
+type tooLargeError struct{ error }
+
+func (e *tooLargeError) Unwrap() error { return e.error }
+
+// put sends a whole blob in one request.
+func (s *sink) put(ctx context.Context, bl *blob, body io.Reader) error {
+	err := s.up.Put(ctx, bl.digest, body, bl.size)
+	if registry.StatusOf(err) == http.StatusRequestEntityTooLarge && bl.size > chunk {
+		s.up.WantChunks()
+		return &tooLargeError{err}
+	}
+	return err
+}
+
+// inParts says whether the registry is known to take such a blob in parts only.
+func (s *sink) inParts(bl *blob) bool {
+	wanted, _ := s.up.Chunks()
+	return wanted && bl.size > chunk
+}
+
 // sendOne streams the blob to one registry.
 func (e *engine) sendOne(bl *blob, s *sink, t Transfer) {
-	u := &uploader{engine: e, sink: s, src: newSource(e.work, bl, t)}
+	u := &uploader{engine: e, sink: s, src: e.source(bl, t)}
 	defer u.src.Close()
 	e.retry(s, u.attempt, u.again)
 }
@@ -151,8 +173,9 @@ func (e *engine) sendOne(bl *blob, s *sink, t Transfer) {
 type uploader struct {
 	*engine
 	*sink
-	src  *source
-	have int64 // bytes that the open upload holds already
+	src   *source
+	have  int64 // bytes that the open upload holds already
+	apart bool  // goes in parts, since a connection broke on the whole
 }
 
 // attempt sends what the registry lacks of the blob. Between attempts the download keeps no place.
@@ -165,20 +188,26 @@ func (u *uploader) attempt() error {
 }
 
 func (u *uploader) try() error {
-	size := u.src.blob.size
+	bl := u.src.blob
 	u.src.seek(u.have)
 	// The source is asked first: the destination's place in flight is not kept while it thinks.
 	if err := u.src.Open(); err != nil {
 		return err
 	}
-	if wanted, _ := u.up.Chunks(); wanted && size > chunk || u.have > 0 {
+	u.src.from.Feeds()
+	if u.have > 0 || u.apart || u.inParts(bl) {
 		return u.parts()
 	}
-	err := u.up.Put(u.work, u.src.blob.digest, u.src, size)
-	if registry.StatusOf(err) == http.StatusRequestEntityTooLarge && size > chunk {
-		u.up.WantChunks()
-	}
-	return u.blame(err)
+	err := u.blame(u.put(u.work, bl, u.src))
+	u.apart = breaksOnWhole(bl, err)
+	return err
+}
+
+// breaksOnWhole says whether a large blob is better sent in parts after a connection broke. The registry may have refused it: who
+// sends much does not always get to see the answer to that.
+func breaksOnWhole(bl *blob, err error) bool {
+	var r *registry.Error
+	return bl.size > chunk && errors.As(err, &r) && r.Side == registry.Destination && r.Status == 0
 }
 
 // parts sends what the registry lacks in parts, and ends the upload.
@@ -229,14 +258,24 @@ func noticed(ctx context.Context) error {
 	}
 }
 
-// sendMany reads the blob once for several registries. Those whose upload breaks off get it again, each on its own.
+// sendMany reads the blob once for several registries. Those whose upload breaks off get it again, each on its own, as do
+// those that want it in parts: between parts, an upload has no place in flight, for which it would wait while others wait for it.
 func (e *engine) sendMany(bl *blob, sinks []*sink, t Transfer) {
-	src := newSource(e.work, bl, t)
-	e.fanOut(src, sinks)
+	var together []*sink
+	for _, s := range sinks {
+		if !s.inParts(bl) {
+			together = append(together, s)
+		}
+	}
+	src := e.source(bl, t)
+	e.fanOut(src, together)
 	src.Close()
 	for _, s := range sinks {
-		if s.err != nil && worthAnother(s.err) {
-			u := &uploader{engine: e, sink: s, src: newSource(e.work, bl, t)}
+		switch {
+		case !slices.Contains(together, s):
+			e.sendOne(bl, s, t)
+		case s.err != nil && worthAnother(s.err):
+			u := &uploader{engine: e, sink: s, src: e.source(bl, t), apart: breaksOnWhole(bl, s.err)}
 			if u.again() {
 				e.retry(s, u.attempt, u.again)
 			}
@@ -247,12 +286,16 @@ func (e *engine) sendMany(bl *blob, sinks []*sink, t Transfer) {
 
 // fanOut streams the source to all sinks at the pace of the slowest.
 func (e *engine) fanOut(src *source, sinks []*sink) {
+	if len(sinks) == 0 {
+		return
+	}
 	if err := src.Open(); err != nil {
 		for _, s := range sinks {
 			s.err = err
 		}
 		return
 	}
+	src.from.Feeds()
 	var sent sync.WaitGroup
 	var pipes []*io.PipeWriter
 	for _, s := range sinks {
@@ -264,7 +307,7 @@ func (e *engine) fanOut(src *source, sinks []*sink) {
 		pipes = append(pipes, w)
 		sent.Go(func() {
 			defer s.up.Unreserve()
-			s.err = s.up.Put(e.work, src.blob.digest, r, src.blob.size)
+			s.err = s.put(e.work, src.blob, r)
 			_ = r.CloseWithError(errGone)
 		})
 	}

@@ -108,7 +108,7 @@ func matches(set string, m mapping.Mapping, list *tagList) []*target {
 }
 
 // contested fails all targets for one destination where their sources differ, which only wildcards can bring about. Of
-// the same mapping twice the first is kept.
+// the same mapping twice the first is kept: where a line names the tag, imageset has warned of it.
 func contested(targets []*target) []*target {
 	first := map[string]*target{}
 	return slices.DeleteFunc(targets, func(t *target) bool {

@@ -30,6 +30,7 @@ type fetched struct {
 const (
 	maxDepth     = 8      // indexes within indexes
 	maxManifests = 10_000 // in all
+	maxBytes     = 32 << 20
 )
 
 // childrenAtOnce bounds the goroutines that an index starts; the registry's budget bounds the requests.
@@ -40,8 +41,9 @@ type image struct {
 	*trees
 	from *registry.Repository
 
-	mu   sync.Mutex
-	seen map[string]bool // manifests that were begun, by digest
+	mu    sync.Mutex
+	seen  map[string]bool // manifests that were begun, by digest
+	bytes int64           // of those that were read
 }
 
 // need reads the manifest with a digest and all that it leads to, as far as they have not been read. known is the manifest
@@ -65,7 +67,21 @@ func (im *image) need(ctx context.Context, d manifest.Descriptor, known *registr
 	if d.Size > 0 && d.Size != f.size {
 		return fmt.Errorf("an index gives the manifest %s the size %d, and it has %d bytes", d.Digest, d.Size, f.size)
 	}
+	if err := im.add(f.size); err != nil {
+		return err
+	}
 	return im.children(ctx, f.parsed.Children, depth)
+}
+
+// add counts what is kept in memory, and travels in the plan.
+func (im *image) add(size int64) error {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	im.bytes += size
+	if im.bytes > maxBytes {
+		return fmt.Errorf("the image leads to manifests of more than %d MiB", maxBytes>>20)
+	}
+	return nil
 }
 
 // begin notes a manifest of the image, and says whether it is one that was begun before.
@@ -83,22 +99,28 @@ func (im *image) begin(digest string) (again bool, err error) {
 // manifest returns a manifest that has been read, by whichever image needed it first.
 func (im *image) manifest(ctx context.Context, digest string, known *registry.Manifest) *fetched {
 	t := im.trees
-	t.mu.Lock()
-	f := t.manifests[digest]
-	mine := f == nil
-	if mine {
-		f = &fetched{ready: make(chan struct{})}
-		t.manifests[digest] = f
-	}
-	t.mu.Unlock()
-	if mine {
-		if f.err = t.fetch(ctx, f, im.from, digest, known); f.err != nil {
-			t.forget(digest)
+	for {
+		t.mu.Lock()
+		f := t.manifests[digest]
+		mine := f == nil
+		if mine {
+			f = &fetched{ready: make(chan struct{})}
+			t.manifests[digest] = f
 		}
-		close(f.ready)
+		t.mu.Unlock()
+		if mine {
+			if f.err = t.fetch(ctx, f, im.from, digest, known); f.err != nil {
+				t.forget(digest)
+			}
+			close(f.ready)
+			return f
+		}
+		<-f.ready
+		if f.err == nil || ctx.Err() != nil {
+			return f
+		}
+		// Another image could not read it in its own repository. It may be in this one's.
 	}
-	<-f.ready
-	return f
 }
 
 // forget lets another image try what could not be read: it may be in that image's repository.

@@ -28,7 +28,7 @@ const anyDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49599
 type Endpoint struct {
 	Registry   string // host or host:port
 	Repository string
-	Insecure   bool // plain HTTP is allowed, and TLS is not verified
+	Insecure   bool // the file allows plain HTTP, and TLS that is not verified
 }
 
 // Config is a file, or none. Its methods may be called by several goroutines at once.
@@ -91,7 +91,7 @@ func (c *Config) route(ref reference.Reference) *route {
 	}
 	r := c.find(name)
 	if r == nil {
-		itself := []Endpoint{{Registry: ref.Registry, Repository: ref.Repository, Insecure: Localhost(ref.Registry)}}
+		itself := []Endpoint{{Registry: ref.Registry, Repository: ref.Repository}}
 		return &route{tagged: itself, digested: itself}
 	}
 	c.routes.Store(name, r)
@@ -134,7 +134,7 @@ func endpoints(registry *sysregistriesv2.Registry, ref string) ([]Endpoint, erro
 	var to []Endpoint
 	for _, s := range sources {
 		host := named.Domain(s.Reference)
-		to = append(to, Endpoint{Registry: host, Repository: named.Path(s.Reference), Insecure: s.Endpoint.Insecure || Localhost(host)})
+		to = append(to, Endpoint{Registry: host, Repository: named.Path(s.Reference), Insecure: s.Endpoint.Insecure})
 	}
 	return to, nil
 }

@@ -123,8 +123,8 @@ func TestEndpoints(t *testing.T) {
 		want      []string // the sources; the last is the destination
 	}{
 		{"nothing is said", "ghcr.io/org/image:v1", []string{"ghcr.io org/image"}},
-		{"localhost", "localhost:5000/image:v1", []string{"localhost:5000 image !"}},
-		{"an IPv6 address", "[::1]:5000/image:v1", []string{"[::1]:5000 image !"}},
+		{"localhost", "localhost:5000/image:v1", []string{"localhost:5000 image"}},
+		{"an IPv6 address", "[::1]:5000/image:v1", []string{"[::1]:5000 image"}},
 		{"insecure", "plain.example.com/image:v1", []string{"plain.example.com image !"}},
 		{"moved", "quay.io/org/image:v1", []string{"corp.example.com:5000 quay/org/image"}},
 		{"moved by a longer prefix", "quay.io/org/special/image:v1", []string{"other.example.com special/image"}},
@@ -137,12 +137,12 @@ func TestEndpoints(t *testing.T) {
 		{"no wildcard for the domain itself", "wild.example.com/image:v1", []string{"wild.example.com image"}},
 		{"no wildcard within a name", "a.wild.example.com.example.org/image:v1", []string{"a.wild.example.com.example.org image"}},
 		{"a wildcard that moves", "a.moved.example.com/org/image:v1", []string{"moved.example.org all/org/image"}},
-		{"mirrors for a tag", "mirrored.example.com/image:v1", []string{"first.example.com m/image", "localhost:5000 image !", "mirrored.example.com image"}},
+		{"mirrors for a tag", "mirrored.example.com/image:v1", []string{"first.example.com m/image", "localhost:5000 image", "mirrored.example.com image"}},
 		{"mirrors for a digest", "mirrored.example.com/image" + digest, []string{"first.example.com m/image", "second.example.com m/image !", "mirrored.example.com image"}},
 		{"mirrors for both", "mirrored.example.com/image:v1" + digest, []string{"first.example.com m/image", "second.example.com m/image !", "mirrored.example.com image"}},
 		{"mirrors for digests, and a tag", "digests.example.com/image:v1", []string{"digests.example.com image"}},
 		{"mirrors for digests, and a digest", "digests.example.com/image" + digest, []string{"first.example.com d/image", "digests.example.com image"}},
-		{"moved to localhost", "local.example.com/image:v1", []string{"localhost:5000 l/image !"}},
+		{"moved to localhost", "local.example.com/image:v1", []string{"localhost:5000 l/image"}},
 	} {
 		for range 2 { // the second time from what the first one kept
 			sources, err := conf.Sources(parse(t, c.ref))
@@ -170,7 +170,7 @@ func TestNoFile(t *testing.T) {
 	}
 	for _, c := range []struct{ ref, want string }{
 		{"quay.io/org/image:v1", "quay.io org/image"},
-		{"localhost:5000/image:v1", "localhost:5000 image !"},
+		{"localhost:5000/image:v1", "localhost:5000 image"},
 	} {
 		sources, err := conf.Sources(parse(t, c.ref))
 		if err != nil {

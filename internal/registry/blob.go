@@ -36,6 +36,10 @@ func (d *Download) Open(ctx context.Context, offset int64) (body io.ReadCloser, 
 	return nil, err
 }
 
+// Feeds says that an upload waits for the body from now on, which has a place in a budget. So the download takes up what
+// breaks off without waiting for a place itself, until it is closed.
+func (d *Download) Feeds() { d.place.feeding = true }
+
 // Close gives the place back. The download may be opened again.
 func (d *Download) Close() { d.place.giveBack() }
 
@@ -152,11 +156,15 @@ func (u *Upload) moveTo(resp *http.Response) error {
 		return &Error{Err: wrongAnswer("its upload goes on at %.80q, which is no address", value)}
 	}
 	if to.Scheme == "http" && u.at.Scheme == "https" {
-		if to.Host != u.at.Host && !u.l.host.endpoint.Insecure {
+		itself := withPort(to.Host, to.Scheme) == withPort(u.at.Host, to.Scheme)
+		if !itself && !u.l.host.inClear() {
 			return &Error{Err: wrongAnswer("its upload goes on from https to plain http")}
 		}
 		// Registries behind a front server that ends TLS are known to call themselves http.
 		to.Scheme = u.at.Scheme
+		if itself {
+			to.Host = u.at.Host
+		}
 	}
 	u.at = to
 	return nil

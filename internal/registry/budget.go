@@ -22,7 +22,8 @@ type budget struct {
 	max  int
 
 	mu        sync.Mutex
-	floor     float64 // the least that limit shrinks to
+	sides     map[string]bool // the registry is on
+	floor     float64         // the least that limit shrinks to
 	limit     float64
 	inFlight  int
 	downloads int
@@ -32,17 +33,22 @@ type budget struct {
 }
 
 func newBudget(concurrency int, perSecond float64) *budget {
-	b := &budget{max: concurrency, floor: 1, limit: float64(concurrency)}
+	b := &budget{max: concurrency, sides: map[string]bool{}, floor: 1, limit: float64(concurrency)}
 	if perSecond > 0 {
 		b.rate = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
 	}
 	return b
 }
 
-// bothWays makes room for a download and an upload at once, for a registry that is copied from and to.
-func (b *budget) bothWays() {
+// use notes a side that the registry is on. Where it is copied from and to there must be room for a download and an
+// upload at once.
+func (b *budget) use(side string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.sides[side] = true
+	if len(b.sides) < 2 {
+		return
+	}
 	b.floor, b.max = 2, max(2, b.max)
 	b.limit = max(2, b.limit)
 }
@@ -75,29 +81,37 @@ func (b *budget) acquire(ctx context.Context, download bool) error {
 	return context.Cause(ctx)
 }
 
-// place is one that a download keeps while it breaks off and is taken up again. An upload waits for it meanwhile, with a
-// place of its own elsewhere: if the download gave its place back, it could wait for ever for another one.
-type place struct{ in *budget }
+// place is one that a download keeps while it breaks off and is taken up again. Once an upload is fed by the download,
+// with a place of its own elsewhere, the download must not wait for another place: it could wait for ever.
+type place struct {
+	in      *budget
+	feeding bool
+}
 
-// take makes sure that the place is one in b. Where it is another registry's, it is changed for one in b only if that takes
-// no waiting.
+// take makes sure that the place is one in b. Where it is another registry's, it is changed for one in b, which takes no
+// waiting while it feeds an upload.
 func (p *place) take(ctx context.Context, b *budget) error {
-	switch {
-	case p.in == b:
+	if p.in == b {
 		return nil
-	case p.in == nil:
-		if err := b.acquire(ctx, true); err != nil {
-			return err
+	}
+	if p.feeding {
+		if !b.try() {
+			return errBusy
 		}
-	case !b.try():
-		return errBusy
+		p.giveBack()
+		p.in, p.feeding = b, true
+		return nil
 	}
 	p.giveBack()
+	if err := b.acquire(ctx, true); err != nil {
+		return err
+	}
 	p.in = b
 	return nil
 }
 
 func (p *place) giveBack() {
+	p.feeding = false
 	if p.in != nil {
 		p.in.release(true)
 		p.in = nil

@@ -59,7 +59,8 @@ func TestBudgetKeepsAPlaceForUploads(t *testing.T) {
 func TestBudgetLetsUploadsOnWhenItShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(8, 0)
-		b.bothWays()
+		b.use(Source)
+		b.use(Destination)
 		for range 7 {
 			if err := b.acquire(t.Context(), true); err != nil {
 				t.Fatal(err)

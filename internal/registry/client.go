@@ -57,8 +57,16 @@ type Client struct {
 	tls      *tls.Config
 	proxies  map[string]bool // host:port
 
-	mu    sync.Mutex
-	hosts map[string]*host
+	mu      sync.Mutex
+	hosts   map[hostKey]*host
+	budgets map[string]*budget // by registry
+}
+
+// hostKey tells apart the ways in which a registry is spoken to: registries.conf may allow for one prefix of it what must not
+// be done with the others, and their credentials.
+type hostKey struct {
+	registry string
+	insecure bool
 }
 
 // New makes a client. Its errors are about the configuration.
@@ -76,7 +84,7 @@ func New(config Config, keychain Keychain) (*Client, error) {
 			return nil, err
 		}
 	}
-	return &Client{config: config, conf: conf, keychain: keychain, tls: trust, proxies: proxies(), hosts: map[string]*host{}}, nil
+	return &Client{config: config, conf: conf, keychain: keychain, tls: trust, proxies: proxies(), hosts: map[hostKey]*host{}, budgets: map[string]*budget{}}, nil
 }
 
 func authorities(file string) (*x509.CertPool, error) {
@@ -147,14 +155,23 @@ func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side str
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := c.hosts[e.Registry]
-	if h == nil {
-		h = newHost(c, e)
-		c.hosts[e.Registry] = h
+	b := c.budgets[e.Registry]
+	if b == nil {
+		b = newBudget(c.config.Concurrency, c.config.Rate)
+		c.budgets[e.Registry] = b
 	}
-	h.use(side)
+	b.use(side)
+	key := hostKey{e.Registry, e.Insecure}
+	h := c.hosts[key]
+	if h == nil {
+		h = newHost(c, e, b)
+		c.hosts[key] = h
+	}
 	return location{host: h, access: access{credential: cred, repository: e.Repository, push: push}}, nil
 }
+
+// Retries is how many tries a request gets that a registry does not answer well.
+func (c *Client) Retries() int { return c.config.Retries }
 
 // Name is HOST/PATH as the mapping file has it.
 func (r *Repository) Name() string { return r.name }
@@ -189,12 +206,13 @@ func (r *Repository) fail(err error, doing string) error {
 	return &Error{Side: r.side, Name: r.name, Doing: doing, Err: err}
 }
 
-// transient says whether a status may be another one the next time.
+// transient says whether a status may be another one the next time. Front servers have statuses of their own above 504.
 func transient(status int) bool {
 	switch status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
-		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return true
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported, http.StatusInsufficientStorage:
+		return false
 	}
-	return false
+	return status >= 500
 }

@@ -1,11 +1,14 @@
 package registry
 
 import (
+	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"unicode"
@@ -48,41 +51,105 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Passing says whether it is an error of the moment, which another try may not meet.
+func (e *Error) Passing() bool {
+	if e.Status != 0 {
+		return transient(e.Status)
+	}
+	return !hopeless(e.Err)
+}
+
 // Fault is the side at fault, the HTTP status if there was one, and what a person can do about it.
 func (e *Error) Fault() (side string, status int, advice string) {
 	return e.Side, e.Status, e.advice()
 }
 
 func (e *Error) advice() string {
-	switch e.Status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		if e.Side == Destination {
-			return "give the credentials the right to push to " + e.Name + ", or create the repository"
-		}
-		return "give the credentials the right to pull from " + e.Name + ", or correct the source's name"
-	case http.StatusNotFound:
-		if e.Side == Source {
-			return "correct the source in the mapping file, or push the image there"
-		}
-		return "create the repository " + e.Name
-	case http.StatusTooManyRequests:
+	switch {
+	case e.Status == 0:
+		return e.unanswered()
+	case e.Status == http.StatusTooManyRequests:
 		return "lower MIRROR_CONCURRENCY or set MIRROR_RATE, or mirror less often"
-	case http.StatusInsufficientStorage, http.StatusRequestEntityTooLarge:
+	case e.Status == http.StatusInsufficientStorage || e.Status == http.StatusRequestEntityTooLarge:
 		return "ask the registry's people for more room"
-	case 0:
-		var cert *tls.CertificateVerificationError
-		if errors.As(e.Err, &cert) {
-			return "give the authority of its certificate in MIRROR_CA_FILE"
-		}
-		if e.Err != nil && errors.Is(e.Err, errAnswer) {
-			return "run again; if it stays, ask the registry's people"
-		}
+	case e.Status >= 500 || e.Status == http.StatusRequestTimeout:
+		return "run again later; if it stays, ask the registry's people"
+	case e.Status < 400:
+		return "ask the registry's people: this is no answer to such a request"
+	case e.Doing == gettingToken:
+		return "log in to " + e.Name + " again, or correct its credentials; if it stays, ask the registry's people"
+	}
+	return e.refused()
+}
+
+// gettingToken is what is done where a token service's answer is the error.
+const gettingToken = "getting a token for"
+
+// refused is the advice where the registry understood the request, and said no.
+func (e *Error) refused() string {
+	switch denied := e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden; {
+	case denied && e.Side == Destination:
+		return "give the credentials the right to push to " + e.Name + ", or create the repository"
+	case denied:
+		return "give the credentials the right to pull from " + e.Name + ", or correct the source's name"
+	case e.Status == http.StatusNotFound && e.Side == Source:
+		return "correct the source in the mapping file, or push the image there"
+	case e.Status == http.StatusNotFound:
+		return "create the repository " + e.Name
+	}
+	advice := "the registry refuses it for the reason that it gives: ask its people"
+	if e.Words == "" {
+		advice = "the registry refuses it and gives no reason: ask its people"
+	}
+	if e.Side == Destination {
+		advice += ", or see whether it takes images of this media type"
+	}
+	return advice
+}
+
+// unanswered is the advice where no answer came, or one that is none.
+func (e *Error) unanswered() string {
+	var own interface{ Advice() string }
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, errBusy):
+		return "run again"
+	case errors.As(e.Err, &own):
+		return own.Advice()
+	case errors.As(e.Err, &certificate):
+		return certify(certificate)
+	case errors.Is(e.Err, errStalled):
+		return "see whether the registry, and the way to it, are well; where it only is slow, raise MIRROR_STALL"
+	case errors.Is(e.Err, errAnswer) && hopeless(e.Err):
+		return "ask the registry's people why it leads there: only one that is at a private address itself may lead to another"
+	case errors.Is(e.Err, errAnswer):
+		return "run again; if it stays, ask the registry's people"
+	case e.Doing == "choosing":
+		return "correct what is at fault there: registries.conf, or the credentials that this machine has"
+	case unreachable(e.Err):
 		return "check the registry's name, and that it can be reached from here"
 	}
-	if e.Status >= 500 {
-		return "run again later; if it stays, ask the registry's people"
+	return "run again; if it stays, see what breaks the connections between here and the registry"
+}
+
+// unreachable says whether nothing was there to speak to.
+func unreachable(err error) bool {
+	var dns *net.DNSError
+	var dial *net.OpError
+	return errors.Is(err, errDown) || errors.As(err, &dns) || errors.As(err, &dial) && dial.Op == "dial"
+}
+
+// certify is the advice for a certificate that is not taken.
+func certify(err error) string {
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &name):
+		return "correct the registry's name, or ask its people for a certificate that has it"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "ask the registry's people for a certificate that is valid today, and check this machine's clock"
 	}
-	return ""
+	return "give the authority of its certificate in MIRROR_CA_FILE"
 }
 
 // StatusOf is the HTTP status in err's chain, or 0.

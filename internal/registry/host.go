@@ -9,8 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,7 +21,7 @@ import (
 // dockerHubHost is where Docker Hub's registry is; docker.io is a web site.
 const dockerHubHost = "registry-1.docker.io"
 
-// host is one registry: its connections, its authorization and its budget.
+// host is one registry, as far as it is spoken to in one way: its connections, its authorization and its budget.
 type host struct {
 	client   *Client
 	endpoint registriesconf.Endpoint // Repository is empty
@@ -36,12 +36,10 @@ type host struct {
 	mounts  mounts
 	chunked atomic.Bool // refuses large bodies in one request
 
-	mu    sync.Mutex
-	sides map[string]bool
 }
 
-func newHost(c *Client, e registriesconf.Endpoint) *host {
-	h := &host{client: c, endpoint: e, address: e.Registry, sides: map[string]bool{}}
+func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
+	h := &host{client: c, endpoint: e, budget: b, address: e.Registry}
 	h.endpoint.Repository = ""
 	if e.Registry == "docker.io" || e.Registry == "index.docker.io" {
 		h.address = dockerHubHost
@@ -50,7 +48,6 @@ func newHost(c *Client, e registriesconf.Endpoint) *host {
 	if registriesconf.Localhost(e.Registry) {
 		h.setScheme("http")
 	}
-	h.budget = newBudget(c.config.Concurrency, c.config.Rate)
 	h.auth = &authorizer{
 		fetch:   h.fetchToken,
 		scopes:  math.MaxInt,
@@ -59,20 +56,10 @@ func newHost(c *Client, e registriesconf.Endpoint) *host {
 		open:    map[batchKey]*token{},
 	}
 	trust := c.tls.Clone()
-	trust.InsecureSkipVerify = e.Insecure && !registriesconf.Localhost(e.Registry) //nolint:gosec // what registries.conf's insecure means
+	trust.InsecureSkipVerify = e.Insecure //nolint:gosec // what registries.conf's insecure means
 	h.http = &http.Client{Transport: c.transport(trust, nil), CheckRedirect: noRedirect}
 	h.outside = &http.Client{Transport: c.transport(c.tls.Clone(), h.refusePrivate), CheckRedirect: noRedirect}
 	return h
-}
-
-// use notes the side that the registry is on.
-func (h *host) use(side string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.sides[side] = true
-	if len(h.sides) == 2 {
-		h.budget.bothWays()
-	}
 }
 
 // noRedirect leaves redirects to this package, which knows what may go along.
@@ -80,12 +67,12 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 
 // transport keeps as many connections as there may be requests. guard, where given, may refuse an address that is
 // dialled, unless it is that of the proxy that the environment names.
-func (c *Client) transport(trust *tls.Config, guard func(address string) error) *http.Transport {
+func (c *Client) transport(trust *tls.Config, guard func(ctx context.Context, address string) error) *http.Transport {
 	open := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
 	dial := open.DialContext
 	if guard != nil {
 		guarded := *open
-		guarded.Control = func(_, address string, _ syscall.RawConn) error { return guard(address) }
+		guarded.ControlContext = func(ctx context.Context, _, address string, _ syscall.RawConn) error { return guard(ctx, address) }
 		dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 			if c.proxies[address] {
 				return open.DialContext(ctx, network, address)
@@ -128,6 +115,26 @@ func proxies() map[string]bool {
 	return found
 }
 
+// inClear says whether the registry may be spoken to in plain HTTP.
+func (h *host) inClear() bool {
+	return h.endpoint.Insecure || registriesconf.Localhost(h.endpoint.Registry)
+}
+
+// at says whether an address is on the registry itself, however it is written.
+func (h *host) at(u *url.URL) bool {
+	return withPort(u.Host, u.Scheme) == withPort(h.address, u.Scheme)
+}
+
+// withPort is host:port for a host of a URL, in lower case.
+func withPort(host, scheme string) string {
+	u := url.URL{Host: strings.ToLower(host)}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
 // url is the address of something in a repository, such as manifests/v1.
 func (h *host) url(repository, rest string) *url.URL {
 	path := "/v2/" + repository + "/" + rest
@@ -137,7 +144,7 @@ func (h *host) url(repository, rest string) *url.URL {
 // plainHTTP changes to plain HTTP where an insecure registry does not speak TLS, and says whether it did.
 func (h *host) plainHTTP(used string, err error) bool {
 	var record tls.RecordHeaderError
-	if used != "https" || !h.endpoint.Insecure || !errors.As(err, &record) && !strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+	if used != "https" || !h.inClear() || !errors.As(err, &record) && !strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
 		return false
 	}
 	h.setScheme("http")
@@ -176,7 +183,7 @@ func (h *host) setScheme(scheme string) { h.scheme.Store(&scheme) }
 // httpFor chooses the connections for an address that the registry gave: its own for the registry, and for any
 // other host those that go to no private address.
 func (h *host) httpFor(u *url.URL) *http.Client {
-	if u.Host == h.address {
+	if h.at(u) {
 		return h.http
 	}
 	return h.outside
@@ -184,44 +191,37 @@ func (h *host) httpFor(u *url.URL) *http.Client {
 
 // mayLead refuses an address, given by the registry, that would lead a request from a public registry to a private
 // host: a machine's metadata service, or something in the cluster. Names are judged when they are dialled.
-func (h *host) mayLead(u *url.URL) error {
-	if u.Host == h.address {
+func (h *host) mayLead(ctx context.Context, u *url.URL) error {
+	if h.at(u) {
 		return nil
 	}
 	if strings.EqualFold(u.Hostname(), "localhost") {
-		return h.refusePrivate("127.0.0.1")
+		return h.refusePrivate(ctx, "127.0.0.1")
 	}
-	return h.refusePrivate(u.Hostname())
+	return h.refusePrivate(ctx, u.Hostname())
 }
 
-func (h *host) refusePrivate(address string) error {
+func (h *host) refusePrivate(ctx context.Context, address string) error {
 	name, _, err := net.SplitHostPort(address)
 	if err != nil {
 		name = address
 	}
-	if ip := net.ParseIP(strings.Trim(name, "[]")); ip == nil || !private(ip) || h.isPrivate() {
+	if ip := net.ParseIP(strings.Trim(name, "[]")); ip == nil || !private(ip) || h.isPrivate(ctx) {
 		return nil
 	}
 	return hopelessError{wrongAnswer("it leads to the private address %s, where a public registry has no business", address)}
 }
 
-// isPrivate says whether the registry itself is at a private address; then it may lead to others.
-func (h *host) isPrivate() bool {
+// isPrivate says whether the registry itself is at a private address; then it may lead to others. A name that is at a public
+// address, too, is not: whoever owns it may add what they like.
+func (h *host) isPrivate(ctx context.Context) bool {
 	name := h.address
 	if n, _, err := net.SplitHostPort(name); err == nil {
 		name = n
 	}
 	name = strings.Trim(name, "[]")
-	ips, err := net.LookupIP(name)
-	if err != nil {
-		return false
-	}
-	for _, ip := range ips {
-		if private(ip) {
-			return true
-		}
-	}
-	return false
+	ips, err := net.DefaultResolver.LookupIP(ctx, "ip", name)
+	return err == nil && len(ips) > 0 && !slices.ContainsFunc(ips, func(ip net.IP) bool { return !private(ip) })
 }
 
 func private(ip net.IP) bool {

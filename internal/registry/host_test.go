@@ -51,11 +51,39 @@ func TestPublicRegistryMayNotLeadToPrivateAddresses(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := testHost(t, c.registry)
-		if err := h.mayLead(u); (err != nil) != c.refused {
+		if err := h.mayLead(t.Context(), u); (err != nil) != c.refused {
 			t.Errorf("%s leads to %s: %v, want refused %v", c.registry, c.to, err, c.refused)
 		}
-		if dialled := h.refusePrivate(u.Host); u.Hostname() != "localhost" && (dialled != nil) != (c.refused && u.Host != h.address) {
+		if dialled := h.refusePrivate(t.Context(), u.Host); u.Hostname() != "localhost" && (dialled != nil) != (c.refused && u.Host != h.address) {
 			t.Errorf("%s dials %s: %v, want refused %v", c.registry, c.to, dialled, c.refused)
+		}
+	}
+}
+
+// Registries write their own address in more than one way, and get their own credentials all the same.
+func TestAddressesOfTheRegistryItself(t *testing.T) {
+	for _, c := range []struct {
+		registry, to string
+		itself       bool
+	}{
+		{"registry.example.com", "https://registry.example.com/v2/", true},
+		{"registry.example.com", "https://registry.example.com:443/v2/", true},
+		{"registry.example.com", "https://Registry.Example.com/v2/", true},
+		{"registry.example.com:443", "https://registry.example.com/v2/", true},
+		{"registry.example.com:5000", "https://registry.example.com:5000/v2/", true},
+		{"[2001:db8::1]:443", "https://[2001:DB8::1]/v2/", true},
+		{"docker.io", "https://registry-1.docker.io:443/v2/", true},
+		{"registry.example.com", "https://registry.example.com:5000/v2/", false},
+		{"registry.example.com:5000", "https://registry.example.com/v2/", false},
+		{"registry.example.com", "https://registry.example.com.evil.example/v2/", false},
+		{"registry.example.com", "https://registry.example.com@evil.example/v2/", false},
+	} {
+		u, err := url.Parse(c.to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := testHost(t, c.registry).at(u); got != c.itself {
+			t.Errorf("%s is %s itself: %v, want %v", c.to, c.registry, got, c.itself)
 		}
 	}
 }
@@ -70,7 +98,7 @@ func TestCheckRealm(t *testing.T) {
 		{"203.0.113.7", "https://%zz", "no address"},
 		{"127.0.0.1:5000", "http://127.0.0.1:5001/token", ""},
 	} {
-		_, err := testHost(t, c.registry).checkRealm(c.realm)
+		_, err := testHost(t, c.registry).checkRealm(t.Context(), c.realm)
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%s with the realm %q: %v, want %q", c.registry, c.realm, err, c.says)
 		}

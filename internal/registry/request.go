@@ -66,7 +66,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 			break
 		}
 	}
-	if e.Status == 0 && ctx.Err() == nil {
+	if e.Status == 0 && ctx.Err() == nil && !errors.Is(e, errBusy) {
 		h.health.gaveUp()
 	}
 	return nil, e
@@ -207,17 +207,25 @@ func (h *host) send(ctx context.Context, c *call, at step, refused authorization
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := newWatchdog(h.client.config.Stall, cancel)
+	var body *fed
+	if c.stream != nil {
+		body = &fed{from: c.stream, w: w}
+		if c.length == 0 {
+			w.moved(commitPatience)
+		}
+	}
 	done := sync.OnceFunc(func() {
 		w.stop()
 		cancel(nil)
 		release()
+		body.letGo()
 	})
 	u := c.location
 	if u == nil {
 		u = h.url(c.access.repository, c.rest)
 		u.RawQuery = c.query
 	}
-	resp, err := h.follow(ctx, c, u, auth, w)
+	resp, err := h.follow(ctx, c, u, auth, body)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
@@ -244,16 +252,16 @@ func (h *host) place(ctx context.Context, c *call) (release func(), err error) {
 }
 
 // follow sends the request to u and to where the registry redirects it. What authorizes it goes to the registry only.
-func (h *host) follow(ctx context.Context, c *call, u *url.URL, auth authorization, w *watchdog) (*http.Response, error) {
+func (h *host) follow(ctx context.Context, c *call, u *url.URL, auth authorization, body *fed) (*http.Response, error) {
 	for hop := 0; ; hop++ {
-		if err := h.mayLead(u); err != nil {
+		if err := h.mayLead(ctx, u); err != nil {
 			return nil, err
 		}
-		req, err := c.request(ctx, u, w)
+		req, err := c.request(ctx, u, body)
 		if err != nil {
 			return nil, hopelessError{err}
 		}
-		if auth.header != "" && u.Host == h.address {
+		if auth.header != "" && h.at(u) {
 			req.Header.Set("Authorization", auth.header)
 		}
 		resp, err := h.httpFor(u).Do(req)
@@ -270,7 +278,7 @@ func (h *host) follow(ctx context.Context, c *call, u *url.URL, auth authorizati
 			return nil, wrongAnswer("it redirects to no address")
 		case hop == maxRedirects:
 			return nil, wrongAnswer("it redirects more than %d times", maxRedirects)
-		case to.Scheme == "http" && u.Scheme == "https" && !h.endpoint.Insecure:
+		case to.Scheme == "http" && u.Scheme == "https" && !h.inClear():
 			return nil, wrongAnswer("it redirects from https to plain http")
 		}
 		u = to
@@ -285,11 +293,11 @@ func redirected(status int) bool {
 	return false
 }
 
-func (c *call) request(ctx context.Context, u *url.URL, w *watchdog) (*http.Request, error) {
+func (c *call) request(ctx context.Context, u *url.URL, stream *fed) (*http.Request, error) {
 	var body io.Reader
 	switch {
-	case c.stream != nil:
-		body = &fed{Reader: c.stream, w: w}
+	case stream != nil:
+		body = stream
 	case c.body != nil:
 		body = bytes.NewReader(c.body)
 	}
@@ -297,7 +305,7 @@ func (c *call) request(ctx context.Context, u *url.URL, w *watchdog) (*http.Requ
 	if err != nil {
 		return nil, err
 	}
-	if c.stream != nil {
+	if stream != nil {
 		req.ContentLength = c.length
 		if c.length == 0 {
 			req.Body = http.NoBody

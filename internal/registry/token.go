@@ -76,7 +76,7 @@ func (t *token) refreshed(value string) bool {
 
 // fetchToken asks a registry's token service (distribution's token and OAuth2 specifications).
 func (h *host) fetchToken(ctx context.Context, c challenge, cred credentials.Credential, scopes []string) (issued, error) {
-	realm, err := h.checkRealm(c.realm)
+	realm, err := h.checkRealm(ctx, c.realm)
 	if err != nil {
 		return issued{}, h.tokenError(err, 0)
 	}
@@ -92,15 +92,15 @@ func (h *host) fetchToken(ctx context.Context, c challenge, cred credentials.Cre
 }
 
 // checkRealm refuses a token service that would have credentials travel in the clear.
-func (h *host) checkRealm(realm string) (*url.URL, error) {
+func (h *host) checkRealm(ctx context.Context, realm string) (*url.URL, error) {
 	u, err := url.Parse(realm)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return nil, wrongAnswer("its token service %.200q is no address", realm)
 	}
-	if u.Scheme == "http" && !h.endpoint.Insecure {
+	if u.Scheme == "http" && !h.inClear() {
 		return nil, wrongAnswer("its token service %.200q is not https: set insecure for the registry in registries.conf if it is meant to be", realm)
 	}
-	return u, h.mayLead(u)
+	return u, h.mayLead(ctx, u)
 }
 
 func (h *host) askForToken(ctx context.Context, realm *url.URL, service string, cred credentials.Credential, scopes []string) (got issued, retry bool, err error) {

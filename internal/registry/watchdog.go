@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -42,14 +43,24 @@ func (w *watchdog) stop() {
 
 // fed is a request's body: the clock runs while the registry takes in a piece of it, and not while the source is waited
 // for. When it is all out, the registry gets longer to answer.
+//
+// A registry may answer before it has taken in the body, and net/http goes on reading that for a while. So the reader
+// behind it is let go of when the request is over: only then may another read it.
 type fed struct {
-	io.Reader
 	w *watchdog
+
+	mu   sync.Mutex // held while the reader is read
+	from io.Reader
 }
 
 func (f *fed) Read(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.from == nil {
+		return 0, errLetGo
+	}
 	f.w.hold()
-	n, err := f.Reader.Read(p)
+	n, err := f.from.Read(p)
 	if err != nil {
 		f.w.moved(commitPatience)
 	} else {
@@ -57,6 +68,19 @@ func (f *fed) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// letGo waits until nobody reads the reader, and lets nobody begin to.
+func (f *fed) letGo() {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.from = nil
+}
+
+// errLetGo ends the sending of a body whose request is over.
+var errLetGo = errors.New("the request is over")
 
 // watched is an answer's body, which gives the request's place back at its end. The clock runs while it is read.
 type watched struct {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"imagemirror/internal/registrytest"
@@ -258,8 +260,8 @@ func TestFullDisk(t *testing.T) {
 	if got := run.results[p.destination.Host+"/m/a:v1"].Error; got.Status != http.StatusInsufficientStorage || !strings.Contains(got.Message, "disk full") {
 		t.Errorf("failed with %+v, want status 507 and the registry's words", got)
 	}
-	if n := p.destination.Stats().Requests["PUT upload"]; n > 2 {
-		t.Errorf("%d uploads were tried of two blobs, on a registry that is full", n)
+	if n := p.destination.Stats().Requests["PUT upload"]; n > 2*3 {
+		t.Errorf("%d uploads were tried of two blobs to three repositories, on a registry that is full", n)
 	}
 }
 
@@ -316,6 +318,23 @@ func TestManifestThatIsTooLarge(t *testing.T) {
 	got := mirrorLines(t, line(pair{one, one}, "ci/a:v1", "m/a:v1")).results[one.Host+"/m/a:v1"]
 	if got.Status != stream.Failed || !strings.Contains(got.Error.Message, "more than 4194304 bytes") {
 		t.Errorf("the result is %+v with %+v, want failed for its size", got, got.Error)
+	}
+}
+
+// Manifests travel in the plan and are kept in memory: those of one image are bounded together, too.
+func TestImageWhoseManifestsAreTooLarge(t *testing.T) {
+	t.Parallel()
+	r := registrytest.InProcess(t)
+	one := remoteRegistry{registrytest.NewProxy(t, r, registrytest.ProxyOptions{}), r.Host}
+	var children []mutate.Appendable
+	for i := range 11 {
+		annotations := map[string]string{strconv.Itoa(i): strings.Repeat("a", 3<<20)}
+		children = append(children, mutate.Annotations(empty.Index, annotations).(mutate.Appendable))
+	}
+	push(t, one, "ci/a:v1", registrytest.NewIndex(registrytest.OCI, children...))
+	got := mirrorLines(t, line(pair{one, one}, "ci/a:v1", "m/a:v1")).results[one.Host+"/m/a:v1"]
+	if got.Status != stream.Failed || !strings.Contains(got.Error.Message, "more than 32 MiB") {
+		t.Errorf("the result is %s with %+v, want failed for its size", got.Status, got.Error)
 	}
 }
 

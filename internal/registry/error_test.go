@@ -1,0 +1,215 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/registrytest"
+)
+
+// once is a client that tries each request once.
+func once(t *testing.T, keys Keychain) *Client {
+	t.Helper()
+	c, err := New(Config{Concurrency: 4, Retries: 1, Stall: time.Second}, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// read reads ci/a:v1 on a registry and returns the error, which there has to be.
+func read(t *testing.T, keys Keychain, registry string) *Error {
+	t.Helper()
+	from, err := once(t, keys).Source(t.Context(), reference.Reference{Registry: registry, Repository: "ci/a"})
+	if err == nil {
+		_, err = from.Manifest(t.Context(), "v1")
+	}
+	return asError(t, err)
+}
+
+// write pushes a manifest to ci/a:v1 on a registry and returns the error, which there has to be.
+func write(t *testing.T, registry string) *Error {
+	t.Helper()
+	to, err := once(t, noKeys{}).Destination(t.Context(), reference.Reference{Registry: registry, Repository: "ci/a"}, true)
+	if err == nil {
+		err = to.PutManifest(t.Context(), "v1", Manifest{MediaType: "application/vnd.oci.image.manifest.v1+json", Content: []byte("{}")})
+	}
+	return asError(t, err)
+}
+
+func asError(t *testing.T, err error) *Error {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("got %v, want an Error", err)
+	}
+	return e
+}
+
+func TestAdviceOnRefusals(t *testing.T) {
+	const words = `{"errors":[{"code":"NO","message":"not today"}]}`
+	p := registrytest.NewProxy(t, registrytest.InProcess(t), registrytest.ProxyOptions{})
+	for _, c := range []struct {
+		status int
+		side   string
+		body   string
+		advice string
+	}{
+		{400, Destination, words, "the registry refuses it for the reason that it gives: ask its people, or see whether it takes images of this media type"},
+		{400, Source, words, "the registry refuses it for the reason that it gives: ask its people"},
+		{405, Source, "", "the registry refuses it and gives no reason: ask its people"},
+		{405, Destination, "", "the registry refuses it and gives no reason: ask its people, or see whether it takes images of this media type"},
+		{409, Destination, words, "the registry refuses it for the reason that it gives: "},
+		{415, Destination, words, "the registry refuses it for the reason that it gives: "},
+		{422, Destination, words, "the registry refuses it for the reason that it gives: "},
+		{401, Destination, words, "give the credentials the right to push to "},
+		{403, Source, words, "give the credentials the right to pull from "},
+		{404, Source, words, "correct the source in the mapping file"},
+		{404, Destination, words, "create the repository "},
+		{408, Destination, words, "run again later"},
+		{413, Destination, words, "ask the registry's people for more room"},
+		{429, Source, words, "lower MIRROR_CONCURRENCY"},
+		{502, Source, words, "run again later"},
+		{507, Destination, words, "ask the registry's people for more room"},
+		{204, Source, "", "ask the registry's people: this is no answer"},
+	} {
+		p.Heal()
+		p.Inject(registrytest.Rule{Fault: registrytest.Status(c.status, c.body)})
+		var e *Error
+		if c.side == Source {
+			e = read(t, noKeys{}, p.Host)
+		} else {
+			e = write(t, p.Host)
+		}
+		side, status, advice := e.Fault()
+		if side != c.side || status != c.status || !strings.HasPrefix(advice, c.advice) {
+			t.Errorf("%d at the %s: got %q for status %d at the %s, want %q", c.status, c.side, advice, status, side, c.advice)
+		}
+	}
+}
+
+// withConfig is the keychain of a Docker configuration.
+func withConfig(t *testing.T, config string) *credentials.Keychain {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := credentials.Load(func(name string) string {
+		return map[string]string{"DOCKER_CONFIG": dir}[name]
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+const nameAdvice = "check the registry's name"
+
+func TestAdviceWhereNothingAnswers(t *testing.T) {
+	const config = "or correct credHelpers or credsStore in the Docker configuration file"
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := listener.Addr().String()
+	_ = listener.Close()
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "docker-credential-locked"), []byte("#!/bin/sh\necho log in first\nexit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	secured := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(secured.Close)
+	at := secured.Listener.Addr().String()
+	for _, c := range []struct {
+		name   string
+		err    func(t *testing.T) *Error
+		advice string
+	}{
+		{"nobody listens", func(t *testing.T) *Error { return read(t, noKeys{}, nobody) }, nameAdvice},
+		{"a helper is missing", func(t *testing.T) *Error {
+			return read(t, withConfig(t, `{"credHelpers": {"127.0.0.1:1": "absent"}}`), "127.0.0.1:1")
+		}, "install docker-credential-absent, " + config},
+		{"a store is missing", func(t *testing.T) *Error { return read(t, withConfig(t, `{"credsStore": "absent"}`), "127.0.0.1:1") }, "install docker-credential-absent, " + config},
+		{"a helper fails", func(t *testing.T) *Error {
+			return read(t, withConfig(t, `{"credHelpers": {"127.0.0.1:1": "locked"}}`), "127.0.0.1:1")
+		}, "run docker-credential-locked by hand to see what it lacks, " + config},
+		{"the registry is silent", faulty(registrytest.Stall()), "see whether the registry, and the way to it, are well; where it only is slow, raise MIRROR_STALL"},
+		{"the answer stands still", faulty(registrytest.StallAfter(3)), "see whether the registry, and the way to it, are well; where it only is slow, raise MIRROR_STALL"},
+		{"the connection is cut", faulty(registrytest.Cut()), "run again; if it stays, see what breaks the connections"},
+		{"the answer is another image", faulty(registrytest.Corrupt(3)), "run again; if it stays, ask the registry's people"},
+		{"nobody vouches for the certificate", func(t *testing.T) *Error { return read(t, noKeys{}, at) }, "give the authority of its certificate in MIRROR_CA_FILE"},
+		{"the certificate has another name", func(t *testing.T) *Error {
+			return read(t, noKeys{}, strings.Replace(at, "127.0.0.1", "localhost", 1))
+		}, "correct the registry's name, or ask its people for a certificate"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := c.err(t)
+			if _, status, advice := e.Fault(); status != 0 || !strings.HasPrefix(advice, c.advice) {
+				t.Errorf("%v: got the advice %q and the status %d, want %q", e, advice, status, c.advice)
+			}
+		})
+	}
+}
+
+// faulty reads from a registry whose answers a fault spoils.
+func faulty(fault registrytest.Fault) func(t *testing.T) *Error {
+	return func(t *testing.T) *Error {
+		backend := registrytest.InProcess(t)
+		registrytest.Push(t, backend.Host+"/ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
+		p := registrytest.NewProxy(t, backend, registrytest.ProxyOptions{})
+		p.Inject(registrytest.Rule{Kind: "GET manifest", Fault: fault})
+		return read(t, noKeys{}, p.Host)
+	}
+}
+
+// What a test cannot bring about on every machine is made by hand.
+func TestAdviceOnCauses(t *testing.T) {
+	metadata, err := url.Parse("http://169.254.169.254/latest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		err    Error
+		advice string
+	}{
+		{"an unknown name", Error{Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, nameAdvice},
+		{"a registry that is down", Error{Err: errDown}, nameAdvice},
+		{"a public registry that leads inside", Error{Err: testHost(t, "203.0.113.7").mayLead(t.Context(), metadata)}, "ask the registry's people why it leads there"},
+		{"a certificate of old", Error{Err: &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}}, "ask the registry's people for a certificate that is valid today"},
+		{"a registry that is blocked", Error{Doing: "choosing", Err: errors.New("it is blocked")}, "correct what is at fault there: registries.conf"},
+		{"an interrupted run", Error{Doing: "choosing", Err: context.Canceled}, "run again"},
+		{"a download without a place", Error{Err: errBusy}, "run again"},
+	} {
+		if _, _, advice := c.err.Fault(); !strings.HasPrefix(advice, c.advice) {
+			t.Errorf("%s: got the advice %q, want %q", c.name, advice, c.advice)
+		}
+	}
+}
+
+func TestAdviceOnTokens(t *testing.T) {
+	p := registrytest.NewProxy(t, registrytest.InProcess(t), registrytest.ProxyOptions{Auth: &registrytest.Auth{}})
+	for _, status := range []int{401, 403, 404} {
+		p.Heal()
+		p.Inject(registrytest.Rule{Kind: "token", Fault: registrytest.Status(status, "")})
+		e := read(t, noKeys{}, p.Host)
+		if _, got, advice := e.Fault(); got != status || !strings.HasPrefix(advice, "log in to "+p.Host+" again") {
+			t.Errorf("%v: got the advice %q, want that to log in", e, advice)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package registry
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"imagemirror/internal/reference"
+	"imagemirror/internal/registrytest"
+)
+
+// source is the repository ci/a of a registry, asked with two tries.
+func source(t *testing.T, registry string) *Repository {
+	t.Helper()
+	c, err := New(Config{Concurrency: 4, Retries: 2, Stall: 10 * time.Second}, noKeys{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Source(t.Context(), reference.Reference{Registry: registry, Repository: "ci/a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// threeTags is a registry with a proxy before it, whose repository ci/a has the tags v1, v2 and v3.
+func threeTags(t *testing.T) *registrytest.Proxy {
+	t.Helper()
+	backend := registrytest.InProcess(t)
+	for _, tag := range []string{"v1", "v2", "v3"} {
+		registrytest.Push(t, backend.Host+"/ci/a:"+tag, registrytest.NewImage(registrytest.OCI, tag, "amd64"))
+	}
+	return registrytest.NewProxy(t, backend, registrytest.ProxyOptions{})
+}
+
+func TestPageOfTagsThatBreaksOffIsReadAgain(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		fault registrytest.Fault
+	}{
+		{"the connection is cut", registrytest.CutAfter(10)},
+		{"the page ends as if it were whole", registrytest.Truncate(10)},
+		{"nothing but the headers came", registrytest.Truncate(0)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := threeTags(t)
+			p.Inject(registrytest.Rule{Kind: "GET tags", Times: 1, Fault: c.fault})
+			got, err := source(t, p.Host).Tags(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{"v1", "v2", "v3"}, got); diff != "" {
+				t.Errorf("the tags (-want +got):\n%s", diff)
+			}
+			if n := p.Stats().Requests["GET tags"]; n != 2 {
+				t.Errorf("the tags were asked for %d times, want 2", n)
+			}
+		})
+	}
+}
+
+func TestPageOfTagsIsGivenUp(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		fault registrytest.Fault
+		tries int
+		says  string
+	}{
+		{"it always breaks off", registrytest.CutAfter(10), 2, "the connection was cut (given up after 2 tries)"},
+		{"it always ends too early", registrytest.Truncate(10), 2, "no JSON: unexpected end of JSON input (given up after 2 tries)"},
+		{"it is something else", registrytest.Status(200, "<html>welcome</html>"), 1, "no JSON: invalid character"},
+		{"it is JSON of another kind", registrytest.Status(200, `{"tags":[{}]}`), 1, "no JSON: json: cannot unmarshal"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := threeTags(t)
+			p.Inject(registrytest.Rule{Kind: "GET tags", Fault: c.fault})
+			_, err := source(t, p.Host).Tags(t.Context())
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want an error that says %q", err, c.says)
+			}
+			if n := p.Stats().Requests["GET tags"]; n != c.tries {
+				t.Errorf("the tags were asked for %d times, want %d", n, c.tries)
+			}
+		})
+	}
+}
+
+// pages is a registry that lists tags without end, each page as list writes it. It counts the pages.
+func pages(t *testing.T, list func(w io.Writer)) (host string, asked *atomic.Int64) {
+	t.Helper()
+	asked = new(atomic.Int64)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		page := asked.Add(1)
+		w.Header().Set("Link", fmt.Sprintf(`</v2/ci/a/tags/list?n=1000&last=%d>; rel="next"`, page))
+		list(w)
+	}))
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://"), asked
+}
+
+func TestEndlessListOfTags(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		list  func(w io.Writer)
+		pages int
+		says  string
+	}{
+		{"of large pages", func(w io.Writer) {
+			fmt.Fprintf(w, `{"tags":[%s"v1"]}`, strings.Repeat(`"`+strings.Repeat("x", 1<<20)+`",`, 15))
+		}, 5, "more than 67108864 bytes"},
+		{"of many tags", func(w io.Writer) {
+			fmt.Fprintf(w, `{"tags":[%s"v1"]}`, strings.Repeat(`"v1",`, 150_000))
+		}, 2, "more than 200000 tags"},
+		{"of a page that is too large", func(w io.Writer) { fmt.Fprintf(w, `{"tags":[]%s`, strings.Repeat(" ", maxTagsPage)) }, 1, "a page of its list of tags has more than 16777216 bytes"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			host, asked := pages(t, c.list)
+			_, err := source(t, host).Tags(t.Context())
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %.200v, want an error that says %q", err, c.says)
+			}
+			if n := int(asked.Load()); n != c.pages {
+				t.Errorf("%d pages were asked for, want %d", n, c.pages)
+			}
+		})
+	}
+}
+
+func TestWhatIsNoTagIsLeftOut(t *testing.T) {
+	longest := strings.Repeat("x", maxTag)
+	p := threeTags(t)
+	p.Inject(registrytest.Rule{Kind: "GET tags", Fault: registrytest.Status(200,
+		`{"tags":["v1","","-v","../v","v/1","v 1","v\u202e1","`+longest+`","`+longest+`x","_v.1-a"]}`)})
+	got, err := source(t, p.Host).Tags(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"v1", longest, "_v.1-a"}, got); diff != "" {
+		t.Errorf("the tags (-want +got):\n%s", diff)
+	}
+}

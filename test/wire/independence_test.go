@@ -1,0 +1,201 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"imagemirror/internal/registrytest"
+	"imagemirror/internal/stream"
+)
+
+// One mapping's failure stops no other, though they share blobs, manifests and registries.
+
+func TestChildThatOneRepositoryLacks(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	child := registrytest.NewImage(registrytest.OCI, "child", "amd64", registrytest.NewLayer("child", 1000))
+	digest, err := registrytest.Digest(child)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ci/a:v1", "ci/b:v1"} {
+		push(t, p.source, name, registrytest.NewIndex(registrytest.OCI, child))
+	}
+	// The slow answer makes the other image wait for it.
+	p.source.Inject(registrytest.Rule{Path: regexp.MustCompile("/ci/a/manifests/" + digest), Fault: func(next http.Handler) http.Handler {
+		return registrytest.Wait(300 * time.Millisecond)(registrytest.Status(http.StatusNotFound, "")(next))
+	}})
+	run := mirrorLines(t, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/b:v1", "m/b:v1"))
+	if got := run.results[p.destination.Host+"/m/b:v1"]; got.Status != stream.Copied {
+		t.Errorf("the image whose repository has all of it is %s: %+v", got.Status, got.Error)
+	}
+	wantArrived(t, p, "ci/b:v1", "m/b:v1")
+}
+
+func TestBlobThatOneRepositoryDoesNotTake(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusInternalServerError, http.StatusRequestEntityTooLarge, http.StatusInsufficientStorage} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t)
+			push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 300_000)))
+			p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Path: regexp.MustCompile("/m/a/"), Fault: registrytest.Status(status, "not here")})
+			config := settings()
+			config.Retries = 2
+			run := mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1", "m/b:v1"))
+			if got := run.results[p.destination.Host+"/m/a:v1"]; got.Status != stream.Failed || got.Error.Status != status || !strings.Contains(got.Error.Message, "m/a") {
+				t.Errorf("m/a is %s: %+v", got.Status, got.Error)
+			}
+			if got := run.results[p.destination.Host+"/m/b:v1"]; got.Status != stream.Copied {
+				t.Errorf("m/b is %s: %+v", got.Status, got.Error)
+			}
+		})
+	}
+}
+
+// A tag that the registry refuses does not fail the same manifest's other names.
+func TestTagThatIsRefused(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	digest := push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
+	p.destination.Inject(registrytest.Rule{Kind: "PUT manifest", Path: regexp.MustCompile("/manifests/a$"), Fault: registrytest.Status(http.StatusConflict, "immutable")})
+	run := mirrorLines(t, line(p, "ci/a@"+digest, "m/a:a", "m/a:b", "m/a"))
+	for name, want := range map[string]string{"m/a:a": stream.Failed, "m/a:b": stream.Copied, "m/a": stream.Copied} {
+		if got := run.results[p.destination.Host+"/"+name]; got.Status != want {
+			t.Errorf("%s is %s, want %s: %+v", name, got.Status, want, got.Error)
+		}
+	}
+}
+
+// Where the source's mirror has no blobs, the downloads go on at the source itself, each when it is its turn.
+func TestMirrorWithoutBlobs(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	nearby := remoteRegistry{registrytest.StartProxy(p.source.backend, registrytest.ProxyOptions{}), p.source.backend}
+	defer nearby.Close()
+	nearby.Inject(registrytest.Rule{Kind: "GET blob", Fault: registrytest.Status(http.StatusNotFound, "")})
+	var lines []string
+	for i := range 12 {
+		name := fmt.Sprintf("ci/a%d:v1", i)
+		push(t, p.source, name, registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 400_000)))
+		lines = append(lines, line(p, name, strings.Replace(name, "ci", "m", 1)))
+	}
+	p.source.Inject(registrytest.Rule{Kind: "GET blob", Fault: registrytest.Wait(50 * time.Millisecond)})
+	config := settings()
+	config.Concurrency, config.Retries = 2, 1
+	config.RegistriesConf = registriesConf(t, fmt.Sprintf("[[registry]]\nlocation = %q\n[[registry.mirror]]\nlocation = %q\n", p.source.Host, nearby.Host))
+	mirrorWith(t, config, lines...).allAre(t, stream.Copied)
+}
+
+func registriesConf(t *testing.T, content string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "registries.conf")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// What registries.conf allows for a part of a registry it does not allow for the rest, whichever is asked first.
+func TestInsecureHoldsForItsPrefixAlone(t *testing.T) {
+	t.Parallel()
+	r := registrytest.Distribution(t, registrytest.DistributionOptions{})
+	p := pair{
+		remoteRegistry{registrytest.NewProxy(t, r, registrytest.ProxyOptions{TLS: true}), r.Host},
+		newRegistry(t, nil),
+	}
+	for _, name := range []string{"lab/a:v1", "ci/a:v1"} {
+		push(t, p.source, name, registrytest.NewImage(registrytest.OCI, "a", "amd64"))
+	}
+	config := settings()
+	config.Retries = 1
+	config.RegistriesConf = registriesConf(t, fmt.Sprintf("[[registry]]\nlocation = \"%s/lab\"\ninsecure = true\n", p.source.Host))
+	for _, names := range [][]string{{"lab/a:v1", "ci/a:v1"}, {"ci/a:v1", "lab/a:v1"}} {
+		var lines []string
+		for _, name := range names {
+			lines = append(lines, line(p, name, "m/"+name))
+		}
+		run := mirrorWith(t, config, lines...)
+		if got := run.results[p.destination.Host+"/m/lab/a:v1"]; got.Status == stream.Failed {
+			t.Errorf("%v: what may be insecure failed: %+v", names, got.Error)
+		}
+		if got := run.results[p.destination.Host+"/m/ci/a:v1"]; got.Status != stream.Failed || !strings.Contains(got.Error.Message, "certificate") {
+			t.Errorf("%v: what has to be secure is %s: %+v", names, got.Status, got.Error)
+		}
+	}
+}
+
+// Indexes that are linked in many ways are walked once, also when nothing wants them any more: the last child of the first
+// image contradicts the others, when all of them are known already.
+func TestIndexesThatAreLinkedInManyWays(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	const width, depth = 20, 7
+	leaf := registrytest.NewImage(registrytest.OCI, "leaf", "amd64", registrytest.NewLayer("leaf", 1000))
+	below := []mutate.Appendable{leaf}
+	for level := range depth {
+		var here []mutate.Appendable
+		for i := range width {
+			index := registrytest.NewIndex(registrytest.OCI, below...)
+			here = append(here, mutate.Annotations(index, map[string]string{"at": fmt.Sprint(level, " ", i)}).(mutate.Appendable))
+		}
+		below = here
+	}
+	good := registrytest.NewIndex(registrytest.OCI, below...)
+	push(t, p.source, "ci/a:good", good)
+	push(t, p.source, "ci/a:bad", withContradiction(t, p, good, leaf))
+	run := mirrorLines(t, line(p, "ci/a:bad", "m/a:bad"), line(p, "ci/a:good", "m/b:good"))
+	if got := run.results[p.destination.Host+"/m/a:bad"]; got.Status != stream.Failed || !strings.Contains(got.Error.Message, "sizes") {
+		t.Errorf("the image that contradicts itself is %s: %+v", got.Status, got.Error)
+	}
+	if got := run.results[p.destination.Host+"/m/b:good"]; got.Status != stream.Copied {
+		t.Errorf("the image that is as it should be is %s: %+v", got.Status, got.Error)
+	}
+	if n := p.destination.Stats().Requests["PUT manifest"]; n != 2+width*depth {
+		t.Errorf("%d manifests were pushed, want each of %d", n, 2+width*depth)
+	}
+}
+
+// withContradiction is the index with one child more, which gives the configuration of an image another size.
+func withContradiction(t *testing.T, p pair, index v1.ImageIndex, img v1.Image) registrytest.Manifest {
+	t.Helper()
+	m, err := img.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m = m.DeepCopy()
+	m.Config.Size++
+	liar := registrytest.Manifest{Type: types.OCIManifestSchema1, Content: marshal(t, m)}
+	digest := push(t, p.source, "ci/a:liar", liar)
+	hash, err := v1.NewHash(digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole = whole.DeepCopy()
+	whole.Manifests = append(whole.Manifests, v1.Descriptor{MediaType: liar.Type, Size: int64(len(liar.Content)), Digest: hash})
+	return registrytest.Manifest{Type: types.OCIImageIndex, Content: marshal(t, whole)}
+}
+
+func marshal(t *testing.T, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

@@ -1,0 +1,100 @@
+package wire
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"imagemirror/internal/registrytest"
+	"imagemirror/internal/stream"
+)
+
+// A registry may answer before it has taken in a blob. The blob is then read by nobody else, its download has its place
+// again, and the upload goes on as if nothing had been.
+func TestAnswersBeforeTheBlobIsSent(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusUnauthorized, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			t.Parallel()
+			p := newPairOnDisk(t)
+			var lines []string
+			for _, name := range []string{"a", "b", "c"} {
+				push(t, p.source, "ci/"+name+":v1", registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 20_000_000)))
+				lines = append(lines, line(p, "ci/"+name+":v1", "m/"+name+":v1"))
+			}
+			p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(1_000_000), Times: 4, Fault: registrytest.Status(status, "not so")})
+			config := settings()
+			config.Concurrency = 2
+			mirrorWith(t, config, lines...).allAre(t, stream.Copied)
+			for _, name := range []string{"a", "b", "c"} {
+				wantArrived(t, p, "ci/"+name+":v1", "m/"+name+":v1")
+			}
+		})
+	}
+}
+
+// A stalled source is read by nobody else either when its upload has been refused.
+func TestAnswerWhileTheSourceStalls(t *testing.T) {
+	t.Parallel()
+	p := newPairOnDisk(t)
+	push(t, p.source, "ci/a:v1", largeImage())
+	p.source.Inject(registrytest.Rule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Times: 2, Fault: registrytest.StallAfter(1000)})
+	p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(1_000_000), Times: 2, Fault: registrytest.Status(http.StatusServiceUnavailable, "busy")})
+	config := settings()
+	config.Stall = time.Second
+	mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
+	wantArrived(t, p, "ci/a:v1", "m/a:v1")
+}
+
+// What a registry refuses for good is not sent to it again.
+func TestUploadsThatAreRefusedForGood(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{
+		http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusConflict, http.StatusRequestEntityTooLarge,
+		http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusInsufficientStorage,
+	} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t)
+			push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 300_000)))
+			p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(200_000), Fault: registrytest.Status(status, "never")})
+			mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Failed)
+			if sent := p.destination.Stats().BlobUp; sent > 2*300_000 {
+				t.Errorf("%d bytes were sent of a blob of 300,000 that was refused", sent)
+			}
+		})
+	}
+}
+
+// A registry hashes what came in parts when the last request says that it is all: that takes longer than an answer may.
+func TestCommitThatTakesLong(t *testing.T) {
+	t.Parallel()
+	p := newPairOnDisk(t)
+	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 20_000_000)))
+	p.destination.Inject(
+		registrytest.Rule{Kind: "PUT upload", Match: bodyOver(19_000_000), Fault: registrytest.Status(http.StatusRequestEntityTooLarge, "too large")},
+		registrytest.Rule{Kind: "PUT upload", Match: func(r *http.Request) bool { return r.ContentLength == 0 }, Fault: registrytest.Wait(2 * time.Second)},
+	)
+	config := settings()
+	config.Stall, config.Retries = time.Second, 2
+	mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
+}
+
+// A blob for several registries is read once for those that take it whole, and apart for the one that wants parts.
+func TestOneOfSeveralRegistriesWantsParts(t *testing.T) {
+	t.Parallel()
+	p := newPairOnDisk(t)
+	whole := newPairOnDisk(t).destination
+	var lines []string
+	for _, name := range []string{"a", "b"} {
+		push(t, p.source, "ci/"+name+":v1", registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 20_000_000)))
+		lines = append(lines, line(p, "ci/"+name+":v1", "m/"+name+":v1")+fmt.Sprintf(" %s/m/%s:v1", whole.Host, name))
+	}
+	p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(19_000_000), Fault: registrytest.Status(http.StatusRequestEntityTooLarge, "too large")})
+	config := settings()
+	config.Concurrency = 1
+	mirrorWith(t, config, lines...).allAre(t, stream.Copied)
+	wantArrived(t, p, "ci/a:v1", "m/a:v1")
+	wantArrived(t, pair{p.source, whole}, "ci/b:v1", "m/b:v1")
+}
