@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -60,6 +61,7 @@ func (c *config) run(shards []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
+	slog.SetDefault(log) // what libraries log has the same form
 	keys, err := credentials.Load(os.Getenv, cloud.Keychains()...)
 	if err != nil {
 		return command.Refuse(err)
@@ -88,6 +90,9 @@ func (c *config) run(shards []string) error {
 
 // read reads the plan, whole, before anything is started.
 func read(shards []string) (*execute.Plan, error) {
+	if err := command.Files(shards, "shards/*.jsonl"); err != nil {
+		return nil, err
+	}
 	var contents []*stream.Content
 	if len(shards) == 0 {
 		c, err := stream.Read(os.Stdin, "standard input")

@@ -27,15 +27,23 @@ func main() {
 }
 
 func run(args []string) int {
+	var log command.Log
 	c := command.Command{
 		Name:     "report",
 		Synopsis: "[-out DIR] [RESULTS...]",
 		About:    about,
-		Flags:    flag.NewFlagSet("report", flag.ContinueOnError),
+		Flags:    &flag.FlagSet{},
+		Env:      &log,
 	}
 	out := c.Flags.String("out", "", "write report.json, report.md and junit.xml into `DIR` too")
 	if err := c.Parse(args); err != nil {
 		return c.Exit(err)
+	}
+	if _, err := log.Logger(os.Stderr); err != nil {
+		return c.Exit(command.Refuse(err))
+	}
+	if err := command.Files(c.Flags.Args(), "settled.jsonl", "shards/*.jsonl"); err != nil {
+		return c.Exit(command.Refuse(err))
 	}
 	job := report.Job{Files: c.Flags.Args(), Out: *out, Stdin: os.Stdin, Table: os.Stdout}
 	return c.Exit(job.Run())

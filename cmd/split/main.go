@@ -3,9 +3,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -44,22 +47,24 @@ func main() {
 	cmd.Flags.IntVar(&c.shards, "shards", 1, "with -out, cut the plan into at most `N` shards")
 	err := cmd.Parse(os.Args[1:])
 	if err == nil {
-		err = c.run(cmd.Flags.Args())
+		err = c.run(cmd)
 	}
 	os.Exit(cmd.Exit(err))
 }
 
-func (c *config) run(paths []string) error {
+func (c *config) run(cmd command.Command) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE) // where the next command has gone, that is an error to say
+	context.AfterFunc(ctx, stop)   // a second Ctrl-C ends the program at once
 	log, err := c.Logger(os.Stderr)
 	if err != nil {
 		return command.Refuse(err)
 	}
-	input, err := imageset.Load(paths, os.Stdin)
+	slog.SetDefault(log) // what libraries log has the same form
+	input, err := imageset.Load(cmd.Flags.Args(), os.Stdin)
 	for _, w := range input.Warnings {
-		fmt.Fprintln(os.Stderr, "split: warning:", w)
+		cmd.Warn(w)
 	}
 	if err != nil {
 		return command.Refuse(err)
@@ -70,14 +75,25 @@ func (c *config) run(paths []string) error {
 	}
 	options, to, err := c.options()
 	if err != nil {
-		return command.Refuse(err)
+		return refuse(err)
 	}
 	totals, err := plan.Make(ctx, options, input.Sets, to)
+	if err != nil && !errors.Is(err, plan.ErrInterrupted) {
+		return fmt.Errorf("writing the plan to %s: %w", cmp.Or(c.out, "standard output"), err)
+	}
 	log.Info("planned", "mappings", totals.Mappings, "current", totals.Current, "copies", totals.Copies, "failed", totals.Failed, "bytes", totals.Bytes)
 	if c.out != "" {
 		log.Info("cut", "shards", totals.Shards, "duplicated", totals.Duplicated)
 	}
 	return err
+}
+
+// refuse refuses what cannot be begun. That there is no room for the output is not the input's fault.
+func refuse(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	return command.Refuse(err)
 }
 
 // options are what plan needs, from the flags and the environment.

@@ -7,10 +7,12 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -116,7 +118,7 @@ func defaultOf(f *flag.Flag) string {
 	return " (" + f.DefValue + " unless given)"
 }
 
-// Exit prints err, each of its lines behind the command's name, and returns the exit status that it stands for.
+// Exit tells err on standard error, each of its lines on its own, and returns the exit status that it stands for.
 func (c Command) Exit(err error) int {
 	if err == nil || errors.Is(err, errHelp) {
 		return 0
@@ -131,6 +133,20 @@ func (c Command) Exit(err error) int {
 
 func (c Command) complain(w io.Writer, err error) {
 	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
-		fmt.Fprintf(w, "%s: %s\n", c.Name, Printable(line))
+		c.tell(w, slog.LevelError, "", line)
 	}
+}
+
+// Warn tells on standard error of something that is suspicious and no mistake.
+func (c Command) Warn(message string) { c.tell(os.Stderr, slog.LevelWarn, "warning: ", message) }
+
+// tell writes a line for people, behind the command's name, or one for machines where the environment asks for that. It looks
+// there itself, since what is wrong may be a flag or the environment.
+func (c Command) tell(w io.Writer, level slog.Level, kind, line string) {
+	line = Printable(line)
+	if os.Getenv(formatVariable) == jsonFormat {
+		slog.New(slog.NewJSONHandler(w, nil)).Log(context.Background(), level, line, "command", c.Name)
+		return
+	}
+	fmt.Fprintf(w, "%s: %s%s\n", c.Name, kind, line)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/reference"
@@ -129,26 +130,25 @@ func job(m stream.Mapping, c stream.Copy) (mirror.Job, error) {
 func (p *Plan) Work() (images int, bytes int64) { return len(p.jobs), p.bytes }
 
 // Carry carries out the plan and writes its results to w. When ctx ends, it stops starting work, gives what is under way
-// o.Grace, and returns ErrInterrupted once all is written.
+// o.Grace, and returns ErrInterrupted once all is written. Where w takes nothing for a second after that, it is left alone:
+// the error says so, and a Write of w may still be under way.
 func (p *Plan) Carry(ctx context.Context, o mirror.Options, w io.Writer) error {
-	out := stream.NewWriter(w, p.header)
-	for _, s := range p.sets {
-		out.Set(s)
-	}
-	for _, m := range p.mappings {
-		out.Mapping(m)
-	}
-	for _, r := range p.results {
-		out.Result(r)
-	}
-	out.Flush()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	t := &teller{Observer: o.Observer, out: out, stop: stop}
+	late := make(chan struct{})
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(o.Grace, func() { close(late) }) })()
+	t := newTeller(o.Observer)
+	go t.write(p, w, stop)
+	select {
+	case <-t.begun:
+	case <-t.ended:
+		return unwritten(t.err)
+	case <-ctx.Done():
+	}
 	o.Observer = t
 	mirror.Run(ctx, o, p.jobs, p.manifests)
-	if err := out.End(); err != nil {
-		return fmt.Errorf("writing the results: %w", err)
+	if err := t.end(late); err != nil {
+		return unwritten(err)
 	}
 	if t.interrupted {
 		return ErrInterrupted
@@ -156,27 +156,4 @@ func (p *Plan) Carry(ctx context.Context, o mirror.Options, w io.Writer) error {
 	return nil
 }
 
-// teller writes each image's result as it is known, and tells the observer.
-type teller struct {
-	mirror.Observer
-	out         *stream.Writer
-	stop        func() // ends the run: what cannot be told of is not begun
-	interrupted bool
-}
-
-// Image is called under the engine's lock, one at a time.
-func (t *teller) Image(o mirror.Outcome) {
-	r := stream.Result{
-		ID: o.ID, Status: stream.Copied, Digest: o.Digest, Old: o.Old,
-		Bytes: o.Bytes, Seconds: o.Took.Seconds(),
-	}
-	if o.Err != nil {
-		r.Status, r.Error = stream.Failed, stream.ErrorOf(o.Err)
-		t.interrupted = t.interrupted || errors.Is(o.Err, mirror.ErrInterrupted)
-	}
-	t.out.Result(r)
-	if t.out.Err() != nil {
-		t.stop()
-	}
-	t.Observer.Image(o)
-}
+func unwritten(err error) error { return fmt.Errorf("writing the results: %w", err) }

@@ -27,8 +27,7 @@ func (c claims) add(ms []mapping.Mapping, errs, warnings *mapping.Problems) []ma
 		case first.File == m.File && first.Line == m.Line:
 			warnings.Add(m.File, m.Line, fmt.Errorf("destination %s is twice on the line: it is mirrored once", m.Destination))
 		default:
-			warnings.Add(m.File, m.Line, fmt.Errorf("destination %s has the same source at %s:%d already: it is mirrored once",
-				m.Destination, first.File, first.Line))
+			warnings.Add(m.File, m.Line, mirroredOnce(m, first))
 		}
 	}
 	return kept

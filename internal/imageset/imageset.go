@@ -58,6 +58,7 @@ func Load(paths []string, stdin io.Reader) (*Input, error) {
 			l.errs = append(l.errs, err)
 		}
 	}
+	l.input.Warnings = append(l.input.Warnings, l.input.repeated()...)
 	return &l.input, errors.Join(l.errs...)
 }
 

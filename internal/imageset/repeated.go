@@ -1,0 +1,71 @@
+package imageset
+
+import (
+	"fmt"
+
+	"imagemirror/internal/mapping"
+)
+
+// maxPatterns is how many wildcards of one pair of repositories are looked at: hostile files may have as many as lines, and
+// what is found is only a warning.
+const maxPatterns = 100
+
+// route is a pair of repositories.
+type route struct{ source, destination string }
+
+func routeOf(m *mapping.Mapping) route { return route{m.Source.Name(), m.Destination.Name()} }
+
+// placed is a mapping and where it stands among all of a run.
+type placed struct {
+	*mapping.Mapping
+	at int
+}
+
+// repeated warns of each mapping that a wildcard brings about, too. Which tags a wildcard means is known only when the
+// registry is asked; a tag that a line names is known before.
+func (i *Input) repeated() []string {
+	patterns := map[route][]placed{}
+	i.each(func(m placed) {
+		r := routeOf(m.Mapping)
+		if m.Source.Wildcard() && len(patterns[r]) < maxPatterns {
+			patterns[r] = append(patterns[r], m)
+		}
+	})
+	if len(patterns) == 0 {
+		return nil
+	}
+	var warnings mapping.Problems
+	i.each(func(m placed) {
+		if m.Source.Digest != "" || m.Source.Wildcard() || m.Source.Tag != m.Destination.Tag {
+			return
+		}
+		for _, pattern := range patterns[routeOf(m.Mapping)] {
+			if !pattern.Source.Match(m.Source.Tag) {
+				continue
+			}
+			first, again := pattern, m
+			if m.at < pattern.at {
+				first, again = m, pattern
+			}
+			warnings.Add(again.File, again.Line, mirroredOnce(m.Mapping, first.Mapping))
+			return
+		}
+	})
+	return warnings.Lines()
+}
+
+// each calls visit for each mapping of the run, in order.
+func (i *Input) each(visit func(placed)) {
+	at := 0
+	for _, set := range i.Sets {
+		for n := range set.Mappings {
+			visit(placed{&set.Mappings[n], at})
+			at++
+		}
+	}
+}
+
+// mirroredOnce says of a mapping that another place asks for the same.
+func mirroredOnce(m, first *mapping.Mapping) error {
+	return fmt.Errorf("destination %s has the same source at %s:%d already: it is mirrored once", m.Destination, first.File, first.Line)
+}
