@@ -17,7 +17,7 @@ test: lint ## lint, fuzz for a moment, run all tests with the race detector
 	@go -C tools build -o /dev/null ./registry
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2000x
 	@echo "testing with the race detector (minutes)"
-	@go test -race ./...
+	@GORACE=atexit_sleep_ms=0 go test -race ./...
 
 lint: ## formatting, vet, staticcheck, go.mod
 	@echo "checking the formatting"

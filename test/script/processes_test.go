@@ -159,7 +159,7 @@ func executable(path string) bool {
 // environment is what the commands see of the script's environment.
 func environment(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "DOCKER_CONFIG", "TMPDIR", "REGISTRY_AUTH_FILE", "HTTPS_PROXY"} {
+	for _, name := range []string{"PATH", "HOME", "DOCKER_CONFIG", "TMPDIR", "REGISTRY_AUTH_FILE", "HTTPS_PROXY", "GORACE"} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -14,9 +16,24 @@ import (
 
 var update = flag.Bool("update", false, "write what the commands print into the scripts")
 
+// TestMain runs more scripts at once than there are processors: some wait for seconds, for a transfer that stalls or for the
+// grace that copy gives it after Ctrl-C. -parallel says otherwise.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 func TestScripts(t *testing.T) {
 	bin := t.TempDir()
-	args := []string{"build", "-o", bin + string(filepath.Separator)}
+	// Nobody debugs these, and without what a debugger reads they are linked in half the time.
+	args := []string{"build", "-ldflags=-w", "-o", bin + string(filepath.Separator)}
 	if withRace {
 		args = append(args, "-race")
 	}
@@ -37,6 +54,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "docker"))
 			env.Setenv("MIRROR_RETRIES", "2")
+			// A program with the race detector would sleep a second whenever it exits. A race still makes it exit with 66.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			w := &world{registries: map[string]*remoteRegistry{}}
 			env.Values[worldKey{}] = w
 			env.Defer(w.close)
