@@ -33,14 +33,15 @@ func looks() []look {
 		{"ours", "split | copy | report", "#0072b2", "none"},
 		{"regsync", "regsync", "#d55e00", "none"},
 		{"crane", "crane", "#009e73", "none"},
-		{"least", "least: requests × round trip ÷ in flight", "#777777", "5 4"},
+		{"least", "limit: requests × round trip ÷ in flight", "#777777", "6 4"},
+		{"cores", "limit: CPU of ours and the registries ÷ cores", "#777777", "2 4"},
 	}
 }
 
 // Sizes of a drawing, in pixels.
 const (
-	width, height            = 720, 420
-	left, right, top, bottom = 58, 20, 84, 52
+	width, height            = 720, 440
+	left, right, top, bottom = 58, 20, 104, 52
 )
 
 // axis places values between two ends of a drawing.
@@ -80,7 +81,7 @@ func (c chart) svg() []byte {
 		text(&b, x.at(v), height-bottom+18, "middle", short(v), "")
 	}
 	text(&b, (left+width-right)/2, height-14, "middle", c.x, "")
-	text(&b, left-8, top-8, "end", c.y, "")
+	text(&b, left, top-10, "start", c.y, "")
 	fmt.Fprintf(&b, `<path d="M%d %dV%dH%d" fill="none" stroke="#999999"/>`+"\n", left, top, height-bottom, width-right)
 	// The first line goes on top of the others.
 	for _, l := range slices.Backward(c.lines) {
@@ -90,12 +91,18 @@ func (c chart) svg() []byte {
 	return b.Bytes()
 }
 
+// legend has a row for the tools and one for the limits.
 func (c chart) legend(b *bytes.Buffer) {
-	at := float64(left)
+	ends := map[string]float64{}
 	for _, l := range c.lines {
-		fmt.Fprintf(b, `<path d="M%.0f 46h22" stroke="%s" stroke-width="2.5" stroke-dasharray="%s"/>`+"\n", at, l.colour, l.dash)
-		text(b, at+28, 50, "start", l.label, "")
-		at += 52 + 6.4*float64(utf8.RuneCountInString(l.label))
+		row := "46"
+		if l.dash != "none" {
+			row = "68"
+		}
+		at := left + ends[row]
+		fmt.Fprintf(b, `<path d="M%.0f %sh24" stroke="%s" stroke-width="2.5" stroke-dasharray="%s"/>`+"\n", at, row, l.colour, l.dash)
+		fmt.Fprintf(b, `<text x="%.0f" y="%s" dy="4">%s</text>`+"\n", at+30, row, html.EscapeString(l.label))
+		ends[row] += 54 + 6.3*float64(utf8.RuneCountInString(l.label))
 	}
 }
 

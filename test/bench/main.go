@@ -49,6 +49,7 @@ func parse(args []string) (options, error) {
 	names := f.String("workload", "cold,quiet", "measure these `NAMES`, or all of them with -workload all")
 	tools := f.String("tools", strings.Join(toolNames(), ","), "measure these `NAMES`")
 	f.IntVar(&o.concurrency, "concurrency", 16, "let each tool have `N` requests in flight to one registry")
+	delay := f.Duration("delay", 0, "delay each request by `TIME`, where otherwise it is the workload's")
 	f.StringVar(&o.dir, "dir", defaultDir(), "keep the registries' content below `DIR`, for the time of the run")
 	f.BoolVar(&o.markdown, "markdown", false, "print Markdown")
 	f.StringVar(&o.plot, "plot", "", "draw time against round-trip time and concurrency into `DIR`, and measure nothing else")
@@ -65,6 +66,11 @@ func parse(args []string) (options, error) {
 	var err error
 	if o.workloads, err = choose(*names); err != nil {
 		return o, err
+	}
+	for i := range o.workloads {
+		if *delay > 0 {
+			o.workloads[i].delay = *delay
+		}
 	}
 	o.tools = strings.Split(*tools, ",")
 	for _, name := range o.tools {

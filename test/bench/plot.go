@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 )
 
 // plot draws how long cold copies take, by the round-trip time and by the requests in flight.
 func (b *bench) plot(ctx context.Context, dir string) (err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
 	w := workload{name: "plot", images: sharing(30), copies: []int{1}}
 	b.say("pushing %d images to the source", w.images.Images)
 	from, err := b.fill(ctx, w)
@@ -18,6 +22,9 @@ func (b *bench) plot(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, from.close()) }()
+	if err := b.warm(ctx, w, from); err != nil {
+		return err
+	}
 	far := sweep{file: "rtt.svg", x: "round trip in ms"}
 	for _, ms := range []int{1, 5, 20, 50, 100} {
 		far.settings = append(far.settings, setting{x: ms, delay: time.Duration(ms) * time.Millisecond, concurrency: 16})
@@ -36,7 +43,7 @@ func (b *bench) plot(ctx context.Context, dir string) (err error) {
 		if err := os.WriteFile(filepath.Join(dir, s.file), c.svg(), 0o644); err != nil {
 			return err
 		}
-		fmt.Println(s.title)
+		fmt.Printf("%s\n\n", s.title)
 		c.table(os.Stdout, b.markdown)
 		fmt.Println()
 	}
@@ -78,6 +85,10 @@ func (b *bench) sweep(ctx context.Context, w workload, from *source, s sweep) (c
 				return c, fmt.Errorf("%s: %s: %w", w.name, t.name, err)
 			}
 			series[t.name] = append(series[t.name], point{float64(at.x), results[0].Wall.Seconds()})
+			if t.name == "ours" {
+				spent := results[0].CPU + results[0].others
+				series["cores"] = append(series["cores"], point{float64(at.x), spent.Seconds() / float64(runtime.NumCPU())})
+			}
 		}
 	}
 	for _, l := range looks() {
