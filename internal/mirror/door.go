@@ -12,7 +12,8 @@ import (
 // and answer "unauthorized" to others that come at the same time (github.com/containers/skopeo issue 1416): so the
 // first goes alone, and is tried once more where it was denied.
 type door struct {
-	open   bool
+	open   bool          // nobody has to wait
+	passed bool          // somebody came in
 	err    error         // the repository may not be pushed to
 	opener chan struct{} // closed when the first has been answered
 }
@@ -42,7 +43,10 @@ func (e *engine) upload(ctx context.Context, r *repo, digest, from string) (*reg
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if denied(err) {
+	switch {
+	case err == nil:
+		r.door.passed = true
+	case denied(err) && !r.door.passed:
 		r.door.err = err
 	}
 	if !first {

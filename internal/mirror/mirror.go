@@ -132,6 +132,10 @@ func (e *engine) end(j *job, err error) {
 	if j.over {
 		return
 	}
+	var sources *registry.SourcesError
+	if errors.As(err, &sources) {
+		err = sources.Of(j.Source.Name())
+	}
 	j.over, j.Err = true, err
 	if j.node != nil {
 		j.node.drop()

@@ -33,7 +33,7 @@ func (e *engine) pushNode(n *node) {
 	}
 	if len(tags) == 0 {
 		err := n.repo.to.PutManifest(e.work, n.m.Digest, n.m)
-		e.pushed(n, plain, err)
+		e.pushed(n, plain, err, false)
 		return
 	}
 	// Any tag brings the manifest itself, which is then there by its digest, and for the indexes that lead to it.
@@ -46,7 +46,7 @@ func (e *engine) pushNode(n *node) {
 		if err == nil {
 			done = append(done, plain...)
 		}
-		e.pushed(n, done, err)
+		e.pushed(n, done, err, true)
 	}
 }
 
@@ -69,8 +69,9 @@ func (e *engine) isStopped() bool {
 	return e.stopped
 }
 
-// pushed ends the jobs that wanted what was pushed, and lets indexes go on that waited for it.
-func (e *engine) pushed(n *node, done []*job, err error) {
+// pushed ends the jobs that wanted what was pushed, and lets indexes go on that waited for it. Where all tags were refused, what
+// is wanted by its digest, by a job or an index, is pushed by that.
+func (e *engine) pushed(n *node, done []*job, err error, tagged bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err == nil {
@@ -84,7 +85,11 @@ func (e *engine) pushed(n *node, done []*job, err error) {
 	for _, j := range done {
 		e.end(j, err)
 	}
-	if !n.there && n.leftOver() {
+	switch {
+	case n.there || !n.leftOver():
+	case tagged && n.wanted():
+		e.ready(n)
+	default:
 		e.fail(n, err)
 	}
 }

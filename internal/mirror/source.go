@@ -91,7 +91,10 @@ func (s *source) Read(p []byte) (int, error) {
 			continue
 		}
 		s.hangUp()
-		if s.broken++; s.broken >= s.tries {
+		if s.broken++; s.broken > 1 {
+			s.from.Turn()
+		}
+		if s.broken >= s.tries {
 			s.err = s.fault(fmt.Errorf("the blob %s breaks off, the last time at byte %d of %d: %w", s.blob.digest, s.offset, s.blob.size, err))
 			return 0, s.err
 		}
@@ -114,6 +117,7 @@ func (s *source) took(p []byte) (int, error) {
 	}
 	s.Close()
 	if got := "sha256:" + hex.EncodeToString(s.hash.Sum(nil)); got != s.blob.digest {
+		s.from.Turn()
 		s.err = &corruptError{s.fault(fmt.Errorf("the blob %s was read, and its content has the digest %s", s.blob.digest, got))}
 		return 0, s.err
 	}
@@ -126,7 +130,7 @@ type corruptError struct{ error }
 func (e *corruptError) Unwrap() error { return e.error }
 
 func (s *source) fault(err error) error {
-	return &registry.Error{Side: registry.Source, Name: s.blob.sources[0].Name(), Doing: "reading a blob in", Err: err}
+	return &registry.Error{Side: registry.Source, Name: s.from.At().Name(), Doing: "reading a blob in", Err: err}
 }
 
 // pause waits before a broken transfer is taken up: not at all the first time, and then longer each time.

@@ -19,6 +19,7 @@ const (
 	chunk    = 16 << 20  // bytes of a part, for registries that refuse large bodies
 
 	corruptTries = 6 // readings of a blob whose content is not what its digest says
+	refusedTries = 3 // uploads that are refused where that may be by chance
 )
 
 // send uploads a blob to the sinks, each of which has an upload open, and notes in each what became of it.
@@ -94,8 +95,9 @@ func (e *engine) read(bl *blob, t Transfer) ([]byte, error) {
 // can be used, or says false: the registry has the blob after all, or refuses.
 func (e *engine) retry(s *sink, attempt func() error, reopen func() bool) {
 	for broken := 1; ; broken++ {
-		s.err = attempt()
-		if s.err == nil || broken >= e.triesFor(s.err) || !worthAnother(s.err) || pause(e.work, broken) != nil {
+		err := attempt()
+		s.err = tried(err, broken)
+		if err == nil || broken >= e.triesFor(err) || !worthAnother(err) || pause(e.work, broken) != nil {
 			return
 		}
 		if !reopen() {
@@ -104,11 +106,25 @@ func (e *engine) retry(s *sink, attempt func() error, reopen func() bool) {
 	}
 }
 
+// tried notes in a destination's error how many attempts there were.
+func tried(err error, attempts int) error {
+	known, ok := err.(*registry.Error)
+	if !ok || known.Side != registry.Destination || known.Tries >= attempts {
+		return err
+	}
+	e := *known
+	e.Tries = attempts
+	return &e
+}
+
 // triesFor is how many attempts a transfer gets.
 func (e *engine) triesFor(err error) int {
 	var corrupt *corruptError
-	if errors.As(err, &corrupt) {
+	switch status := registry.StatusOf(err); {
+	case errors.As(err, &corrupt):
 		return min(corruptTries, e.Client.Retries())
+	case status == http.StatusBadRequest || status == http.StatusUnauthorized:
+		return min(refusedTries, e.Client.Retries())
 	}
 	return e.Client.Retries()
 }
@@ -275,11 +291,12 @@ func (e *engine) sendMany(bl *blob, sinks []*sink, t Transfer) {
 		case !slices.Contains(together, s):
 			e.sendOne(bl, s, t)
 		case s.err != nil && worthAnother(s.err):
-			u := &uploader{engine: e, sink: s, src: e.source(bl, t), apart: breaksOnWhole(bl, s.err)}
+			// What has been read is known to the source, so that the upload may go on from there.
+			u := &uploader{engine: e, sink: s, src: src, apart: breaksOnWhole(bl, s.err)}
 			if u.again() {
 				e.retry(s, u.attempt, u.again)
 			}
-			u.src.Close()
+			src.Close()
 		}
 	}
 }

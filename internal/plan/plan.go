@@ -50,7 +50,7 @@ type Totals struct {
 // whole all the same, with the mappings that were not resolved failed.
 func Make(ctx context.Context, o Options, sets []*imageset.Set, w Writer) (Totals, error) {
 	started := time.Now().UTC()
-	r := &resolver{Options: o, trees: trees{manifests: map[string]*fetched{}}}
+	r := &resolver{Options: o, trees: trees{manifests: map[string]*fetched{}, failed: map[reading]*fetched{}}}
 	targets := r.expand(ctx, sets)
 	header := stream.Header{Stream: stream.Plan, Run: newRun(), Mappings: len(targets), Started: started}
 	p := w.begin(header, records(sets), targets)

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 
@@ -56,7 +57,13 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[route][]*g
 	groups := map[reference.Reference]*group{}
 	repositories := map[[2]string]*registry.Repository{}
 	for _, t := range targets {
-		if t.settled || r.locate(ctx, t, repositories) != nil {
+		if !t.settled {
+			_ = r.locate(ctx, t, repositories) // finish tells of it
+		}
+	}
+	r.meet(targets)
+	for _, t := range targets {
+		if t.settled || t.err != nil {
 			r.finish(t)
 			continue
 		}
@@ -73,6 +80,31 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[route][]*g
 		repository.Announce()
 	}
 	return routes
+}
+
+// meet fails the targets of different sources that registries.conf leads to one tag, though their destinations have
+// different names.
+func (r *resolver) meet(targets []*target) {
+	type place struct{ registry, path, tag string }
+	first := map[place]*target{}
+	for _, t := range targets {
+		if t.settled || t.err != nil || t.destination.Tag == "" {
+			continue
+		}
+		at := place{t.to.Registry(), t.to.Path(), t.destination.Tag}
+		other := first[at]
+		if other == nil {
+			first[at] = t
+			continue
+		}
+		if other.Source == t.Source {
+			continue
+		}
+		for _, pair := range [][2]*target{{t, other}, {other, t}} {
+			pair[0].err = fmt.Errorf("%s:%d brings %s to %s, which registries.conf leads to the same destination: leave one of the two out",
+				pair[1].File, pair[1].Line, pair[1].Source, pair[1].Destination)
+		}
+	}
 }
 
 // locate finds the two repositories of a target, of which there are few for many targets.

@@ -15,8 +15,12 @@ type trees struct {
 	read func(stream.Manifest) // is told of each manifest, once
 
 	mu        sync.Mutex
-	manifests map[string]*fetched // by digest
+	manifests map[string]*fetched  // by digest
+	failed    map[reading]*fetched // what a repository does not give is not asked of it again
 }
+
+// reading is of a manifest in a repository.
+type reading struct{ repository, digest string }
 
 // fetched is a manifest that is being, or has been, read.
 type fetched struct {
@@ -99,9 +103,13 @@ func (im *image) begin(digest string) (again bool, err error) {
 // manifest returns a manifest that has been read, by whichever image needed it first.
 func (im *image) manifest(ctx context.Context, digest string, known *registry.Manifest) *fetched {
 	t := im.trees
+	here := reading{im.from.Name(), digest}
 	for {
 		t.mu.Lock()
 		f := t.manifests[digest]
+		if f == nil {
+			f = t.failed[here]
+		}
 		mine := f == nil
 		if mine {
 			f = &fetched{ready: make(chan struct{})}
@@ -109,8 +117,9 @@ func (im *image) manifest(ctx context.Context, digest string, known *registry.Ma
 		}
 		t.mu.Unlock()
 		if mine {
-			if f.err = t.fetch(ctx, f, im.from, digest, known); f.err != nil {
-				t.forget(digest)
+			f.err = t.fetch(ctx, f, im.from, digest, known)
+			if f.err != nil {
+				t.fail(here, f)
 			}
 			close(f.ready)
 			return f
@@ -119,15 +128,25 @@ func (im *image) manifest(ctx context.Context, digest string, known *registry.Ma
 		if f.err == nil || ctx.Err() != nil {
 			return f
 		}
-		// Another image could not read it in its own repository. It may be in this one's.
+		// If it was another repository that did not give it, this one still may.
+		if own := t.failure(here); own != nil {
+			return own
+		}
 	}
 }
 
-// forget lets another image try what could not be read: it may be in that image's repository.
-func (t *trees) forget(digest string) {
+// fail notes what could not be read. Images of other repositories may try it there.
+func (t *trees) fail(r reading, f *fetched) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.manifests, digest)
+	delete(t.manifests, r.digest)
+	t.failed[r] = f
+}
+
+func (t *trees) failure(r reading) *fetched {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failed[r]
 }
 
 func (t *trees) fetch(ctx context.Context, f *fetched, from *registry.Repository, digest string, known *registry.Manifest) error {

@@ -1,11 +1,13 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,27 +16,53 @@ import (
 // Close, also while it breaks off and is opened again. It is used by one goroutine at a time.
 type Download struct {
 	from   []*Repository
+	at     *Repository
 	digest string
 	place  place
 }
 
 // NewDownload is a download of a blob that is in each of the repositories.
 func NewDownload(digest string, from []*Repository) *Download {
-	return &Download{from: from, digest: digest}
+	return &Download{from: slices.Clone(from), at: from[0], digest: digest}
 }
 
-// Open opens the blob at an offset. What the body yields is not verified, and may end early. The caller closes it.
+// Open opens the blob at an offset. What the body yields is not verified, and may end early. The caller closes it. Where there are
+// several repositories, the error is a *SourcesError.
 func (d *Download) Open(ctx context.Context, offset int64) (body io.ReadCloser, err error) {
+	all := &SourcesError{by: map[string]error{}}
 	for _, r := range d.from {
+		d.at = r
 		for _, l := range r.locations {
 			if body, err = l.blob(ctx, d, offset); err == nil {
 				return body, nil
 			}
 		}
 		err = r.fail(err, "reading the blob "+d.digest+" in")
+		all.by[r.name], all.last = err, err
+	}
+	if len(d.from) > 1 {
+		return nil, all
 	}
 	return nil, err
 }
+
+// At is the repository that was opened last.
+func (d *Download) At() *Repository { return d.at }
+
+// Turn makes the next Open begin with another repository, where there is one.
+func (d *Download) Turn() { d.from = append(d.from[1:], d.from[0]) }
+
+// SourcesError says that none of several repositories gives a blob.
+type SourcesError struct {
+	by   map[string]error // by the repository's name
+	last error
+}
+
+func (e *SourcesError) Error() string { return e.last.Error() }
+func (e *SourcesError) Unwrap() error { return e.last }
+
+// Of is the error of the repository with a name, or of any where there is none of it.
+func (e *SourcesError) Of(name string) error { return cmp.Or(e.by[name], e.last) }
 
 // Feeds says that an upload waits for the body from now on, which has a place in a budget. So the download takes up what
 // breaks off without waiting for a place itself, until it is closed.

@@ -4,10 +4,10 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -192,18 +192,15 @@ func (r *Repository) Announce(from ...string) {
 
 // fail fills in what an error does not know.
 func (r *Repository) fail(err error, doing string) error {
-	var e *Error
-	if errors.As(err, &e) {
-		e.Side = r.side
-		if e.Doing == "" {
-			e.Doing = doing
-		}
-		if e.Name == "" {
-			e.Name = r.name
-		}
-		return err
+	known, ok := err.(*Error)
+	if !ok {
+		known = &Error{Err: err}
 	}
-	return &Error{Side: r.side, Name: r.name, Doing: doing, Err: err}
+	e := *known
+	e.Side = r.side
+	e.Doing = cmp.Or(e.Doing, doing)
+	e.Name = cmp.Or(e.Name, r.name)
+	return &e
 }
 
 // transient says whether a status may be another one the next time. Front servers have statuses of their own above 504.

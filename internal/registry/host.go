@@ -159,6 +159,8 @@ func (h *host) speaksTLS(ctx context.Context, used string, method string, e *Err
 	}
 	said := e.Words
 	if method == http.MethodHead {
+		ctx, cancel := context.WithTimeout(ctx, h.client.config.Stall)
+		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+h.address+"/v2/", nil)
 		if err != nil {
 			return false

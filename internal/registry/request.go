@@ -47,6 +47,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	if c.stream != nil {
 		tries = 1
 	}
+	h.renew(ctx, c)
 	var e *Error
 	for try := 1; ; try++ {
 		var resp *http.Response
@@ -92,12 +93,14 @@ func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration,
 		defer answered()
 	}
 	var sent authorization
+	changed := false // the scheme, which changes no more than once
 	for at := usual; ; {
 		began, scheme := time.Now(), *h.scheme.Load()
 		var resp *http.Response
 		resp, sent, err = h.send(ctx, c, at, sent)
 		if err != nil {
-			if h.plainHTTP(scheme, err) {
+			if !changed && h.plainHTTP(scheme, err) {
+				changed = true
 				continue
 			}
 			var e *Error
@@ -116,16 +119,33 @@ func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration,
 				at = next
 				continue
 			}
+			if h.renew(ctx, c) {
+				discard(resp)
+				at, sent = usual, authorization{}
+				continue
+			}
 		}
 		wait := h.slowDown(resp, began)
 		e := &Error{Status: resp.StatusCode}
 		e.Code, e.Words = words(resp)
 		discard(resp)
-		if h.speaksTLS(ctx, scheme, c.method, e) {
+		if !changed && h.speaksTLS(ctx, scheme, c.method, e) {
+			changed = true
 			continue
 		}
 		return nil, wait, e
 	}
+}
+
+// renew looks the call's credential up, which may be another one by now: those of clouds last for minutes. It says whether it
+// is. While it cannot be had, the one that is known is used.
+func (h *host) renew(ctx context.Context, c *call) bool {
+	credential, err := h.client.keychain.For(ctx, h.endpoint.Registry, c.access.repository)
+	if err != nil || credential == c.access.credential {
+		return false
+	}
+	c.access.credential = credential
+	return true
 }
 
 func denies(resp *http.Response) bool {
@@ -170,7 +190,7 @@ func retryAfter(value string, now time.Time) time.Duration {
 }
 
 func (h *host) waitAfter(ctx context.Context, err error) time.Duration {
-	if ctx.Err() != nil || hopeless(err) {
+	if ctx.Err() != nil || hopeless(err) || errors.Is(err, errBusy) {
 		return never
 	}
 	return 0

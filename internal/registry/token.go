@@ -81,11 +81,12 @@ func (h *host) fetchToken(ctx context.Context, c challenge, cred credentials.Cre
 		return issued{}, h.tokenError(err, 0)
 	}
 	for try := 1; ; try++ {
-		got, retry, err := h.askForToken(ctx, realm, c.service, cred, scopes)
-		if err == nil || !retry || try >= h.client.config.Retries || ctx.Err() != nil {
-			return got, err
+		got, wait, err := h.askForToken(ctx, realm, c.service, cred, scopes)
+		if err == nil {
+			return got, nil
 		}
-		if err := sleep(ctx, backoff(try)); err != nil {
+		err.Tries = try
+		if wait < 0 || try >= h.client.config.Retries || ctx.Err() != nil || sleep(ctx, max(wait, backoff(try))) != nil {
 			return issued{}, err
 		}
 	}
@@ -103,28 +104,32 @@ func (h *host) checkRealm(ctx context.Context, realm string) (*url.URL, error) {
 	return u, h.mayLead(ctx, u)
 }
 
-func (h *host) askForToken(ctx context.Context, realm *url.URL, service string, cred credentials.Credential, scopes []string) (got issued, retry bool, err error) {
+// askForToken asks once. On an error it returns how long to wait for the next try, or never.
+func (h *host) askForToken(ctx context.Context, realm *url.URL, service string, cred credentials.Credential, scopes []string) (issued, time.Duration, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, h.client.config.Stall)
 	defer cancel()
 	req, err := tokenRequest(ctx, realm, service, cred, scopes)
 	if err != nil {
-		return issued{}, false, h.tokenError(err, 0)
+		return issued{}, never, h.tokenError(err, 0)
 	}
 	resp, err := h.httpFor(realm).Do(req)
 	if err != nil {
-		return issued{}, !hopeless(err), h.tokenError(plain(ctx, err), 0)
+		return issued{}, h.waitAfter(ctx, err), h.tokenError(plain(ctx, err), 0)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		e := h.tokenError(nil, resp.StatusCode)
 		e.Code, e.Words = words(resp)
-		return issued{}, transient(resp.StatusCode), e
+		if !transient(resp.StatusCode) {
+			return issued{}, never, e
+		}
+		return issued{}, retryAfter(resp.Header.Get("Retry-After"), time.Now()), e
 	}
-	got, err = readToken(resp.Body)
+	got, err := readToken(resp.Body)
 	if err != nil {
-		return issued{}, true, h.tokenError(err, 0)
+		return issued{}, 0, h.tokenError(err, 0)
 	}
-	return got, false, nil
+	return got, 0, nil
 }
 
 func (h *host) tokenError(err error, status int) *Error {

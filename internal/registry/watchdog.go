@@ -61,6 +61,9 @@ func (f *fed) Read(p []byte) (int, error) {
 	}
 	f.w.hold()
 	n, err := f.from.Read(p)
+	if err != nil && err != io.EOF {
+		err = errFeed
+	}
 	if err != nil {
 		f.w.moved(commitPatience)
 	} else {
@@ -79,6 +82,9 @@ func (f *fed) letGo() {
 	f.from = nil
 }
 
+// errFeed stands for the error of a body's reader, which is not the registry's. Whoever gave the reader knows it.
+var errFeed = errors.New("there was nothing more to send")
+
 // errLetGo ends the sending of a body whose request is over.
 var errLetGo = errors.New("the request is over")
 
@@ -96,9 +102,7 @@ func (b *watched) Read(p []byte) (int, error) {
 	b.w.hold()
 	if err != nil {
 		if err != io.EOF {
-			if cause := context.Cause(b.ctx); cause != nil {
-				err = cause
-			}
+			err = plain(b.ctx, err)
 		}
 		b.done()
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -50,7 +51,7 @@ func TestBlobThatOneRepositoryDoesNotTake(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 300_000)))
-			p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Path: regexp.MustCompile("/m/a/"), Fault: registrytest.Status(status, "not here")})
+			p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Path: regexp.MustCompile("/m/a/"), Fault: afterAll(registrytest.Status(status, "not here"))})
 			config := settings()
 			config.Retries = 2
 			run := mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1", "m/b:v1"))
@@ -60,6 +61,17 @@ func TestBlobThatOneRepositoryDoesNotTake(t *testing.T) {
 			if got := run.results[p.destination.Host+"/m/b:v1"]; got.Status != stream.Copied {
 				t.Errorf("m/b is %s: %+v", got.Status, got.Error)
 			}
+		})
+	}
+}
+
+// afterAll reads the request's body first: who sends much would not always get to see an earlier answer.
+func afterAll(f registrytest.Fault) registrytest.Fault {
+	return func(next http.Handler) http.Handler {
+		answer := f(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			answer.ServeHTTP(w, r)
 		})
 	}
 }
@@ -74,6 +86,66 @@ func TestTagThatIsRefused(t *testing.T) {
 	for name, want := range map[string]string{"m/a:a": stream.Failed, "m/a:b": stream.Copied, "m/a": stream.Copied} {
 		if got := run.results[p.destination.Host+"/"+name]; got.Status != want {
 			t.Errorf("%s is %s, want %s: %+v", name, got.Status, want, got.Error)
+		}
+	}
+}
+
+// Nor does it fail an index that leads to the manifest: that is pushed by its digest.
+func TestChildWhoseTagIsRefused(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	child := registrytest.NewImage(registrytest.OCI, "child", "amd64", registrytest.NewLayer("child", 1000))
+	push(t, p.source, "ci/a:v1-amd64", child)
+	push(t, p.source, "ci/a:v1", registrytest.NewIndex(registrytest.OCI, child))
+	p.destination.Inject(registrytest.Rule{Kind: "PUT manifest", Path: regexp.MustCompile("/v1-amd64$"), Fault: registrytest.Status(http.StatusConflict, "immutable")})
+	run := mirrorLines(t, line(p, "ci/a:v1-amd64", "m/a:v1-amd64"), line(p, "ci/a:v1", "m/a:v1"))
+	for name, want := range map[string]string{"m/a:v1-amd64": stream.Failed, "m/a:v1": stream.Copied} {
+		if got := run.results[p.destination.Host+"/"+name]; got.Status != want {
+			t.Errorf("%s is %s, want %s: %+v", name, got.Status, want, got.Error)
+		}
+	}
+	wantArrived(t, p, "ci/a:v1", "m/a:v1")
+}
+
+// A refusal in the middle is that image's alone: others have come into the repository.
+func TestOneRefusalInTheMiddle(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	var lines []string
+	for i := range 10 {
+		name := fmt.Sprintf("ci/a:v%d", i)
+		push(t, p.source, name, registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 2000)))
+		lines = append(lines, line(p, name, fmt.Sprintf("m/a:v%d", i)))
+	}
+	p.destination.Inject(registrytest.Rule{Kind: "POST mount", After: 6, Times: 1, Fault: registrytest.Status(http.StatusForbidden, "")},
+		registrytest.Rule{Kind: "POST upload", Times: 1, Fault: registrytest.Status(http.StatusForbidden, "by the front server")})
+	config := settings()
+	config.Concurrency = 1
+	failed := 0
+	for _, got := range mirrorWith(t, config, lines...).results {
+		if got.Status == stream.Failed {
+			failed++
+		}
+	}
+	if failed != 1 {
+		t.Errorf("%d images failed, want one", failed)
+	}
+}
+
+// Two names that registries.conf leads to one tag are one destination.
+func TestTwoNamesOfOneTag(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	for _, name := range []string{"ci/a:v1", "ci/b:v1"} {
+		push(t, p.source, name, registrytest.NewImage(registrytest.OCI, name, "amd64"))
+	}
+	config := settings()
+	config.RegistriesConf = registriesConf(t, fmt.Sprintf("[[registry]]\nprefix = \"x.example\"\nlocation = %[1]q\n[[registry]]\nprefix = \"y.example\"\nlocation = %[1]q\n", p.destination.Host))
+	run := mirrorWith(t, config, p.source.Host+"/ci/a:v1 x.example/m:v1", p.source.Host+"/ci/b:v1 y.example/m:v1")
+	run.allAre(t, stream.Failed)
+	for name, other := range map[string]string{"x.example/m:v1": "y.example/m:v1", "y.example/m:v1": "x.example/m:v1"} {
+		if got := run.results[name]; !strings.Contains(got.Error.Message, other) || !strings.Contains(got.Error.Message, "leave one") {
+			t.Errorf("%s failed with %q, want it to name %s", name, got.Error.Message, other)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,7 +59,7 @@ func TestUploadsThatAreRefusedForGood(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 300_000)))
-			p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(200_000), Fault: registrytest.Status(status, "never")})
+			p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(200_000), Fault: afterAll(registrytest.Status(status, "never"))})
 			mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Failed)
 			if sent := p.destination.Stats().BlobUp; sent > 2*300_000 {
 				t.Errorf("%d bytes were sent of a blob of 300,000 that was refused", sent)
@@ -97,4 +98,37 @@ func TestOneOfSeveralRegistriesWantsParts(t *testing.T) {
 	mirrorWith(t, config, lines...).allAre(t, stream.Copied)
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 	wantArrived(t, pair{p.source, whole}, "ci/b:v1", "m/b:v1")
+}
+
+// An upload to one of several registries that breaks off is taken up where it broke, as one to a single registry is.
+func TestBrokenUploadToOneOfSeveral(t *testing.T) {
+	t.Parallel()
+	p, other := newPairOnDisk(t), newPairOnDisk(t).destination
+	push(t, p.source, "ci/a:v1", largeImage())
+	p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(1_000_000), Times: 1, Fault: breakUpload(9_000_000)})
+	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")+fmt.Sprintf(" %s/m/a:v1", other.Host)).allAre(t, stream.Copied)
+	wantArrived(t, p, "ci/a:v1", "m/a:v1")
+	wantArrived(t, pair{p.source, other}, "ci/a:v1", "m/a:v1")
+	for side, n := range map[string]int64{"read at the source": p.source.Stats().BlobDown, "sent to the registry that broke off": p.destination.Stats().BlobUp} {
+		if n > large+large/2 {
+			t.Errorf("%d bytes were %s for a blob of %d: it was begun anew", n, side, large)
+		}
+	}
+}
+
+// A registry that goes on refusing what it might refuse by chance is not sent a blob over and over.
+func TestUploadThatIsAlwaysBad(t *testing.T) {
+	t.Parallel()
+	p := newPairOnDisk(t)
+	push(t, p.source, "ci/a:v1", largeImage())
+	p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(1_000_000), Fault: afterAll(registrytest.Status(http.StatusBadRequest, "too large for us"))})
+	config := settings()
+	config.Retries = 10
+	got := mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).results[p.destination.Host+"/m/a:v1"]
+	if got.Status != stream.Failed || got.Error.Status != http.StatusBadRequest || !strings.Contains(got.Error.Message, "after 3 tries") {
+		t.Errorf("m/a is %s: %+v", got.Status, got.Error)
+	}
+	if n := p.source.Stats().BlobDown; n > 3*large+large/2 {
+		t.Errorf("%d bytes were read for a blob of %d", n, large)
+	}
 }

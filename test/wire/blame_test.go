@@ -1,0 +1,126 @@
+package wire
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"imagemirror/internal/registrytest"
+	"imagemirror/internal/stream"
+)
+
+// Whose fault a failure is decides what is tried again, and what people are told to do.
+
+// layered pushes an image with a layer that is streamed, and not read into memory as its configuration is.
+func layered(t *testing.T, r remoteRegistry, name, layer string) {
+	t.Helper()
+	push(t, r, name, registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(layer, 1_500_000)))
+}
+
+func TestFaultsOfStreamedBlobsAreTheSources(t *testing.T) {
+	t.Parallel()
+	denied := registrytest.Status(http.StatusForbidden, "not any more")
+	ranged := func(r *http.Request) bool { return r.Header.Get("Range") != "" }
+	for _, c := range []struct {
+		name  string
+		rules func(p pair) []registrytest.Rule
+		gets  int // of blobs
+	}{
+		{"corrupt", func(p pair) []registrytest.Rule {
+			return []registrytest.Rule{{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Fault: registrytest.Corrupt(100)}}
+		}, 1 + 3},
+		{"cut, and then denied", func(p pair) []registrytest.Rule {
+			return []registrytest.Rule{
+				{Kind: "GET blob", Match: ranged, Fault: denied},
+				{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Fault: registrytest.CutAfter(200_000)},
+			}
+		}, 1 + 2},
+	} {
+		for _, registries := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s, %d destinations", c.name, registries), func(t *testing.T) {
+				t.Parallel()
+				p := newPairOnDisk(t)
+				layered(t, p.source, "ci/a:v1", "a")
+				p.source.Inject(c.rules(p)...)
+				l := line(p, "ci/a:v1", "m/a:v1", "m/b:v1", "m/c:v1")
+				if registries == 2 {
+					l += fmt.Sprintf(" %s/m/a:v1", newRegistry(t, nil).Host)
+				}
+				config := settings()
+				config.Retries = 3
+				for name, got := range mirrorWith(t, config, l).results {
+					if got.Status != stream.Failed || got.Error.Side != "source" || !strings.Contains(got.Error.Message, p.source.Host+"/ci/a") {
+						t.Errorf("%s is %s: %+v", name, got.Status, got.Error)
+					}
+				}
+				// The configuration once, and the layer as often as it may be tried, and not that often for each place.
+				if n := p.source.Stats().Requests["GET blob"]; n > c.gets*registries {
+					t.Errorf("%d blobs were asked for, want at most %d", n, c.gets*registries)
+				}
+			})
+		}
+	}
+}
+
+// Where several repositories have a blob, one that gives rubbish stops nobody.
+func TestAnotherSourceHasTheBlob(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]registrytest.Fault{"corrupt": registrytest.Corrupt(100), "cut": registrytest.CutAfter(200_000)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, other := newPairOnDisk(t), newPairOnDisk(t).source
+			layered(t, p.source, "ci/a:v1", "shared")
+			layered(t, other, "ci/b:v1", "shared")
+			p.source.Inject(registrytest.Rule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Fault: fault})
+			run := mirrorLines(t, line(p, "ci/a:v1", "m/a:v1"), fmt.Sprintf("%s/ci/b:v1 %s/m/b:v1", other.Host, p.destination.Host))
+			run.allAre(t, stream.Copied)
+			wantArrived(t, p, "ci/a:v1", "m/a:v1")
+		})
+	}
+}
+
+// Each image is told of its own repository, though a blob was asked for in others.
+func TestErrorsNameTheImagesOwnRepository(t *testing.T) {
+	t.Parallel()
+	p := newPairOnDisk(t)
+	layered(t, p.source, "ci/a:v1", "shared")
+	layered(t, p.source, "ci/b:v1", "shared")
+	p.source.Inject(
+		registrytest.Rule{Kind: "GET blob", Path: regexp.MustCompile("/ci/a/"), Fault: registrytest.Status(http.StatusNotFound, "gone")},
+		registrytest.Rule{Kind: "GET blob", Path: regexp.MustCompile("/ci/b/"), Fault: registrytest.Status(http.StatusForbidden, "team b only")},
+	)
+	run := mirrorLines(t, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/b:v1", "m/b:v1"))
+	for name, status := range map[string]int{"a": http.StatusNotFound, "b": http.StatusForbidden} {
+		got := run.results[p.destination.Host+"/m/"+name+":v1"]
+		if got.Status != stream.Failed || got.Error.Status != status || !strings.Contains(got.Error.Message, "ci/"+name) {
+			t.Errorf("m/%s is %s: %+v", name, got.Status, got.Error)
+		}
+	}
+}
+
+// A child that a repository does not give is not asked of it again for each index.
+func TestMissingChildOfManyIndexes(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	child := registrytest.NewImage(registrytest.OCI, "child", "amd64", registrytest.NewLayer("child", 1000))
+	digest, err := registrytest.Digest(child)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const indexes = 12
+	var lines []string
+	for i := range indexes {
+		own := registrytest.NewImage(registrytest.OCI, fmt.Sprint("own", i), "arm64")
+		push(t, p.source, fmt.Sprintf("ci/a:v%d", i), registrytest.NewIndex(registrytest.OCI, child, own))
+		lines = append(lines, line(p, fmt.Sprintf("ci/a:v%d", i), fmt.Sprintf("m/a:v%d", i)))
+	}
+	p.source.Inject(registrytest.Rule{Path: regexp.MustCompile("/manifests/" + digest), Fault: registrytest.Status(http.StatusInternalServerError, "broken")})
+	config := settings()
+	config.Retries = 3
+	mirrorWith(t, config, lines...).allAre(t, stream.Failed)
+	if n := p.source.Stats().Requests["GET manifest"]; n > indexes+indexes+config.Retries {
+		t.Errorf("%d manifests were asked for, want one for each index and its own child, and %d for the other", n, config.Retries)
+	}
+}
