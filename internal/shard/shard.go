@@ -28,9 +28,10 @@ type Blob struct {
 
 // A Repository is a destination repository with all that has to move into it.
 type Repository struct {
-	Name     string // HOST/PATH; repositories of one name are packed as one
-	Requests int    // roughly how many requests it takes; at least one is counted
-	Blobs    []Blob // what its registry lacks; a digest that is there twice counts once
+	Name       string   // HOST/PATH; repositories of one name are packed as one
+	Requests   int      // roughly how many requests it takes; at least one is counted
+	Blobs      []Blob   // what its registry lacks; a digest that is there twice counts once
+	Registries []string // that are asked for its sake: its own, and those of its sources
 }
 
 // A Plan says which repository is in which shard.
@@ -45,6 +46,7 @@ type Shard struct {
 	Repositories []string // names, sorted
 	Bytes        int64    // of distinct blobs for each registry
 	Requests     int64
+	Cap          Cap // what it may ask of one registry; set by PackWithin
 }
 
 // Weight is what the shard costs, in bytes.
