@@ -74,6 +74,7 @@ func (c *config) run(shards []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
+	client.Keep(plan.Cap().InFlight, plan.Cap().Rate)
 	out, err := c.output()
 	if err != nil {
 		return command.Refuse(err)

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"syscall"
@@ -19,12 +20,15 @@ import (
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/stream"
 )
 
 type config struct {
 	registry.Config
 	command.Log
-	ForeignLayers bool `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
+	ForeignLayers bool    `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
+	Cap           int     `default:"0" desc:"requests in flight to one registry by all shards together; 0: MIRROR_CONCURRENCY by each"`
+	CapRate       float64 `split_words:"true" default:"0" desc:"requests a second to one registry by all shards together; 0: MIRROR_RATE by each"`
 
 	check  bool
 	out    string
@@ -101,6 +105,12 @@ func (c *config) options() (o plan.Options, to plan.Writer, err error) {
 	if c.shards != 1 && c.out == "" {
 		return o, nil, fmt.Errorf("-shards needs -out: name the directory that the shards go to")
 	}
+	if c.Cap < 0 {
+		return o, nil, fmt.Errorf("MIRROR_CAP is %d: give a number of requests in flight, or 0", c.Cap)
+	}
+	if !(c.CapRate >= 0) || math.IsInf(c.CapRate, 1) {
+		return o, nil, fmt.Errorf("MIRROR_CAP_RATE is %g: give a number of requests a second, or 0", c.CapRate)
+	}
 	keys, err := credentials.Load(os.Getenv, cloud.Keychains()...)
 	if err != nil {
 		return o, nil, err
@@ -109,7 +119,8 @@ func (c *config) options() (o plan.Options, to plan.Writer, err error) {
 	if err != nil {
 		return o, nil, err
 	}
-	o = plan.Options{Client: client, Foreign: c.ForeignLayers}
+	client.Keep(c.Cap, c.CapRate)
+	o = plan.Options{Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate}}
 	if c.out == "" {
 		return o, plan.ToStream(os.Stdout), nil
 	}

@@ -28,6 +28,7 @@ type Plan struct {
 	jobs      []mirror.Job
 	manifests map[string]registry.Manifest
 	bytes     int64
+	cap       stream.Cap
 }
 
 // Gather makes one plan of shards. Its errors say which input is at fault: a stream that is cut, one that is no plan, shards
@@ -44,6 +45,7 @@ func Gather(shards []*stream.Content) (*Plan, error) {
 			// A run began when split did.
 			p.header = stream.Header{Stream: stream.Results, Run: s.Header.Run, Started: s.Header.Started}
 		}
+		p.cap = least(p.cap, s.Header.Cap)
 		if s.Header.Shard != "" {
 			names = append(names, s.Header.Shard)
 		}
@@ -128,6 +130,20 @@ func job(m stream.Mapping, c stream.Copy) (mirror.Job, error) {
 
 // Work is how many images have to be copied, and how many bytes that is at most.
 func (p *Plan) Work() (images int, bytes int64) { return len(p.jobs), p.bytes }
+
+// Cap is what the plan allows to be asked of one registry: the client of Carry has to keep to it.
+func (p *Plan) Cap() stream.Cap { return p.cap }
+
+// least is a cap that keeps to both: one process that carries out two shards may not know how they share their registries.
+func least(a, b stream.Cap) stream.Cap {
+	if a.InFlight == 0 || b.InFlight > 0 && b.InFlight < a.InFlight {
+		a.InFlight = b.InFlight
+	}
+	if a.Rate == 0 || b.Rate > 0 && b.Rate < a.Rate {
+		a.Rate = b.Rate
+	}
+	return a
+}
 
 // Carry carries out the plan and writes its results to w. When ctx ends, it stops starting work, gives what is under way
 // o.Grace, and returns ErrInterrupted once all is written. Where w takes nothing for a second after that, it is left alone:

@@ -101,6 +101,9 @@ func (t *teller) write(p *Plan, w io.Writer, stop func()) {
 			}
 		}
 	}
+	if t.interrupted {
+		out.Interrupted()
+	}
 	t.err = out.End()
 }
 

@@ -24,7 +24,8 @@ var ErrInterrupted = stream.WithAdvice("interrupted before the registries were a
 // Options are what a plan needs besides the image sets.
 type Options struct {
 	Client  *registry.Client
-	Foreign bool // counts layers that are not for redistribution as bytes to move
+	Foreign bool       // counts layers that are not for redistribution as bytes to move
+	Cap     stream.Cap // what all copies of the plan together may ask of one registry
 }
 
 // target is one mapping on its way to a result or a copy.
@@ -52,7 +53,7 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set, w Writer) (Total
 	started := time.Now().UTC()
 	r := &resolver{Options: o, trees: trees{manifests: map[string]*fetched{}, failed: map[reading]*fetched{}}}
 	targets := r.expand(ctx, sets)
-	header := stream.Header{Stream: stream.Plan, Run: newRun(), Mappings: len(targets), Started: started}
+	header := stream.Header{Stream: stream.Plan, Run: newRun(), Mappings: len(targets), Started: started, Cap: o.Cap}
 	p := w.begin(header, records(sets), targets)
 	r.settled, r.trees.read = p.settled, p.manifest
 	r.resolve(ctx, targets)

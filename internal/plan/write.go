@@ -6,7 +6,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// Writer is where a plan goes: ToStream or a Directory.
+// Writer is where a plan goes: ToStream, ToDirectory or ToParts.
 type Writer interface {
 	begin(stream.Header, []stream.Set, []*target) writing
 }

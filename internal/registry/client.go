@@ -102,6 +102,17 @@ func authorities(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// Keep makes the client ask one registry for no more than so many requests in flight, and so many a second, where they are not 0.
+// It is called before the client is used.
+func (c *Client) Keep(inFlight int, rate float64) {
+	if inFlight > 0 {
+		c.config.Concurrency = min(c.config.Concurrency, inFlight)
+	}
+	if rate > 0 && (c.config.Rate == 0 || rate < c.config.Rate) {
+		c.config.Rate = rate
+	}
+}
+
 // Concurrency is the number of requests in flight that each registry gets.
 func (c *Client) Concurrency() int { return c.config.Concurrency }
 
@@ -172,6 +183,15 @@ func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side str
 
 // Retries is how many tries a request gets that a registry does not answer well.
 func (c *Client) Retries() int { return c.config.Retries }
+
+// Registries are all that it may be asked for at.
+func (r *Repository) Registries() []string {
+	var all []string
+	for _, l := range r.locations {
+		all = append(all, l.host.endpoint.Registry)
+	}
+	return all
+}
 
 // Name is HOST/PATH as the mapping file has it.
 func (r *Repository) Name() string { return r.name }

@@ -9,7 +9,7 @@ package stream
 import "time"
 
 // Version is the version of the format, and the only one that Read accepts.
-const Version = 1
+const Version = 2
 
 // What a stream carries.
 const (
@@ -43,6 +43,13 @@ type Header struct {
 	Shard    string    `json:"shard,omitempty"` // name of the shard, where the plan was cut into shards
 	Mappings int       `json:"mappings"`        // how many mapping records follow
 	Started  time.Time `json:"started"`         // when split began
+	Cap      Cap       `json:"cap,omitzero"`    // of a plan: what its copy has to keep to
+}
+
+// Cap is what may be asked of one registry. What is 0 is without bounds.
+type Cap struct {
+	InFlight int     `json:"inFlight,omitempty"` // requests at once
+	Rate     float64 `json:"rate,omitempty"`     // requests a second
 }
 
 // Set is an image set that mappings belong to. Sets come before the mappings.
@@ -99,6 +106,7 @@ type Error struct {
 
 // End is the last record.
 type End struct {
-	Records int       `json:"records"` // how many lines stand between header and end
-	Ended   time.Time `json:"ended"`
+	Records     int       `json:"records"` // how many lines stand between header and end
+	Ended       time.Time `json:"ended"`
+	Interrupted bool      `json:"interrupted,omitempty"` // copy was told to stop, and more could come of another attempt
 }

@@ -11,11 +11,11 @@ import (
 // A Writer writes one stream. Its methods may be called by several goroutines at once. The first error sticks:
 // End returns it, so the calls before it need not be checked.
 type Writer struct {
-	mu      sync.Mutex
-	buf     *bufio.Writer
-	enc     *json.Encoder
-	records int
-	err     error
+	mu  sync.Mutex
+	buf *bufio.Writer
+	enc *json.Encoder
+	end End
+	err error
 }
 
 // NewWriter begins a stream on w. It fills in the header's version.
@@ -64,13 +64,21 @@ func (w *Writer) Err() error {
 	return w.err
 }
 
+// Interrupted makes the end record say that the writer was told to stop.
+func (w *Writer) Interrupted() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.end.Interrupted = true
+}
+
 // End writes the end record, flushes, and returns the first error of the stream. It does not close the
 // underlying writer.
 func (w *Writer) End() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.end.Ended = time.Now().UTC()
 	if w.err == nil {
-		w.err = w.enc.Encode(record{End: &End{Records: w.records, Ended: time.Now().UTC()}})
+		w.err = w.enc.Encode(record{End: &w.end})
 	}
 	if w.err == nil {
 		w.err = w.buf.Flush()
@@ -83,6 +91,6 @@ func (w *Writer) write(r record) {
 	defer w.mu.Unlock()
 	if w.err == nil {
 		w.err = w.enc.Encode(r)
-		w.records++
+		w.end.Records++
 	}
 }

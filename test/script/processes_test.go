@@ -164,7 +164,7 @@ func environment(ts *testscript.TestScript) []string {
 			env = append(env, name+"="+v)
 		}
 	}
-	for _, name := range []string{"CONCURRENCY", "RATE", "RETRIES", "STALL", "REGISTRIES_CONF", "CA_FILE", "LOG_FORMAT", "FOREIGN_LAYERS"} {
+	for _, name := range []string{"CONCURRENCY", "RATE", "RETRIES", "STALL", "REGISTRIES_CONF", "CA_FILE", "LOG_FORMAT", "FOREIGN_LAYERS", "CAP", "CAP_RATE"} {
 		if v := ts.Getenv("MIRROR_" + name); v != "" {
 			env = append(env, "MIRROR_"+name+"="+v)
 		}

@@ -110,15 +110,20 @@ func mirrorWith(t *testing.T, config registry.Config, lines ...string) run {
 // split makes the plan for the lines of a mapping file.
 func split(t *testing.T, config registry.Config, lines ...string) *stream.Content {
 	t.Helper()
+	var out bytes.Buffer
+	if err := splitTo(t, &out, config, mappingFile(t, lines...)); err != nil {
+		t.Fatal(err)
+	}
+	return read(t, &out)
+}
+
+func mappingFile(t *testing.T, lines ...string) string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "mapping_test")
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var out bytes.Buffer
-	if err := splitTo(t, &out, config, file); err != nil {
-		t.Fatal(err)
-	}
-	return read(t, &out)
+	return file
 }
 
 func splitTo(t *testing.T, w io.Writer, config registry.Config, file string) error {

@@ -1,0 +1,111 @@
+package wire
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"imagemirror/internal/execute"
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/mirror"
+	"imagemirror/internal/plan"
+	"imagemirror/internal/progress"
+	"imagemirror/internal/registrytest"
+	"imagemirror/internal/stream"
+)
+
+// All copies of a run together keep to the cap of a registry, and without one they ask for more at once.
+func TestShardsKeepToTheCap(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name        string
+		cap, shards int // shards that are planned of the 6 that may be
+	}{
+		{"no cap", 0, 6},
+		{"for some shards", 14, 3},
+		{"for all shards", 26, 6},
+		{"for less than one", 3, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t)
+			w := newWorkload(t, p, 36)
+			slow := registrytest.Rule{Fault: registrytest.Wait(10 * time.Millisecond)}
+			p.source.Inject(slow)
+			p.destination.Inject(slow)
+			shards := splitShards(t, stream.Cap{InFlight: c.cap}, 6, w.lines...)
+			if len(shards) != c.shards {
+				t.Errorf("%d shards, want %d", len(shards), c.shards)
+			}
+			var all errgroup.Group
+			for _, s := range shards {
+				all.Go(func() error { return copyShard(t.Context(), t, s) })
+			}
+			if err := all.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			for side, r := range map[string]remoteRegistry{"source": p.source, "destination": p.destination} {
+				most := r.Stats().MaxInFlight
+				if c.cap > 0 && most > c.cap {
+					t.Errorf("the %s had %d requests in flight, and the cap is %d", side, most, c.cap)
+				}
+				if c.cap == 0 && side == "destination" && most <= 26 {
+					t.Errorf("the %s had no more than %d requests in flight without a cap: this shows nothing", side, most)
+				}
+			}
+			wantArrived(t, p, w.names[0], "mirror/"+w.names[0])
+		})
+	}
+}
+
+// splitShards makes a plan under a cap, in at most n shards.
+func splitShards(t *testing.T, limit stream.Cap, n int, lines ...string) []*stream.Content {
+	t.Helper()
+	input, err := imageset.Load([]string{mappingFile(t, lines...)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	to, err := plan.ToDirectory(dir, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asking := client(t, settings())
+	asking.Keep(limit.InFlight, limit.Rate)
+	if _, err := plan.Make(t.Context(), plan.Options{Client: asking, Cap: limit}, input.Sets, to); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "shards", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shards []*stream.Content
+	for _, file := range files {
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shards = append(shards, read(t, f))
+		_ = f.Close()
+	}
+	return shards
+}
+
+// copyShard carries out a shard as its copy does.
+func copyShard(ctx context.Context, t *testing.T, s *stream.Content) error {
+	gathered, err := execute.Gather([]*stream.Content{s})
+	if err != nil {
+		return err
+	}
+	display := progress.New(os.Stderr, slog.New(slog.DiscardHandler), 0, 0)
+	defer display.Close()
+	c := client(t, settings())
+	c.Keep(gathered.Cap().InFlight, gathered.Cap().Rate)
+	return gathered.Carry(ctx, mirror.Options{Client: c, Observer: display, Grace: time.Second}, io.Discard)
+}
