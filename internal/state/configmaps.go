@@ -1,0 +1,241 @@
+package state
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+const (
+	// chunkSize is what one ConfigMap holds at most. The API server takes 1 MiB, names and all.
+	chunkSize = 896 << 10
+	maxChunks = 1000
+	// maxRunName leaves room in a name of 253 characters for the object's and the chunk's.
+	maxRunName = 180
+	maxLabel   = 63
+	// tries, with a pause that doubles from firstPause, are half a minute: an API server that is restarted is back by then.
+	tries      = 7
+	firstPause = 500 * time.Millisecond
+)
+
+// The label with the name of the run, and the keys of a ConfigMap's content.
+const (
+	runLabel  = "imagemirror/run"
+	chunkKey  = "gz"     // of a chunk: a part of the content, compressed
+	countKey  = "chunks" // of the index: how many there are
+	sizeKey   = "size"   // of the whole content, in bytes
+	digestKey = "sha256" // of the whole content
+)
+
+// configMaps keeps an object in ConfigMaps: first chunks of the compressed content, and last an index, which makes it
+// an object. It creates and gets ConfigMaps and does nothing else: a Role with these two verbs is enough.
+type configMaps struct {
+	client    rest.Interface
+	namespace string
+	prefix    string // of the names
+	meta      metav1.ObjectMeta
+}
+
+func openConfigMaps(c Config) (Store, error) {
+	loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), &clientcmd.ConfigOverrides{})
+	config, err := loaded.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("MIRROR_STATE=%s: finding the API server: %w", configMapsName, err)
+	}
+	if c.Namespace == "" {
+		if c.Namespace, _, err = loaded.Namespace(); err != nil {
+			return nil, fmt.Errorf("MIRROR_NAMESPACE is not set: %w", err)
+		}
+	}
+	return newConfigMaps(config, c)
+}
+
+func newConfigMaps(config *rest.Config, c Config) (Store, error) {
+	scheme := runtime.NewScheme()
+	if err := corev1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	config = rest.CopyConfig(config)
+	config.APIPath, config.GroupVersion = "/api", &corev1.SchemeGroupVersion
+	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	config.UserAgent, config.Timeout = "imagemirror", 30*time.Second
+	config.QPS, config.Burst = 200, 400 // a report of 256 shards asks for some 1,500 objects
+	// A client for one kind of object: with those for all kinds a binary is 12 MB larger.
+	client, err := rest.RESTClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	s := &configMaps{client: client, namespace: c.Namespace, prefix: shorten(c.Run, maxRunName) + "-"}
+	s.meta.Labels = map[string]string{runLabel: shorten(c.Run, maxLabel), "app.kubernetes.io/managed-by": "imagemirror"}
+	if c.RunUID != "" {
+		s.meta.OwnerReferences = []metav1.OwnerReference{{APIVersion: "tekton.dev/v1", Kind: "PipelineRun", Name: c.Run, UID: types.UID(c.RunUID)}}
+	}
+	return s, nil
+}
+
+// shorten is a name of at most so many characters that no other name shares.
+func shorten(name string, limit int) string {
+	if len(name) <= limit {
+		return name
+	}
+	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(name)))[:10]
+	return strings.TrimRight(name[:limit-len(hash)-1], "-.") + "-" + hash
+}
+
+func (s *configMaps) Put(ctx context.Context, name string, content []byte) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, err := z.Write(content)
+	if err := errors.Join(err, z.Close()); err != nil {
+		return err
+	}
+	count := 0
+	for chunk := range slices.Chunk(packed.Bytes(), chunkSize) {
+		if err := s.create(ctx, chunkName(name, count), &corev1.ConfigMap{BinaryData: map[string][]byte{chunkKey: chunk}}); err != nil {
+			return err
+		}
+		count++
+	}
+	return s.create(ctx, name, &corev1.ConfigMap{Data: map[string]string{
+		countKey: strconv.Itoa(count), sizeKey: strconv.Itoa(len(content)), digestKey: fmt.Sprintf("%x", sha256.Sum256(content)),
+	}})
+}
+
+func chunkName(name string, i int) string { return fmt.Sprintf("%s.%d", name, i) }
+
+func (s *configMaps) Get(ctx context.Context, name string) ([]byte, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	index, err := s.get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	content, err := s.content(ctx, name, index.Data)
+	if err != nil {
+		return nil, fmt.Errorf("the ConfigMaps of %s%s were cut or changed: %w", s.prefix, name, err)
+	}
+	return content, nil
+}
+
+// content is what an index stands for.
+func (s *configMaps) content(ctx context.Context, name string, index map[string]string) ([]byte, error) {
+	count, err := strconv.Atoi(index[countKey])
+	size, bad := strconv.ParseInt(index[sizeKey], 10, 64)
+	if err := errors.Join(err, bad); err != nil || count < 1 || count > maxChunks || size < 0 {
+		return nil, fmt.Errorf("the index has %q chunks and the size %q", index[countKey], index[sizeKey])
+	}
+	var packed []byte
+	for i := range count {
+		chunk, err := s.get(ctx, chunkName(name, i))
+		if err != nil {
+			// That it is not there is no state in which an index is found.
+			return nil, errors.New(err.Error())
+		}
+		packed = append(packed, chunk.BinaryData[chunkKey]...)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(z, size+1))
+	if err != nil {
+		return nil, err
+	}
+	if got := fmt.Sprintf("%x", sha256.Sum256(content)); int64(len(content)) != size || got != index[digestKey] {
+		return nil, fmt.Errorf("the content has at least %d bytes and sha256 %s, and the index says %d and %s", len(content), got, size, index[digestKey])
+	}
+	return content, nil
+}
+
+// create creates a ConfigMap of an object. Where it exists after a try whose answer was lost, it may be this one.
+func (s *configMaps) create(ctx context.Context, name string, m *corev1.ConfigMap) error {
+	s.meta.DeepCopyInto(&m.ObjectMeta)
+	m.Name = s.prefix + name
+	m.Immutable = new(bool)
+	*m.Immutable = true
+	again := false
+	err := retry(ctx, func() error {
+		err := s.client.Post().Namespace(s.namespace).Resource("configmaps").Body(m).Do(ctx).Error()
+		if again && apierrors.IsAlreadyExists(err) && s.same(ctx, name, m) {
+			return nil
+		}
+		again = true
+		return err
+	})
+	if apierrors.IsAlreadyExists(err) {
+		err = ErrExists
+	}
+	if err != nil {
+		return failed("creating the ConfigMap", m.Name, err)
+	}
+	return nil
+}
+
+func (s *configMaps) same(ctx context.Context, name string, m *corev1.ConfigMap) bool {
+	there, err := s.get(ctx, name)
+	return err == nil && maps.Equal(there.Data, m.Data) && maps.EqualFunc(there.BinaryData, m.BinaryData, bytes.Equal)
+}
+
+func (s *configMaps) get(ctx context.Context, name string) (*corev1.ConfigMap, error) {
+	var m corev1.ConfigMap
+	err := retry(ctx, func() error {
+		return s.client.Get().Namespace(s.namespace).Resource("configmaps").Name(s.prefix + name).Do(ctx).Into(&m)
+	})
+	if apierrors.IsNotFound(err) {
+		err = ErrNotThere
+	}
+	if err != nil {
+		return nil, failed("getting the ConfigMap", s.prefix+name, err)
+	}
+	return &m, nil
+}
+
+// retry asks again where the API server did not answer, or answered that it could not just then.
+func retry(ctx context.Context, ask func() error) error {
+	pause := firstPause
+	for try := 1; ; try++ {
+		err := ask()
+		if err == nil || try == tries || ctx.Err() != nil || !transient(err) {
+			return err
+		}
+		slog.Warn("the API server does not answer well, and is asked again", "in", pause, "error", err)
+		select {
+		case <-time.After(pause):
+			pause *= 2
+		case <-ctx.Done():
+		}
+	}
+}
+
+func transient(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return true
+	}
+	code := status.Status().Code
+	return code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
+}

@@ -1,0 +1,66 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// directory keeps each object in a file of its own.
+type directory struct{ path string }
+
+// openDirectory makes the run's folder where it is absent.
+func openDirectory(dir, run string) (Store, error) {
+	d := directory{filepath.Join(dir, run)}
+	// The pods of a run may be of different users.
+	if err := os.MkdirAll(d.path, 0o755); err != nil {
+		return nil, fmt.Errorf("MIRROR_STATE: %w", err)
+	}
+	return d, nil
+}
+
+func (d directory) Put(_ context.Context, name string, content []byte) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(d.path, ".put-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return place(f.Name(), filepath.Join(d.path, name))
+}
+
+// place gives a file its name, unless that is taken. Where there are no links the two steps are apart, and two writers
+// of one name at one moment are not told from each other.
+func place(temporary, name string) error {
+	err := os.Link(temporary, name)
+	if err == nil {
+		return nil
+	}
+	if _, known := os.Lstat(name); known == nil {
+		return failed("writing", name, ErrExists)
+	}
+	if os.Rename(temporary, name) == nil {
+		return nil
+	}
+	return err
+}
+
+func (d directory) Get(_ context.Context, name string) ([]byte, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	content, err := os.ReadFile(filepath.Join(d.path, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = failed("reading", filepath.Join(d.path, name), ErrNotThere)
+	}
+	return content, err
+}

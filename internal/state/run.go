@@ -1,0 +1,7 @@
+package state
+
+// Run is a run's objects.
+type Run struct {
+	store Store
+	name  string
+}

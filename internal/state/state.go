@@ -1,0 +1,73 @@
+// Package state keeps what split, copy and report hand to each other where they are pods on several nodes: the objects of a
+// run, by name, in a directory or in ConfigMaps. An object is put once and never changed, so whoever reads one
+// reads all of it, and a writer that died leaves a name that is taken and an object that is not there.
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// A Store keeps the objects of one run. Its methods may be called by several goroutines, and by several processes.
+type Store interface {
+	// Put stores an object under a name of its own. The error is ErrExists where the name is taken, even by an object
+	// whose writer did not get to its end.
+	Put(ctx context.Context, name string, content []byte) error
+	// Get returns an object as it was put. The error is ErrNotThere where no whole object has the name.
+	Get(ctx context.Context, name string) ([]byte, error)
+}
+
+// What a Store's methods fail with, wrapped, besides what went wrong underneath.
+var (
+	ErrExists   = errors.New("it exists already")
+	ErrNotThere = errors.New("it is not there")
+)
+
+// configMapsName is what Config.State says for ConfigMaps.
+const configMapsName = "configmaps"
+
+// Config is what the environment says about the state.
+type Config struct {
+	State     string `desc:"where the objects of a run are kept: configmaps, or a directory; unless set, only files and pipes are used"`
+	Run       string `desc:"with MIRROR_STATE: name of the run, the same for its split, copies and report"`
+	RunUID    string `split_words:"true" desc:"with configmaps: UID of the PipelineRun that MIRROR_RUN names, which will own them"`
+	Namespace string `desc:"with configmaps: their namespace; unless set, that of the service account or of KUBECONFIG's context"`
+}
+
+// Open opens the run that the environment names. It is nil where no state is asked for.
+func (c Config) Open() (*Run, error) {
+	if c.State == "" {
+		return nil, nil
+	}
+	if problems := validation.IsDNS1123Subdomain(c.Run); len(problems) > 0 {
+		return nil, fmt.Errorf("MIRROR_RUN is %q: give the run a name of at most 253 lower-case letters, digits, '-' and '.'", c.Run)
+	}
+	if c.State != configMapsName {
+		store, err := openDirectory(c.State, c.Run)
+		return &Run{store, c.Run}, err
+	}
+	store, err := openConfigMaps(c)
+	return &Run{store, c.Run}, err
+}
+
+// objectName is what may name an object: short, and good as a part of a file's and of a ConfigMap's name.
+var objectName = regexp.MustCompile(`^[a-z0-9]+([-.][a-z0-9]+)*$`)
+
+const maxObjectName = 40
+
+// checkName refuses a name that a store might take for something else.
+func checkName(name string) error {
+	if len(name) > maxObjectName || !objectName.MatchString(name) {
+		return fmt.Errorf("%q is no name of an object", name)
+	}
+	return nil
+}
+
+// failed says what was being done with an object.
+func failed(doing, name string, err error) error {
+	return fmt.Errorf("%s %s: %w", doing, name, err)
+}
