@@ -56,21 +56,21 @@ type configMaps struct {
 	meta      metav1.ObjectMeta
 }
 
-func openConfigMaps(c Config) (Store, error) {
+func openConfigMaps(p Place) (Store, error) {
 	loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), &clientcmd.ConfigOverrides{})
 	config, err := loaded.ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("MIRROR_STATE=%s: finding the API server: %w", configMapsName, err)
 	}
-	if c.Namespace == "" {
-		if c.Namespace, _, err = loaded.Namespace(); err != nil {
+	if p.Namespace == "" {
+		if p.Namespace, _, err = loaded.Namespace(); err != nil {
 			return nil, fmt.Errorf("MIRROR_NAMESPACE is not set: %w", err)
 		}
 	}
-	return newConfigMaps(config, c)
+	return newConfigMaps(config, p)
 }
 
-func newConfigMaps(config *rest.Config, c Config) (Store, error) {
+func newConfigMaps(config *rest.Config, p Place) (Store, error) {
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
 		return nil, err
@@ -85,10 +85,10 @@ func newConfigMaps(config *rest.Config, c Config) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &configMaps{client: client, namespace: c.Namespace, prefix: shorten(c.Run, maxRunName) + "-"}
-	s.meta.Labels = map[string]string{runLabel: shorten(c.Run, maxLabel), "app.kubernetes.io/managed-by": "imagemirror"}
-	if c.RunUID != "" {
-		s.meta.OwnerReferences = []metav1.OwnerReference{{APIVersion: "tekton.dev/v1", Kind: "PipelineRun", Name: c.Run, UID: types.UID(c.RunUID)}}
+	s := &configMaps{client: client, namespace: p.Namespace, prefix: shorten(p.Run, maxRunName) + "-"}
+	s.meta.Labels = map[string]string{runLabel: shorten(p.Run, maxLabel), "app.kubernetes.io/managed-by": "imagemirror"}
+	if p.RunUID != "" {
+		s.meta.OwnerReferences = []metav1.OwnerReference{{APIVersion: "tekton.dev/v1", Kind: "PipelineRun", Name: p.Run, UID: types.UID(p.RunUID)}}
 	}
 	return s, nil
 }

@@ -79,7 +79,7 @@ func (c *cluster) create(t *testing.T, path string, o object) {
 
 func (c *cluster) open(t *testing.T, config *rest.Config, run, uid string) *configMaps {
 	t.Helper()
-	s, err := newConfigMaps(config, Config{Run: run, RunUID: uid, Namespace: c.namespace})
+	s, err := newConfigMaps(config, Place{Run: run, RunUID: uid, Namespace: c.namespace})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,9 @@ func (c *cluster) open(t *testing.T, config *rest.Config, run, uid string) *conf
 
 func TestConfigMaps(t *testing.T) {
 	c := newCluster(t)
-	testStore(t, func(t *testing.T, run string) Store { return c.open(t, c.limited, run, "") })
+	open := func(t *testing.T, run string) Store { return c.open(t, c.limited, run, "") }
+	testStore(t, open)
+	t.Run("run", func(t *testing.T) { testRun(t, open) })
 	t.Run("names are valid and labels tell the run", func(t *testing.T) {
 		run := strings.Repeat("long-name.", 25)
 		run += "end"
@@ -127,6 +129,18 @@ func TestConfigMaps(t *testing.T) {
 		}
 		if err := s.Put(t.Context(), "a", []byte("whole")); !errors.Is(err, ErrExists) {
 			t.Errorf("putting it is %v, want that the name is taken", err)
+		}
+		// So a copy that dies while it writes costs the number of its attempt.
+		if err := s.create(t.Context(), chunkName("results-s0-1", 0), &corev1.ConfigMap{}); err != nil {
+			t.Fatal(err)
+		}
+		r := &Run{s, "died", 3}
+		var text strings.Builder
+		if err := errors.Join(part("s0", 7)(&text), r.PutResults(t.Context(), "s0", []byte(text.String()))); err != nil {
+			t.Fatal(err)
+		}
+		if got := told(r.Attempts(t.Context(), "s0")); got != "2 7 false\n" {
+			t.Errorf("the attempts are\n%swant the second", got)
 		}
 	})
 	t.Run("a Role without the verbs", func(t *testing.T) {

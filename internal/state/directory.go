@@ -13,8 +13,8 @@ import (
 type directory struct{ path string }
 
 // openDirectory makes the run's folder where it is absent.
-func openDirectory(dir, run string) (Store, error) {
-	d := directory{filepath.Join(dir, run)}
+func openDirectory(p Place) (Store, error) {
+	d := directory{filepath.Join(p.State, p.Run)}
 	// The pods of a run may be of different users.
 	if err := os.MkdirAll(d.path, 0o755); err != nil {
 		return nil, fmt.Errorf("MIRROR_STATE: %w", err)

@@ -8,13 +8,15 @@ import (
 
 func TestDirectory(t *testing.T) {
 	dir := t.TempDir()
-	testStore(t, func(t *testing.T, run string) Store {
-		s, err := openDirectory(dir, run)
+	open := func(t *testing.T, run string) Store {
+		s, err := openDirectory(Place{State: dir, Run: run})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
-	})
+	}
+	testStore(t, open)
+	t.Run("run", func(t *testing.T) { testRun(t, open) })
 	left, err := filepath.Glob(filepath.Join(dir, "*", ".*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("temporary files are left: %v, %v", left, err)

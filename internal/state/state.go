@@ -27,31 +27,35 @@ var (
 	ErrNotThere = errors.New("it is not there")
 )
 
-// configMapsName is what Config.State says for ConfigMaps.
+// configMapsName is what Place.State says for ConfigMaps.
 const configMapsName = "configmaps"
 
-// Config is what the environment says about the state.
-type Config struct {
+// Place is what the environment says of where the state is.
+type Place struct {
 	State     string `desc:"where the objects of a run are kept: configmaps, or a directory; unless set, only files and pipes are used"`
 	Run       string `desc:"with MIRROR_STATE: name of the run, the same for its split, copies and report"`
 	RunUID    string `split_words:"true" desc:"with configmaps: UID of the PipelineRun that MIRROR_RUN names, which will own them"`
+	Attempts  int    `default:"5" desc:"with MIRROR_STATE: attempts of a shard that are looked for, at least the retries of copy's Task and one"`
 	Namespace string `desc:"with configmaps: their namespace; unless set, that of the service account or of KUBECONFIG's context"`
 }
 
 // Open opens the run that the environment names. It is nil where no state is asked for.
-func (c Config) Open() (*Run, error) {
-	if c.State == "" {
+func (p Place) Open() (*Run, error) {
+	if p.State == "" {
 		return nil, nil
 	}
-	if problems := validation.IsDNS1123Subdomain(c.Run); len(problems) > 0 {
-		return nil, fmt.Errorf("MIRROR_RUN is %q: give the run a name of at most 253 lower-case letters, digits, '-' and '.'", c.Run)
+	if problems := validation.IsDNS1123Subdomain(p.Run); len(problems) > 0 {
+		return nil, fmt.Errorf("MIRROR_RUN is %q: give the run a name of at most 253 lower-case letters, digits, '-' and '.'", p.Run)
 	}
-	if c.State != configMapsName {
-		store, err := openDirectory(c.State, c.Run)
-		return &Run{store, c.Run}, err
+	if p.Attempts < 1 || p.Attempts > 100 {
+		return nil, fmt.Errorf("MIRROR_ATTEMPTS is %d: give a number from 1 to 100", p.Attempts)
 	}
-	store, err := openConfigMaps(c)
-	return &Run{store, c.Run}, err
+	open := openDirectory
+	if p.State == configMapsName {
+		open = openConfigMaps
+	}
+	store, err := open(p)
+	return &Run{store, p.Run, p.Attempts}, err
 }
 
 // objectName is what may name an object: short, and good as a part of a file's and of a ConfigMap's name.

@@ -107,19 +107,20 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 
 func TestOpenRefuses(t *testing.T) {
 	for _, c := range []struct {
-		config Config
-		says   string
+		place Place
+		says  string
 	}{
-		{Config{State: t.TempDir()}, `MIRROR_RUN is ""`},
-		{Config{State: t.TempDir(), Run: "../x"}, `MIRROR_RUN is "../x"`},
-		{Config{State: configMapsName, Run: "Run"}, `MIRROR_RUN is "Run"`},
-		{Config{State: "/dev/null/x", Run: "r"}, "MIRROR_STATE: mkdir /dev/null"},
+		{Place{State: t.TempDir()}, `MIRROR_RUN is ""`},
+		{Place{State: t.TempDir(), Run: "../x"}, `MIRROR_RUN is "../x"`},
+		{Place{State: configMapsName, Run: "Run"}, `MIRROR_RUN is "Run"`},
+		{Place{State: t.TempDir(), Run: "r"}, "MIRROR_ATTEMPTS is 0"},
+		{Place{State: "/dev/null/x", Run: "r", Attempts: 1}, "MIRROR_STATE: mkdir /dev/null"},
 	} {
-		if _, err := c.config.Open(); err == nil || !strings.HasPrefix(err.Error(), c.says) {
-			t.Errorf("%+v: %v, want an error that begins with %s", c.config, err, c.says)
+		if _, err := c.place.Open(); err == nil || !strings.HasPrefix(err.Error(), c.says) {
+			t.Errorf("%+v: %v, want an error that begins with %s", c.place, err, c.says)
 		}
 	}
-	if run, err := (Config{}).Open(); run != nil || err != nil {
+	if run, err := (Place{}).Open(); run != nil || err != nil {
 		t.Errorf("without a state: %v, %v", run, err)
 	}
 }

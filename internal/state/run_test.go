@@ -1,0 +1,160 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"imagemirror/internal/stream"
+)
+
+const digest = "sha256:0561bce5bdc5fd79af0e51c4f161ed7ab76aca4674e5f906555ff4c676b83e60"
+
+// part is a stream of a plan about one mapping, to be copied where there is a shard.
+func part(shard string, id int) func(io.Writer) error {
+	return func(out io.Writer) error {
+		w := stream.NewWriter(out, stream.Header{Stream: stream.Plan, Run: "r", Shard: shard, Mappings: 1, Cap: stream.Cap{InFlight: 4}})
+		w.Set(stream.Set{Name: "set", Owners: []string{"owner"}})
+		w.Mapping(stream.Mapping{ID: id, Source: "a.io/b:c", Destination: "d.io/e:f", Set: "set", File: "mapping_x", Line: id})
+		if shard == "" {
+			w.Result(stream.Result{ID: id, Status: stream.Current, Digest: digest})
+		} else {
+			w.Manifest(stream.Manifest{Digest: digest, Content: []byte("{}")})
+			w.Copy(stream.Copy{ID: id, Digest: digest, Bytes: 10})
+		}
+		return w.End()
+	}
+}
+
+// testRun is what a run promises in either store.
+func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
+	ctx := t.Context()
+	run := func(t *testing.T, name string) *Run { return &Run{open(t, name), name, 3} }
+	t.Run("a plan", func(t *testing.T) {
+		p := run(t, "plan").NewPlan(ctx, true)
+		err := errors.Join(p.Begin(), p.Put("", part("", 1)), p.Put("s0", part("s0", 2)), p.Put("s1", part("s1", 3)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := run(t, "plan")
+		if _, err := r.Outline(ctx); !errors.Is(err, ErrNotThere) {
+			t.Errorf("before its end the plan is %v, want that it is not there", err)
+		}
+		if err := p.End(nil); err != nil {
+			t.Fatal(err)
+		}
+		outline, err := r.Outline(ctx)
+		if err != nil || !outline.DryRun || len(outline.Shards) != 2 {
+			t.Fatalf("the outline is %+v, %v; want a dry run of two shards", outline, err)
+		}
+		shard, err := r.Shard(ctx, "s1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(shard.Manifests) != 1 || shard.Header.Cap.InFlight != 4 {
+			t.Errorf("the shard has %d manifests and the header %+v", len(shard.Manifests), shard.Header)
+		}
+		ignored := cmpopts.IgnoreFields(stream.Content{}, "Name", "Manifests")
+		if diff := cmp.Diff(shard, outline.Shards[1], ignored); diff != "" || outline.Shards[1].Manifests != nil {
+			t.Errorf("the shard and its outline (-shard +outline):\n%s", diff)
+		}
+		if settled, err := r.Settled(ctx); err != nil || len(settled.Results) != 1 {
+			t.Errorf("what is settled is %+v, %v", settled, err)
+		}
+		if _, err := r.Shard(ctx, "s2"); !errors.Is(err, ErrNotThere) || !strings.HasPrefix(err.Error(), "the run plan has no shard s2") {
+			t.Errorf("another shard is %v", err)
+		}
+	})
+	t.Run("a plan that is not whole", func(t *testing.T) {
+		broken := errors.New("broken")
+		p := run(t, "half").NewPlan(ctx, false)
+		if err := p.End(p.Put("s0", func(io.Writer) error { return broken })); !errors.Is(err, broken) {
+			t.Errorf("its end is %v", err)
+		}
+		if _, err := run(t, "half").Outline(ctx); !errors.Is(err, ErrNotThere) {
+			t.Errorf("the outline is %v", err)
+		}
+	})
+	t.Run("a run begins once", func(t *testing.T) {
+		if begun, err := run(t, "begun").Begun(ctx); begun || err != nil {
+			t.Errorf("before: %v, %v", begun, err)
+		}
+		if err := run(t, "begun").Begin(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if begun, err := run(t, "begun").Begun(ctx); !begun || err != nil {
+			t.Errorf("after: %v, %v", begun, err)
+		}
+		if err := run(t, "begun").Begin(ctx); err == nil || !strings.Contains(err.Error(), "begun has begun before") {
+			t.Errorf("again: %v", err)
+		}
+	})
+	t.Run("a refusal", func(t *testing.T) {
+		if _, err := run(t, "refusal").Refusal(ctx); !errors.Is(err, ErrNotThere) {
+			t.Errorf("before: %v", err)
+		}
+		if err := run(t, "refusal").Refuse(ctx, errors.New("one\ntwo")); err != nil {
+			t.Fatal(err)
+		}
+		lines, err := run(t, "refusal").Refusal(ctx)
+		if diff := cmp.Diff([]string{"one", "two"}, lines); diff != "" || err != nil {
+			t.Errorf("%v, lines (-want +got):\n%s", err, diff)
+		}
+	})
+	t.Run("attempts are numbered", func(t *testing.T) {
+		r := run(t, "attempts")
+		for n := range 3 {
+			var text strings.Builder
+			if err := part("s0", n)(&text); err != nil {
+				t.Fatal(err)
+			}
+			if err := run(t, "attempts").PutResults(ctx, "s0", []byte(text.String())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.PutResults(ctx, "s0", nil); err == nil || !strings.HasPrefix(err.Error(), "the shard s0 has had 3 attempts") {
+			t.Errorf("a fourth is %v", err)
+		}
+		want := "1 0 false\n2 1 false\n3 2 true\n"
+		if got := told(r.Attempts(ctx, "s0")); got != want {
+			t.Errorf("the attempts are\n%swant\n%s", got, want)
+		}
+		if got := told(r.Attempts(ctx, "s1")); got != "" {
+			t.Errorf("the attempts at another shard are\n%s", got)
+		}
+	})
+	t.Run("results that cannot be read", func(t *testing.T) {
+		r := run(t, "damaged")
+		if err := r.PutResults(ctx, "s0", []byte("garbage\n")); err != nil {
+			t.Fatal(err)
+		}
+		if all := r.Attempts(ctx, "s0"); len(all) != 1 || all[0].Err == nil || !strings.HasPrefix(all[0].Err.Error(), "results-s0-1 of the run damaged:1: ") {
+			t.Errorf("the attempts are %+v", all)
+		}
+	})
+	t.Run("the first report stays", func(t *testing.T) {
+		r := run(t, "report")
+		for _, text := range []string{"first", "second"} {
+			if err := r.PutReport(ctx, "report.json", []byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := r.store.Get(ctx, "report.json"); err != nil || string(got) != "first" {
+			t.Errorf("the report is %q, %v", got, err)
+		}
+	})
+}
+
+// told is a line for each attempt: its number, the mapping that it is about, and whether it is the last.
+func told(all []Attempt) string {
+	var b strings.Builder
+	for _, a := range all {
+		fmt.Fprintln(&b, a.Number, a.Results.Mappings[0].ID, a.Last)
+	}
+	return b.String()
+}
