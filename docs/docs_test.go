@@ -98,7 +98,7 @@ func variables(pattern *regexp.Regexp, text string) map[string]string {
 // The tables of variables have those of the commands' help, with the same defaults.
 func TestEnvironmentIsDocumented(t *testing.T) {
 	helped := map[string]string{}
-	for _, command := range []string{"split", "copy"} {
+	for _, command := range []string{"split", "copy", "report"} {
 		out, err := exec.CommandContext(t.Context(), "go", "run", "imagemirror/cmd/"+command, "-h").Output()
 		if err != nil {
 			t.Fatalf("%s -h: %v", command, err)

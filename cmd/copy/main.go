@@ -20,6 +20,7 @@ import (
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/progress"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/state"
 	"imagemirror/internal/stream"
 )
 
@@ -30,8 +31,11 @@ type config struct {
 	registry.Config
 	command.Log
 	ForeignLayers bool `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
+	state.Place
+	command.Results
 
 	out string
+	log *slog.Logger
 }
 
 func main() {
@@ -40,7 +44,8 @@ func main() {
 		Name:     "copy",
 		Synopsis: "[-out FILE] [SHARD...]",
 		About: "Carries out the shards of a plan that split wrote, or the plan on standard input, and writes one\n" +
-			"result for each mapping to standard output, for report. A failed mapping is such a result.",
+			"result for each mapping to standard output, for report. A failed mapping is such a result.\n" +
+			"With MIRROR_STATE a SHARD is a name, such as s0, and plan and results are there.",
 		Flags: &flag.FlagSet{},
 		Env:   &c,
 	}
@@ -57,11 +62,11 @@ func (c *config) run(shards []string) error {
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE) // where report has gone, that is an error to say
 	context.AfterFunc(ctx, stop)   // a second Ctrl-C ends the program at once
-	log, err := c.Logger(os.Stderr)
-	if err != nil {
+	var err error
+	if c.log, err = c.Logger(os.Stderr); err != nil {
 		return command.Refuse(err)
 	}
-	slog.SetDefault(log) // what libraries log has the same form
+	slog.SetDefault(c.log) // what libraries log has the same form
 	keys, err := credentials.Load(os.Getenv, cloud.Keychains()...)
 	if err != nil {
 		return command.Refuse(err)
@@ -70,23 +75,31 @@ func (c *config) run(shards []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
+	if c.State != "" {
+		return c.fromState(ctx, client, shards)
+	}
 	plan, err := read(shards)
 	if err != nil {
 		return command.Refuse(err)
 	}
-	client.Keep(plan.Cap().InFlight, plan.Cap().Rate)
 	out, err := c.output()
 	if err != nil {
 		return command.Refuse(err)
 	}
-	images, bytes := plan.Work()
-	display := progress.New(os.Stderr, log, images, bytes)
-	defer display.Close()
-	err = plan.Carry(ctx, mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: grace}, out)
+	err = c.carry(ctx, client, plan, out)
 	if closed := out.Close(); err == nil {
 		err = closed
 	}
 	return err
+}
+
+// carry carries out a plan, and shows it.
+func (c *config) carry(ctx context.Context, client *registry.Client, plan *execute.Plan, out io.Writer) error {
+	client.Keep(plan.Cap().InFlight, plan.Cap().Rate)
+	images, bytes := plan.Work()
+	display := progress.New(os.Stderr, c.log, images, bytes)
+	defer display.Close()
+	return plan.Carry(ctx, mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: grace}, out)
 }
 
 // read reads the plan, whole, before anything is started.

@@ -3,12 +3,15 @@
 package main
 
 import (
+	"errors"
 	"flag"
+	"log/slog"
 	"os"
 	"os/signal"
 
 	"imagemirror/internal/command"
 	"imagemirror/internal/report"
+	"imagemirror/internal/state"
 )
 
 const about = `Reads the results that copy wrote, from files or standard input, and shows what was
@@ -17,7 +20,16 @@ named too: then a mapping that has no result at all has failed. A plan alone is 
 
   split PATH | report
 
+With MIRROR_STATE it reads all of the run there, and keeps its files there, too.
+
 Exit status: 0 all is well, 1 some mapping failed or has no result, 2 the input was refused.`
+
+type config struct {
+	command.Log
+	state.Place
+	command.Results
+	report.Waiting
+}
 
 func main() {
 	// On Ctrl-C in a pipe all three commands get the signal. Split and copy end on it, and what they still have to say
@@ -27,24 +39,38 @@ func main() {
 }
 
 func run(args []string) int {
-	var log command.Log
+	var env config
 	c := command.Command{
 		Name:     "report",
 		Synopsis: "[-out DIR] [RESULTS...]",
 		About:    about,
 		Flags:    &flag.FlagSet{},
-		Env:      &log,
+		Env:      &env,
 	}
 	out := c.Flags.String("out", "", "write report.json, report.md and junit.xml into `DIR` too")
 	if err := c.Parse(args); err != nil {
 		return c.Exit(err)
 	}
-	if _, err := log.Logger(os.Stderr); err != nil {
+	log, err := env.Logger(os.Stderr)
+	if err != nil {
 		return c.Exit(command.Refuse(err))
 	}
-	if err := command.Files(c.Flags.Args(), "settled.jsonl", "shards/*.jsonl"); err != nil {
-		return c.Exit(command.Refuse(err))
-	}
+	slog.SetDefault(log) // what libraries log has the same form
 	job := report.Job{Files: c.Flags.Args(), Out: *out, Stdin: os.Stdin, Table: os.Stdout}
+	if job.State, err = env.open(job.Files); err != nil {
+		return c.Exit(command.Refuse(err))
+	}
 	return c.Exit(job.Run())
+}
+
+// open opens the state, where there is one, and otherwise looks at the names of the files.
+func (c *config) open(files []string) (*report.Run, error) {
+	switch {
+	case c.State == "":
+		return nil, command.Files(files, "settled.jsonl", "shards/*.jsonl")
+	case len(files) > 0:
+		return nil, errors.New("with MIRROR_STATE all is read there: name no files")
+	}
+	run, err := c.Open()
+	return &report.Run{Run: run, Waiting: c.Waiting, Results: c.Results}, err
 }

@@ -3,8 +3,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,12 +14,15 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/kelseyhightower/envconfig"
+
 	"imagemirror/internal/command"
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/credentials/cloud"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/state"
 	"imagemirror/internal/stream"
 )
 
@@ -29,6 +32,9 @@ type config struct {
 	ForeignLayers bool    `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
 	Cap           int     `default:"0" desc:"requests in flight to one registry by all shards together; 0: MIRROR_CONCURRENCY by each"`
 	CapRate       float64 `split_words:"true" default:"0" desc:"requests a second to one registry by all shards together; 0: MIRROR_RATE by each"`
+	state.Place
+	command.Results
+	DryRun bool `split_words:"true" default:"false" desc:"with MIRROR_STATE: plan what would be copied, for report, and name no shard in the result shards"`
 
 	check  bool
 	out    string
@@ -42,30 +48,64 @@ func main() {
 		Synopsis: "[-check] [-shards N] [-out DIR] PATH...",
 		About: "Makes the plan of a run: what of the image sets has to be copied. PATH is a mapping file,\n" +
 			"an image-set directory (its mapping_* files, with OWNERS beside them), or - for standard input.\n" +
-			"The plan goes to standard output, for copy, or for report as a dry run.",
+			"The plan goes to standard output, for copy, or for report as a dry run; with MIRROR_STATE it goes there.",
 		Flags: &flag.FlagSet{},
 		Env:   &c,
 	}
 	cmd.Flags.BoolVar(&c.check, "check", false, "only say what is wrong with the mapping files; no registry is asked")
 	cmd.Flags.StringVar(&c.out, "out", "", "write `DIR`/shards/NAME.jsonl and DIR/settled.jsonl instead of one stream")
-	cmd.Flags.IntVar(&c.shards, "shards", 1, "with -out, cut the plan into at most `N` shards")
+	cmd.Flags.IntVar(&c.shards, "shards", 1, "with -out or MIRROR_STATE, cut the plan into at most `N` shards")
 	err := cmd.Parse(os.Args[1:])
-	if err == nil {
-		err = c.run(cmd)
+	if err == nil || command.Refused(err) {
+		err = c.run(cmd, err)
 	}
 	os.Exit(cmd.Exit(err))
 }
 
-func (c *config) run(cmd command.Command) error {
+// run splits, unless the command line or the environment is refused.
+func (c *config) run(cmd command.Command, refused error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE) // where the next command has gone, that is an error to say
 	context.AfterFunc(ctx, stop)   // a second Ctrl-C ends the program at once
-	log, err := c.Logger(os.Stderr)
-	if err != nil {
-		return command.Refuse(err)
+	if refused != nil {
+		// It is known all the same where that is to be kept.
+		_ = envconfig.Process(command.Prefix, &c.Place)
+	} else if log, err := c.Logger(os.Stderr); err != nil {
+		refused = command.Refuse(err)
+	} else {
+		slog.SetDefault(log) // what libraries log has the same form
 	}
-	slog.SetDefault(log) // what libraries log has the same form
+	if c.State != "" && !c.check {
+		return c.keep(ctx, cmd, refused)
+	}
+	if refused != nil {
+		return refused
+	}
+	return c.split(ctx, cmd, nil)
+}
+
+// keep splits into the state, and keeps there why there is no plan.
+func (c *config) keep(ctx context.Context, cmd command.Command, refused error) error {
+	last := context.WithoutCancel(ctx) // for what has to be said also when the run was told to stop
+	run, err := c.Open()
+	if err == nil {
+		err = run.Begin(last)
+	}
+	if err != nil {
+		return errors.Join(refused, refuse(err))
+	}
+	if err = refused; err == nil {
+		err = c.split(ctx, cmd, run)
+	}
+	if err == nil || errors.Is(err, plan.ErrInterrupted) {
+		return err
+	}
+	return errors.Join(err, run.Refuse(last, err))
+}
+
+// split makes the plan, in the state where run is not nil.
+func (c *config) split(ctx context.Context, cmd command.Command, run *state.Run) error {
 	input, err := imageset.Load(cmd.Flags.Args(), os.Stdin)
 	for _, w := range input.Warnings {
 		cmd.Warn(w)
@@ -74,22 +114,39 @@ func (c *config) run(cmd command.Command) error {
 		return command.Refuse(err)
 	}
 	if c.check {
-		log.Info("checked", "sets", len(input.Sets), "mappings", input.Mappings(), "warnings", len(input.Warnings))
+		slog.Info("checked", "sets", len(input.Sets), "mappings", input.Mappings(), "warnings", len(input.Warnings))
 		return nil
 	}
-	options, to, err := c.options()
+	options, err := c.options()
+	if err != nil {
+		return refuse(err)
+	}
+	to, where, err := c.output(ctx, run)
 	if err != nil {
 		return refuse(err)
 	}
 	totals, err := plan.Make(ctx, options, input.Sets, to)
 	if err != nil && !errors.Is(err, plan.ErrInterrupted) {
-		return fmt.Errorf("writing the plan to %s: %w", cmp.Or(c.out, "standard output"), err)
+		return fmt.Errorf("writing the plan to %s: %w", where, err)
 	}
-	log.Info("planned", "mappings", totals.Mappings, "current", totals.Current, "copies", totals.Copies, "failed", totals.Failed, "bytes", totals.Bytes)
-	if c.out != "" {
-		log.Info("cut", "shards", totals.Shards, "duplicated", totals.Duplicated)
+	slog.Info("planned", "mappings", totals.Mappings, "current", totals.Current, "copies", totals.Copies, "failed", totals.Failed, "bytes", totals.Bytes)
+	if c.out != "" || run != nil {
+		slog.Info("cut", "shards", len(totals.Shards), "duplicated", totals.Duplicated)
+	}
+	if run != nil {
+		err = errors.Join(err, c.tell(totals))
 	}
 	return err
+}
+
+// tell gives a Task's results.
+func (c *config) tell(totals plan.Totals) error {
+	shards, sentence := totals.Shards, totals.String()
+	if c.DryRun {
+		shards, sentence = nil, "dry run, "+sentence
+	}
+	names, err := json.Marshal(append([]string{}, shards...)) // an array also where there are none
+	return errors.Join(err, c.Write("shards", string(names)), c.Summarize(sentence))
 }
 
 // refuse refuses what cannot be begun. That there is no room for the output is not the input's fault.
@@ -100,30 +157,41 @@ func refuse(err error) error {
 	return command.Refuse(err)
 }
 
-// options are what plan needs, from the flags and the environment.
-func (c *config) options() (o plan.Options, to plan.Writer, err error) {
-	if c.shards != 1 && c.out == "" {
-		return o, nil, fmt.Errorf("-shards needs -out: name the directory that the shards go to")
-	}
+// options are what plan needs, from the environment.
+func (c *config) options() (o plan.Options, err error) {
 	if c.Cap < 0 {
-		return o, nil, fmt.Errorf("MIRROR_CAP is %d: give a number of requests in flight, or 0", c.Cap)
+		return o, fmt.Errorf("MIRROR_CAP is %d: give a number of requests in flight, or 0", c.Cap)
 	}
 	if !(c.CapRate >= 0) || math.IsInf(c.CapRate, 1) {
-		return o, nil, fmt.Errorf("MIRROR_CAP_RATE is %g: give a number of requests a second, or 0", c.CapRate)
+		return o, fmt.Errorf("MIRROR_CAP_RATE is %g: give a number of requests a second, or 0", c.CapRate)
 	}
 	keys, err := credentials.Load(os.Getenv, cloud.Keychains()...)
 	if err != nil {
-		return o, nil, err
+		return o, err
 	}
 	client, err := registry.New(c.Config, keys)
 	if err != nil {
-		return o, nil, err
+		return o, err
 	}
 	client.Keep(c.Cap, c.CapRate)
-	o = plan.Options{Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate}}
-	if c.out == "" {
-		return o, plan.ToStream(os.Stdout), nil
+	return plan.Options{Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate}}, nil
+}
+
+// output is where the plan goes, and its name for people.
+func (c *config) output(ctx context.Context, run *state.Run) (to plan.Writer, where string, err error) {
+	switch {
+	case run != nil && c.out != "":
+		return nil, "", errors.New("-out and MIRROR_STATE exclude each other: leave one out")
+	case run != nil:
+		to, err = plan.ToParts(run.NewPlan(context.WithoutCancel(ctx), c.DryRun), c.shards)
+		return to, "the run " + run.Name(), err
+	case c.DryRun:
+		return nil, "", errors.New("MIRROR_DRY_RUN needs MIRROR_STATE: without it, split PATH | report is the dry run")
+	case c.out != "":
+		to, err = plan.ToDirectory(c.out, c.shards)
+		return to, c.out, err
+	case c.shards != 1:
+		return nil, "", errors.New("-shards needs -out: name the directory that the shards go to")
 	}
-	to, err = plan.ToDirectory(c.out, c.shards)
-	return o, to, err
+	return plan.ToStream(os.Stdout), "standard output", nil
 }

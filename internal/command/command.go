@@ -48,6 +48,12 @@ func Refuse(err error) error {
 	return refusal{err}
 }
 
+// Refused says whether err is the input's fault.
+func Refused(err error) bool {
+	var r refusal
+	return errors.As(err, &r)
+}
+
 // Parse reads args and the environment into c.Flags and c.Env. Its errors are refusals.
 func (c Command) Parse(args []string) error {
 	c.Flags.Init(c.Name, flag.ContinueOnError)
@@ -124,8 +130,7 @@ func (c Command) Exit(err error) int {
 		return 0
 	}
 	c.complain(os.Stderr, err)
-	var r refusal
-	if errors.As(err, &r) {
+	if Refused(err) {
 		return 2
 	}
 	return 1

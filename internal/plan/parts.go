@@ -62,7 +62,10 @@ func (p *parts) settled(r stream.Result) {
 
 func (p *parts) end(copies []stream.Copy, totals *Totals, t *trees) error {
 	packed := shard.PackWithin(p.repositories(copies, t), p.shards, shard.Cap(p.header.Cap))
-	totals.Shards, totals.Duplicated = len(packed.Shards), packed.Duplicated
+	totals.Duplicated = packed.Duplicated
+	for _, s := range packed.Shards {
+		totals.Shards = append(totals.Shards, s.Name)
+	}
 	err := p.to.Begin()
 	if err == nil {
 		err = p.put(packed.Shards, copies, t)

@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"imagemirror/internal/imageset"
@@ -42,9 +43,14 @@ type target struct {
 // Totals count what a plan holds.
 type Totals struct {
 	Mappings, Current, Failed, Copies int
-	Bytes                             int64 // that the copies will move
-	Shards                            int
-	Duplicated                        int64 // bytes that move more than once, since several shards need them
+	Bytes                             int64    // that the copies will move
+	Shards                            []string // names of the shards, where the plan is cut
+	Duplicated                        int64    // bytes that move more than once, since several shards need them
+}
+
+// String is the totals in a sentence.
+func (t Totals) String() string {
+	return fmt.Sprintf("%d mappings: %d to copy in %d shards, %d current, %d failed", t.Mappings, t.Copies, len(t.Shards), t.Current, t.Failed)
 }
 
 // Make resolves the sets' mappings and writes the plan. It returns ctx's cause where it was interrupted; the plan is then

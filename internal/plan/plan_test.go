@@ -94,7 +94,7 @@ func TestDirectoryHoldsEachMappingOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if totals.Mappings != 13 || totals.Copies != 12 || totals.Failed != 1 || totals.Shards != 3 {
+	if totals.Mappings != 13 || totals.Copies != 12 || totals.Failed != 1 || len(totals.Shards) != 3 {
 		t.Errorf("the totals are %+v, want 13 mappings, 12 copies, 1 failed, 3 shards", totals)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "shards", "*"))

@@ -58,11 +58,16 @@ func (r *Report) write(out directory) error {
 	if out == "" {
 		return nil
 	}
-	return errors.Join(
-		out.write("report.json", r.writeJSON),
-		out.write("report.md", r.writeMarkdown),
-		out.write("junit.xml", r.writeJUnit),
-	)
+	var errs []error
+	for name, content := range r.files() {
+		errs = append(errs, out.write(name, content))
+	}
+	return errors.Join(errs...)
+}
+
+// files are the names of a report's files, and what writes each.
+func (r *Report) files() map[string]func(io.Writer) error {
+	return map[string]func(io.Writer) error{"report.json": r.writeJSON, "report.md": r.writeMarkdown, "junit.xml": r.writeJUnit}
 }
 
 // writeJSON writes a result a line: whole ones are found by grep, and no report is held in memory twice.

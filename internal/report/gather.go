@@ -14,7 +14,7 @@ import (
 
 // The errors of mappings that no stream has a result for.
 const (
-	neverRan   = "no result: its shard did not run or did not finish"
+	neverRan   = "no result: %s did not run or did not finish"
 	endedFirst = "no result: copy ended before it"
 	runAgain   = "see why copy ended, then run it again: what has arrived is not sent twice"
 )
@@ -53,6 +53,7 @@ type entry struct {
 	Result
 	inResults bool      // a stream of results names it
 	settled   bool      // it has a result
+	shard     string    // that it is to be copied with, where the plan was cut
 	began     time.Time // the stream that the result is from
 }
 
@@ -82,7 +83,7 @@ func (g *gathering) add(c *stream.Content) error {
 		}
 	}
 	for _, p := range c.Copies {
-		g.mappings[key{c.Header.Run, p.ID}].plan(p)
+		g.mappings[key{c.Header.Run, p.ID}].plan(p, c.Header.Shard)
 	}
 	for _, r := range c.Results {
 		g.mappings[key{c.Header.Run, r.ID}].settle(r, c.Header.Started)
@@ -132,7 +133,8 @@ func (g *gathering) mapping(c *stream.Content, m stream.Mapping) error {
 }
 
 // plan notes what is to be done, for a dry run and for a mapping that fails before its image is known.
-func (e *entry) plan(c stream.Copy) {
+func (e *entry) plan(c stream.Copy, shard string) {
+	e.shard = unique.Make(text(shard, maxName)).Value()
 	if !e.settled {
 		e.Bytes = c.Bytes
 	}
@@ -253,7 +255,11 @@ func (e *entry) judge(ran bool) {
 	case e.inResults:
 		e.Error = endedFirst
 	default:
-		e.Error = neverRan
+		by := "copy"
+		if e.shard != "" {
+			by = "shard " + e.shard
+		}
+		e.Error = fmt.Sprintf(neverRan, by)
 	}
 	e.Status, e.Bytes, e.Advice = stream.Failed, 0, runAgain
 }

@@ -70,6 +70,11 @@ func gather(t testing.TB, sheets ...*sheet) (*Report, error) {
 	return g.judge(), nil
 }
 
+// never is the error of a mapping whose shard left nothing.
+func never(shard string) string {
+	return "no result: shard " + shard + " did not run or did not finish"
+}
+
 // brief is a line for each result: its destination's tag, status, bytes and error.
 func brief(r *Report) []string {
 	var lines []string
@@ -113,7 +118,7 @@ func TestGather(t *testing.T) {
 				named(stream.Plan, "b", 3).with(work(3)),
 				named(stream.Results, "a", 2).with(result(2, stream.Copied, 90)),
 			},
-			want: []string{"1 current 0", "2 copied 90", "3 failed 0 " + neverRan},
+			want: []string{"1 current 0", "2 copied 90", "3 failed 0 " + never("b")},
 			err:  "1 of 3 mappings failed",
 		},
 		{
@@ -195,7 +200,7 @@ func TestGather(t *testing.T) {
 				named(stream.Plan, "a", 1, 2).with(work(1), work(2)),
 				named(stream.Results, "a", 1).announcing(2),
 			},
-			want: []string{"1 failed 0 " + endedFirst, "2 failed 0 " + neverRan},
+			want: []string{"1 failed 0 " + endedFirst, "2 failed 0 " + never("a")},
 			err:  "2 of 2 mappings failed",
 		},
 		{
@@ -205,7 +210,7 @@ func TestGather(t *testing.T) {
 				named(stream.Plan, "b", 2).with(work(2)),
 				named(stream.Results, "a,b").announcing(2),
 			},
-			want: []string{"1 failed 0 " + neverRan, "2 failed 0 " + neverRan},
+			want: []string{"1 failed 0 " + never("a"), "2 failed 0 " + never("b")},
 			err:  "2 of 2 mappings failed",
 		},
 		{

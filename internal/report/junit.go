@@ -82,6 +82,13 @@ func (r *Report) testSuites() *testSuites {
 			Failure: &testResult{Message: count(r.Summary.Unknown, "mapping") + " unknown", Text: strings.Join(r.Cuts, "\n")},
 		})
 	}
+	if err := r.Err(); len(r.Summary.NoPlan) > 0 {
+		all.suite("split").add(testCase{
+			Class:   "split",
+			Name:    "there is a plan",
+			Failure: &testResult{Message: err.Error(), Text: strings.Join(r.Summary.NoPlan, "\n")},
+		})
+	}
 	for _, s := range all.Suites {
 		all.Tests += s.Tests
 		all.Failures += s.Failures

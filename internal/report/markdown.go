@@ -24,7 +24,8 @@ func (r *Report) writeMarkdown(w io.Writer) error {
 		r.markdownCounts(p)
 	}
 	r.markdownFailures(p)
-	r.markdownCuts(p)
+	r.markdownLines(p, "No plan", r.Summary.NoPlan)
+	r.markdownLines(p, "Cut off", r.Cuts)
 	r.markdownMoves(p)
 	_, err := io.WriteString(w, p.String())
 	return err
@@ -118,16 +119,16 @@ func (r *Report) markdownGroup(p *page, g *group) {
 	})
 }
 
-func (r *Report) markdownCuts(p *page) {
-	if len(r.Cuts) == 0 || !p.room() {
+func (r *Report) markdownLines(p *page, heading string, lines []string) {
+	if len(lines) == 0 || !p.room() {
 		return
 	}
-	p.line("### Cut off\n")
-	for _, c := range r.Cuts[:min(listedFailures, len(r.Cuts))] {
-		p.line("- %s", code(c))
+	p.line("### %s\n", heading)
+	for _, l := range lines[:min(listedFailures, len(lines))] {
+		p.line("- %s", code(l))
 	}
 	p.line("")
-	p.more(len(r.Cuts) - listedFailures)
+	p.more(len(lines) - listedFailures)
 }
 
 func (r *Report) markdownMoves(p *page) {

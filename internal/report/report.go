@@ -23,13 +23,15 @@ type Report struct {
 
 // Summary counts the results.
 type Summary struct {
-	Mappings int   `json:"mappings"`
-	Copied   int   `json:"copied"`
-	Current  int   `json:"current"`
-	Failed   int   `json:"failed"`
-	Planned  *int  `json:"planned,omitempty"` // set in a dry run only
-	Unknown  int   `json:"unknown,omitempty"` // mappings that a cut stream announced and did not name; they are not in Mappings
-	Bytes    int64 `json:"bytes"`             // blob bytes sent; in a dry run, to be sent
+	Mappings int  `json:"mappings"`
+	Copied   int  `json:"copied"`
+	Current  int  `json:"current"`
+	Failed   int  `json:"failed"`
+	Planned  *int `json:"planned,omitempty"` // set in a dry run only
+	Unknown  int  `json:"unknown,omitempty"` // mappings that a cut stream announced and did not name; they are not in Mappings
+	// Why split made no plan, so that nothing was mirrored; a line each. Only where the state of a run is read.
+	NoPlan []string `json:"noPlan,omitempty"`
+	Bytes  int64    `json:"bytes"` // blob bytes sent; in a dry run, to be sent
 
 	// From the start of the first command to the end of the last; 0 where the streams do not say.
 	DurationSeconds float64 `json:"durationSeconds"`
@@ -69,6 +71,10 @@ func (r *Report) planned() int {
 func (r *Report) Err() error {
 	s := r.Summary
 	switch {
+	case len(s.NoPlan) == 1:
+		return fmt.Errorf("nothing was mirrored: %s", s.NoPlan[0])
+	case len(s.NoPlan) > 1:
+		return fmt.Errorf("nothing was mirrored: %s; and %d more", s.NoPlan[0], len(s.NoPlan)-1)
 	case s.Failed > 0 && s.Unknown > 0:
 		return fmt.Errorf("%d of %s failed, and %d more are unknown", s.Failed, count(s.Mappings, "mapping"), s.Unknown)
 	case s.Failed > 0:

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 // A Job is one call of the report command.
 type Job struct {
+	State *Run     // what to read where it is not nil; no Files then
 	Files []string // plans and results, "-" being Stdin; Stdin alone where there is none
 	Out   string   // directory for report.json, report.md and junit.xml, or ""
 	Stdin io.Reader
@@ -23,7 +25,7 @@ type Job struct {
 // Run reads the streams, writes the report and gives the verdict: nil where every mapping is well. Input that it
 // refuses, and an Out that it cannot write into, is an error of command.Refuse.
 func (j Job) Run() error {
-	if len(j.Files) == 0 && terminal(j.Stdin) {
+	if j.State == nil && len(j.Files) == 0 && terminal(j.Stdin) {
 		return command.Refuse(errors.New("nothing to read: pipe copy or split into report, or name files of results"))
 	}
 	var out directory
@@ -35,9 +37,13 @@ func (j Job) Run() error {
 	}
 	r, err := j.judge()
 	if err != nil {
-		return command.Refuse(err)
+		return err
 	}
-	if err := errors.Join(r.write(out), r.writeTable(j.Table)); err != nil {
+	err = errors.Join(r.write(out), r.writeTable(j.Table))
+	if j.State != nil {
+		err = errors.Join(err, j.State.keep(context.Background(), r))
+	}
+	if err != nil {
 		return err
 	}
 	return r.Err()
@@ -45,6 +51,9 @@ func (j Job) Run() error {
 
 // judge reads the streams. Its error names all that are refused.
 func (j Job) judge() (*Report, error) {
+	if j.State != nil {
+		return j.State.gather(context.Background())
+	}
 	files := j.Files
 	if len(files) == 0 {
 		files = []string{"-"}
@@ -55,7 +64,7 @@ func (j Job) judge() (*Report, error) {
 		refused = append(refused, j.read(g, name))
 	}
 	if err := errors.Join(refused...); err != nil {
-		return nil, err
+		return nil, command.Refuse(err)
 	}
 	return g.judge(), nil
 }

@@ -23,7 +23,9 @@ const (
 // writeTable writes the report for people, as plain text.
 func (r *Report) writeTable(w io.Writer) error {
 	var b bytes.Buffer
-	if r.Summary.Mappings == 0 && r.Summary.Unknown == 0 {
+	if len(r.Summary.NoPlan) > 0 {
+		fmt.Fprintf(&b, "Nothing was mirrored: there is no plan.\n  %s\n", strings.Join(r.Summary.NoPlan, "\n  "))
+	} else if r.Summary.Mappings == 0 && r.Summary.Unknown == 0 {
 		fmt.Fprintln(&b, "Nothing to mirror: there is no mapping.")
 	} else {
 		r.tableCounts(&b)

@@ -164,7 +164,10 @@ func environment(ts *testscript.TestScript) []string {
 			env = append(env, name+"="+v)
 		}
 	}
-	for _, name := range []string{"CONCURRENCY", "RATE", "RETRIES", "STALL", "REGISTRIES_CONF", "CA_FILE", "LOG_FORMAT", "FOREIGN_LAYERS", "CAP", "CAP_RATE"} {
+	for _, name := range []string{
+		"CONCURRENCY", "RATE", "RETRIES", "STALL", "REGISTRIES_CONF", "CA_FILE", "LOG_FORMAT", "FOREIGN_LAYERS", "CAP", "CAP_RATE",
+		"STATE", "RUN", "RUN_UID", "NAMESPACE", "ATTEMPTS", "RESULTS_DIR", "DRY_RUN", "GRACE", "SPLIT_STATUS", "SPLIT_REASON",
+	} {
 		if v := ts.Getenv("MIRROR_" + name); v != "" {
 			env = append(env, "MIRROR_"+name+"="+v)
 		}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"imagemirror/internal/command"
+	"imagemirror/internal/execute"
+	"imagemirror/internal/registry"
+	"imagemirror/internal/state"
+	"imagemirror/internal/stream"
+)
+
+// fromState carries out shards of the state, one after the other, and keeps the results there.
+func (c *config) fromState(ctx context.Context, client *registry.Client, shards []string) error {
+	if c.out != "" || len(shards) == 0 {
+		return command.Refuse(errors.New("with MIRROR_STATE give the names of shards, such as s0, and no -out"))
+	}
+	run, err := c.Open()
+	if err != nil {
+		return command.Refuse(err)
+	}
+	var plans []*execute.Plan
+	for _, name := range shards {
+		plan, err := load(ctx, run, name)
+		if err != nil {
+			return command.Refuse(err)
+		}
+		client.Keep(plan.Cap().InFlight, plan.Cap().Rate) // before the client is used: what the least of them may
+		plans = append(plans, plan)
+	}
+	var errs []error
+	var tally execute.Tally
+	for i, name := range shards {
+		var out bytes.Buffer
+		// Where the first is interrupted, the others write down that they were not begun.
+		errs = append(errs, c.carry(ctx, client, plans[i], &out))
+		errs = append(errs, run.PutResults(context.WithoutCancel(ctx), name, out.Bytes()))
+		results, err := stream.Skim(&out, name)
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		tally.Add(results)
+	}
+	images, sentence := tally.Say()
+	return errors.Join(append(errs, c.Write("images", images), c.Summarize(sentence))...)
+}
+
+// load is a shard as a plan. All of it is carried out again where an earlier attempt did a part: what has arrived is found by
+// mounting it, and costs no bytes.
+func load(ctx context.Context, run *state.Run, name string) (*execute.Plan, error) {
+	s, err := run.Shard(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return execute.Gather([]*stream.Content{s})
+}
