@@ -12,9 +12,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -61,6 +63,14 @@ func newCluster(t *testing.T) *cluster {
 		"roleRef":  object{"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "state"},
 		"subjects": []object{{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "imagemirror-test"}},
 	})
+	// The API server takes a moment to know of a Role.
+	s := c.open(t, c.limited, "r", "")
+	for _, err := s.Get(t.Context(), "a"); !errors.Is(err, ErrNotThere); _, err = s.Get(t.Context(), "a") {
+		if !apierrors.IsForbidden(err) {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	return c
 }
 
