@@ -75,7 +75,7 @@ func (c *config) run(shards []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	if c.State != "" {
+	if c.Asked() {
 		return c.fromState(ctx, client, shards)
 	}
 	plan, err := read(shards)

@@ -44,7 +44,7 @@ func (c *config) fromState(ctx context.Context, client *registry.Client, shards 
 		tally.Add(results)
 	}
 	images, sentence := tally.Say()
-	return errors.Join(append(errs, c.Write("images", images), c.Summarize(sentence))...)
+	return errors.Join(append(errs, c.Write("IMAGES", images), c.Summarize(sentence))...)
 }
 
 // load is a shard as a plan. All of it is carried out again where an earlier attempt did a part: what has arrived is found by

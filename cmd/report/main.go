@@ -66,7 +66,7 @@ func run(args []string) int {
 // open opens the state, where there is one, and otherwise looks at the names of the files.
 func (c *config) open(files []string) (*report.Run, error) {
 	switch {
-	case c.State == "":
+	case !c.Asked():
 		return nil, command.Files(files, "settled.jsonl", "shards/*.jsonl")
 	case len(files) > 0:
 		return nil, errors.New("with MIRROR_STATE all is read there: name no files")

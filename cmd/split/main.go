@@ -76,7 +76,7 @@ func (c *config) run(cmd command.Command, refused error) error {
 	} else {
 		slog.SetDefault(log) // what libraries log has the same form
 	}
-	if c.State != "" && !c.check {
+	if c.Asked() && !c.check {
 		return c.keep(ctx, cmd, refused)
 	}
 	if refused != nil {

@@ -11,7 +11,7 @@ const maxSummary = 300
 
 // Results is where a Tekton Task gives its results.
 type Results struct {
-	ResultsDir string `split_words:"true" desc:"with MIRROR_STATE: directory for a Tekton Task's results: summary, and of split shards, of copy images"`
+	ResultsDir string `split_words:"true" desc:"with MIRROR_STATE: directory for a Tekton Task's results: summary, and of split shards, of copy IMAGES"`
 }
 
 // Write gives a result; where no directory is named it does nothing.

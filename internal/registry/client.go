@@ -12,6 +12,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -28,6 +29,18 @@ type Config struct {
 	Stall          time.Duration `default:"60s" desc:"how long a registry may keep silent, or a transfer stand still"`
 	RegistriesConf string        `split_words:"true" desc:"containers-registries.conf(5) file: locations, mirrors, insecure and blocked registries"`
 	CAFile         string        `envconfig:"CA_FILE" desc:"PEM file with certificate authorities to trust besides the system's"`
+	SettingsDir    string        `split_words:"true" desc:"directory whose registries.conf and ca.pem, if there, are used where the two before are not set"`
+}
+
+// fromSettings names the files of the settings' directory where no others are named.
+func (c Config) fromSettings() Config {
+	for name, file := range map[string]*string{"registries.conf": &c.RegistriesConf, "ca.pem": &c.CAFile} {
+		path := filepath.Join(c.SettingsDir, name)
+		if _, err := os.Stat(path); c.SettingsDir != "" && *file == "" && err == nil {
+			*file = path
+		}
+	}
+	return c
 }
 
 func (c Config) check() error {
@@ -74,6 +87,7 @@ func New(config Config, keychain Keychain) (*Client, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
+	config = config.fromSettings()
 	conf, err := registriesconf.Load(config.RegistriesConf)
 	if err != nil {
 		return nil, err

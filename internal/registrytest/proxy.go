@@ -19,6 +19,7 @@ type ProxyOptions struct {
 	Auth  *Auth         // what it demands; nil: nothing, and credentials pass to the registry
 	TLS   bool          // speak HTTPS, with a certificate for 127.0.0.1 that no client trusts by itself
 	Seed  uint64        // for rules with a chance
+	Host  string        // address to listen on, for clients on other hosts; this machine's loopback address where it is empty
 }
 
 // Proxy stands before a registry: it counts and logs requests, delays them, demands credentials and injects faults.
@@ -45,6 +46,12 @@ func StartProxy(host string, o ProxyOptions) *Proxy {
 		transport.CloseIdleConnections()
 	}
 	p.server = httptest.NewUnstartedServer(p)
+	if o.Host != "" {
+		p.server.Listener.Close()
+		l, err := net.Listen("tcp", net.JoinHostPort(o.Host, "0"))
+		must(err)
+		p.server.Listener = l
+	}
 	p.server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
 	p.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	self := &url.URL{Scheme: "http", Host: p.server.Listener.Addr().String()}

@@ -4,6 +4,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,18 +33,23 @@ const configMapsName = "configmaps"
 
 // Place is what the environment says of where the state is.
 type Place struct {
-	State     string `desc:"where the objects of a run are kept: configmaps, or a directory; unless set, only files and pipes are used"`
-	Run       string `desc:"with MIRROR_STATE: name of the run, the same for its split, copies and report"`
+	State     string `desc:"where the objects of a run are kept: configmaps, or a directory; unless set, configmaps where MIRROR_RUN is set"`
+	Run       string `desc:"name of the run, the same for its split, copies and report; unless set, only files and pipes are used"`
 	RunUID    string `split_words:"true" desc:"with configmaps: UID of the PipelineRun that MIRROR_RUN names, which will own them"`
 	Attempts  int    `default:"5" desc:"with MIRROR_STATE: attempts of a shard that are looked for, at least the retries of copy's Task and one"`
 	Namespace string `desc:"with configmaps: their namespace; unless set, that of the service account or of KUBECONFIG's context"`
 }
 
+// Asked says whether a state is asked for.
+func (p Place) Asked() bool { return p.State != "" || p.Run != "" }
+
 // Open opens the run that the environment names. It is nil where no state is asked for.
 func (p Place) Open() (*Run, error) {
-	if p.State == "" {
+	if !p.Asked() {
 		return nil, nil
 	}
+	// A Task gives the path of a workspace that is optional.
+	p.State = cmp.Or(p.State, configMapsName)
 	if problems := validation.IsDNS1123Subdomain(p.Run); len(problems) > 0 {
 		return nil, fmt.Errorf("MIRROR_RUN is %q: give the run a name of at most 253 lower-case letters, digits, '-' and '.'", p.Run)
 	}

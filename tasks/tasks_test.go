@@ -1,0 +1,288 @@
+// Package tasks holds the Tekton Tasks. Its test holds them, and the Pipeline, to what Tekton accepts, to what a restricted
+// namespace admits, and to their READMEs.
+package tasks
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	corev1 "k8s.io/api/core/v1"
+	"knative.dev/pkg/apis"
+	"sigs.k8s.io/yaml"
+)
+
+var update = flag.Bool("update", false, "write the tables of parameters, workspaces and results into the READMEs")
+
+// object is a Task, a Pipeline or a PipelineRun.
+type object interface {
+	apis.Defaultable
+	apis.Validatable
+}
+
+func load(t *testing.T, file string, into object) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(content, into); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	if run, ok := into.(*v1.PipelineRun); ok && run.Name == "" {
+		run.Name = run.GenerateName + "x" // as the API server will
+	}
+	into.SetDefaults(context.Background())
+	if err := into.Validate(context.Background()); err != nil {
+		t.Errorf("%s: %v", file, err)
+	}
+}
+
+func tasks(t *testing.T) map[string]*v1.Task {
+	t.Helper()
+	files, err := filepath.Glob("*/*.yaml")
+	if err != nil || len(files) != 3 {
+		t.Fatalf("the tasks are %v (%v), want three", files, err)
+	}
+	all := map[string]*v1.Task{}
+	for _, file := range files {
+		task := &v1.Task{}
+		load(t, file, task)
+		all[file] = task
+	}
+	return all
+}
+
+func pipeline(t *testing.T) *v1.Pipeline {
+	t.Helper()
+	p := &v1.Pipeline{}
+	load(t, "../pipelines/mirror.yaml", p)
+	return p
+}
+
+func TestTasks(t *testing.T) {
+	for file, task := range tasks(t) {
+		name := filepath.Base(filepath.Dir(file))
+		if task.Name != "mirror-"+name {
+			t.Errorf("%s: the task's name is %s, want mirror-%s", file, task.Name, name)
+		}
+		for what, description := range described(task) {
+			if description == "" {
+				t.Errorf("%s: %s has no description", file, what)
+			}
+		}
+		for _, step := range task.Spec.Steps {
+			checkStep(t, file, step)
+		}
+	}
+}
+
+func described(task *v1.Task) map[string]string {
+	all := map[string]string{"the task": task.Spec.Description}
+	for _, p := range task.Spec.Params {
+		all["the parameter "+p.Name] = p.Description
+	}
+	for _, w := range task.Spec.Workspaces {
+		all["the workspace "+w.Name] = w.Description
+	}
+	for _, r := range task.Spec.Results {
+		all["the result "+r.Name] = r.Description
+	}
+	return all
+}
+
+// checkStep holds a step to the restricted Pod Security Standard, and to images that have nothing but the program.
+func checkStep(t *testing.T, file string, step v1.Step) {
+	t.Helper()
+	if step.Script != "" || len(step.Command) > 0 {
+		t.Errorf("%s: step %s wants more of its image than the program: the images have no shell", file, step.Name)
+	}
+	if !strings.HasPrefix(step.Image, "ko://imagemirror/cmd/") {
+		t.Errorf("%s: the image of step %s is %s, want one that ko builds", file, step.Name, step.Image)
+	}
+	yes, no := true, false
+	want := &corev1.SecurityContext{
+		RunAsNonRoot: &yes, ReadOnlyRootFilesystem: &yes, AllowPrivilegeEscalation: &no,
+		Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+	if diff := cmp.Diff(want, step.SecurityContext); diff != "" {
+		t.Errorf("%s: security context of step %s (-want +got):\n%s", file, step.Name, diff)
+	}
+	if r := step.ComputeResources; r.Requests.Memory().IsZero() || r.Requests.Cpu().IsZero() || r.Limits.Memory().IsZero() {
+		t.Errorf("%s: step %s has to request CPU and memory, and to limit memory", file, step.Name)
+	}
+}
+
+// The sample run gives the pipeline what it has, and time for all retries of copy.
+func TestSampleRun(t *testing.T) {
+	run := &v1.PipelineRun{}
+	load(t, "../pipelines/samples/run.yaml", run)
+	p := pipeline(t)
+	for _, param := range run.Spec.Params {
+		if !slices.ContainsFunc(p.Spec.Params, func(s v1.ParamSpec) bool { return s.Name == param.Name }) {
+			t.Errorf("the pipeline has no parameter %s", param.Name)
+		}
+	}
+	for _, w := range run.Spec.Workspaces {
+		if !slices.ContainsFunc(p.Spec.Workspaces, func(d v1.PipelineWorkspaceDeclaration) bool { return d.Name == w.Name }) {
+			t.Errorf("the pipeline has no workspace %s", w.Name)
+		}
+	}
+	var tasks time.Duration
+	for _, task := range p.Spec.Tasks {
+		tasks += time.Duration(1+task.Retries) * task.Timeout.Duration
+	}
+	if tasks > run.Spec.Timeouts.Tasks.Duration {
+		t.Errorf("the tasks may take %s, and timeouts.tasks is %s", tasks, run.Spec.Timeouts.Tasks.Duration)
+	}
+}
+
+// The pipeline gives each task the parameters that it has, and all that it needs.
+func TestPipelineFitsItsTasks(t *testing.T) {
+	byName := map[string]*v1.Task{}
+	for _, task := range tasks(t) {
+		byName[task.Name] = task
+	}
+	p := pipeline(t)
+	for _, use := range append(p.Spec.Tasks, p.Spec.Finally...) {
+		task := byName[use.TaskRef.Name]
+		if task == nil {
+			t.Errorf("%s: there is no task %s", use.Name, use.TaskRef.Name)
+			continue
+		}
+		given := map[string]bool{}
+		params := use.Params
+		if use.Matrix != nil {
+			params = append(params, use.Matrix.Params...)
+		}
+		for _, param := range params {
+			given[param.Name] = true
+		}
+		for _, param := range task.Spec.Params {
+			if param.Default == nil && !given[param.Name] {
+				t.Errorf("%s: the parameter %s is not given", use.Name, param.Name)
+			}
+			delete(given, param.Name)
+		}
+		for name := range given {
+			t.Errorf("%s: %s has no parameter %s", use.Name, task.Name, name)
+		}
+		for _, w := range task.Spec.Workspaces {
+			if !uses(use, w.Name) {
+				t.Errorf("%s: the workspace %s is not given", use.Name, w.Name)
+			}
+		}
+	}
+}
+
+func uses(task v1.PipelineTask, workspace string) bool {
+	for _, w := range task.Workspaces {
+		if w.Name == workspace {
+			return true
+		}
+	}
+	return false
+}
+
+// A finally task that takes a result which nobody wrote is skipped, and report has to run whatever happened.
+func TestReportTakesNoResults(t *testing.T) {
+	for _, task := range pipeline(t).Spec.Finally {
+		for _, param := range task.Params {
+			if strings.Contains(param.Value.StringVal, ".results.") {
+				t.Errorf("%s takes %s", task.Name, param.Value.StringVal)
+			}
+		}
+	}
+}
+
+var table = regexp.MustCompile(`(?s)(<!-- from the YAML: go test ./tasks -update -->\n).*?(<!-- end -->\n)`)
+
+func TestReadmes(t *testing.T) {
+	want := map[string]string{}
+	for file, task := range tasks(t) {
+		want[filepath.Join(filepath.Dir(file), "README.md")] = tables(task.Spec.Params, workspaces(task.Spec.Workspaces), results(task.Spec.Results))
+	}
+	p := pipeline(t)
+	var declared []row
+	for _, w := range p.Spec.Workspaces {
+		declared = append(declared, row{w.Name, w.Optional, w.Description})
+	}
+	var emitted []row
+	for _, r := range p.Spec.Results {
+		emitted = append(emitted, row{r.Name, false, r.Description})
+	}
+	want["../pipelines/README.md"] = tables(p.Spec.Params, declared, emitted)
+	for file, content := range want {
+		got, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !table.Match(got) {
+			t.Fatalf("%s has no place for the tables", file)
+		}
+		updated := table.ReplaceAllString(string(got), "${1}"+strings.ReplaceAll(content, "$", "$$")+"${2}")
+		if *update {
+			if err := os.WriteFile(file, []byte(updated), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		} else if diff := cmp.Diff(updated, string(got)); diff != "" {
+			t.Errorf("%s is not what the YAML says; go test ./tasks -update mends it (-YAML +README):\n%s", file, diff)
+		}
+	}
+}
+
+// row is a workspace or a result.
+type row struct {
+	name        string
+	optional    bool
+	description string
+}
+
+func workspaces(all []v1.WorkspaceDeclaration) []row {
+	var rows []row
+	for _, w := range all {
+		rows = append(rows, row{w.Name, w.Optional, w.Description})
+	}
+	return rows
+}
+
+func results(all []v1.TaskResult) []row {
+	var rows []row
+	for _, r := range all {
+		rows = append(rows, row{r.Name, false, r.Description})
+	}
+	return rows
+}
+
+func tables(params v1.ParamSpecs, workspaces, results []row) string {
+	var b strings.Builder
+	b.WriteString("| parameter | unless given | meaning |\n|---|---|---|\n")
+	for _, p := range params {
+		unless := "has to be given"
+		if p.Default != nil {
+			unless = fmt.Sprintf("`%q`", p.Default.StringVal)
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", p.Name, unless, line(p.Description))
+	}
+	b.WriteString("\n| workspace | | meaning |\n|---|---|---|\n")
+	for _, w := range workspaces {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", w.name, map[bool]string{true: "optional", false: "needed"}[w.optional], line(w.description))
+	}
+	b.WriteString("\n| result | meaning |\n|---|---|\n")
+	for _, r := range results {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", r.name, line(r.description))
+	}
+	return b.String()
+}
+
+func line(s string) string { return strings.Join(strings.Fields(s), " ") }
