@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What completes images goes first, then large blobs, and the rest in the order in which it came.
+// What completes images goes first; mounts and uploads take turns, large uploads first, and the rest as it came.
 func TestTasksGoInOrder(t *testing.T) {
 	e := &engine{lanes: map[string]*lane{}, left: 1, cancel: func(error) {}}
 	l := &lane{wake: sync.NewCond(&e.mu)}
@@ -19,15 +19,16 @@ func TestTasksGoInOrder(t *testing.T) {
 	}{
 		{"small 1", uploading, 100},
 		{"large", uploading, 100 << 20},
-		{"mount", mounting, 50 << 20},
+		{"mount 1", mounting, 50 << 20},
 		{"small 2", uploading, 3 << 20},
+		{"mount 2", mounting, 100},
 		{"huge", uploading, 1 << 30},
 		{"manifest", pushing, 0},
 	} {
 		l.push(task.class, task.size, func() { got = append(got, task.name) })
 	}
 	e.serve(l)
-	want := []string{"manifest", "mount", "huge", "large", "small 1", "small 2"}
+	want := []string{"manifest", "mount 1", "huge", "mount 2", "large", "small 1", "small 2"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the tasks went %q, want %q", got, want)
 	}
