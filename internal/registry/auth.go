@@ -55,6 +55,8 @@ type authorizer struct {
 	tokens  map[tokenKey]*token
 	batches map[tokenKey]*token // the same tokens, by each scope that was announced for them
 	open    map[batchKey]*token // the token that the next announced scope joins
+	wanted  []*token            // those that were announced, in order
+	ahead   sync.Once
 }
 
 type tokenKey struct {
@@ -98,6 +100,7 @@ func (a *authorizer) announce(want access, from []string) {
 	if t == nil || t.repositories == maxRepositories || t.refreshed("") {
 		t = &token{credential: want.credential}
 		a.open[group] = t
+		a.wanted = append(a.wanted, t)
 	}
 	t.repositories++
 	t.scopes = append(t.scopes, want.scope())
@@ -164,6 +167,7 @@ func (a *authorizer) authorize(ctx context.Context, want access, at step, refuse
 	case want.credential.RegistryToken != "":
 		return authorization{header: "Bearer " + want.credential.RegistryToken}, nil
 	}
+	a.ahead.Do(func() { go a.prefetch(ctx, c) })
 	for {
 		t := a.tokenFor(want, at)
 		value, err := a.token(ctx, t, c, refused.value)
@@ -174,6 +178,18 @@ func (a *authorizer) authorize(ctx context.Context, want access, at step, refuse
 			return authorization{}, err
 		}
 		return authorization{header: "Bearer " + value, token: t, value: value, step: at}, nil
+	}
+}
+
+// prefetch gets the tokens that were announced before requests wait for them, each with a place in flight.
+func (a *authorizer) prefetch(ctx context.Context, c challenge) {
+	a.mu.Lock()
+	wanted := a.wanted
+	a.mu.Unlock()
+	for _, t := range wanted {
+		if _, err := a.token(ctx, t, c, ""); err != nil {
+			return // whoever needs one will say why there is none
+		}
 	}
 }
 
