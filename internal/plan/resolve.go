@@ -27,14 +27,17 @@ type group struct {
 // route is a pair of registries. Each has workers of its own, so that a slow registry holds up no others.
 type route struct{ from, to string }
 
+// workers is how many groups of a route are under way for each request in flight. One asks one registry after the other, so it takes
+// two, and some more: while it is found out how one registry wants to be authenticated to, the other goes on.
+const workers = 8
+
 // resolve finds out what each target needs.
 func (r *resolver) resolve(ctx context.Context, targets []*target) {
 	routes := r.routes(ctx, targets)
 	var all sync.WaitGroup
 	for _, groups := range routes {
 		next := make(chan *group)
-		// A worker asks one registry after the other, so that it takes two, and a third for what lies between.
-		for range min(len(groups), 3*r.Client.Concurrency()) {
+		for range min(len(groups), workers*r.Client.Concurrency()) {
 			all.Go(func() {
 				for g := range next {
 					r.settle(ctx, g)
