@@ -4,10 +4,10 @@
 
 FUZZTIME ?= 30s
 
-.PHONY: help demo test lint bench fuzz
+.PHONY: help demo test lint bench fuzz e2e-up e2e-down
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
 
 demo: ## mirror the image sets between two registries on this machine
 	@go run ./demo
@@ -39,3 +39,9 @@ fuzz: ## run each fuzz target for FUZZTIME, which is 30s unless told otherwise
 		echo "fuzzing $$target in $$package for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
 	done
+
+e2e-up: ## bring up the cluster of the end-to-end tests, and print how a shell gets to it (most of an hour the first time)
+	@go run ./test/e2e/cluster/cmd up
+
+e2e-down: ## take it down; what was built for it is kept
+	@go run ./test/e2e/cluster/cmd down

@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestPartIsMadeOnceForEachKey(t *testing.T) {
+	m := &machine{cache: t.TempDir()}
+	made := 0
+	part := func(key string) string {
+		dir, err := m.part("thing", key, func(dir string) error {
+			made++
+			return os.WriteFile(filepath.Join(dir, "content"), []byte(key), 0o644)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	first := part("a")
+	if part("a") != first || made != 1 {
+		t.Errorf("made %d times for one key", made)
+	}
+	second := part("b")
+	if b, err := os.ReadFile(filepath.Join(second, "content")); err != nil || string(b) != "b" {
+		t.Errorf("the part for another key holds %q, %v", b, err)
+	}
+	if exists(first) {
+		t.Error("the part that is no longer of use is still there")
+	}
+}
+
+func TestPartThatFailedIsNotThere(t *testing.T) {
+	m := &machine{cache: t.TempDir()}
+	if _, err := m.part("thing", "a", func(string) error { return os.ErrInvalid }); err != os.ErrInvalid {
+		t.Fatalf("got error %v", err)
+	}
+	_, err := m.part("thing", "a", func(dir string) error {
+		return os.WriteFile(filepath.Join(dir, "content"), nil, 0o644)
+	})
+	if err != nil {
+		t.Errorf("the next attempt: %v", err)
+	}
+	if !exists(m.path("parts", "thing-a", "content")) {
+		t.Error("the next attempt left nothing")
+	}
+}
+
+func TestKeyTellsInputsApart(t *testing.T) {
+	if keyOf("ab", "c") == keyOf("a", "bc") {
+		t.Error("it makes no difference where one input ends and another begins")
+	}
+}
+
+func TestTektonIsConfigured(t *testing.T) {
+	const given = `data:
+  set-security-context: "false"
+  set-security-context-read-only-root-filesystem: "false"
+  "development": false
+metadata:
+  labels:
+    version: "devel"
+    pipeline.tekton.dev/release: devel
+command:
+    - /sbin/tini
+    - --
+    - /ko-app/resolvers
+`
+	const want = `data:
+  set-security-context: "true"
+  set-security-context-read-only-root-filesystem: "true"
+  "development": false
+metadata:
+  labels:
+    version: "v1.15.0"
+    pipeline.tekton.dev/release: "v1.15.0"
+command:
+    - /ko-app/resolvers
+`
+	got, err := configure([]byte(given))
+	if err != nil || string(got) != want {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if _, err := configure([]byte("data: {}\n")); err == nil || !strings.Contains(err.Error(), "set-security-context") {
+		t.Errorf("of a configuration without the flag: %v", err)
+	}
+}
+
+func TestErrorOfACommandEndsWithItsLastLines(t *testing.T) {
+	m := &machine{cache: t.TempDir()}
+	err := run(m.command(t.Context(), "sh", "-c", "seq 100; exit 3"))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	if got, want := lines[0], "sh -c seq 100; exit 3: exit status 3"; got != want {
+		t.Errorf("it begins with %q, not %q", got, want)
+	}
+	if lines[1] != "86" || lines[len(lines)-1] != "100" {
+		t.Errorf("it has the lines from %s to %s", lines[1], lines[len(lines)-1])
+	}
+}

@@ -1,0 +1,122 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+// allPods is kind's range of addresses for pods.
+const allPods = "10.244.0.0/16"
+
+// connect gives each node a range of addresses for its pods, a route to each other node's, and rules for what leaves it.
+func (m *machine) connect(ctx context.Context, nodes []node) error {
+	network, err := m.network(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if err := m.route(ctx, n, nodes); err != nil {
+			return err
+		}
+		rules := m.on(ctx, n, "iptables-legacy-restore", "--noflush")
+		rules.Stdin = strings.NewReader(fmt.Sprintf(rulesFormat, allPods, network.Subnet))
+		if err := run(rules); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rulesFormat has what pods send to others than pods come from their node, since there is no way back to a pod; and has nothing
+// go to where it should not, such as the address of a service that is not there yet, which the machine would send to its gateway.
+// Docker's DNS is a loopback address, of which the node is told another.
+const rulesFormat = `*nat
+-A POSTROUTING -s %[1]s ! -d %[1]s -j MASQUERADE
+COMMIT
+*filter
+:STAY -
+-A STAY -d 127.0.0.0/8 -j RETURN
+-A STAY -d %[1]s -j RETURN
+-A STAY -d %[2]s -j RETURN
+-A STAY -j REJECT
+-A OUTPUT -o eth0 -j STAY
+-A FORWARD -o eth0 -j STAY
+COMMIT
+`
+
+// route configures the pods' side of a node's network, and its routes.
+func (m *machine) route(ctx context.Context, n node, nodes []node) error {
+	plugins, err := json.Marshal(podNetwork(n))
+	if err != nil {
+		return err
+	}
+	if err := run(m.write(ctx, n, "/etc/cni/net.d/10-pods.conflist", string(plugins))); err != nil {
+		return err
+	}
+	for _, other := range nodes {
+		if other == n {
+			continue
+		}
+		if err := run(m.on(ctx, n, "ip", "route", "replace", other.pods, "via", other.address)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// network is Docker's that the nodes are in.
+type network struct{ Subnet, Gateway string }
+
+func (m *machine) network(ctx context.Context) (network, error) {
+	out, err := output(m.command(ctx, "docker", "network", "inspect", "--format", "{{json .IPAM.Config}}", "kind"))
+	if err != nil {
+		return network{}, err
+	}
+	var all []network
+	if err := json.Unmarshal(out, &all); err != nil {
+		return network{}, err
+	}
+	for _, n := range all {
+		if strings.Contains(n.Subnet, ".") {
+			return n, nil
+		}
+	}
+	return network{}, fmt.Errorf("the Docker network \"kind\" has no range of IPv4 addresses: %s", out)
+}
+
+type object = map[string]any
+
+// podNetwork is the configuration by which the container runtime connects a pod to its node.
+func podNetwork(n node) object {
+	return object{
+		"cniVersion": "0.3.1",
+		"name":       "pods",
+		"plugins": []object{
+			{
+				"type": "ptp",
+				"ipam": object{
+					"type":    "host-local",
+					"dataDir": "/run/cni-ipam-state",
+					"ranges":  [][]object{{{"subnet": n.pods}}},
+					"routes":  []object{{"dst": "0.0.0.0/0"}},
+				},
+			},
+			{"type": "portmap", "capabilities": object{"portMappings": true}},
+		},
+	}
+}
+
+// on is a command on a node.
+func (m *machine) on(ctx context.Context, n node, program string, args ...string) *exec.Cmd {
+	return m.command(ctx, "docker", append([]string{"exec", "--interactive", n.name, program}, args...)...)
+}
+
+// write is a command that writes a file on a node, with the folders above it.
+func (m *machine) write(ctx context.Context, n node, path, content string) *exec.Cmd {
+	cmd := m.on(ctx, n, "install", "-D", "-m", "644", "/dev/stdin", path)
+	cmd.Stdin = strings.NewReader(content)
+	return cmd
+}
