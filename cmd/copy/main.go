@@ -34,27 +34,31 @@ type config struct {
 	state.Place
 	command.Results
 
-	out string
-	log *slog.Logger
+	out    string
+	stderr *command.Aside // the copy engine waits for no log line
+	log    *slog.Logger
 }
 
 func main() {
-	var c config
+	c := config{stderr: command.NewAside(os.Stderr)}
 	cmd := command.Command{
 		Name:     "copy",
 		Synopsis: "[-out FILE] [SHARD...]",
 		About: "Carries out the shards of a plan that split wrote, or the plan on standard input, and writes one\n" +
 			"result for each mapping to standard output, for report. A failed mapping is such a result.\n" +
 			"With MIRROR_STATE a SHARD is a name, such as s0, and plan and results are there.",
-		Flags: &flag.FlagSet{},
-		Env:   &c,
+		Flags:  &flag.FlagSet{},
+		Env:    &c,
+		Stderr: c.stderr,
 	}
 	cmd.Flags.StringVar(&c.out, "out", "", "write the results to `FILE` instead of standard output")
 	err := cmd.Parse(os.Args[1:])
 	if err == nil {
 		err = c.run(cmd.Flags.Args())
 	}
-	os.Exit(cmd.Exit(err))
+	status := cmd.Exit(err)
+	c.stderr.Flush(time.Second)
+	os.Exit(status)
 }
 
 func (c *config) run(shards []string) error {
@@ -63,7 +67,7 @@ func (c *config) run(shards []string) error {
 	signal.Ignore(syscall.SIGPIPE) // where report has gone, that is an error to say
 	context.AfterFunc(ctx, stop)   // a second Ctrl-C ends the program at once
 	var err error
-	if c.log, err = c.Logger(os.Stderr); err != nil {
+	if c.log, err = c.Logger(c.stderr); err != nil {
 		return command.Refuse(err)
 	}
 	slog.SetDefault(c.log) // what libraries log has the same form

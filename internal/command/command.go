@@ -30,6 +30,7 @@ type Command struct {
 	About    string        // a paragraph
 	Flags    *flag.FlagSet // with what the command takes
 	Env      any           // pointer to an envconfig struct, or nil
+	Stderr   io.Writer     // instead of os.Stderr
 }
 
 // errHelp says that help was asked for and printed.
@@ -129,7 +130,7 @@ func (c Command) Exit(err error) int {
 	if err == nil || errors.Is(err, errHelp) {
 		return 0
 	}
-	c.complain(os.Stderr, err)
+	c.complain(c.stderr(), err)
 	if Refused(err) {
 		return 2
 	}
@@ -143,7 +144,14 @@ func (c Command) complain(w io.Writer, err error) {
 }
 
 // Warn tells on standard error of something that is suspicious and no mistake.
-func (c Command) Warn(message string) { c.tell(os.Stderr, slog.LevelWarn, "warning: ", message) }
+func (c Command) Warn(message string) { c.tell(c.stderr(), slog.LevelWarn, "warning: ", message) }
+
+func (c Command) stderr() io.Writer {
+	if c.Stderr == nil {
+		return os.Stderr
+	}
+	return c.Stderr
+}
 
 // tell writes a line for people, behind the command's name, or one for machines where the environment asks for that. It looks
 // there itself, since what is wrong may be a flag or the environment.

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 )
 
 // directory is a plan as DIR/settled.jsonl and DIR/shards/NAME.jsonl. What an earlier plan left there is replaced when the
@@ -28,6 +30,9 @@ func ToDirectory(dir string, shards int) (Writer, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("-out: %w", err)
 	}
+	if err := checkShards(filepath.Join(dir, shardsFolder)); err != nil {
+		return nil, fmt.Errorf("-out: %w", err)
+	}
 	probe, err := os.MkdirTemp(dir, ".split-")
 	if err != nil {
 		return nil, fmt.Errorf("-out: %w", err)
@@ -36,6 +41,23 @@ func ToDirectory(dir string, shards int) (Writer, error) {
 		return nil, fmt.Errorf("-out: %w", err)
 	}
 	return to, nil
+}
+
+// shardFile is the name of a file that an earlier plan left.
+var shardFile = regexp.MustCompile(`^s[0-9]+\.jsonl$`)
+
+// checkShards refuses a folder that will be replaced and has something in it that no plan left there.
+func checkShards(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if !shardFile.MatchString(e.Name()) {
+			return fmt.Errorf("%s would be lost with the shards of an earlier plan, and is none: name another directory, or move it away", filepath.Join(folder, e.Name()))
+		}
+	}
+	return nil
 }
 
 func (d *directory) Begin() (err error) {

@@ -79,7 +79,7 @@ func TestDirectoryHoldsEachMappingOnce(t *testing.T) {
 	}
 	lines = append(lines, r.Host+"/ci/none:v1 "+r.Host+"/m/none:v1")
 	dir := t.TempDir()
-	stale := filepath.Join(dir, "shards", "stale.jsonl")
+	stale := filepath.Join(dir, "shards", "s99.jsonl")
 	if err := os.MkdirAll(filepath.Dir(stale), 0o755); err != nil {
 		t.Fatal(err)
 	}
