@@ -117,7 +117,7 @@ func (c content) kind(mediaType string) (string, error) {
 		given = ""
 	}
 	kind := c.MediaType
-	if kind == "" && IsManifest(given) {
+	if kind == "" && IsManifest(given) && given != DockerManifest && given != DockerList { // those two always have the field
 		kind = given
 	}
 	switch {

@@ -78,7 +78,7 @@ func BenchmarkGraph(b *testing.B) {
 	c := newClient(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		e := &engine{Options: Options{Client: c, Observer: silent{}}, cancel: func(error) {}, repos: map[string]*repo{}, blobs: map[string]*blob{}, lanes: map[string]*lane{}}
+		e := &engine{Options: Options{Client: c, Observer: silent{}}, cancel: func(error) {}, repos: map[string]*repo{}, blobs: map[content]*blob{}, lanes: map[string]*lane{}}
 		e.build(b.Context(), jobs, manifests)
 		e.start()
 		if got := len(e.blobs); got != 5+3*images {

@@ -45,14 +45,17 @@ func (e *engine) upload(ctx context.Context, r *repo, digest, from string) (*reg
 	defer e.mu.Unlock()
 	switch {
 	case err == nil:
-		r.door.passed = true
-	case denied(err) && !r.door.passed:
+		r.door.passed, r.door.err = true, nil
+		r.door.open = r.door.open || !first && r.door.opener == nil
+	case denied(err) && !r.door.passed && first:
 		r.door.err = err
+	case denied(err) && !r.door.passed:
+		r.door.open = false // whoever comes next goes alone, and finds out
 	}
 	if !first {
 		return up, err
 	}
-	r.door.open = err == nil
+	r.door.open = err == nil || r.door.passed
 	close(r.door.opener)
 	r.door.opener = nil
 	return up, err

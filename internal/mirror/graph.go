@@ -14,8 +14,8 @@ import (
 type repo struct {
 	to     *registry.Repository
 	lane   *lane
-	places map[string]*place // by blob digest
-	nodes  map[string]*node  // by manifest digest
+	places map[content]*place
+	nodes  map[string]*node // by manifest digest
 	door   door
 }
 
@@ -47,6 +47,12 @@ type blob struct {
 	sources    []*registry.Repository
 	presences  []*presence // by destination registry, in the order of registries
 	byRegistry map[string]*presence
+}
+
+// content is what a manifest says of a blob. One that gives a wrong size fails alone.
+type content struct {
+	digest string
+	size   int64
 }
 
 // presence is a blob on one destination registry: the first place gets it by an upload, and the others by mounts.
@@ -87,6 +93,7 @@ type builder struct {
 	manifests map[string]registry.Manifest
 	parsed    map[string]manifest.Manifest
 	from      map[string]*registry.Repository
+	sizes     map[string]int64 // of the blobs of one image, by digest
 }
 
 func (b *builder) add(j *job) error {
@@ -101,6 +108,7 @@ func (b *builder) add(j *job) error {
 	if j.Exists {
 		r.door.open = true
 	}
+	b.sizes = map[string]int64{}
 	n, err := b.node(j, r, source, j.Digest, 0)
 	if err != nil {
 		return err
@@ -137,7 +145,7 @@ func (b *builder) repo(j *job) (*repo, error) {
 		l = &lane{registry: to.Registry(), wake: sync.NewCond(&b.mu)}
 		b.lanes[to.Registry()] = l
 	}
-	r := &repo{to: to, lane: l, places: map[string]*place{}, nodes: map[string]*node{}}
+	r := &repo{to: to, lane: l, places: map[content]*place{}, nodes: map[string]*node{}}
 	b.repos[name] = r
 	return r, nil
 }
@@ -205,19 +213,21 @@ func (b *builder) manifest(digest string) (registry.Manifest, manifest.Manifest,
 }
 
 func (b *builder) place(j *job, r *repo, source *registry.Repository, d manifest.Descriptor) (*place, error) {
-	bl := b.blobs[d.Digest]
+	if size, ok := b.sizes[d.Digest]; ok && size != d.Size {
+		return nil, fmt.Errorf("two manifests give the blob %s the sizes %d and %d", d.Digest, size, d.Size)
+	}
+	b.sizes[d.Digest] = d.Size
+	key := content{d.Digest, d.Size}
+	bl := b.blobs[key]
 	if bl == nil {
 		bl = &blob{digest: d.Digest, size: d.Size, byRegistry: map[string]*presence{}}
-		b.blobs[d.Digest] = bl
+		b.blobs[key] = bl
 		b.order = append(b.order, bl)
-	}
-	if bl.size != d.Size {
-		return nil, fmt.Errorf("two manifests give the blob %s the sizes %d and %d", d.Digest, bl.size, d.Size)
 	}
 	if !slices.Contains(bl.sources, source) {
 		bl.sources = append(bl.sources, source)
 	}
-	if p := r.places[d.Digest]; p != nil {
+	if p := r.places[key]; p != nil {
 		return p, nil
 	}
 	at := bl.byRegistry[r.lane.registry]
@@ -234,7 +244,7 @@ func (b *builder) place(j *job, r *repo, source *registry.Repository, d manifest
 	}
 	p := &place{repo: r, blob: bl, owner: j}
 	at.places = append(at.places, p)
-	r.places[d.Digest] = p
+	r.places[key] = p
 	return p, nil
 }
 

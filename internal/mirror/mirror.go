@@ -77,7 +77,7 @@ type Options struct {
 func Run(ctx context.Context, o Options, jobs []Job, manifests map[string]registry.Manifest) {
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
-	e := &engine{Options: o, work: work, cancel: cancel, repos: map[string]*repo{}, blobs: map[string]*blob{}, lanes: map[string]*lane{}}
+	e := &engine{Options: o, work: work, cancel: cancel, repos: map[string]*repo{}, blobs: map[content]*blob{}, lanes: map[string]*lane{}}
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(o.Grace, func() { cancel(ErrInterrupted) })
 		e.stop()
@@ -108,7 +108,7 @@ type engine struct {
 	busy    int // workers that do a task
 	jobs    []*job
 	repos   map[string]*repo // destinations, by name
-	blobs   map[string]*blob // by digest
+	blobs   map[content]*blob
 	order   []*blob          // in the order of the jobs that need them
 	lanes   map[string]*lane // by destination registry
 }

@@ -19,14 +19,16 @@ type source struct {
 	ctx      context.Context
 	blob     *blob
 	transfer Transfer
-	broken   int // transfers that broke off
-	tries    int // how many may
+	broken   int   // transfers that broke off, since the last that brought much
+	brokeAt  int64 // offset of the last that did
+	tries    int   // how many may
 
 	from   *registry.Download
 	body   io.ReadCloser
 	offset int64 // of the next byte that is read
 	hashed int64 // bytes that the hash has seen
 	hash   hash.Hash
+	mixed  bool  // it came from more than one repository since its beginning
 	err    error // the last error of Open or Read, other than io.EOF
 }
 
@@ -44,7 +46,7 @@ func (s *source) seek(offset int64) {
 		s.offset = offset
 	}
 	if offset == 0 {
-		s.hashed = 0
+		s.hashed, s.mixed = 0, false
 		s.hash.Reset()
 	}
 }
@@ -66,7 +68,9 @@ func (s *source) Close() {
 // Open begins to read, so that the first Read finds bytes waiting.
 func (s *source) Open() error {
 	if s.body == nil && s.offset < s.blob.size {
+		before := s.from.At()
 		s.body, s.err = s.from.Open(s.ctx, s.offset)
+		s.mixed = s.mixed || s.offset > 0 && s.from.At() != before
 	}
 	return s.err
 }
@@ -91,6 +95,10 @@ func (s *source) Read(p []byte) (int, error) {
 			continue
 		}
 		s.hangUp()
+		if s.offset-s.brokeAt >= resuming {
+			s.broken = 0
+		}
+		s.brokeAt = s.offset
 		if s.broken++; s.broken > 1 {
 			s.from.Turn()
 		}
@@ -117,7 +125,9 @@ func (s *source) took(p []byte) (int, error) {
 	}
 	s.Close()
 	if got := "sha256:" + hex.EncodeToString(s.hash.Sum(nil)); got != s.blob.digest {
-		s.from.Turn()
+		if !s.mixed { // or else whoever gave the end is asked for all of it
+			s.from.Turn()
+		}
 		s.err = &corruptError{s.fault(fmt.Errorf("the blob %s was read, and its content has the digest %s", s.blob.digest, got))}
 		return 0, s.err
 	}

@@ -143,6 +143,9 @@ func worthAnother(err error) bool {
 	if errors.As(err, &corrupt) || errors.As(err, &parts) {
 		return true
 	}
+	if registry.IsBusy(err) { // between attempts no place is held: it can be waited for
+		return true
+	}
 	var r *registry.Error
 	if !errors.As(err, &r) || r.Side == registry.Source {
 		return false

@@ -9,6 +9,7 @@ import (
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/mapping"
 	"imagemirror/internal/reference"
+	"imagemirror/internal/registry"
 	"imagemirror/internal/stream"
 )
 
@@ -51,6 +52,7 @@ func (r *resolver) tagLists(ctx context.Context, sets []*imageset.Set) map[strin
 	lists := map[string]*tagList{}
 	var asked sync.WaitGroup
 	places := make(chan struct{}, 2*r.Client.Concurrency())
+	from := map[*tagList]*registry.Repository{}
 	for _, set := range sets {
 		for _, m := range set.Mappings {
 			name := m.Source.Name()
@@ -59,24 +61,27 @@ func (r *resolver) tagLists(ctx context.Context, sets []*imageset.Set) map[strin
 			}
 			l := &tagList{}
 			lists[name] = l
-			places <- struct{}{}
-			asked.Go(func() {
-				defer func() { <-places }()
-				l.tags, l.err = r.tags(ctx, m.Source)
-			})
+			var repository *registry.Repository
+			if repository, l.err = r.Client.Source(ctx, m.Source); l.err == nil {
+				repository.Announce()
+				from[l] = repository
+			}
 		}
+	}
+	for l, repository := range from {
+		places <- struct{}{}
+		asked.Go(func() {
+			defer func() { <-places }()
+			l.tags, l.err = r.tags(ctx, repository)
+		})
 	}
 	asked.Wait()
 	return lists
 }
 
-func (r *resolver) tags(ctx context.Context, source reference.Reference) ([]string, error) {
+func (r *resolver) tags(ctx context.Context, from *registry.Repository) ([]string, error) {
 	if ctx.Err() != nil {
 		return nil, ErrInterrupted
-	}
-	from, err := r.Client.Source(ctx, source)
-	if err != nil {
-		return nil, err
 	}
 	tags, err := from.Tags(ctx)
 	if err != nil && ctx.Err() != nil {

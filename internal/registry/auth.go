@@ -19,6 +19,7 @@ const maxRepositories = 20
 // access is what a request needs the right to.
 type access struct {
 	credential credentials.Credential
+	announced  credentials.Credential // the one that was known first: tokens are shared by it
 	repository string
 	push       bool
 	from       string // repository that a blob is mounted from
@@ -91,14 +92,14 @@ const (
 func (a *authorizer) announce(want access, from []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key := tokenKey{want.credential, want.scope()}
+	key := tokenKey{want.announced, want.scope()}
 	if a.batches[key] != nil {
 		return
 	}
-	group := batchKey{want.credential, want.push}
+	group := batchKey{want.announced, want.push}
 	t := a.open[group]
 	if t == nil || t.repositories == maxRepositories || t.refreshed("") {
-		t = &token{credential: want.credential}
+		t = &token{credential: want.announced}
 		a.open[group] = t
 		a.wanted = append(a.wanted, t)
 	}
@@ -170,7 +171,7 @@ func (a *authorizer) authorize(ctx context.Context, want access, at step, refuse
 	a.ahead.Do(func() { go a.prefetch(ctx, c) })
 	for {
 		t := a.tokenFor(want, at)
-		value, err := a.token(ctx, t, c, refused.value)
+		value, err := a.token(ctx, t, c, refused.value, want.credential)
 		if errors.Is(err, errFewerScopes) {
 			continue
 		}
@@ -187,7 +188,7 @@ func (a *authorizer) prefetch(ctx context.Context, c challenge) {
 	wanted := a.wanted
 	a.mu.Unlock()
 	for _, t := range wanted {
-		if _, err := a.token(ctx, t, c, ""); err != nil {
+		if _, err := a.token(ctx, t, c, "", t.credential); err != nil {
 			return // whoever needs one will say why there is none
 		}
 	}
@@ -198,10 +199,10 @@ var errFewerScopes = errors.New("a token may not have so many scopes")
 
 // token gets a token. Until one with several scopes was taken, they are asked for one after the other, so that a registry
 // which refuses them is asked once.
-func (a *authorizer) token(ctx context.Context, t *token, c challenge, refused string) (string, error) {
+func (a *authorizer) token(ctx context.Context, t *token, c challenge, refused string, with credentials.Credential) (string, error) {
 	many := len(t.scopes)
 	if many == 1 {
-		return t.get(ctx, a.fetch, c, refused)
+		return t.get(ctx, a.fetch, c, refused, with)
 	}
 	if !a.isProved() {
 		a.trying.Lock()
@@ -210,7 +211,7 @@ func (a *authorizer) token(ctx context.Context, t *token, c challenge, refused s
 			return "", errFewerScopes
 		}
 	}
-	value, err := t.get(ctx, a.fetch, c, refused)
+	value, err := t.get(ctx, a.fetch, c, refused, with)
 	if err != nil && isRefusal(err) {
 		a.atMost(many)
 		return "", errFewerScopes
@@ -227,14 +228,14 @@ func (a *authorizer) tokenFor(want access, at step) *token {
 	if at == alone {
 		scopes = scopes[:1]
 	}
-	t := a.batches[tokenKey{want.credential, scopes[0]}]
+	t := a.batches[tokenKey{want.announced, scopes[0]}]
 	if at != alone && t != nil && len(t.scopes) <= a.scopes && (want.from == "" || t.carries(want.from)) {
 		return t
 	}
 	scopes = scopes[:min(len(scopes), a.scopes)]
-	key := tokenKey{want.credential, strings.Join(scopes, " ")}
+	key := tokenKey{want.announced, strings.Join(scopes, " ")}
 	if t = a.tokens[key]; t == nil {
-		t = &token{credential: want.credential, scopes: scopes}
+		t = &token{credential: want.announced, scopes: scopes}
 		a.tokens[key] = t
 	}
 	return t

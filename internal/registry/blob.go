@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -60,6 +61,19 @@ type SourcesError struct {
 
 func (e *SourcesError) Error() string { return e.last.Error() }
 func (e *SourcesError) Unwrap() error { return e.last }
+
+// Is says whether one of them had no place in flight.
+func (e *SourcesError) Is(target error) bool {
+	for _, err := range e.by {
+		if target == errBusy && errors.Is(err, errBusy) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsBusy says whether a download was not taken up for want of a place in flight.
+func IsBusy(err error) bool { return errors.Is(err, errBusy) }
 
 // Of is the error of the repository with a name, or of any where there is none of it.
 func (e *SourcesError) Of(name string) error { return cmp.Or(e.by[name], e.last) }

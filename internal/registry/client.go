@@ -192,7 +192,7 @@ func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side str
 		h = newHost(c, e, b)
 		c.hosts[key] = h
 	}
-	return location{host: h, access: access{credential: cred, repository: e.Repository, push: push}}, nil
+	return location{host: h, access: access{credential: cred, announced: cred, repository: e.Repository, push: push}}, nil
 }
 
 // Retries is how many tries a request gets that a registry does not answer well.

@@ -121,7 +121,7 @@ func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration,
 			}
 			if h.renew(ctx, c) {
 				discard(resp)
-				at, sent = usual, authorization{}
+				at = fresh // and not the token that was refused
 				continue
 			}
 		}

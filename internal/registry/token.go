@@ -39,7 +39,7 @@ const (
 
 // get returns the token, fetched anew where it has run out or is the one that was refused. Callers that come
 // meanwhile wait for the same answer.
-func (t *token) get(ctx context.Context, fetch func(context.Context, challenge, credentials.Credential, []string) (issued, error), c challenge, refused string) (string, error) {
+func (t *token) get(ctx context.Context, fetch func(context.Context, challenge, credentials.Credential, []string) (issued, error), c challenge, refused string, with credentials.Credential) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.value != "" && t.value != refused && time.Now().Before(t.renew) {
@@ -49,7 +49,7 @@ func (t *token) get(ctx context.Context, fetch func(context.Context, challenge, 
 		return "", t.refused
 	}
 	asked := time.Now()
-	got, err := fetch(ctx, c, t.credential, t.scopes)
+	got, err := fetch(ctx, c, with, t.scopes)
 	if err != nil {
 		if len(t.scopes) > 1 && isRefusal(err) {
 			t.refused = err

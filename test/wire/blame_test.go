@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
@@ -122,5 +123,42 @@ func TestMissingChildOfManyIndexes(t *testing.T) {
 	mirrorWith(t, config, lines...).allAre(t, stream.Failed)
 	if n := p.source.Stats().Requests["GET manifest"]; n > indexes+indexes+config.Retries {
 		t.Errorf("%d manifests were asked for, want one for each index and its own child, and %d for the other", n, config.Retries)
+	}
+}
+
+// A repository that gives rubbish and breaks off, too, spoils no reading that begins with it and ends elsewhere for good.
+func TestBlobThatIsPatchedTogether(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	layered(t, p.source, "ci/a:v1", "shared")
+	layered(t, p.source, "ci/b:v1", "shared")
+	p.source.Inject(registrytest.Rule{Path: regexp.MustCompile("/ci/b/"), Match: onlyLarge(p.source, "GET blob"), Fault: func(next http.Handler) http.Handler {
+		return registrytest.CutAfter(300_000)(registrytest.Corrupt(100)(next))
+	}})
+	mirrorLines(t, line(p, "ci/b:v1", "m/b:v1"), line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
+	wantArrived(t, p, "ci/a:v1", "m/a:v1")
+}
+
+// A blob that another image's registry does not go on with is waited for where the own registry is busy.
+func TestOtherSourceIsBusy(t *testing.T) {
+	t.Parallel()
+	p, other := newPair(t), newRegistry(t, nil)
+	own := registrytest.NewLayer("own", 400_000)
+	layered(t, other, "ci/a:v1", "shared")
+	layered(t, p.source, "ci/b:v1", "shared")
+	push(t, p.source, "ci/c:v1", registrytest.NewImage(registrytest.OCI, "c", "amd64", own))
+	large := onlyLarge(other, "GET blob")
+	other.Inject(
+		registrytest.Rule{Kind: "GET blob", Match: large, Times: 1, Fault: func(next http.Handler) http.Handler {
+			return registrytest.Wait(700 * time.Millisecond)(registrytest.CutAfter(500_000)(next))
+		}},
+		registrytest.Rule{Kind: "GET blob", Match: large, Fault: registrytest.Status(http.StatusNotFound, "")},
+	)
+	p.source.Inject(registrytest.Rule{Path: regexp.MustCompile("/blobs/" + own.Digest.String()), Fault: registrytest.Wait(3 * time.Second)})
+	config := settings()
+	config.Concurrency = 2
+	run := mirrorWith(t, config, line(p, "ci/c:v1", "m/c:v1"), fmt.Sprintf("%s/ci/a:v1 %s/m/a:v1", other.Host, p.destination.Host), line(p, "ci/b:v1", "m/b:v1"))
+	if got := run.results[p.destination.Host+"/m/b:v1"]; got.Status != stream.Copied {
+		t.Errorf("m/b is %s: %+v", got.Status, got.Error)
 	}
 }

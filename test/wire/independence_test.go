@@ -132,6 +132,84 @@ func TestOneRefusalInTheMiddle(t *testing.T) {
 	}
 }
 
+// Nor is one at the beginning for good, where the repository is there already.
+func TestOneRefusalAtTheBeginning(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	there := registrytest.NewImage(registrytest.OCI, "v0", "amd64")
+	push(t, p.source, "ci/a:v0", there)
+	push(t, p.destination, "m/a:v0", there)
+	lines := []string{line(p, "ci/a:v0", "m/a:v0")}
+	for i := range 20 {
+		name := fmt.Sprintf("ci/a:n%d", i)
+		push(t, p.source, name, registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 2000)))
+		lines = append(lines, line(p, name, fmt.Sprintf("m/a:n%d", i)))
+	}
+	refused := registrytest.Status(http.StatusForbidden, "by the front server")
+	p.destination.Inject(
+		registrytest.Rule{Kind: "POST mount", Times: 1, Fault: refused},
+		registrytest.Rule{Kind: "POST upload", Times: 1, Fault: refused},
+		registrytest.Rule{Kind: "POST mount", Fault: registrytest.Wait(50 * time.Millisecond)},
+	)
+	config := settings()
+	config.Concurrency = 4
+	failed := 0
+	for _, got := range mirrorWith(t, config, lines...).results {
+		if got.Status == stream.Failed {
+			failed++
+		}
+	}
+	if failed > 1 {
+		t.Errorf("%d images failed, want one at most", failed)
+	}
+}
+
+// A manifest that gives a blob a wrong size fails alone.
+func TestWrongSizeInOneImage(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	img := registrytest.NewImage(registrytest.OCI, "good", "amd64", registrytest.NewLayer("layer", 1000))
+	push(t, p.source, "ci/good:v1", img)
+	push(t, p.source, "ci/liar:v0", img)
+	m, err := img.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m = m.DeepCopy()
+	m.Layers[0].Size++
+	push(t, p.source, "ci/liar:v1", registrytest.Manifest{Type: m.MediaType, Content: marshal(t, m)})
+	config := settings()
+	config.Retries = 2
+	run := mirrorWith(t, config, line(p, "ci/liar:v1", "m/liar:v1"), line(p, "ci/good:v1", "m/good:v1"))
+	for name, want := range map[string]string{"m/liar:v1": stream.Failed, "m/good:v1": stream.Copied} {
+		if got := run.results[p.destination.Host+"/"+name]; got.Status != want {
+			t.Errorf("%s is %s, want %s: %+v", name, got.Status, want, got.Error)
+		}
+	}
+}
+
+// What one registry calls a manifest that does not say what it is does not hold for another's.
+func TestMediaTypeOfOneRegistry(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	img := registrytest.NewImage(registrytest.OCI, "image", "amd64", registrytest.NewLayer("layer", 1000))
+	m, err := img.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m = m.DeepCopy()
+	m.MediaType = ""
+	for _, name := range []string{"ci/a", "ci/b"} {
+		push(t, p.source, name+":v0", img)
+		push(t, p.source, name+":v1", registrytest.Manifest{Type: types.OCIManifestSchema1, Content: marshal(t, m)})
+	}
+	p.source.Inject(
+		registrytest.Rule{Kind: "GET manifest", Path: regexp.MustCompile("/ci/a/"), Fault: registrytest.SetHeader("Content-Type", string(types.DockerManifestSchema2))},
+		registrytest.Rule{Kind: "GET manifest", Path: regexp.MustCompile("/ci/b/"), Fault: registrytest.Wait(200 * time.Millisecond)},
+	)
+	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/b:v1", "m/b:v1")).allAre(t, stream.Copied)
+}
+
 // Two names that registries.conf leads to one tag are one destination.
 func TestTwoNamesOfOneTag(t *testing.T) {
 	t.Parallel()

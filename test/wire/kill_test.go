@@ -100,7 +100,7 @@ func writePlan(t *testing.T, file string, lines []string) string {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	if err := splitTo(t, out, settings(), mappings); err != nil {
+	if err := splitTo(t, out, client(t, settings()), mappings); err != nil {
 		t.Fatal(err)
 	}
 	return file

@@ -1,10 +1,14 @@
 package wire
 
 import (
+	"context"
+	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"imagemirror/internal/credentials"
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
 )
@@ -90,5 +94,52 @@ func TestTokensAreRenewedBeforeTheyRunOut(t *testing.T) {
 	asked, refused := tokens(p.destination)
 	if refused > 2+asked/2 {
 		t.Errorf("%d requests were refused and %d tokens asked for: tokens are used until they are refused", refused, asked)
+	}
+}
+
+// Wildcards ask for tags before anything else, and share tokens all the same.
+func TestTokensOfWildcards(t *testing.T) {
+	t.Parallel()
+	p := newPrivatePair(t)
+	const repositories = 40
+	var lines []string
+	for i := range repositories {
+		push(t, p.source, fmt.Sprintf("ci/a%d:v1", i), registrytest.NewImage(registrytest.OCI, "x", "amd64"))
+		lines = append(lines, fmt.Sprintf("%s/ci/a%d:v* %s/m/a%d", p.source.Host, i, p.destination.Host, i))
+	}
+	split(t, settings(), lines...)
+	for side, r := range map[string]remoteRegistry{"source": p.source, "destination": p.destination} {
+		if asked, _ := tokens(r); asked != repositories/20 {
+			t.Errorf("%s: %d tokens were asked for of %d repositories, want one for twenty", side, asked, repositories)
+		}
+	}
+}
+
+// turning gives another credential after some lookups, as clouds do after minutes.
+type turning struct{ left atomic.Int64 }
+
+func (k *turning) For(context.Context, string, string) (credentials.Credential, error) {
+	if k.left.Add(-1) < 0 {
+		return credentials.Credential{Username: "second", Password: "p"}, nil
+	}
+	return credentials.Credential{Username: "first", Password: "p"}, nil
+}
+
+// A credential that changes in the middle costs a token for many repositories, and not one for each.
+func TestTokensWhenCredentialsChange(t *testing.T) {
+	t.Parallel()
+	all := []string{""}
+	auth := &registrytest.Auth{Users: []registrytest.User{
+		{Name: "first", Password: "p", Pull: all, Push: all}, {Name: "second", Password: "p", Pull: all, Push: all},
+	}}
+	p := pair{newRegistry(t, auth), newRegistry(t, auth)}
+	w := newWorkload(t, p, 15)
+	k := &turning{}
+	k.left.Store(200)
+	mirrorAs(t, settings(), k, w.lines...).allAre(t, stream.Copied)
+	for side, r := range map[string]remoteRegistry{"source": p.source, "destination": p.destination} {
+		if asked, _ := tokens(r); asked > 4 {
+			t.Errorf("%s: %d tokens were asked for of 15 repositories", side, asked)
+		}
 	}
 }

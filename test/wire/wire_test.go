@@ -90,7 +90,16 @@ func mirrorLines(t *testing.T, lines ...string) run {
 
 func mirrorWith(t *testing.T, config registry.Config, lines ...string) run {
 	t.Helper()
-	r := run{plan: split(t, config, lines...)}
+	return mirrorAs(t, config, anonymous{}, lines...)
+}
+
+func mirrorAs(t *testing.T, config registry.Config, keys registry.Keychain, lines ...string) run {
+	t.Helper()
+	var plan bytes.Buffer
+	if err := splitTo(t, &plan, clientAs(t, config, keys), mappingFile(t, lines...)); err != nil {
+		t.Fatal(err)
+	}
+	r := run{plan: read(t, &plan)}
 	gathered, err := execute.Gather([]*stream.Content{r.plan})
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +108,7 @@ func mirrorWith(t *testing.T, config registry.Config, lines ...string) run {
 	display := progress.New(os.Stderr, slog.New(slog.DiscardHandler), images, size)
 	defer display.Close()
 	var out bytes.Buffer
-	o := mirror.Options{Client: client(t, config), Observer: display, Grace: time.Second}
+	o := mirror.Options{Client: clientAs(t, config, keys), Observer: display, Grace: time.Second}
 	if err := gathered.Carry(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +120,7 @@ func mirrorWith(t *testing.T, config registry.Config, lines ...string) run {
 func split(t *testing.T, config registry.Config, lines ...string) *stream.Content {
 	t.Helper()
 	var out bytes.Buffer
-	if err := splitTo(t, &out, config, mappingFile(t, lines...)); err != nil {
+	if err := splitTo(t, &out, client(t, config), mappingFile(t, lines...)); err != nil {
 		t.Fatal(err)
 	}
 	return read(t, &out)
@@ -126,13 +135,13 @@ func mappingFile(t *testing.T, lines ...string) string {
 	return file
 }
 
-func splitTo(t *testing.T, w io.Writer, config registry.Config, file string) error {
+func splitTo(t *testing.T, w io.Writer, c *registry.Client, file string) error {
 	t.Helper()
 	input, err := imageset.Load([]string{file}, nil)
 	if err != nil {
 		return err
 	}
-	_, err = plan.Make(t.Context(), plan.Options{Client: client(t, config)}, input.Sets, plan.ToStream(w))
+	_, err = plan.Make(t.Context(), plan.Options{Client: c}, input.Sets, plan.ToStream(w))
 	return err
 }
 
@@ -147,7 +156,12 @@ func parse(t *testing.T, name string) reference.Reference {
 
 func client(t *testing.T, config registry.Config) *registry.Client {
 	t.Helper()
-	c, err := registry.New(config, anonymous{})
+	return clientAs(t, config, anonymous{})
+}
+
+func clientAs(t *testing.T, config registry.Config, keys registry.Keychain) *registry.Client {
+	t.Helper()
+	c, err := registry.New(config, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
