@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -32,6 +33,9 @@ type location struct {
 	variable string // that names the very file, so that it must be there; or ""
 }
 
+// dockerFiles are the names of a file in Docker's folder, the second being the key of a Kubernetes secret.
+var dockerFiles = []string{"config.json", ".dockerconfigjson"}
+
 // locations lists where files may be, the first to be preferred. A variable that names a place replaces the tool's own.
 func locations(getenv func(string) string) []location {
 	var at []location
@@ -45,8 +49,9 @@ func locations(getenv func(string) string) []location {
 	if docker == "" && home != "" {
 		docker = filepath.Join(home, ".docker")
 	}
-	below(docker, "config.json")
-	below(docker, ".dockerconfigjson")
+	for _, name := range dockerFiles {
+		below(docker, name)
+	}
 	if path := getenv("REGISTRY_AUTH_FILE"); path != "" {
 		return append(at, location{path: path, variable: "REGISTRY_AUTH_FILE"})
 	}
@@ -57,6 +62,28 @@ func locations(getenv func(string) string) []location {
 		below(home, ".config", "containers", "auth.json")
 	}
 	return at
+}
+
+// checkSecret refuses a secret that Kubernetes has mounted as dir and that has its content under keys which nobody looks for. A
+// folder of Docker's may be without a file.
+func checkSecret(dir string) error {
+	if _, err := os.Lstat(filepath.Join(dir, "..data")); dir == "" || err != nil {
+		return nil // it is no volume of Kubernetes
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("reading credentials: %w", err)
+	}
+	var keys []string
+	for _, e := range entries {
+		if slices.Contains(dockerFiles, e.Name()) {
+			return nil
+		}
+		if !strings.HasPrefix(e.Name(), "..") { // as Kubernetes' own names do
+			keys = append(keys, strconv.Quote(e.Name()))
+		}
+	}
+	return fmt.Errorf("the secret at %q has the keys [%s]: put the credentials under .dockerconfigjson or config.json", dir, strings.Join(keys, " "))
 }
 
 // read reads the file at l, or returns nil where there may be one and is none.

@@ -42,7 +42,7 @@ type Keychain struct {
 // be read, and shows nothing secret.
 func Load(getenv func(string) string, clouds ...Cloud) (*Keychain, error) {
 	k := &Keychain{clouds: clouds, timeout: timeout, helpers: helpers{timeout: timeout}}
-	var errs []error
+	errs := []error{checkSecret(getenv("DOCKER_CONFIG"))}
 	for _, l := range locations(getenv) {
 		f, err := l.read()
 		if err != nil {

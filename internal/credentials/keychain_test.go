@@ -193,6 +193,21 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// Kubernetes mounts a secret with its keys, and names of its own that begin with two dots.
+func TestSecretUnderAnotherKey(t *testing.T) {
+	for key, want := range map[string]string{
+		".dockerconfigjson": "",
+		"config.json":       "",
+		"auth.json":         `/secret" has the keys ["auth.json"]: put the credentials under .dockerconfigjson or config.json`,
+	} {
+		dir, _ := home(t, map[string]string{"secret/..data/" + key: "{}", "secret/" + key: "{}"})
+		_, err := Load(func(name string) string { return map[string]string{"DOCKER_CONFIG": dir + "/secret"}[name] })
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got %v, want %q", key, err, want)
+		}
+	}
+}
+
 func TestEntries(t *testing.T) {
 	for _, c := range []struct {
 		name, entry string
