@@ -4,7 +4,7 @@
 
 FUZZTIME ?= 30s
 
-.PHONY: help demo test lint bench fuzz e2e-up e2e-down
+.PHONY: help demo test lint bench fuzz e2e e2e-up e2e-down
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -27,6 +27,7 @@ lint: ## formatting, vet, staticcheck, go.mod
 	@go mod verify
 	@echo "running vet and staticcheck (minutes, where nothing is cached)"
 	@go vet ./...
+	@go vet -tags e2e ./test/e2e/...
 	@go -C tools vet ./...
 	@go tool -modfile=tools/go.mod staticcheck ./...
 
@@ -39,6 +40,9 @@ fuzz: ## run each fuzz target for FUZZTIME, which is 30s unless told otherwise
 		echo "fuzzing $$target in $$package for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
 	done
+
+e2e: ## run the end-to-end tests, on a cluster that is brought up where it is not there, and left
+	@go test -tags e2e -count=1 -p 1 -timeout 60m ./test/e2e/...
 
 e2e-up: ## bring up the cluster of the end-to-end tests, and print how a shell gets to it (most of an hour the first time)
 	@go run ./test/e2e/cluster/cmd up
