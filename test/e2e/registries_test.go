@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,7 +71,7 @@ func TestRegistriesRecover(t *testing.T) {
 // A large set with nothing to do is the pods of split and report alone, within the memory that they may have.
 func TestFiveThousandUnchanged(t *testing.T) {
 	s := newSpace(t)
-	const repos, tags = 50, 100
+	const repos, tags = 250, 20
 	var lines []string
 	var all errgroup.Group
 	all.SetLimit(8)
@@ -102,5 +103,32 @@ func TestFiveThousandUnchanged(t *testing.T) {
 	s.checkCounts(e.report, repos*tags, 0, repos*tags, 0, 0)
 	s.checkNoCopies("unchanged")
 	s.checkNothingWritten()
+	s.checkTwoHundredShards(lines)
 	t.Logf("requests to the source: %v; to the destination: %v", s.source.Stats().Requests, s.destination.Stats().Requests)
+}
+
+// checkTwoHundredShards plans, and has reported, as many shards as nobody has nodes for here.
+func (s *space) checkTwoHundredShards(lines []string) {
+	s.t.Helper()
+	for i, line := range lines {
+		lines[i] = strings.Replace(line, " mirror/", " mirror/new/", 1)
+	}
+	s.mappings("new", lines...)
+	e := s.finish("planned", "new", func(run *v1.PipelineRun) {
+		param(run, "shards", "200")
+		param(run, "cap", "0")
+		param(run, "dry-run", "true")
+	})
+	s.checkEnd(e, true, "Dry run: 5000 of 5000 mappings to copy")
+	s.checkCounts(e.report, len(lines), 0, 0, 0, len(lines))
+	s.checkNoCopies("planned")
+	shards := 0
+	for name := range strings.Lines(s.kubectl("", "get", "configmaps", "--output=name", "--selector=imagemirror/run=planned")) {
+		if strings.Contains(name, "planned-shard-") && !strings.Contains(name, ".") { // an index, not a part
+			shards++
+		}
+	}
+	if shards != 200 {
+		s.t.Errorf("there are %d shards, want 200", shards)
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"imagemirror/internal/registrytest"
 )
@@ -171,21 +172,66 @@ func (s *space) checkRetried() {
 	}
 }
 
-// A run that is cancelled, with report still to run, says what is unfinished; the next one completes it.
-func TestCancelledRunFinally(t *testing.T) {
-	s := newSpace(t)
-	tags := s.fill(forty)
-	release := s.hold(8)
-	s.start("cancelled", "set", sixShards)
-	s.held()
-	s.kubectl("", "patch", "pipelinerun", "cancelled", "--type=merge", `--patch={"spec":{"status":"CancelledRunFinally"}}`)
-	e := s.await("cancelled")
-	e.report = s.fetch("cancelled")
-	if e.succeeded || e.report.Summary.Failed == 0 || len(e.report.Results) != 40 {
-		t.Errorf("the run succeeded: %v, %+v; want a failure with 40 results", e.succeeded, e.report.Summary)
+// A run that is ended from outside has a report of what is unfinished where Tekton still runs report, leaves no tag without its
+// image, and the next run completes it.
+func TestRunEndedFromOutside(t *testing.T) {
+	stop := func(how string) func(*space) {
+		return func(s *space) {
+			s.kubectl("", "patch", "pipelinerun", "ended", "--type=merge", `--patch={"spec":{"status":"`+how+`"}}`)
+		}
 	}
-	release()
-	next := s.finish("next", "set", sixShards)
-	s.checkEnd(next, true, "of 40 mappings copied")
-	s.checkArrived(tags)
+	for _, c := range []struct {
+		name     string
+		timeouts *v1.TimeoutFields
+		end      func(*space)
+		reports  bool
+	}{
+		{"CancelledRunFinally", nil, stop("CancelledRunFinally"), true},
+		{"Cancelled", nil, stop("Cancelled"), false},
+		{"timeout", &v1.TimeoutFields{
+			Pipeline: &metav1.Duration{Duration: 3 * time.Minute},
+			Tasks:    &metav1.Duration{Duration: 30 * time.Second},
+			Finally:  &metav1.Duration{Duration: 2 * time.Minute},
+		}, func(*space) {}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSpace(t)
+			tags := s.fill(forty)
+			release := s.hold(8)
+			s.start("ended", "set", func(run *v1.PipelineRun) {
+				sixShards(run)
+				if c.timeouts != nil {
+					run.Spec.Timeouts = c.timeouts
+				}
+			})
+			s.held()
+			c.end(s)
+			e := s.await("ended")
+			s.checkUnfinished(e, c.reports)
+			release()
+			s.checkEnd(s.finish("next", "set", sixShards), true, "of 40 mappings copied")
+			s.checkArrived(tags)
+		})
+	}
+}
+
+// checkUnfinished holds a run, of which 8 manifests at most have arrived, to its report; and each tag that is there to its image.
+func (s *space) checkUnfinished(e *ended, reports bool) {
+	s.t.Helper()
+	if e.succeeded || (e.summary != "") != reports {
+		s.t.Errorf("the run succeeded: %v, with the summary %q", e.succeeded, e.summary)
+	}
+	r := s.fetch("ended")
+	if r.Summary.Failed < 32 || len(r.Results) != 40 {
+		s.t.Errorf("%d results, and %+v; want 40 results and 32 failures or more", len(r.Results), r.Summary)
+	}
+	for _, result := range r.Results {
+		_, tag, _ := strings.Cut(result.Destination, "/mirror/")
+		if result.Status == "failed" && result.Error == "" {
+			s.t.Errorf("%s has failed, and nothing says why", tag)
+		}
+		if result.Status == "copied" {
+			s.checkArrived([]string{tag})
+		}
+	}
 }
