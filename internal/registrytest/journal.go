@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Request is a request that reached a Proxy.
@@ -209,10 +210,36 @@ func (w *recorder) Write(b []byte) (int, error) {
 type sent struct {
 	io.ReadCloser
 	x *exchange
+
+	mu   sync.Mutex  // held while the body is read
+	over atomic.Bool // it has come to its end
 }
 
-func (s sent) Read(b []byte) (int, error) {
-	n, err := s.ReadCloser.Read(b)
+func (s *sent) Read(b []byte) (int, error) {
+	n, err := s.read(b)
 	s.x.up(n)
 	return n, err
+}
+
+func (s *sent) read(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, err := s.ReadCloser.Read(b)
+	if err != nil {
+		s.over.Store(true)
+	}
+	return n, err
+}
+
+// end drops what is left of a body whose request was answered before it was read. net/http would drop it after the handler, and
+// with full duplex begins to watch the connection then, so that the next request's body finds it being read, and panics.
+func (s *sent) end(w http.ResponseWriter) {
+	// Who still sends may be waiting for the answer.
+	_ = http.NewResponseController(w).Flush()
+	buf := make([]byte, 32<<10)
+	for {
+		if _, err := s.read(buf); err != nil {
+			return
+		}
+	}
 }

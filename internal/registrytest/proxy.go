@@ -117,7 +117,16 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A registry may answer before it has read the whole body. HTTP/2 needs no permission for that, and refuses it.
 	_ = http.NewResponseController(w).EnableFullDuplex()
 	w = &recorder{ResponseWriter: w, x: x}
-	r.Body = sent{r.Body, x}
+	body := &sent{ReadCloser: r.Body, x: x}
+	r.Body = body
+	p.answer(w, r, x)
+	if r.ContentLength != 0 && !body.over.Load() {
+		body.end(w)
+	}
+}
+
+// answer answers a request.
+func (p *Proxy) answer(w http.ResponseWriter, r *http.Request, x *exchange) {
 	if !wait(r.Context(), p.delay) {
 		return
 	}

@@ -1,10 +1,12 @@
 package registrytest
 
 import (
+	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -207,5 +209,50 @@ func TestProxyLeadsLocationsBack(t *testing.T) {
 	}
 	if at.Host != p.Host {
 		t.Errorf("Location: got %q, want it on %s", at, p.Host)
+	}
+}
+
+// A registry that answers before the body is sent leaves nobody reading the body when the connection goes on: that would end
+// the whole process with a panic.
+func TestAnswerBeforeTheBody(t *testing.T) {
+	registry, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer registry.Close()
+	go func() {
+		for {
+			c, err := registry.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, _ = http.ReadRequest(bufio.NewReader(c))
+				_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+				_, _ = io.Copy(io.Discard, c)
+			}()
+		}
+	}()
+	p := StartProxy(registry.Addr().String(), ProxyOptions{})
+	defer p.Close()
+	for range 8 {
+		c, err := net.Dial("tcp", p.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers := bufio.NewReader(c)
+		for range 3 {
+			_, _ = fmt.Fprintf(c, "PUT /v2/a/blobs/uploads/1 HTTP/1.1\r\nHost: %s\r\nContent-Length: 100000\r\n\r\n", p.Host)
+			_, _ = c.Write(make([]byte, 50_000))
+			resp, err := http.ReadResponse(answers, nil)
+			if err != nil {
+				break
+			}
+			if resp.StatusCode != http.StatusBadRequest {
+				t.Errorf("the answer is %s", resp.Status)
+			}
+			_, _ = c.Write(make([]byte, 50_000))
+		}
+		_ = c.Close()
 	}
 }
