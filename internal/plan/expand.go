@@ -43,6 +43,7 @@ func newTarget(set string, m mapping.Mapping, source, destination reference.Refe
 
 // tagList is what a repository answered.
 type tagList struct {
+	from *registry.Repository
 	tags []string
 	err  error
 }
@@ -52,7 +53,6 @@ func (r *resolver) tagLists(ctx context.Context, sets []*imageset.Set) map[strin
 	lists := map[string]*tagList{}
 	var asked sync.WaitGroup
 	places := make(chan struct{}, 2*r.Client.Concurrency())
-	from := map[*tagList]*registry.Repository{}
 	for _, set := range sets {
 		for _, m := range set.Mappings {
 			name := m.Source.Name()
@@ -61,25 +61,26 @@ func (r *resolver) tagLists(ctx context.Context, sets []*imageset.Set) map[strin
 			}
 			l := &tagList{}
 			lists[name] = l
-			var repository *registry.Repository
-			if repository, l.err = r.Client.Source(ctx, m.Source); l.err == nil {
-				repository.Announce()
-				from[l] = repository
+			if l.from, l.err = r.Client.Source(ctx, m.Source); l.err == nil {
+				l.from.Announce()
 			}
 		}
 	}
-	for l, repository := range from {
+	for _, l := range lists {
+		if l.err != nil {
+			continue
+		}
 		places <- struct{}{}
 		asked.Go(func() {
 			defer func() { <-places }()
-			l.tags, l.err = r.tags(ctx, repository)
+			l.tags, l.err = tagsOf(ctx, l.from)
 		})
 	}
 	asked.Wait()
 	return lists
 }
 
-func (r *resolver) tags(ctx context.Context, from *registry.Repository) ([]string, error) {
+func tagsOf(ctx context.Context, from *registry.Repository) ([]string, error) {
 	if ctx.Err() != nil {
 		return nil, ErrInterrupted
 	}
@@ -115,23 +116,33 @@ func matches(set string, m mapping.Mapping, list *tagList) []*target {
 // contested fails all targets for one destination where their sources differ, which only wildcards can bring about. Of
 // the same mapping twice the first is kept: where a line names the tag, imageset has warned of it.
 func contested(targets []*target) []*target {
-	first := map[string]*target{}
-	return slices.DeleteFunc(targets, func(t *target) bool {
-		if t.destination.Tag == "" {
-			return false
-		}
-		other := first[t.Destination]
-		if other == nil {
-			first[t.Destination] = t
-			return false
-		}
-		if other.Source == t.Source {
-			return true
-		}
-		for _, pair := range [][2]*target{{t, other}, {other, t}} {
-			pair[0].settled = true
-			pair[0].err = fmt.Errorf("%s:%d brings %s to the same destination: leave one of the two out", pair[1].File, pair[1].Line, pair[1].Source)
-		}
-		return false
+	name := func(t *target) string { return t.Destination }
+	repeated := collide(targets, name, func(other *target) error {
+		return fmt.Errorf("%s:%d brings %s to the same destination: leave one of the two out", other.File, other.Line, other.Source)
 	})
+	return slices.DeleteFunc(targets, func(t *target) bool { return repeated[t] })
+}
+
+// collide fails the targets of different sources that would move one tag, which is in the place that at says. Those with the source
+// of the first one there are no harm: they are returned.
+func collide[P comparable](targets []*target, at func(*target) P, why func(other *target) error) (repeated map[*target]bool) {
+	first := map[P]*target{}
+	repeated = map[*target]bool{}
+	for _, t := range targets {
+		if t.settled || t.err != nil || t.destination.Tag == "" {
+			continue
+		}
+		place := at(t)
+		other := first[place]
+		switch {
+		case other == nil:
+			first[place] = t
+		case other.Source == t.Source:
+			repeated[t] = true
+		default:
+			t.settled, t.err = true, why(other)
+			other.settled, other.err = true, why(t)
+		}
+	}
+	return repeated
 }

@@ -89,25 +89,11 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[route][]*g
 // different names.
 func (r *resolver) meet(targets []*target) {
 	type place struct{ registry, path, tag string }
-	first := map[place]*target{}
-	for _, t := range targets {
-		if t.settled || t.err != nil || t.destination.Tag == "" {
-			continue
-		}
-		at := place{t.to.Registry(), t.to.Path(), t.destination.Tag}
-		other := first[at]
-		if other == nil {
-			first[at] = t
-			continue
-		}
-		if other.Source == t.Source {
-			continue
-		}
-		for _, pair := range [][2]*target{{t, other}, {other, t}} {
-			pair[0].err = fmt.Errorf("%s:%d brings %s to %s, which registries.conf leads to the same destination: leave one of the two out",
-				pair[1].File, pair[1].Line, pair[1].Source, pair[1].Destination)
-		}
-	}
+	at := func(t *target) place { return place{t.to.Registry(), t.to.Path(), t.destination.Tag} }
+	collide(targets, at, func(other *target) error {
+		return fmt.Errorf("%s:%d brings %s to %s, which registries.conf leads to the same destination: leave one of the two out",
+			other.File, other.Line, other.Source, other.Destination)
+	})
 }
 
 // locate finds the two repositories of a target, of which there are few for many targets.

@@ -30,7 +30,7 @@ func NewDownload(digest string, from []*Repository) *Download {
 // Open opens the blob at an offset. What the body yields is not verified, and may end early. The caller closes it. Where there are
 // several repositories, the error is a *SourcesError.
 func (d *Download) Open(ctx context.Context, offset int64) (body io.ReadCloser, err error) {
-	all := &SourcesError{by: map[string]error{}}
+	var all SourcesError
 	for _, r := range d.from {
 		d.at = r
 		for _, l := range r.locations {
@@ -39,10 +39,10 @@ func (d *Download) Open(ctx context.Context, offset int64) (body io.ReadCloser, 
 			}
 		}
 		err = r.fail(err, "reading the blob "+d.digest+" in")
-		all.by[r.name], all.last = err, err
+		all.add(r.name, err)
 	}
 	if len(d.from) > 1 {
-		return nil, all
+		return nil, &all
 	}
 	return nil, err
 }
@@ -57,6 +57,13 @@ func (d *Download) Turn() { d.from = append(d.from[1:], d.from[0]) }
 type SourcesError struct {
 	by   map[string]error // by the repository's name
 	last error
+}
+
+func (e *SourcesError) add(name string, err error) {
+	if e.by == nil {
+		e.by = map[string]error{}
+	}
+	e.by[name], e.last = err, err
 }
 
 func (e *SourcesError) Error() string { return e.last.Error() }
