@@ -10,6 +10,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -90,21 +92,20 @@ func BenchmarkGraph(b *testing.B) {
 
 const streamed = 256 << 20
 
-// servers are a source that serves one blob, and a destination that takes it.
-func servers(b *testing.B, config, layer []byte) (source, destination string) {
+// servers are a source that has the blobs, by digest, and a destination that takes everything. A mount from another repository finds
+// the blob shared there.
+func servers(b *testing.B, blobs map[string][]byte, shared string) (source, destination string) {
 	b.Helper()
 	from := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		content := layer
-		if strings.HasSuffix(r.URL.Path, digestOf(config)) {
-			content = config
-		}
-		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		content := blobs[path.Base(r.URL.Path)]
+		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 		_, _ = w.Write(content)
 	}))
 	b.Cleanup(from.Close)
 	to := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
 		_, _ = io.Copy(io.Discard, r.Body)
-		if r.Method == http.MethodPost {
+		if r.Method == http.MethodPost && (q.Get("mount") != shared || strings.Contains(r.URL.Path, "/"+q.Get("from")+"/")) {
 			w.Header().Set("Location", "/upload")
 			w.WriteHeader(http.StatusAccepted)
 			return
@@ -119,10 +120,11 @@ func servers(b *testing.B, config, layer []byte) (source, destination string) {
 // same servers, which does not.
 func BenchmarkStream(b *testing.B) {
 	config, layer := []byte("{}"), bytes.Repeat([]byte("0123456789abcdef"), streamed/16)
-	source, destination := servers(b, config, layer)
+	digest := digestOf(layer)
+	source, destination := servers(b, map[string][]byte{digestOf(config): config, digest: layer}, "")
 	m := image(
 		manifest.Descriptor{MediaType: "application/vnd.oci.image.config.v1+json", Digest: digestOf(config), Size: int64(len(config))},
-		manifest.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar", Digest: digestOf(layer), Size: streamed})
+		manifest.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar", Digest: digest, Size: streamed})
 	job := Job{
 		Digest:      m.Digest,
 		Source:      reference.Reference{Registry: source, Repository: "a", Tag: "v1"},
@@ -144,7 +146,7 @@ func BenchmarkStream(b *testing.B) {
 		b.SetBytes(streamed)
 		b.ReportAllocs()
 		for b.Loop() {
-			plainCopy(b, source, destination)
+			plainCopy(b, source, destination, digest)
 		}
 	})
 }
@@ -156,9 +158,9 @@ type outcomes struct {
 
 func (o *outcomes) Image(out Outcome) { o.err = out.Err }
 
-func plainCopy(b *testing.B, source, destination string) {
+func plainCopy(b *testing.B, source, destination, digest string) {
 	b.Helper()
-	got, err := http.Get("http://" + source + "/layer")
+	got, err := http.Get("http://" + source + "/" + digest)
 	if err != nil {
 		b.Fatal(err)
 	}

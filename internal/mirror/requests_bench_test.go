@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"path"
 	"runtime"
 	"strings"
 	"testing"
@@ -51,33 +49,12 @@ func (s smallImages) requests() int {
 	return 3*len(s.blobs) + s.repositories() - 1 + len(s.manifests)
 }
 
-// servers answer at once: one has the blobs; the other takes everything, and mounts the shared blob.
-func (s smallImages) servers(b *testing.B) (source, destination string) {
-	b.Helper()
-	from := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = w.Write(s.blobs[path.Base(r.URL.Path)])
-	}))
-	b.Cleanup(from.Close)
-	to := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		_, _ = io.Copy(io.Discard, r.Body)
-		if r.Method == http.MethodPost && (q.Get("mount") != s.shared || strings.Contains(r.URL.Path, "/"+q.Get("from")+"/")) {
-			w.Header().Set("Location", "/upload")
-			w.WriteHeader(http.StatusAccepted)
-			return
-		}
-		w.WriteHeader(http.StatusCreated)
-	}))
-	b.Cleanup(to.Close)
-	return strings.TrimPrefix(from.URL, "http://"), strings.TrimPrefix(to.URL, "http://")
-}
-
 // BenchmarkSmallImages carries out 1,000 small jobs between two servers that answer at once, and compares with a plain
 // HTTP client that sends as many requests from as many goroutines. The servers are in the figures: what counts is the
 // difference.
 func BenchmarkSmallImages(b *testing.B) {
 	s := newSmallImages(1000)
-	source, destination := s.servers(b)
+	source, destination := servers(b, s.blobs, s.shared)
 	b.Run("engine", func(b *testing.B) {
 		var jobs []Job
 		manifests := map[string]registry.Manifest{}
@@ -156,11 +133,12 @@ func perRequest(b *testing.B, requests int, work func()) {
 // BenchmarkStreamVerified is BenchmarkStream's copy with a hash over what passes: what no one who verifies can do without.
 func BenchmarkStreamVerified(b *testing.B) {
 	layer := bytes.Repeat([]byte("0123456789abcdef"), streamed/16)
-	source, destination := servers(b, nil, layer)
+	digest := digestOf(layer)
+	source, destination := servers(b, map[string][]byte{digest: layer}, "")
 	b.SetBytes(streamed)
 	b.ReportAllocs()
 	for b.Loop() {
-		got, err := http.Get("http://" + source + "/layer")
+		got, err := http.Get("http://" + source + "/" + digest)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -180,8 +158,9 @@ func BenchmarkStreamVerified(b *testing.B) {
 // BenchmarkStreamToTwo brings a layer of 256 MiB, which is read once, to two registries.
 func BenchmarkStreamToTwo(b *testing.B) {
 	config, layer := []byte("{}"), bytes.Repeat([]byte("0123456789abcdef"), streamed/16)
-	source, destination := servers(b, config, layer)
-	_, other := servers(b, config, layer)
+	blobs := map[string][]byte{digestOf(config): config, digestOf(layer): layer}
+	source, destination := servers(b, blobs, "")
+	_, other := servers(b, blobs, "")
 	m := image(
 		manifest.Descriptor{MediaType: "application/vnd.oci.image.config.v1+json", Digest: digestOf(config), Size: int64(len(config))},
 		manifest.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar", Digest: digestOf(layer), Size: streamed})

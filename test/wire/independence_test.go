@@ -83,11 +83,7 @@ func TestTagThatIsRefused(t *testing.T) {
 	digest := push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
 	p.destination.Inject(registrytest.Rule{Kind: "PUT manifest", Path: regexp.MustCompile("/manifests/a$"), Fault: registrytest.Status(http.StatusConflict, "immutable")})
 	run := mirrorLines(t, line(p, "ci/a@"+digest, "m/a:a", "m/a:b", "m/a"))
-	for name, want := range map[string]string{"m/a:a": stream.Failed, "m/a:b": stream.Copied, "m/a": stream.Copied} {
-		if got := run.results[p.destination.Host+"/"+name]; got.Status != want {
-			t.Errorf("%s is %s, want %s: %+v", name, got.Status, want, got.Error)
-		}
-	}
+	run.are(t, p.destination, map[string]string{"m/a:a": stream.Failed, "m/a:b": stream.Copied, "m/a": stream.Copied})
 }
 
 // Nor does it fail an index that leads to the manifest: that is pushed by its digest.
@@ -99,11 +95,7 @@ func TestChildWhoseTagIsRefused(t *testing.T) {
 	push(t, p.source, "ci/a:v1", registrytest.NewIndex(registrytest.OCI, child))
 	p.destination.Inject(registrytest.Rule{Kind: "PUT manifest", Path: regexp.MustCompile("/v1-amd64$"), Fault: registrytest.Status(http.StatusConflict, "immutable")})
 	run := mirrorLines(t, line(p, "ci/a:v1-amd64", "m/a:v1-amd64"), line(p, "ci/a:v1", "m/a:v1"))
-	for name, want := range map[string]string{"m/a:v1-amd64": stream.Failed, "m/a:v1": stream.Copied} {
-		if got := run.results[p.destination.Host+"/"+name]; got.Status != want {
-			t.Errorf("%s is %s, want %s: %+v", name, got.Status, want, got.Error)
-		}
-	}
+	run.are(t, p.destination, map[string]string{"m/a:v1-amd64": stream.Failed, "m/a:v1": stream.Copied})
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 }
 
@@ -121,13 +113,7 @@ func TestOneRefusalInTheMiddle(t *testing.T) {
 		registrytest.Rule{Kind: "POST upload", Times: 1, Fault: registrytest.Status(http.StatusForbidden, "by the front server")})
 	config := settings()
 	config.Concurrency = 1
-	failed := 0
-	for _, got := range mirrorWith(t, config, lines...).results {
-		if got.Status == stream.Failed {
-			failed++
-		}
-	}
-	if failed != 1 {
+	if failed := mirrorWith(t, config, lines...).failed(); failed != 1 {
 		t.Errorf("%d images failed, want one", failed)
 	}
 }
@@ -153,13 +139,7 @@ func TestOneRefusalAtTheBeginning(t *testing.T) {
 	)
 	config := settings()
 	config.Concurrency = 4
-	failed := 0
-	for _, got := range mirrorWith(t, config, lines...).results {
-		if got.Status == stream.Failed {
-			failed++
-		}
-	}
-	if failed > 1 {
+	if failed := mirrorWith(t, config, lines...).failed(); failed > 1 {
 		t.Errorf("%d images failed, want one at most", failed)
 	}
 }
@@ -181,11 +161,7 @@ func TestWrongSizeInOneImage(t *testing.T) {
 	config := settings()
 	config.Retries = 2
 	run := mirrorWith(t, config, line(p, "ci/liar:v1", "m/liar:v1"), line(p, "ci/good:v1", "m/good:v1"))
-	for name, want := range map[string]string{"m/liar:v1": stream.Failed, "m/good:v1": stream.Copied} {
-		if got := run.results[p.destination.Host+"/"+name]; got.Status != want {
-			t.Errorf("%s is %s, want %s: %+v", name, got.Status, want, got.Error)
-		}
-	}
+	run.are(t, p.destination, map[string]string{"m/liar:v1": stream.Failed, "m/good:v1": stream.Copied})
 }
 
 // What one registry calls a manifest that does not say what it is does not hold for another's.

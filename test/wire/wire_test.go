@@ -213,6 +213,26 @@ func (r run) allAre(t *testing.T, status string) {
 	}
 }
 
+// are fails the test for each destination on a registry whose result has another status than want has.
+func (r run) are(t *testing.T, at remoteRegistry, want map[string]string) {
+	t.Helper()
+	for name, status := range want {
+		if got := r.results[at.Host+"/"+name]; got.Status != status {
+			t.Errorf("%s is %s, want %s: %+v", name, got.Status, status, got.Error)
+		}
+	}
+}
+
+// failed is how many images failed.
+func (r run) failed() (n int) {
+	for _, got := range r.results {
+		if got.Status == stream.Failed {
+			n++
+		}
+	}
+	return n
+}
+
 // wantRequests compares all counts of a proxy. Tokens are compared where want has them.
 func wantRequests(t *testing.T, p remoteRegistry, want map[string]int) {
 	t.Helper()
