@@ -1,0 +1,308 @@
+// Package strictyaml reads small YAML files that people write by hand. It goes on after a mistake and gives all of them,
+// each with its line; a key that is not known is one, and is told which are.
+package strictyaml
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+
+	"imagemirror/internal/mapping"
+)
+
+const (
+	maxList   = 1000 // entries of a list, and keys of a mapping
+	maxQuoted = 100  // bytes of what is quoted in a message
+)
+
+// A Value is one place in a file.
+type Value struct {
+	name string // the keys that lead there, as in spec.history.runs; empty at the top
+	node *yaml.Node
+	from *reader
+}
+
+// A Key is a key that a mapping may have, and what reads its value.
+type Key struct {
+	Name string
+	Read func(Value)
+}
+
+type reader struct {
+	file     string
+	problems mapping.Problems
+}
+
+// Read gives the file's one document to visit. data may have at most size bytes. The error is a *mapping.Problems with all
+// that was refused, by line.
+func Read(file string, data []byte, size int, visit func(Value)) error {
+	r := &reader{file: file}
+	if node, line, err := document(data, size); err != nil {
+		r.problems.Add(file, line, err)
+	} else {
+		visit(Value{node: node, from: r})
+	}
+	r.problems.Sort()
+	return r.problems.Err()
+}
+
+// document is the one document of a file, or nil where it is empty. With an error comes the line where it is.
+func document(data []byte, size int) (*yaml.Node, int, error) {
+	if len(data) > size {
+		return nil, 1, fmt.Errorf("the file has more than %d KiB, which is not read: shorten it", size>>10)
+	}
+	if !utf8.Valid(data) {
+		return nil, 1, errors.New("the file is no text in UTF-8")
+	}
+	var first, second yaml.Node
+	in := yaml.NewDecoder(bytes.NewReader(data))
+	switch err := in.Decode(&first); {
+	case errors.Is(err, io.EOF):
+		return nil, 1, nil
+	case err != nil:
+		return nil, lineOf(err), notYAML(err)
+	}
+	switch err := in.Decode(&second); {
+	case err == nil:
+		return nil, second.Line, errors.New("a second document begins here: write one")
+	case !errors.Is(err, io.EOF):
+		return nil, lineOf(err), notYAML(err)
+	}
+	return first.Content[0], 1, nil
+}
+
+var placeRE = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+func lineOf(err error) int {
+	if m := placeRE.FindStringSubmatch(err.Error()); m != nil {
+		n, _ := strconv.Atoi(m[1])
+		return max(n, 1)
+	}
+	return 1
+}
+
+func notYAML(err error) error {
+	text := placeRE.ReplaceAllString(err.Error(), "")
+	return fmt.Errorf("the file is not YAML: %s", strings.Join(strings.Fields(text), " "))
+}
+
+// at is a value below v. Where an alias stands it is what that names: whoever reads goes only as deep as the keys that are
+// known, so that aliases of aliases do not grow.
+func (v Value) at(name string, node *yaml.Node) Value {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	return Value{name: name, node: node, from: v.from}
+}
+
+// Line is where the value stands.
+func (v Value) Line() int {
+	if v.node == nil || v.node.Line < 1 {
+		return 1
+	}
+	return v.node.Line
+}
+
+// Refuse notes what is wrong with the value.
+func (v Value) Refuse(format string, args ...any) {
+	v.from.problems.Add(v.from.file, v.Line(), fmt.Errorf(format, args...))
+}
+
+// Keys reads a mapping. A key that is none of known, or is there twice, is refused. Where nothing is written, nothing is read.
+func (v Value) Keys(known ...Key) {
+	if v.empty() {
+		return
+	}
+	if v.node.Kind != yaml.MappingNode {
+		v.Refuse("%s is no mapping: write a line KEY: VALUE for each of %s", v.called(), names(known))
+		return
+	}
+	seen := map[string]bool{}
+	for at, value := range v.pairs() {
+		name := at.node.Value
+		i := slices.IndexFunc(known, func(k Key) bool { return k.Name == name && at.node.Kind == yaml.ScalarNode })
+		switch {
+		case i < 0:
+			at.Refuse("unknown key %s: write %s", quote(name), names(known))
+		case seen[name]:
+			at.Refuse("the key %s is there twice: leave one", name)
+		default:
+			seen[name] = true
+			known[i].Read(value)
+		}
+	}
+}
+
+// Any reads a mapping whose keys are the author's own, such as annotations, and whose values are texts.
+func (v Value) Any() {
+	if v.empty() {
+		return
+	}
+	if v.node.Kind != yaml.MappingNode {
+		v.Refuse("%s is no mapping: write a line KEY: VALUE for each", v.called())
+		return
+	}
+	for _, value := range v.pairs() {
+		value.Text()
+	}
+}
+
+// pairs are the keys of a mapping and their values. One behind the bound is refused, and so is the rest.
+func (v Value) pairs() func(func(Value, Value) bool) {
+	return func(yield func(Value, Value) bool) {
+		for i := 0; i+1 < len(v.node.Content); i += 2 {
+			key := v.at("", v.node.Content[i])
+			if i/2 == maxList {
+				key.Refuse("%s has more than %d keys", v.called(), maxList)
+				return
+			}
+			name := strings.TrimPrefix(v.name+"."+key.node.Value, ".")
+			if !yield(key, v.at(name, v.node.Content[i+1])) {
+				return
+			}
+		}
+	}
+}
+
+// List reads a list, one entry after the other. Where nothing is written, nothing is read.
+func (v Value) List(read func(Value)) {
+	if v.empty() {
+		return
+	}
+	if v.node.Kind != yaml.SequenceNode {
+		v.Refuse("%s is no list: write [ONE, ANOTHER], or a line - ENTRY for each", v.called())
+		return
+	}
+	for i, n := range v.node.Content {
+		entry := v.at("an entry of "+v.called(), n)
+		if i == maxList {
+			entry.Refuse("%s has more than %d entries", v.called(), maxList)
+			return
+		}
+		read(entry)
+	}
+}
+
+// Text is a value that YAML takes for a text, and is one that can be shown in a line.
+func (v Value) Text() (string, bool) {
+	switch {
+	case v.empty():
+		v.Refuse("%s has no value: write one, or leave the key out", v.called())
+	case v.node.Kind != yaml.ScalarNode:
+		v.Refuse("%s is no text: write one value", v.called())
+	case v.node.ShortTag() != "!!str":
+		v.Refuse("%s is %s, which YAML does not take for a text: write it in quotes", v.called(), quote(v.node.Value))
+	default:
+		return v.Word()
+	}
+	return "", false
+}
+
+// Word is a single value as it is written, whatever YAML takes it for: a name may be 007.
+func (v Value) Word() (string, bool) {
+	switch {
+	case v.empty() || v.node.Value == "":
+		v.Refuse("%s has no value: write one, or leave it out", v.called())
+	case v.node.Kind != yaml.ScalarNode:
+		v.Refuse("%s is no text: write one value", v.called())
+	case strings.ContainsFunc(v.node.Value, func(r rune) bool { return !unicode.IsPrint(r) }):
+		v.Refuse("%s is %s, which has characters that cannot be shown", v.called(), quote(v.node.Value))
+	default:
+		return v.node.Value, true
+	}
+	return "", false
+}
+
+// Bool is true or false.
+func (v Value) Bool() bool {
+	var b bool
+	if v.empty() || v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!bool" || v.node.Decode(&b) != nil {
+		v.Refuse("%s is %s: write true or false", v.called(), v.shown())
+	}
+	return b
+}
+
+// Number is a whole number from least to most, or 0 where it is refused.
+func (v Value) Number(least, most int) int {
+	var n int
+	if v.empty() || v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!int" || v.node.Decode(&n) != nil || n < least || n > most {
+		v.Refuse("%s is %s: write a number from %d to %d, or leave it out", v.called(), v.shown(), least, most)
+		return 0
+	}
+	return n
+}
+
+// Duration is a time from least to most, or 0 where it is refused.
+func (v Value) Duration(least, most time.Duration) time.Duration {
+	if !v.empty() && v.node.Kind == yaml.ScalarNode {
+		if d, err := time.ParseDuration(v.node.Value); err == nil && d >= least && d <= most {
+			return d
+		}
+	}
+	v.Refuse("%s is %s: write a time from %s to %s, such as 90m or 5h, or leave it out", v.called(), v.shown(), short(least), short(most))
+	return 0
+}
+
+// short is a time without the parts that are 0, as people write it.
+func short(d time.Duration) string {
+	s := strings.TrimSuffix(d.String(), "0s")
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// empty says whether nothing is written where a value belongs.
+func (v Value) empty() bool { return v.node == nil || v.node.ShortTag() == "!!null" }
+
+// Empty says whether no value is written, or a list or a mapping of none.
+func (v Value) Empty() bool {
+	return v.empty() || v.node.Kind != yaml.ScalarNode && len(v.node.Content) == 0
+}
+
+func (v Value) called() string {
+	if v.name == "" {
+		return "the file"
+	}
+	return clip(v.name)
+}
+
+func (v Value) shown() string {
+	switch {
+	case v.empty():
+		return "empty"
+	case v.node.Kind != yaml.ScalarNode:
+		return "not one value"
+	}
+	return quote(v.node.Value)
+}
+
+func names(known []Key) string {
+	list := make([]string, len(known))
+	for i, k := range known {
+		list[i] = k.Name
+	}
+	if len(list) < 2 {
+		return strings.Join(list, "")
+	}
+	return strings.Join(list[:len(list)-1], ", ") + " or " + list[len(list)-1]
+}
+
+func quote(s string) string { return strconv.Quote(clip(s)) }
+
+func clip(s string) string {
+	if len(s) <= maxQuoted {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxQuoted], "") + "..."
+}
