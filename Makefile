@@ -3,8 +3,9 @@
 # Developers' tools and the registry that tests run against are pinned in tools/go.mod.
 
 FUZZTIME ?= 30s
+VERSION ?= $(shell git describe --tags --always --dirty)
 
-.PHONY: help demo test lint bench fuzz e2e e2e-up e2e-down
+.PHONY: help demo new-set test lint bench fuzz release e2e e2e-up e2e-down
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -12,12 +13,16 @@ help: ## list the targets
 demo: ## mirror the image sets between two registries on this machine
 	@go run ./demo
 
-test: lint ## lint, fuzz for a moment, run all tests with the race detector
+new-set: ## write a new image set: NAME=payments DEST=quay.io/payments, and OWNERS=alice,bob or SOURCE=IMAGE where they differ
+	@go run ./newset -name '$(NAME)' -dest '$(DEST)' -source '$(SOURCE)' -owners '$(OWNERS)'
+
+test: lint ## lint, fuzz for a moment, run all tests with the race detector, then the end-to-end tests
 	@echo "compiling the registry that tests run against (minutes, where nothing is cached)"
 	@go -C tools build -o /dev/null ./registry
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2000x
 	@echo "testing with the race detector (minutes)"
-	@GORACE=atexit_sleep_ms=0 go test -race ./...
+	@GORACE=atexit_sleep_ms=0 go test -race -timeout 20m ./...
+	@$(MAKE) --no-print-directory e2e
 
 lint: ## formatting, vet, staticcheck, go.mod
 	@echo "checking the formatting"
@@ -29,7 +34,7 @@ lint: ## formatting, vet, staticcheck, go.mod
 	@go vet ./...
 	@go vet -tags e2e ./test/e2e/...
 	@go -C tools vet ./...
-	@go tool -modfile=tools/go.mod staticcheck ./...
+	@go tool -modfile=tools/go.mod staticcheck -tags e2e ./...
 
 bench: ## run all benchmarks, then measure beside crane and regsync (BENCH='-h' lists what)
 	@go test -run '^$$' -bench . -benchmem ./...
@@ -41,8 +46,12 @@ fuzz: ## run each fuzz target for FUZZTIME, which is 30s unless told otherwise
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
 	done
 
+release: ## push the images to REGISTRY (HOST/PATH) as VERSION, which is git's unless given, and write release/release.yaml
+	@go run ./images/release -registry '$(REGISTRY)' -version '$(VERSION)'
+
 e2e: ## run the end-to-end tests, on a cluster that is brought up where it is not there, and left
-	@go test -tags e2e -count=1 -p 1 -timeout 60m ./test/e2e/...
+	@echo "testing on a cluster (minutes, where it has been built before; most of an hour the first time)"
+	@go test -tags e2e -count=1 -v -p 1 -timeout 90m ./test/e2e/...
 
 e2e-up: ## bring up the cluster of the end-to-end tests, and print how a shell gets to it (most of an hour the first time)
 	@go run ./test/e2e/cluster/cmd up

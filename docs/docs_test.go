@@ -18,7 +18,7 @@ import (
 const root = ".."
 
 // ignored are folders that git has nothing of.
-var ignored = []string{".git", "bin"}
+var ignored = []string{".git", "bin", "release"}
 
 var (
 	link    = regexp.MustCompile(`\]\(([^)#]*)#?([^)]*)\)`)

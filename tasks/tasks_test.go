@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"knative.dev/pkg/apis"
 	"sigs.k8s.io/yaml"
+
+	"imagemirror/internal/settings"
 )
 
 var update = flag.Bool("update", false, "write the tables of parameters, workspaces and results into the READMEs")
@@ -35,6 +38,12 @@ func load(t *testing.T, file string, into object) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	decode(t, file, content, into)
+}
+
+// decode holds an object to what Tekton accepts.
+func decode(t *testing.T, file string, content []byte, into object) {
+	t.Helper()
 	if err := yaml.UnmarshalStrict(content, into); err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
@@ -50,8 +59,8 @@ func load(t *testing.T, file string, into object) {
 func tasks(t *testing.T) map[string]*v1.Task {
 	t.Helper()
 	files, err := filepath.Glob("*/*.yaml")
-	if err != nil || len(files) != 3 {
-		t.Fatalf("the tasks are %v (%v), want three", files, err)
+	if err != nil || len(files) < 3 {
+		t.Fatalf("the tasks are %v (%v), want at least three", files, err)
 	}
 	all := map[string]*v1.Task{}
 	for _, file := range files {
@@ -60,6 +69,15 @@ func tasks(t *testing.T) map[string]*v1.Task {
 		all[file] = task
 	}
 	return all
+}
+
+func named(t *testing.T) map[string]*v1.Task {
+	t.Helper()
+	byName := map[string]*v1.Task{}
+	for _, task := range tasks(t) {
+		byName[task.Name] = task
+	}
+	return byName
 }
 
 func pipeline(t *testing.T) *v1.Pipeline {
@@ -100,9 +118,15 @@ func described(task *v1.Task) map[string]string {
 	return all
 }
 
+// programs are those of tasks that have not their name.
+var programs = map[string]string{"check": "split"}
+
 // checkStep holds a step to the restricted Pod Security Standard, and to images that have nothing but the program.
 func checkStep(t *testing.T, file, name string, step v1.Step) {
 	t.Helper()
+	if program := programs[name]; program != "" {
+		name = program
+	}
 	if step.Script != "" || !slices.Equal(step.Command, []string{"/ko-app/" + name}) {
 		t.Errorf("%s: step %s has to name the program, which is all that the image has", file, step.Name)
 	}
@@ -147,12 +171,32 @@ func TestSampleRun(t *testing.T) {
 	}
 }
 
+// What a set's settings do not say is what the Pipeline and the sample say.
+func TestDefaultsAreTheSettings(t *testing.T) {
+	d := settings.Settings{}.WithDefaults()
+	want := map[string]int{"shards": d.Shards, "cap": d.Cap, "retries": d.Retries}
+	for _, param := range pipeline(t).Spec.Params {
+		if n, ok := want[param.Name]; ok {
+			if got := param.Default.StringVal; got != strconv.Itoa(n) {
+				t.Errorf("the pipeline's %s is %s unless given, and that of the settings %d", param.Name, got, n)
+			}
+			delete(want, param.Name)
+		}
+	}
+	for name := range want {
+		t.Errorf("the pipeline has no parameter %s", name)
+	}
+	run := &v1.PipelineRun{}
+	load(t, "../pipelines/samples/run.yaml", run)
+	at := run.Spec.Timeouts
+	if at.Pipeline.Duration != d.Timeout || at.Finally.Duration != settings.ForReport || at.Tasks.Duration != d.Timeout-settings.ForReport {
+		t.Errorf("the sample's timeouts are %v, and those of the settings %s, with %s for report", at, d.Timeout, settings.ForReport)
+	}
+}
+
 // The pipeline gives each task the parameters that it has, and all that it needs.
 func TestPipelineFitsItsTasks(t *testing.T) {
-	byName := map[string]*v1.Task{}
-	for _, task := range tasks(t) {
-		byName[task.Name] = task
-	}
+	byName := named(t)
 	p := pipeline(t)
 	for _, use := range append(p.Spec.Tasks, p.Spec.Finally...) {
 		task := byName[use.TaskRef.Name]
@@ -160,28 +204,34 @@ func TestPipelineFitsItsTasks(t *testing.T) {
 			t.Errorf("%s: there is no task %s", use.Name, use.TaskRef.Name)
 			continue
 		}
-		given := map[string]bool{}
 		params := use.Params
 		if use.Matrix != nil {
 			params = append(params, use.Matrix.Params...)
 		}
-		for _, param := range params {
-			given[param.Name] = true
-		}
-		for _, param := range task.Spec.Params {
-			if param.Default == nil && !given[param.Name] {
-				t.Errorf("%s: the parameter %s is not given", use.Name, param.Name)
-			}
-			delete(given, param.Name)
-		}
-		for name := range given {
-			t.Errorf("%s: %s has no parameter %s", use.Name, task.Name, name)
-		}
+		checkParams(t, use.Name, task, params)
 		for _, w := range task.Spec.Workspaces {
 			if !uses(use, w.Name) {
 				t.Errorf("%s: the workspace %s is not given", use.Name, w.Name)
 			}
 		}
+	}
+}
+
+// checkParams holds what is given to a task to what it takes, and needs.
+func checkParams(t *testing.T, where string, task *v1.Task, params v1.Params) {
+	t.Helper()
+	given := map[string]bool{}
+	for _, param := range params {
+		given[param.Name] = true
+	}
+	for _, param := range task.Spec.Params {
+		if param.Default == nil && !given[param.Name] {
+			t.Errorf("%s: the parameter %s is not given", where, param.Name)
+		}
+		delete(given, param.Name)
+	}
+	for name := range given {
+		t.Errorf("%s: %s has no parameter %s", where, task.Name, name)
 	}
 }
 
@@ -212,16 +262,17 @@ func TestReadmes(t *testing.T) {
 	for file, task := range tasks(t) {
 		want[filepath.Join(filepath.Dir(file), "README.md")] = tables(task.Spec.Params, workspaces(task.Spec.Workspaces), results(task.Spec.Results))
 	}
-	p := pipeline(t)
-	var declared []row
-	for _, w := range p.Spec.Workspaces {
-		declared = append(declared, row{w.Name, w.Optional, w.Description})
+	for file, p := range map[string]*v1.Pipeline{"../pipelines/README.md": pipeline(t), "../pipelines/presubmit.md": presubmit(t)} {
+		var declared []row
+		for _, w := range p.Spec.Workspaces {
+			declared = append(declared, row{w.Name, w.Optional, w.Description})
+		}
+		var emitted []row
+		for _, r := range p.Spec.Results {
+			emitted = append(emitted, row{r.Name, false, r.Description})
+		}
+		want[file] = tables(p.Spec.Params, declared, emitted)
 	}
-	var emitted []row
-	for _, r := range p.Spec.Results {
-		emitted = append(emitted, row{r.Name, false, r.Description})
-	}
-	want["../pipelines/README.md"] = tables(p.Spec.Params, declared, emitted)
 	for file, content := range want {
 		got, err := os.ReadFile(file)
 		if err != nil {
@@ -274,11 +325,15 @@ func tables(params v1.ParamSpecs, workspaces, results []row) string {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", p.Name, unless, line(p.Description))
 	}
-	b.WriteString("\n| workspace | | meaning |\n|---|---|---|\n")
+	if len(workspaces) > 0 {
+		b.WriteString("\n| workspace | | meaning |\n|---|---|---|\n")
+	}
 	for _, w := range workspaces {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", w.name, map[bool]string{true: "optional", false: "needed"}[w.optional], line(w.description))
 	}
-	b.WriteString("\n| result | meaning |\n|---|---|\n")
+	if len(results) > 0 {
+		b.WriteString("\n| result | meaning |\n|---|---|\n")
+	}
 	for _, r := range results {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", r.name, line(r.description))
 	}

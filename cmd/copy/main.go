@@ -29,6 +29,7 @@ const grace = 8 * time.Second
 
 type config struct {
 	registry.Config
+	credentials.Options
 	command.Log
 	ForeignLayers bool `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
 	state.Place
@@ -71,7 +72,7 @@ func (c *config) run(shards []string) error {
 		return command.Refuse(err)
 	}
 	slog.SetDefault(c.log) // what libraries log has the same form
-	keys, err := credentials.Load(os.Getenv, cloud.Keychains()...)
+	keys, err := credentials.Load(os.Getenv, c.Options, cloud.Keychains()...)
 	if err != nil {
 		return command.Refuse(err)
 	}

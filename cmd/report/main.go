@@ -47,7 +47,7 @@ func run(args []string) int {
 		Flags:    &flag.FlagSet{},
 		Env:      &env,
 	}
-	out := c.Flags.String("out", "", "write report.json, report.md and junit.xml into `DIR` too")
+	out := c.Flags.String("out", "", "write report.json, report.md and junit.xml into `DIR` too; with - for DIR, do nothing but write them to standard output as a tar archive")
 	if err := c.Parse(args); err != nil {
 		return c.Exit(err)
 	}
@@ -57,6 +57,9 @@ func run(args []string) int {
 	}
 	slog.SetDefault(log) // what libraries log has the same form
 	job := report.Job{Files: c.Flags.Args(), Out: *out, Stdin: os.Stdin, Table: os.Stdout}
+	if *out == "-" {
+		job.Out, job.Tar = "", os.Stdout
+	}
 	if job.State, err = env.open(job.Files); err != nil {
 		return c.Exit(command.Refuse(err))
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,6 +84,49 @@ func TestCommand(t *testing.T) {
 				t.Errorf("stderr is\n%swant\n%s", stderr.String(), c.stderr)
 			}
 		})
+	}
+}
+
+// With -out - the report's files are all that is written, whatever the verdict: it goes through where what is written on standard
+// output and on standard error is mixed.
+func TestArchive(t *testing.T) {
+	cmd := start(t, "-out", "-")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(results(t, stream.Failed)), &stdout, &stderr
+	if err := cmd.Run(); err != nil || stderr.Len() > 0 {
+		t.Fatalf("%v, and on standard error\n%s", err, stderr.String())
+	}
+	dir := filepath.Join(t.TempDir(), "want")
+	cmd = start(t, "-out", dir)
+	cmd.Stdin = bytes.NewReader(results(t, stream.Failed))
+	if err := cmd.Run(); err == nil {
+		t.Error("with a failure and a directory the verdict is good")
+	}
+	got := map[string]string{}
+	in := tar.NewReader(&stdout)
+	for {
+		header, err := in.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[header.Name] = string(content)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 3 || len(got) != 3 {
+		t.Fatalf("there are %d files in the archive and %d in the directory, %v; want three each", len(got), len(files), err)
+	}
+	for _, file := range files {
+		want, err := os.ReadFile(filepath.Join(dir, file.Name()))
+		if err != nil || got[file.Name()] != string(want) {
+			t.Errorf("%s is\n%s\nin the archive, and\n%s\nin the directory, %v", file.Name(), got[file.Name()], want, err)
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"imagemirror/internal/command"
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/credentials/cloud"
+	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
 	"imagemirror/internal/registry"
@@ -28,6 +29,7 @@ import (
 
 type config struct {
 	registry.Config
+	credentials.Options
 	command.Log
 	ForeignLayers bool    `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
 	Cap           int     `default:"0" desc:"requests in flight to one registry by all shards together; 0: MIRROR_CONCURRENCY by each"`
@@ -37,6 +39,8 @@ type config struct {
 	DryRun bool `split_words:"true" default:"false" desc:"with MIRROR_STATE: plan what would be copied, for report, and name no shard in the result shards"`
 
 	check  bool
+	online bool
+	format string
 	out    string
 	shards int
 }
@@ -45,14 +49,16 @@ func main() {
 	var c config
 	cmd := command.Command{
 		Name:     "split",
-		Synopsis: "[-check] [-shards N] [-out DIR] PATH...",
+		Synopsis: "[-check [-online] [-format FORM]] [-shards N] [-out DIR] PATH...",
 		About: "Makes the plan of a run: what of the image sets has to be copied. PATH is a mapping file,\n" +
 			"an image-set directory (its mapping_* files, with OWNERS beside them), or - for standard input.\n" +
 			"The plan goes to standard output, for copy, or for report as a dry run; with MIRROR_STATE it goes there.",
 		Flags: &flag.FlagSet{},
 		Env:   &c,
 	}
-	cmd.Flags.BoolVar(&c.check, "check", false, "only say what is wrong with the mapping files; no registry is asked")
+	cmd.Flags.BoolVar(&c.check, "check", false, "only say what is wrong with the image sets; PATH may be a directory of them, and no registry is asked")
+	cmd.Flags.BoolVar(&c.online, "online", false, "with -check, also ask the registries whether sources are there, and whether an immutable tag would move; reads only")
+	cmd.Flags.StringVar(&c.format, "format", finding.Text, "with -check, also write what is found to standard output, in a `FORM` that CI systems show: github, sarif or junit; text writes nothing there")
 	cmd.Flags.StringVar(&c.out, "out", "", "write `DIR`/shards/NAME.jsonl and DIR/settled.jsonl instead of one stream")
 	cmd.Flags.IntVar(&c.shards, "shards", 1, "with -out or MIRROR_STATE, cut the plan into at most `N` shards")
 	err := cmd.Parse(os.Args[1:])
@@ -75,12 +81,16 @@ func (c *config) run(cmd command.Command, refused error) error {
 		refused = command.Refuse(err)
 	} else {
 		slog.SetDefault(log) // what libraries log has the same form
+		refused = command.Refuse(c.checkFlags())
 	}
 	if c.Asked() && !c.check {
 		return c.keep(ctx, cmd, refused)
 	}
 	if refused != nil {
 		return refused
+	}
+	if c.check {
+		return c.examine(ctx, cmd)
 	}
 	return c.split(ctx, cmd, nil)
 }
@@ -113,14 +123,11 @@ func (c *config) split(ctx context.Context, cmd command.Command, run *state.Run)
 	if err != nil {
 		return command.Refuse(err)
 	}
-	if c.check {
-		slog.Info("checked", "sets", len(input.Sets), "mappings", input.Mappings(), "warnings", len(input.Warnings))
-		return nil
-	}
 	options, err := c.options()
 	if err != nil {
 		return refuse(err)
 	}
+	options.Warnings = input.Warnings
 	to, where, err := c.output(ctx, run)
 	if err != nil {
 		return refuse(err)
@@ -165,7 +172,7 @@ func (c *config) options() (o plan.Options, err error) {
 	if !(c.CapRate >= 0) || math.IsInf(c.CapRate, 1) {
 		return o, fmt.Errorf("MIRROR_CAP_RATE is %g: give a number of requests a second, or 0", c.CapRate)
 	}
-	keys, err := credentials.Load(os.Getenv, cloud.Keychains()...)
+	keys, err := c.keychain()
 	if err != nil {
 		return o, err
 	}
@@ -175,6 +182,14 @@ func (c *config) options() (o plan.Options, err error) {
 	}
 	client.Keep(c.Cap, c.CapRate)
 	return plan.Options{Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate}}, nil
+}
+
+// keychain is all that there are, and for a check those for pulling alone: what a pull request runs must not use what can push.
+func (c *config) keychain() (*credentials.Keychain, error) {
+	if c.check {
+		return credentials.LoadPull(c.Options)
+	}
+	return credentials.Load(os.Getenv, c.Options, cloud.Keychains()...)
 }
 
 // output is where the plan goes, and its name for people.

@@ -1,4 +1,4 @@
-package main
+package base
 
 import (
 	"archive/tar"
@@ -19,11 +19,11 @@ import (
 
 func TestBase(t *testing.T) {
 	r := registrytest.Distribution(t, registrytest.DistributionOptions{})
-	pushed, err := push(r.Host + "/base:v1")
+	pushed, err := Push(t.Context(), r.Host+"/base:v1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := push(r.Host + "/base:v2")
+	again, err := Push(t.Context(), r.Host+"/base:v2")
 	if err != nil || again != pushed {
 		t.Errorf("built a second time it is %s (%v), want %s", again, err, pushed)
 	}

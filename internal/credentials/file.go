@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -31,6 +30,7 @@ type file struct {
 type location struct {
 	path     string
 	variable string // that names the very file, so that it must be there; or ""
+	pull     bool   // its entries are for sources only
 }
 
 // dockerFiles are the names of a file in Docker's folder, the second being the key of a Kubernetes secret.
@@ -64,26 +64,70 @@ func locations(getenv func(string) string) []location {
 	return at
 }
 
-// checkSecret refuses a secret that Kubernetes has mounted as dir and that has its content under keys which nobody looks for. A
-// folder of Docker's may be without a file.
+// pullLocations are where MIRROR_PULL_CONFIG leads: the very file, or those in the directory, which may be empty.
+func pullLocations(path string) ([]location, error) {
+	const variable = "MIRROR_PULL_CONFIG"
+	if path == "" {
+		return nil, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return []location{{path: path, variable: variable, pull: true}}, nil // read says what is wrong with it
+	}
+	keys, err := keysOf(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) > 0 && !hasFile(keys) {
+		return nil, wrongKeys(path, keys)
+	}
+	var at []location
+	for _, name := range dockerFiles {
+		at = append(at, location{path: filepath.Join(path, name), pull: true})
+	}
+	return at, nil
+}
+
+// checkSecret refuses a secret that Kubernetes has mounted as dir, and that does not exist, is empty, or has its content under
+// keys which nobody looks for. A folder of Docker's may be without a file.
 func checkSecret(dir string) error {
 	if _, err := os.Lstat(filepath.Join(dir, "..data")); dir == "" || err != nil {
 		return nil // it is no volume of Kubernetes
 	}
+	keys, err := keysOf(dir)
+	switch {
+	case err != nil:
+		return err
+	case len(keys) == 0:
+		// An optional secret that does not exist is mounted as an empty directory.
+		return fmt.Errorf("the secret at %q does not exist or is empty: create it, with the registries' credentials under .dockerconfigjson or config.json", dir)
+	case !hasFile(keys):
+		return wrongKeys(dir, keys)
+	}
+	return nil
+}
+
+// keysOf are the names in a directory, but for those that Kubernetes keeps for itself in a volume.
+func keysOf(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("reading credentials: %w", err)
+		return nil, fmt.Errorf("reading credentials: %w", err)
 	}
 	var keys []string
 	for _, e := range entries {
-		if slices.Contains(dockerFiles, e.Name()) {
-			return nil
-		}
-		if !strings.HasPrefix(e.Name(), "..") { // as Kubernetes' own names do
-			keys = append(keys, strconv.Quote(e.Name()))
+		if !strings.HasPrefix(e.Name(), "..") {
+			keys = append(keys, e.Name())
 		}
 	}
-	return fmt.Errorf("the secret at %q has the keys [%s]: put the credentials under .dockerconfigjson or config.json", dir, strings.Join(keys, " "))
+	return keys, nil
+}
+
+func hasFile(keys []string) bool {
+	return slices.ContainsFunc(keys, func(k string) bool { return slices.Contains(dockerFiles, k) })
+}
+
+func wrongKeys(dir string, keys []string) error {
+	return fmt.Errorf("the secret at %q has the keys %.300q: put the credentials under .dockerconfigjson or config.json", dir, keys)
 }
 
 // read reads the file at l, or returns nil where there may be one and is none.

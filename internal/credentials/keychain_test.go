@@ -38,7 +38,7 @@ func home(t *testing.T, files map[string]string) (dir string, getenv func(string
 func keychain(t *testing.T, content string) *Keychain {
 	t.Helper()
 	_, getenv := home(t, map[string]string{".docker/config.json": content})
-	k, err := Load(getenv)
+	k, err := Load(getenv, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func auths(users map[string]string) string {
 func user(t *testing.T, k *Keychain, name string) string {
 	t.Helper()
 	registry, repository, _ := strings.Cut(name, "/")
-	c, err := k.For(t.Context(), registry, repository)
+	c, err := k.For(t.Context(), Destination, registry, repository)
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
@@ -119,7 +119,7 @@ func TestAnotherTeamsEntry(t *testing.T) {
 		".dockercfg":                    `{"quay.io": {"auth": "bm90OnJlYWQ="}}`,
 		"elsewhere/containers/auth.txt": "",
 	})
-	k, err := Load(getenv)
+	k, err := Load(getenv, Options{})
 	if err != nil {
 		t.Fatalf("%s: %v", dir, err)
 	}
@@ -167,7 +167,7 @@ func TestFiles(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, _ := home(t, files)
-			k, err := Load(func(name string) string { return strings.ReplaceAll(c.env[name], "$", dir) })
+			k, err := Load(func(name string) string { return strings.ReplaceAll(c.env[name], "$", dir) }, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,27 +184,12 @@ func TestFiles(t *testing.T) {
 		})
 	}
 	_, getenv := home(t, files)
-	k, err := Load(getenv)
+	k, err := Load(getenv, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := user(t, k, "all/longer/image"); got != "secret" {
 		t.Errorf("got the credential of %q, want that of the longer prefix in the second file", got)
-	}
-}
-
-// Kubernetes mounts a secret with its keys, and names of its own that begin with two dots.
-func TestSecretUnderAnotherKey(t *testing.T) {
-	for key, want := range map[string]string{
-		".dockerconfigjson": "",
-		"config.json":       "",
-		"auth.json":         `/secret" has the keys ["auth.json"]: put the credentials under .dockerconfigjson or config.json`,
-	} {
-		dir, _ := home(t, map[string]string{"secret/..data/" + key: "{}", "secret/" + key: "{}"})
-		_, err := Load(func(name string) string { return map[string]string{"DOCKER_CONFIG": dir + "/secret"}[name] })
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%s: got %v, want %q", key, err, want)
-		}
 	}
 }
 
@@ -223,7 +208,7 @@ func TestEntries(t *testing.T) {
 		{"a helper's mark", `{}`, Credential{}},
 	} {
 		k := keychain(t, `{"auths": {"quay.io": `+c.entry+`}}`)
-		if got, err := k.For(t.Context(), "quay.io", "image"); err != nil || got != c.want {
+		if got, err := k.For(t.Context(), Destination, "quay.io", "image"); err != nil || got != c.want {
 			t.Errorf("%s: got another credential, or the error %v", c.name, err)
 		}
 	}
@@ -257,7 +242,7 @@ func TestMalformed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, getenv := home(t, map[string]string{".docker/.dockerconfigjson": c.content})
-			_, err := Load(getenv)
+			_, err := Load(getenv, Options{})
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("got %v, want an error that says %q", err, c.says)
 			}
@@ -275,11 +260,11 @@ func TestMalformed(t *testing.T) {
 
 func TestUnreadable(t *testing.T) {
 	dir, getenv := home(t, map[string]string{".docker/config.json/a": "", ".config/containers/auth.json": "{"})
-	_, err := Load(getenv)
+	_, err := Load(getenv, Options{})
 	if err == nil || strings.Count(err.Error(), "\n") != 1 || !strings.Contains(err.Error(), "config.json: is a directory") {
 		t.Errorf("got %v, want a line for each of the two files", err)
 	}
-	_, err = Load(func(name string) string { return map[string]string{"REGISTRY_AUTH_FILE": dir + "/absent"}[name] })
+	_, err = Load(func(name string) string { return map[string]string{"REGISTRY_AUTH_FILE": dir + "/absent"}[name] }, Options{})
 	if err == nil || !strings.Contains(err.Error(), `REGISTRY_AUTH_FILE names "`+dir) {
 		t.Errorf("got %v, want an error that names the variable and the file", err)
 	}
@@ -304,7 +289,7 @@ func (e *example) Credential(_ context.Context, registry string) (Credential, er
 func TestCloud(t *testing.T) {
 	_, getenv := home(t, map[string]string{".docker/config.json": auths(map[string]string{"a.cloud/org": "org"})})
 	cloud := &example{}
-	k, err := Load(getenv, cloud)
+	k, err := Load(getenv, Options{}, cloud)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +317,7 @@ func TestCloud(t *testing.T) {
 		t.Errorf("the cloud was asked %d times for one registry, want 1", cloud.asked)
 	}
 	cloud.fail = errors.New("no identity")
-	if _, err := k.For(t.Context(), "b.cloud", "image"); !errors.Is(err, cloud.fail) {
+	if _, err := k.For(t.Context(), Destination, "b.cloud", "image"); !errors.Is(err, cloud.fail) {
 		t.Errorf("got the error %v, want the cloud's", err)
 	}
 }
@@ -355,12 +340,12 @@ func BenchmarkFor(b *testing.B) {
 	if err := os.WriteFile(path, []byte(auths(entries)), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	k, err := Load(func(name string) string { return map[string]string{"REGISTRY_AUTH_FILE": path}[name] })
+	k, err := Load(func(name string) string { return map[string]string{"REGISTRY_AUTH_FILE": path}[name] }, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := k.For(b.Context(), "quay.io", "org50/some/image"); err != nil {
+		if _, err := k.For(b.Context(), Destination, "quay.io", "org50/some/image"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -45,6 +45,7 @@ func Gather(shards []*stream.Content) (*Plan, error) {
 			// A run began when split did.
 			p.header = stream.Header{Stream: stream.Results, Run: s.Header.Run, Started: s.Header.Started}
 		}
+		p.header.Warnings = append(p.header.Warnings, s.Header.Warnings...)
 		p.cap = least(p.cap, s.Header.Cap)
 		if s.Header.Shard != "" {
 			names = append(names, s.Header.Shard)
@@ -124,7 +125,7 @@ func job(m stream.Mapping, c stream.Copy) (mirror.Job, error) {
 	}
 	return mirror.Job{
 		ID: c.ID, Source: source, Destination: destination, Digest: c.Digest, Old: c.Old,
-		Exists: c.Old != "", MountFrom: c.MountFrom,
+		Exists: c.Old != "", Immutable: c.Immutable, MountFrom: c.MountFrom,
 	}, nil
 }
 

@@ -18,7 +18,14 @@ import (
 	"unicode/utf8"
 
 	"imagemirror/internal/mapping"
+	"imagemirror/internal/settings"
 )
+
+// Base is the name of the directory beside the sets that they include in kustomize. It is passed over, and no set's name.
+const Base = "base"
+
+// Prefix is what the names of mapping files begin with.
+const Prefix = "mapping_"
 
 // Stdin is the PATH that stands for standard input.
 const Stdin = "-"
@@ -29,12 +36,15 @@ type Set struct {
 	Owners   []string // the approvers of its OWNERS file; none where there is no such file
 	Files    []string // the mapping files that were read, as the person named them
 	Mappings []mapping.Mapping
+	Settings settings.Settings // of its settings.yaml; the zero value where there is no such file
+	unowned  string            // the warning that nobody owns it
 }
 
 // Input is all that a run is about.
 type Input struct {
 	Sets     []*Set
 	Warnings []string // each a line, as "file:line: message"
+	Unowned  []string // of the warnings, those that a directory among the paths has no OWNERS or none that names an approver
 }
 
 // Mappings is how many mappings all sets have together.
@@ -57,6 +67,9 @@ func Load(paths []string, stdin io.Reader) (*Input, error) {
 		if err := l.path(path); err != nil {
 			l.errs = append(l.errs, err)
 		}
+	}
+	if len(l.errs) == 0 && len(l.input.Sets) == 0 {
+		l.errs = append(l.errs, fmt.Errorf("%s: this is what image sets include: name an image set's directory", paths[0]))
 	}
 	l.input.Warnings = append(l.input.Warnings, l.input.repeated()...)
 	return &l.input, errors.Join(l.errs...)
@@ -135,12 +148,18 @@ func (l *loader) directory(dir string) error {
 	if err != nil {
 		return err
 	}
+	if len(files) == 0 && isBase(dir) {
+		return nil
+	}
 	if len(files) == 0 {
 		return fmt.Errorf("%s: the directory has no mapping file: name files mapping_NAME, or name the image set's directory", dir)
 	}
 	set, err := l.set(dir)
 	if err != nil {
 		return err
+	}
+	if set.unowned != "" {
+		l.input.Unowned = append(l.input.Unowned, set.unowned)
 	}
 	var errs []error
 	for _, f := range files {
@@ -151,6 +170,12 @@ func (l *loader) directory(dir string) error {
 		errs = append(errs, l.file(set, f))
 	}
 	return errors.Join(errs...)
+}
+
+// isBase says whether a directory is what image sets include: image-sets/*/ names it, too.
+func isBase(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "kustomization.yaml"))
+	return filepath.Base(dir) == Base && err == nil
 }
 
 // mappingFiles are the paths of a directory's mapping files. Those of a mounted ConfigMap are links, by way of a directory
@@ -164,7 +189,7 @@ func (l *loader) mappingFiles(dir string) ([]string, error) {
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		switch {
-		case strings.HasPrefix(e.Name(), "mapping_"):
+		case strings.HasPrefix(e.Name(), Prefix):
 			if err := checkName(path); err != nil {
 				return nil, err
 			}
@@ -195,13 +220,34 @@ func (l *loader) file(set *Set, path string) error {
 // regular refuses what a directory's entry may be and a file is not; opening a named pipe would wait for a writer.
 func regular(path string) error {
 	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
 		err = errors.New("this is no regular file: remove it, or give it another name")
+	case !Within(filepath.Dir(path), path):
+		err = errors.New("this leads out of the set's directory: put the file itself here")
 	}
 	if err != nil {
 		return fmt.Errorf("%s:1: %w", path, reason(err))
 	}
 	return nil
+}
+
+// Within says whether a file of a directory is in it, wherever links lead. What a link from a stranger's pull request leads to is
+// not shown in messages. Kubernetes' own links, in volumes, stay within.
+func Within(dir, path string) bool {
+	dir, errDir := resolved(dir)
+	path, errPath := resolved(path)
+	return errDir == nil && errPath == nil && strings.HasPrefix(path, strings.TrimSuffix(dir, string(filepath.Separator))+string(filepath.Separator))
+}
+
+// resolved is where a path leads to, from the root on.
+func resolved(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
 }
 
 // parse reads one mapping file into set.
@@ -215,6 +261,7 @@ func (l *loader) parse(set *Set, r io.Reader, label string) error {
 	if err == nil && len(f.Mappings) == 0 {
 		l.warn(label, "the file has no mapping: nothing is mirrored for it")
 	}
+	set.outside(f.Mappings, problems)
 	set.Mappings = append(set.Mappings, l.claims.add(f.Mappings, problems, &f.Warnings)...)
 	f.Warnings.Sort()
 	l.input.Warnings = append(l.input.Warnings, f.Warnings.Lines()...)
@@ -225,7 +272,7 @@ func (l *loader) parse(set *Set, r io.Reader, label string) error {
 	return problems.Err()
 }
 
-// set is the set of a directory; OWNERS is read when it is asked for first.
+// set is the set of a directory; OWNERS and settings.yaml are read when it is asked for first.
 func (l *loader) set(dir string) (*Set, error) {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
@@ -238,18 +285,31 @@ func (l *loader) set(dir string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Where one of these is refused the set is there all the same, so that its mapping files are checked too.
+	if err := l.owners(set, dir); err != nil {
+		l.errs = append(l.errs, err)
+	}
+	if set.Settings, err = loadSettings(dir, set.Name); err != nil {
+		l.errs = append(l.errs, err)
+	}
+	return set, nil
+}
+
+func (l *loader) owners(set *Set, dir string) (err error) {
 	file := filepath.Join(dir, "OWNERS")
 	set.Owners, err = loadOwners(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		l.warn(file, fmt.Sprintf("the image set %q has no OWNERS file: nobody is named when an image of it fails", set.Name))
 	case err != nil:
-		// The set is there all the same, so that its mapping files are checked too.
-		l.errs = append(l.errs, err)
+		return err
 	case len(set.Owners) == 0:
 		l.warn(file, "no approver is named: nobody is named when an image of the set fails")
+	default:
+		return nil
 	}
-	return set, nil
+	set.unowned = l.input.Warnings[len(l.input.Warnings)-1]
+	return nil
 }
 
 func (l *loader) newSet(name, absolute, dir string) (*Set, error) {

@@ -148,6 +148,9 @@ func TestLoadWarns(t *testing.T) {
 	if diff := cmp.Diff(want, in.Warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff([]string{want[1], want[6]}, in.Unowned); diff != "" {
+		t.Errorf("what nobody owns (-want +got):\n%s", diff)
+	}
 	if got, want := len(lines(in)), 3; got != want {
 		t.Errorf("got %d mappings, want %d", got, want)
 	}
@@ -192,7 +195,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"no mapping file", []string{"empty"}, []string{"empty: the directory has no mapping file"}},
 		{"the directory of the sets", []string{"sets"}, []string{"sets: the directory has no mapping file"}},
 		{"two directories of one name", []string{"a", "sets/a"}, []string{`sets/a: the image set "a" is a already`}},
-		{"OWNERS and a mapping file", []string{"owners"}, []string{`owners/OWNERS:1: "approvers" is not`, "owners/mapping_1:1: source", "owners/mapping_1:1: source"}},
+		{"OWNERS and a mapping file", []string{"owners"}, []string{`owners/OWNERS:1: approvers is no list`, "owners/mapping_1:1: source", "owners/mapping_1:1: source"}},
 		{"a directory that is called a mapping file", []string{"folder"}, []string{"folder/mapping_1:1: this is no regular file"}},
 		{"a link to nothing", []string{"gone"}, []string{"gone/mapping_1:1: no such file or directory"}},
 		{"a binary file", []string{"binary"}, []string{"binary/mapping_1:1: the file is no text"}},

@@ -30,6 +30,7 @@ type Job struct {
 	Digest      string              // what the destination gets
 	Old         string              // what its tag was at before
 	Exists      bool                // whether the destination's repository is known to exist
+	Immutable   bool                // the tag is not to move if it is there
 	MountFrom   []string            // paths on the destination's registry that have this digest
 }
 

@@ -1,9 +1,11 @@
 package mirror
 
 import (
+	"fmt"
 	"net/http"
 
 	"imagemirror/internal/registry"
+	"imagemirror/internal/stream"
 )
 
 // ready makes a manifest ready to be pushed.
@@ -41,7 +43,7 @@ func (e *engine) pushNode(n *node) {
 		if i > 0 && e.isStopped() {
 			return
 		}
-		err := e.putTag(n, j.Destination.Tag)
+		err := e.putTag(n, j)
 		done := []*job{j}
 		if err == nil {
 			done = append(done, plain...)
@@ -52,7 +54,13 @@ func (e *engine) pushNode(n *node) {
 
 // putTag pushes a manifest under a tag. Where the registry refuses, the tag may be immutable and at the digest already, since an
 // earlier run that was cut off has put it there.
-func (e *engine) putTag(n *node, tag string) error {
+func (e *engine) putTag(n *node, j *job) error {
+	tag := j.Destination.Tag
+	if j.Immutable {
+		if there, err := e.immutable(n, tag); there || err != nil {
+			return err
+		}
+	}
 	err := n.repo.to.PutManifest(e.work, tag, n.m)
 	if status := registry.StatusOf(err); status < 400 || status >= 500 || status == http.StatusUnauthorized || status == http.StatusTooManyRequests {
 		return err
@@ -61,6 +69,22 @@ func (e *engine) putTag(n *node, tag string) error {
 		return nil
 	}
 	return err
+}
+
+// immutable says whether a tag that never moves is there already, at what it is to be at. One that was not there when the run
+// was planned may be by now. The protocol has no push for a tag that is not there alone: who pushes it between this answer and
+// the push that follows is overwritten.
+func (e *engine) immutable(n *node, tag string) (there bool, err error) {
+	at, err := n.repo.to.Head(e.work, tag)
+	switch {
+	case registry.StatusOf(err) == http.StatusNotFound:
+		return false, nil
+	case err == nil && at != n.m.Digest:
+		return false, stream.WithAdvice(
+			fmt.Sprintf("the tag %s is immutable, and was put at %s since the run was planned, and not at %s: it stays where it is", tag, at, n.m.Digest),
+			"find out who else pushes to it, then run again")
+	}
+	return err == nil, err
 }
 
 func (e *engine) isStopped() bool {

@@ -21,9 +21,9 @@ func (r *resolver) expand(ctx context.Context, sets []*imageset.Set) []*target {
 	for _, set := range sets {
 		for _, m := range set.Mappings {
 			if m.Source.Wildcard() {
-				targets = append(targets, matches(set.Name, m, lists[m.Source.Name()])...)
+				targets = append(targets, matches(set, m, lists[m.Source.Name()])...)
 			} else {
-				targets = append(targets, newTarget(set.Name, m, m.Source, m.Destination))
+				targets = append(targets, newTarget(set, m, m.Source, m.Destination))
 			}
 		}
 	}
@@ -34,10 +34,10 @@ func (r *resolver) expand(ctx context.Context, sets []*imageset.Set) []*target {
 	return targets
 }
 
-func newTarget(set string, m mapping.Mapping, source, destination reference.Reference) *target {
+func newTarget(set *imageset.Set, m mapping.Mapping, source, destination reference.Reference) *target {
 	return &target{
-		Mapping: stream.Mapping{Source: source.String(), Destination: destination.String(), Set: set, File: m.File, Line: m.Line},
-		source:  source, destination: destination,
+		Mapping: stream.Mapping{Source: source.String(), Destination: destination.String(), Set: set.Name, File: m.File, Line: m.Line},
+		source:  source, destination: destination, immutable: set.Settings.Keeps(destination.Tag),
 	}
 }
 
@@ -93,7 +93,7 @@ func tagsOf(ctx context.Context, from *registry.Repository) ([]string, error) {
 }
 
 // matches are the targets of a wildcard.
-func matches(set string, m mapping.Mapping, list *tagList) []*target {
+func matches(set *imageset.Set, m mapping.Mapping, list *tagList) []*target {
 	var targets []*target
 	for _, tag := range list.tags {
 		// A registry's word is not to be trusted: a tag may be none.

@@ -157,6 +157,9 @@ func (p *parts) putShard(s shard.Shard, copies []stream.Copy, t *trees) error {
 func (p *parts) putStream(s shard.Shard, ids []int, rest func(*stream.Writer)) error {
 	h := p.header
 	h.Shard, h.Mappings, h.Cap = s.Name, len(ids), stream.Cap(s.Cap)
+	if s.Name != "" {
+		h.Warnings = nil
+	}
 	return p.to.Put(s.Name, func(out io.Writer) error {
 		w := stream.NewWriter(out, h)
 		named := map[string]bool{}

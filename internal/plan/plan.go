@@ -3,7 +3,8 @@
 // again.
 //
 // A destination is asked first. Where its tag is there, the source is only asked for its digest, and a quiet run costs two
-// requests a mapping; where it is not, the source's manifest is read at once.
+// requests a mapping; where it is not, the source's manifest is read at once. Last, the destinations where something has to move are
+// asked whether it may.
 package plan
 
 import (
@@ -11,6 +12,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"imagemirror/internal/imageset"
@@ -27,6 +29,9 @@ type Options struct {
 	Client  *registry.Client
 	Foreign bool       // counts layers that are not for redistribution as bytes to move
 	Cap     stream.Cap // what all copies of the plan together may ask of one registry
+
+	// Warnings are what the report is to say of the files, as imageset.Input has them.
+	Warnings []string
 }
 
 // target is one mapping on its way to a result or a copy.
@@ -38,6 +43,7 @@ type target struct {
 	digest              string // the source's
 	err                 error
 	settled             bool // current or failed, or else to be copied
+	immutable           bool // the destination's tag never moves once it is there
 }
 
 // Totals count what a plan holds.
@@ -59,10 +65,11 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set, w Writer) (Total
 	started := time.Now().UTC()
 	r := &resolver{Options: o, trees: trees{manifests: map[string]*fetched{}, failed: map[reading]*fetched{}}}
 	targets := r.expand(ctx, sets)
-	header := stream.Header{Stream: stream.Plan, Run: newRun(), Mappings: len(targets), Started: started, Cap: o.Cap}
+	header := stream.Header{Stream: stream.Plan, Run: newRun(), Mappings: len(targets), Started: started, Cap: o.Cap, Warnings: o.warnings()}
 	p := w.begin(header, records(sets), targets)
 	r.settled, r.trees.read = p.settled, p.manifest
 	r.resolve(ctx, targets)
+	r.preflight(ctx, targets)
 	copies := r.copies(targets)
 	totals := r.count(targets, copies)
 	if err := p.end(copies, &totals, &r.trees); err != nil {
@@ -74,10 +81,21 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set, w Writer) (Total
 	return totals, nil
 }
 
+// maxWarnings bounds the warnings that travel with a plan. Hostile files may have as many as lines.
+const maxWarnings = 100
+
+func (o Options) warnings() []string {
+	n := len(o.Warnings) - maxWarnings
+	if n <= 0 {
+		return o.Warnings
+	}
+	return append(slices.Clone(o.Warnings[:maxWarnings]), fmt.Sprintf("and %d warnings more: split -check shows all", n))
+}
+
 func records(sets []*imageset.Set) []stream.Set {
 	var list []stream.Set
 	for _, s := range sets {
-		list = append(list, stream.Set{Name: s.Name, Owners: s.Owners})
+		list = append(list, stream.Set{Name: s.Name, Owners: s.Owners, Notify: s.Settings.Notify})
 	}
 	return list
 }
@@ -102,7 +120,7 @@ func (r *resolver) copies(targets []*target) []stream.Copy {
 		if seen[at] == nil {
 			seen[at] = map[string]bool{}
 		}
-		c := stream.Copy{ID: t.ID, Digest: t.digest, Old: t.old}
+		c := stream.Copy{ID: t.ID, Digest: t.digest, Old: t.old, Immutable: t.immutable}
 		if path := known[holding{at, t.digest}]; path != "" && path != t.to.Path() {
 			c.MountFrom = []string{path}
 		}

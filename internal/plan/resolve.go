@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -33,21 +34,25 @@ const workers = 8
 
 // resolve finds out what each target needs.
 func (r *resolver) resolve(ctx context.Context, targets []*target) {
-	routes := r.routes(ctx, targets)
+	each(r.routes(ctx, targets), workers*r.Client.Concurrency(), func(g *group) { r.settle(ctx, g) })
+}
+
+// each does what is in all lists, side by side, and of each list as much at once as there are workers.
+func each[K comparable, T any](lists map[K][]T, workers int, do func(T)) {
 	var all sync.WaitGroup
-	for _, groups := range routes {
-		next := make(chan *group)
-		for range min(len(groups), workers*r.Client.Concurrency()) {
+	for _, list := range lists {
+		next := make(chan T)
+		for range min(len(list), workers) {
 			all.Go(func() {
-				for g := range next {
-					r.settle(ctx, g)
+				for item := range next {
+					do(item)
 				}
 			})
 		}
 		all.Go(func() {
 			defer close(next)
-			for _, g := range groups {
-				next <- g
+			for _, item := range list {
+				next <- item
 			}
 		})
 	}
@@ -122,14 +127,14 @@ func (r *resolver) settle(ctx context.Context, g *group) {
 	}
 	var open []*target
 	for _, t := range g.targets {
-		if t.err == nil && ctx.Err() == nil {
+		if t.err == nil && ctx.Err() == nil && !r.kept(t) {
 			open = append(open, t)
 		}
 	}
 	if len(open) > 0 {
 		if err := r.askSource(ctx, g.source, open); err != nil {
 			for _, t := range open {
-				t.err = err
+				t.err = cmp.Or(t.err, err)
 			}
 		}
 	}
@@ -189,7 +194,13 @@ func (r *resolver) askSource(ctx context.Context, source reference.Reference, ta
 	copying := false
 	for _, t := range targets {
 		t.digest = digest
-		copying = copying || t.old != digest
+		switch {
+		case t.old == digest:
+		case t.immutable && t.old != "":
+			t.err = t.moved()
+		default:
+			copying = true
+		}
 	}
 	if !copying {
 		return nil

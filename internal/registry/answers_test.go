@@ -18,7 +18,9 @@ import (
 // keys is a keychain that gives what the function says.
 type keys func() credentials.Credential
 
-func (k keys) For(context.Context, string, string) (credentials.Credential, error) { return k(), nil }
+func (k keys) For(context.Context, credentials.Side, string, string) (credentials.Credential, error) {
+	return k(), nil
+}
 
 func anonymously() credentials.Credential { return credentials.Credential{} }
 

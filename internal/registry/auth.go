@@ -18,6 +18,7 @@ const maxRepositories = 20
 
 // access is what a request needs the right to.
 type access struct {
+	side       credentials.Side
 	credential credentials.Credential
 	announced  credentials.Credential // the one that was known first: tokens are shared by it
 	repository string
@@ -43,7 +44,8 @@ func (a access) scopes() []string {
 
 // authorizer knows how one registry wants to be authenticated to, and keeps its tokens.
 type authorizer struct {
-	fetch func(ctx context.Context, c challenge, cred credentials.Credential, scopes []string) (issued, error)
+	fetch  func(ctx context.Context, c challenge, cred credentials.Credential, scopes []string) (issued, error)
+	budget *budget // the registry's, which may be its own token service
 
 	trying sync.Mutex // held while it is not known how many scopes a token may have
 
@@ -154,11 +156,16 @@ func (a *authorizer) settle(c challenge) {
 	}
 }
 
+// asked is what the registry asked for, so far.
+func (a *authorizer) asked() challenge {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.challenge
+}
+
 // authorize makes the Authorization header for a request. at is how far it has come, and refused what it carried before.
 func (a *authorizer) authorize(ctx context.Context, want access, at step, refused authorization) (authorization, error) {
-	a.mu.Lock()
-	c := a.challenge
-	a.mu.Unlock()
+	c := a.asked()
 	switch {
 	case c.scheme == "basic" && want.credential.Username != "":
 		user := want.credential.Username + ":" + want.credential.Password
@@ -169,26 +176,44 @@ func (a *authorizer) authorize(ctx context.Context, want access, at step, refuse
 		return authorization{header: "Bearer " + want.credential.RegistryToken}, nil
 	}
 	a.ahead.Do(func() { go a.prefetch(ctx, c) })
+	value, t, err := a.carrying(ctx, want, c, at, refused.value)
+	if err != nil {
+		return authorization{}, err
+	}
+	return authorization{header: "Bearer " + value, token: t, value: value, step: at}, nil
+}
+
+// carrying is the token that carries what is wanted, with as many other scopes as the registry takes, and its value, which is not
+// the refused one.
+func (a *authorizer) carrying(ctx context.Context, want access, c challenge, at step, refused string) (value string, t *token, err error) {
 	for {
-		t := a.tokenFor(want, at)
-		value, err := a.token(ctx, t, c, refused.value, want.credential)
-		if errors.Is(err, errFewerScopes) {
-			continue
+		t = a.tokenFor(want, at)
+		value, err = a.token(ctx, t, c, refused, want.credential)
+		if !errors.Is(err, errFewerScopes) {
+			return value, t, err
 		}
-		if err != nil {
-			return authorization{}, err
-		}
-		return authorization{header: "Bearer " + value, token: t, value: value, step: at}, nil
 	}
 }
 
-// prefetch gets the tokens that were announced before requests wait for them, each with a place in flight.
+// prefetch gets the tokens that were announced before requests wait for them, each with a place in flight: a registry may be its own
+// token service. Where there is one place only, whoever has it gets the token.
 func (a *authorizer) prefetch(ctx context.Context, c challenge) {
+	if !a.budget.several() {
+		return
+	}
 	a.mu.Lock()
 	wanted := a.wanted
 	a.mu.Unlock()
 	for _, t := range wanted {
-		if _, err := a.token(ctx, t, c, "", t.credential); err != nil {
+		if t.refreshed("") {
+			continue
+		}
+		if a.budget.acquire(ctx, false) != nil {
+			return
+		}
+		_, err := a.token(ctx, t, c, "", t.credential)
+		a.budget.release(false)
+		if err != nil {
 			return // whoever needs one will say why there is none
 		}
 	}

@@ -48,7 +48,8 @@ func BenchmarkAuthorize(b *testing.B) {
 		fetch: func(context.Context, challenge, credentials.Credential, []string) (issued, error) {
 			return issued{strings.Repeat("t", 1000), time.Hour}, nil
 		},
-		known: true, challenge: challenge{scheme: "bearer"}, scopes: math.MaxInt,
+		budget: newBudget(16, 0),
+		known:  true, challenge: challenge{scheme: "bearer"}, scopes: math.MaxInt,
 		tokens: map[tokenKey]*token{}, batches: map[tokenKey]*token{}, open: map[batchKey]*token{},
 	}
 	for i := range maxRepositories {
@@ -118,6 +119,6 @@ func BenchmarkHead(b *testing.B) {
 // nobody has no credentials.
 type nobody struct{}
 
-func (nobody) For(context.Context, string, string) (credentials.Credential, error) {
+func (nobody) For(context.Context, credentials.Side, string, string) (credentials.Credential, error) {
 	return credentials.Credential{}, nil
 }

@@ -53,6 +53,13 @@ func (b *budget) use(side string) {
 	b.limit = max(2, b.limit)
 }
 
+// several says whether more than one request may be in flight.
+func (b *budget) several() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.limit >= 2
+}
+
 // acquire waits for a place. The caller gives it back with release.
 func (b *budget) acquire(ctx context.Context, download bool) error {
 	b.mu.Lock()

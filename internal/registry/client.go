@@ -29,14 +29,14 @@ type Config struct {
 	Stall          time.Duration `default:"60s" desc:"how long a registry may keep silent, or a transfer stand still"`
 	RegistriesConf string        `split_words:"true" desc:"containers-registries.conf(5) file: locations, mirrors, insecure and blocked registries"`
 	CAFile         string        `envconfig:"CA_FILE" desc:"PEM file with certificate authorities to trust besides the system's"`
-	SettingsDir    string        `split_words:"true" desc:"directory whose registries.conf and ca.pem, if there, are used where the two before are not set"`
+	RegistriesDir  string        `split_words:"true" desc:"directory whose registries.conf and ca.pem, if there, are used where the two before are not set"`
 }
 
-// fromSettings names the files of the settings' directory where no others are named.
-func (c Config) fromSettings() Config {
+// fromDirectory names the files of RegistriesDir where no others are named.
+func (c Config) fromDirectory() Config {
 	for name, file := range map[string]*string{"registries.conf": &c.RegistriesConf, "ca.pem": &c.CAFile} {
-		path := filepath.Join(c.SettingsDir, name)
-		if _, err := os.Stat(path); c.SettingsDir != "" && *file == "" && err == nil {
+		path := filepath.Join(c.RegistriesDir, name)
+		if _, err := os.Stat(path); c.RegistriesDir != "" && *file == "" && err == nil {
 			*file = path
 		}
 	}
@@ -59,7 +59,7 @@ func (c Config) check() error {
 
 // Keychain finds the credentials for a repository. No credentials are the zero value.
 type Keychain interface {
-	For(ctx context.Context, registry, repository string) (credentials.Credential, error)
+	For(ctx context.Context, side credentials.Side, registry, repository string) (credentials.Credential, error)
 }
 
 // Client speaks to any number of registries. It is safe for concurrent use.
@@ -87,7 +87,7 @@ func New(config Config, keychain Keychain) (*Client, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
-	config = config.fromSettings()
+	config = config.fromDirectory()
 	conf, err := registriesconf.Load(config.RegistriesConf)
 	if err != nil {
 		return nil, err
@@ -174,10 +174,15 @@ func (c *Client) Destination(ctx context.Context, ref reference.Reference, push 
 }
 
 func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side string, push bool) (location, error) {
-	cred, err := c.keychain.For(ctx, e.Registry, e.Repository)
+	want := access{side: credentials.Destination, repository: e.Repository, push: push}
+	if side == Source {
+		want.side = credentials.Source
+	}
+	cred, err := c.keychain.For(ctx, want.side, e.Registry, e.Repository)
 	if err != nil {
 		return location{}, err
 	}
+	want.credential, want.announced = cred, cred
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.budgets[e.Registry]
@@ -192,7 +197,7 @@ func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side str
 		h = newHost(c, e, b)
 		c.hosts[key] = h
 	}
-	return location{host: h, access: access{credential: cred, announced: cred, repository: e.Repository, push: push}}, nil
+	return location{host: h, access: want}, nil
 }
 
 // Retries is how many tries a request gets that a registry does not answer well.

@@ -65,7 +65,10 @@ func (e *Error) Fault() (side string, status int, advice string) {
 }
 
 func (e *Error) advice() string {
+	var own interface{ Advice() string }
 	switch {
+	case errors.As(e.Err, &own):
+		return own.Advice()
 	case e.Status == 0:
 		return e.unanswered()
 	case e.Status == http.StatusTooManyRequests:
@@ -109,13 +112,10 @@ func (e *Error) refused() string {
 
 // unanswered is the advice where no answer came, or one that is none.
 func (e *Error) unanswered() string {
-	var own interface{ Advice() string }
 	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, errBusy):
 		return "run again"
-	case errors.As(e.Err, &own):
-		return own.Advice()
 	case errors.As(e.Err, &certificate):
 		return certify(certificate)
 	case errors.Is(e.Err, errStalled):

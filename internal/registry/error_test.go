@@ -110,7 +110,7 @@ func withConfig(t *testing.T, config string) *credentials.Keychain {
 	}
 	keys, err := credentials.Load(func(name string) string {
 		return map[string]string{"DOCKER_CONFIG": dir}[name]
-	})
+	}, credentials.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -35,7 +36,7 @@ type host struct {
 
 	mounts  mounts
 	chunked atomic.Bool // refuses large bodies in one request
-
+	greeted sync.Once
 }
 
 func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
@@ -50,6 +51,7 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 	}
 	h.auth = &authorizer{
 		fetch:   h.fetchToken,
+		budget:  b,
 		scopes:  math.MaxInt,
 		tokens:  map[tokenKey]*token{},
 		batches: map[tokenKey]*token{},

@@ -12,7 +12,7 @@ import (
 
 type noKeys struct{}
 
-func (noKeys) For(context.Context, string, string) (credentials.Credential, error) {
+func (noKeys) For(context.Context, credentials.Side, string, string) (credentials.Credential, error) {
 	return credentials.Credential{}, nil
 }
 

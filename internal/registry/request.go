@@ -105,6 +105,10 @@ func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration,
 			}
 			var e *Error
 			if errors.As(err, &e) {
+				if isRefusal(e) && h.renew(ctx, c) {
+					at = fresh
+					continue
+				}
 				return nil, never, e // the token service's
 			}
 			return nil, h.waitAfter(ctx, err), &Error{Err: plain(ctx, err)}
@@ -140,7 +144,7 @@ func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration,
 // renew looks the call's credential up, which may be another one by now: those of clouds last for minutes. It says whether it
 // is. While it cannot be had, the one that is known is used.
 func (h *host) renew(ctx context.Context, c *call) bool {
-	credential, err := h.client.keychain.For(ctx, h.endpoint.Registry, c.access.repository)
+	credential, err := h.client.keychain.For(ctx, c.access.side, h.endpoint.Registry, c.access.repository)
 	if err != nil || credential == c.access.credential {
 		return false
 	}

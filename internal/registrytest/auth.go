@@ -12,11 +12,16 @@ import (
 
 // Auth is what a Proxy demands of its clients.
 type Auth struct {
-	Basic        bool          // demand basic credentials with every request, where otherwise it is Bearer tokens
-	Users        []User        // nil: everyone may do everything
-	RefuseScopes int           // status that answers a request for a token with more than one scope; 0: it is granted
-	Lifetime     time.Duration // of a token; 0: an hour
-	HideExpiry   bool          // leave out expires_in, which by the token specification means 60 seconds
+	Basic        bool                                     // demand basic credentials with every request, where otherwise it is Bearer tokens
+	Users        []User                                   // nil: everyone may do everything
+	Lookup       func(name, password string) (User, bool) // asked for those that Users has not got; nil: nobody is
+	JWT          bool                                     // tokens show what they allow, which is no more than the user may do
+	TokenPath    string                                   // where tokens are; "" is /token
+	Public       bool                                     // whoever shows no credentials may read without a token
+	Strict       int                                      // status that answers a request for a token that allows what the user may not do; 0: see JWT
+	RefuseScopes int                                      // status that answers a request for a token with more than one scope; 0: it is granted
+	Lifetime     time.Duration                            // of a token; 0: an hour
+	HideExpiry   bool                                     // leave out expires_in, which by the token specification means 60 seconds
 }
 
 // User is someone a Proxy knows, and what is allowed to them.
@@ -89,7 +94,11 @@ type authority struct {
 	Auth
 	self *url.URL
 
+	signer *signer // of JWTs
+
 	mu     sync.Mutex
+	known  []User           // Auth's Users, until others are set
+	asked  int              // requests for tokens
 	grants map[string]grant // by access token
 }
 
@@ -104,7 +113,28 @@ func newAuthority(a Auth, self *url.URL) *authority {
 	if a.Lifetime == 0 {
 		a.Lifetime = time.Hour
 	}
-	return &authority{Auth: a, self: self, grants: map[string]grant{}}
+	if a.TokenPath == "" {
+		a.TokenPath = tokenPath
+	}
+	made := &authority{Auth: a, self: self, known: a.Users, grants: map[string]grant{}}
+	if a.JWT {
+		made.signer = newSigner()
+	}
+	return made
+}
+
+func (a *authority) users() []User {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.known
+}
+
+// replace changes the users. Tokens of the old ones are worthless.
+func (a *authority) replace(users []User) {
+	a.mu.Lock()
+	a.known = users
+	a.mu.Unlock()
+	a.expire()
 }
 
 func (a *authority) expire() {
@@ -121,6 +151,9 @@ type verdict struct {
 
 func (a *authority) judge(r *http.Request, at route) verdict {
 	wants := needs(r, at)
+	if a.Public && at.repo != "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		return verdict{}
+	}
 	g, ok := a.authenticate(r)
 	if !ok {
 		return verdict{"", a.challenge(wants)}
@@ -129,7 +162,7 @@ func (a *authority) judge(r *http.Request, at route) verdict {
 		switch asked := a.Basic || slices.ContainsFunc(g.scopes, func(s scope) bool { return s.covers(want) }); {
 		case !asked:
 			return verdict{g.user.Name, a.challenge(wants)}
-		case !g.user.may(want) && g.user.Name == "" && a.Users != nil:
+		case !g.user.may(want) && g.user.Name == "" && a.users() != nil:
 			return verdict{"", a.challenge(wants)}
 		case !g.user.may(want):
 			return verdict{g.user.Name, refuse(http.StatusForbidden, "DENIED", "requested access to the resource is denied")}
@@ -154,13 +187,17 @@ func (a *authority) authenticate(r *http.Request) (grant, bool) {
 
 // user finds the user of some credentials, which are empty for those who show none.
 func (a *authority) user(name, password string) (User, bool) {
-	if a.Users == nil {
+	users := a.users()
+	if users == nil {
 		return User{Name: name, Pull: []string{""}, Push: []string{""}}, true
 	}
-	for _, u := range a.Users {
+	for _, u := range users {
 		if u.Name == name && u.Password == password {
 			return u, true
 		}
+	}
+	if a.Lookup != nil && password != "" {
+		return a.Lookup(name, password)
 	}
 	// Whoever shows no credentials gets a token, as on Docker Hub; it only allows nothing.
 	return User{}, name == "" && password == "" && !a.Basic
@@ -170,7 +207,7 @@ func (a *authority) user(name, password string) (User, bool) {
 func (a *authority) challenge(wants []scope) http.Handler {
 	value := `Basic realm="registrytest"`
 	if !a.Basic {
-		value = fmt.Sprintf(`Bearer realm="%s",service=%q`, a.self.JoinPath(tokenPath), a.self.Host)
+		value = fmt.Sprintf(`Bearer realm="%s",service=%q`, a.self.JoinPath(a.TokenPath), a.self.Host)
 		if len(wants) > 0 {
 			value += fmt.Sprintf(",scope=%q", joinScopes(wants))
 		}

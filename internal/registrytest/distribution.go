@@ -23,8 +23,9 @@ const (
 
 // DistributionOptions are the settings of StartDistribution. The zero value is a registry in memory, open to all.
 type DistributionOptions struct {
-	Dir   string            // where it keeps its content; empty: in memory, which gets slow with blobs of many MB
-	Users map[string]string // names and passwords that it demands by basic authentication; empty: none
+	Dir    string            // where it keeps its content; empty: in memory, which gets slow with blobs of many MB
+	Users  map[string]string // names and passwords that it demands by basic authentication; empty: none
+	Tokens *TokenService     // whose tokens it demands, and verifies; nil: none
 }
 
 // StartDistribution starts distribution's registry as a process of its own, building it first where this machine has
@@ -121,6 +122,15 @@ func writeConfig(dir string, o DistributionOptions) (string, error) {
 			return "", err
 		}
 		config["auth"] = object{"htpasswd": object{"realm": "registrytest", "path": passwords}}
+	}
+	if o.Tokens != nil {
+		certificate := filepath.Join(dir, "token.pem")
+		if err := os.WriteFile(certificate, o.Tokens.authority.signer.pem(), 0o600); err != nil {
+			return "", err
+		}
+		config["auth"] = object{"token": object{
+			"realm": o.Tokens.realm(), "service": o.Tokens.service(), "issuer": issuer, "rootcertbundle": certificate,
+		}}
 	}
 	b, err := json.Marshal(config)
 	if err != nil {

@@ -109,6 +109,13 @@ func (p *Proxy) ExpireTokens() {
 	}
 }
 
+// SetUsers changes who is known, where anything is demanded. The tokens of all others are worthless from then on.
+func (p *Proxy) SetUsers(users ...User) {
+	if p.auth != nil {
+		p.auth.replace(users)
+	}
+}
+
 // ServeHTTP answers one request. The credentials come before the faults, so that a rule counts only
 // requests that the registry would have carried out.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -121,6 +128,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = body
 	p.answer(w, r, x)
 	if r.ContentLength != 0 && !body.over.Load() {
+		x.end() // whoever has the answer may send the next request
 		body.end(w)
 	}
 }

@@ -9,6 +9,9 @@ import (
 // tokenPath is where a Proxy that demands Bearer tokens hands them out.
 const tokenPath = "/token"
 
+// quayTokenPath is where Quay does.
+const quayTokenPath = "/v2/auth"
+
 var routeRE = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs|tags|referrers)/(.*)$`)
 
 // route is what a request asks for.
@@ -21,7 +24,7 @@ type route struct {
 func routeOf(r *http.Request) route {
 	path, query := r.URL.Path, r.URL.Query()
 	switch path {
-	case tokenPath:
+	case tokenPath, quayTokenPath:
 		return route{kind: "token"}
 	case "/v2", "/v2/":
 		return route{kind: "ping"}

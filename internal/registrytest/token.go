@@ -14,6 +14,9 @@ const maxForm = 64 << 10
 // ServeHTTP hands out tokens in both ways of the token specification: GET with basic credentials or none, and
 // OAuth2's POST with a refresh token or a password.
 func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	a.asked++
+	a.mu.Unlock()
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		refuse(http.StatusBadRequest, "UNSUPPORTED", "the form is malformed").ServeHTTP(w, r)
@@ -30,7 +33,12 @@ func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(a.RefuseScopes, "UNSUPPORTED", "a token has one scope").ServeHTTP(w, r)
 		return
 	}
-	a.answer(w, r, a.issue(user, asked))
+	token, ok := a.issue(user, asked)
+	if !ok {
+		refuse(a.Strict, "DENIED", "requested access to the resource is denied").ServeHTTP(w, r)
+		return
+	}
+	a.answer(w, r, token)
 }
 
 // applicant is who asks for a token. It is false where the credentials are no good.
@@ -43,7 +51,7 @@ func (a *authority) applicant(r *http.Request) (User, bool) {
 	case "password":
 		return a.user(r.PostForm.Get("username"), r.PostForm.Get("password"))
 	case "refresh_token":
-		for _, u := range a.Users {
+		for _, u := range a.users() {
 			if u.RefreshToken != "" && u.RefreshToken == r.PostForm.Get("refresh_token") {
 				return u, true
 			}
@@ -52,18 +60,44 @@ func (a *authority) applicant(r *http.Request) (User, bool) {
 	return User{}, false
 }
 
-func (a *authority) issue(user User, asked []string) string {
+// issue makes a token for what is asked. It is false where the service is strict and the user may not do all of it.
+func (a *authority) issue(user User, asked []string) (token string, ok bool) {
 	g := grant{user: user, expires: time.Now().Add(a.Lifetime)}
 	for _, s := range asked {
-		if parsed, ok := parseScope(s); ok {
+		parsed, ok := parseScope(s)
+		if !ok {
+			continue
+		}
+		allowed := a.allowed(user, parsed)
+		if len(allowed.actions) < len(parsed.actions) && a.Strict != 0 {
+			return "", false
+		}
+		if a.JWT {
+			parsed = allowed
+		}
+		if len(parsed.actions) > 0 {
 			g.scopes = append(g.scopes, parsed)
 		}
 	}
-	token := rand.Text()
+	token = rand.Text()
+	if a.JWT {
+		token = a.signer.sign(a.self.Host, g)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.grants[token] = g
-	return token
+	return token, true
+}
+
+// allowed is the part of a scope that the user may have.
+func (a *authority) allowed(user User, s scope) scope {
+	allowed := scope{repo: s.repo}
+	for _, action := range s.actions {
+		if a.users() == nil || user.may(scope{s.repo, []string{action}}) {
+			allowed.actions = append(allowed.actions, action)
+		}
+	}
+	return allowed
 }
 
 func (a *authority) answer(w http.ResponseWriter, r *http.Request, token string) {

@@ -9,8 +9,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// listedOwners is how many owners of a set are named.
-const listedOwners = 10
+// listedPeople is how many owners of a set are named, and how many to tell.
+const listedPeople = 10
 
 // failure is a cause and the mappings that failed for it.
 type failure struct {
@@ -22,7 +22,7 @@ type failure struct {
 // group is the mappings of one image set.
 type group struct {
 	set     string
-	owners  []string
+	people  people
 	results []*Result
 }
 
@@ -30,7 +30,7 @@ type group struct {
 func (r *Report) failures() []*failure {
 	type place struct {
 		cause
-		set, owners string
+		set, owners, notify string
 	}
 	var all []*failure
 	causes, places := map[cause]*failure{}, map[place]*group{}
@@ -42,10 +42,10 @@ func (r *Report) failures() []*failure {
 			all = append(all, f)
 		}
 		f.count++
-		at := place{f.cause, m.Set, strings.Join(m.Owners, "\n")}
+		at := place{f.cause, m.Set, strings.Join(m.Owners, "\n"), strings.Join(m.Notify, "\n")}
 		g := places[at]
 		if g == nil {
-			g = &group{set: m.Set, owners: m.Owners}
+			g = &group{set: m.Set, people: people{m.Owners, m.Notify}}
 			places[at] = g
 			f.groups = append(f.groups, g)
 		}
@@ -55,23 +55,31 @@ func (r *Report) failures() []*failure {
 	return all
 }
 
-// words is how many mappings of which set failed, and whose it is. Names are shown as show makes them.
+// words is how many mappings of which set failed, whose it is, and whom to tell. Names are shown as show makes them.
 func (g *group) words(show func(string) string) string {
 	s := count(len(g.results), "mapping")
 	if g.set != "" {
 		s += " of " + show(g.set)
 	}
-	var owners []string
-	for _, o := range g.owners[:min(listedOwners, len(g.owners))] {
-		owners = append(owners, show(o))
+	if owners := some(g.people.owners, show); owners != "" {
+		s += ", owned by " + owners
 	}
-	if n := len(g.owners) - listedOwners; n > 0 {
-		owners = append(owners, fmt.Sprintf("%d more", n))
-	}
-	if len(owners) > 0 {
-		s += ", owned by " + strings.Join(owners, ", ")
+	if notify := some(g.people.notify, show); notify != "" {
+		s += "; tell " + notify
 	}
 	return s
+}
+
+// some are the first of names, and how many there are more.
+func some(names []string, show func(string) string) string {
+	var list []string
+	for _, name := range names[:min(listedPeople, len(names))] {
+		list = append(list, show(name))
+	}
+	if n := len(names) - listedPeople; n > 0 {
+		list = append(list, fmt.Sprintf("%d more", n))
+	}
+	return strings.Join(list, ", ")
 }
 
 func plain(s string) string { return s }

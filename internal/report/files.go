@@ -1,6 +1,7 @@
 package report
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"crypto/rand"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // directory is where the files of a report go, or "" for nowhere.
@@ -63,6 +65,25 @@ func (r *Report) write(out directory) error {
 		errs = append(errs, out.write(name, content))
 	}
 	return errors.Join(errs...)
+}
+
+// archive writes the files of the report as a tar archive, for who can take nothing but a stream from where report runs, such as a
+// pod's log.
+func (r *Report) archive(w io.Writer) error {
+	out := tar.NewWriter(w)
+	for name, write := range r.files() {
+		var content bytes.Buffer
+		if err := write(&content); err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+		if err := out.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(content.Len()), ModTime: time.Now()}); err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+		if _, err := content.WriteTo(out); err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+	}
+	return out.Close()
 }
 
 // files are the names of a report's files, and what writes each.

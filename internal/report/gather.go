@@ -22,9 +22,10 @@ const (
 // gathering is what the streams say, by mapping.
 type gathering struct {
 	mappings map[key]*entry
-	owners   map[setKey][]string
+	sets     map[setKey]people
 	ran      bool // there is a stream of results: this is no dry run
 	cuts     []string
+	warnings []string
 	unnamed  map[announced]int // how many mappings a cut stream announced and did not name
 	named    map[shardKey]int  // how many mappings the shard has, where a stream names all of them
 
@@ -37,6 +38,9 @@ type key struct {
 }
 
 type setKey struct{ run, set string }
+
+// people are those of an image set.
+type people struct{ owners, notify []string }
 
 // shardKey is what the plan of a shard has in common with its results. Results of several shards carry all of their
 // names, with commas.
@@ -60,7 +64,7 @@ type entry struct {
 func newGathering() *gathering {
 	return &gathering{
 		mappings: map[key]*entry{},
-		owners:   map[setKey][]string{},
+		sets:     map[setKey]people{},
 		unnamed:  map[announced]int{},
 		named:    map[shardKey]int{},
 	}
@@ -74,8 +78,9 @@ func (g *gathering) add(c *stream.Content) error {
 	}
 	g.ran = g.ran || c.Header.Stream == stream.Results
 	g.span(c)
+	g.warn(c.Header.Warnings)
 	for _, s := range c.Sets {
-		g.owners[setKey{c.Header.Run, s.Name}] = owners(s)
+		g.sets[setKey{c.Header.Run, s.Name}] = people{owners: names(s.Owners), notify: names(s.Notify)}
 	}
 	for _, m := range c.Mappings {
 		if err := g.mapping(c, m); err != nil {
@@ -92,6 +97,16 @@ func (g *gathering) add(c *stream.Content) error {
 	return nil
 }
 
+// warn takes in warnings, which a plan and its results have both.
+func (g *gathering) warn(lines []string) {
+	for _, l := range lines {
+		l = text(l, maxMessage)
+		if len(g.warnings) < maxWarnings && !slices.Contains(g.warnings, l) {
+			g.warnings = append(g.warnings, l)
+		}
+	}
+}
+
 func (g *gathering) span(c *stream.Content) {
 	if t := c.Header.Started; !t.IsZero() && (g.started.IsZero() || t.Before(g.started)) {
 		g.started = t
@@ -101,9 +116,9 @@ func (g *gathering) span(c *stream.Content) {
 	}
 }
 
-func owners(s stream.Set) []string {
+func names(list []string) []string {
 	var all []string
-	for _, o := range s.Owners[:min(len(s.Owners), maxOwners)] {
+	for _, o := range list[:min(len(list), maxOwners)] {
 		all = append(all, text(o, maxOwner))
 	}
 	return all
@@ -114,11 +129,13 @@ func (g *gathering) mapping(c *stream.Content, m stream.Mapping) error {
 	source, destination := text(m.Source, maxName), text(m.Destination, maxName)
 	e := g.mappings[k]
 	if e == nil {
+		set := g.sets[setKey{c.Header.Run, m.Set}]
 		e = &entry{key: k, Result: Result{
 			Source:      source,
 			Destination: destination,
 			Set:         unique.Make(text(m.Set, maxName)).Value(),
-			Owners:      g.owners[setKey{c.Header.Run, m.Set}],
+			Owners:      set.owners,
+			Notify:      set.notify,
 			File:        unique.Make(text(m.File, maxName)).Value(),
 			Line:        m.Line,
 		}}
@@ -204,6 +221,9 @@ func (g *gathering) judge() *Report {
 	entries := make([]*entry, 0, len(g.mappings))
 	for _, e := range g.mappings {
 		e.judge(g.ran)
+		if e.Status != stream.Failed {
+			e.Notify = nil
+		}
 		entries = append(entries, e)
 	}
 	slices.SortFunc(entries, func(a, b *entry) int {
@@ -223,6 +243,7 @@ func (g *gathering) judge() *Report {
 	if !g.ran {
 		r.Summary.Planned = &total.planned
 	}
+	r.Summary.Warnings = g.warnings
 	r.Summary.Unknown = g.unknown()
 	if !g.started.IsZero() && g.ended.After(g.started) {
 		r.Summary.DurationSeconds = math.Round(g.ended.Sub(g.started).Seconds()*1000) / 1000

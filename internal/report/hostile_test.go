@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"imagemirror/internal/junit"
 	"imagemirror/internal/stream"
 )
 
@@ -34,9 +35,9 @@ var hostile = []string{
 
 // hostileRun has each hostile text in each place that takes text, as the results of a run or as a plan.
 func hostileRun(t testing.TB, kind string) *Report {
-	s := &sheet{header: stream.Header{Stream: kind, Run: hostile[0], Shard: hostile[1], Started: noon}, ended: noon.Add(1e9)}
+	s := &sheet{header: stream.Header{Stream: kind, Run: hostile[0], Shard: hostile[1], Started: noon, Warnings: hostile}, ended: noon.Add(1e9)}
 	for _, h := range hostile {
-		s.add("set", stream.Set{Name: h, Owners: append([]string{h}, hostile...)})
+		s.add("set", stream.Set{Name: h, Owners: append([]string{h}, hostile...), Notify: hostile})
 	}
 	id := 0
 	var rest []any
@@ -136,7 +137,7 @@ func TestHostileJUnit(t *testing.T) {
 			t.Fatal(err)
 		}
 		printable(t, b.String())
-		var got testSuites
+		var got junit.Suites
 		if err := xml.Unmarshal(b.Bytes(), &got); err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +146,7 @@ func TestHostileJUnit(t *testing.T) {
 			cases += len(s.Cases)
 		}
 		if want := len(r.Results); cases != want || got.Tests != want || got.Failures != r.Summary.Failed || got.Skipped != r.planned() {
-			t.Errorf("%d cases, attributes %+v; want what the summary %+v says", cases, got.totals, r.Summary)
+			t.Errorf("%d cases, attributes %+v; want what the summary %+v says", cases, got.Totals, r.Summary)
 		}
 		if strings.ContainsAny(b.String(), "eE+") && regexp.MustCompile(`time="[^"]*[eE+]`).Match(b.Bytes()) {
 			t.Error("a time is written with an exponent")
@@ -165,7 +166,7 @@ func TestHostileJSON(t *testing.T) {
 			t.Errorf("%d results, want %d", len(got.Results), len(r.Results))
 		}
 		for _, m := range got.Results {
-			for _, s := range append([]string{m.Source, m.Destination, m.Error, m.Advice, m.Side, m.Set, m.File, m.Digest, m.Old}, m.Owners...) {
+			for _, s := range append([]string{m.Source, m.Destination, m.Error, m.Advice, m.Side, m.Set, m.File, m.Digest, m.Old}, append(m.Owners, m.Notify...)...) {
 				printable(t, s)
 				if n := utf8.RuneCountInString(s); n > maxMessage+1 {
 					t.Errorf("a text of %d characters", n)
@@ -228,7 +229,7 @@ func TestMarkdownIsBounded(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := &sheet{header: stream.Header{Stream: c.kind, Mappings: n, Started: noon}, ended: noon.Add(1e9)}
 			for id := range n {
-				s.add("set", stream.Set{Name: fmt.Sprint("set", id, wide), Owners: owners})
+				s.add("set", stream.Set{Name: fmt.Sprint("set", id, wide), Owners: owners, Notify: owners})
 			}
 			for id := range n {
 				s.add("mapping", stream.Mapping{ID: id, Source: wide, Destination: wide, Set: fmt.Sprint("set", id, wide), File: wide, Line: id})

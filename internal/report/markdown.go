@@ -26,6 +26,7 @@ func (r *Report) writeMarkdown(w io.Writer) error {
 	r.markdownFailures(p)
 	r.markdownLines(p, "No plan", r.Summary.NoPlan)
 	r.markdownLines(p, "Cut off", r.Cuts)
+	r.markdownLines(p, "Warnings", r.Summary.Warnings)
 	r.markdownMoves(p)
 	_, err := io.WriteString(w, p.String())
 	return err

@@ -18,7 +18,7 @@ const Planned = "planned"
 type Report struct {
 	Summary Summary
 	Results []*Result // one for each mapping, by run and by ID
-	Cuts    []string  // a line for each stream of results that was cut
+	Cuts    []string  // a line for each stream that was cut, or is not there
 }
 
 // Summary counts the results.
@@ -31,7 +31,9 @@ type Summary struct {
 	Unknown  int  `json:"unknown,omitempty"` // mappings that a cut stream announced and did not name; they are not in Mappings
 	// Why split made no plan, so that nothing was mirrored; a line each. Only where the state of a run is read.
 	NoPlan []string `json:"noPlan,omitempty"`
-	Bytes  int64    `json:"bytes"` // blob bytes sent; in a dry run, to be sent
+	// What split found odd about the files that it read; a line each.
+	Warnings []string `json:"warnings,omitempty"`
+	Bytes    int64    `json:"bytes"` // blob bytes sent; in a dry run, to be sent
 
 	// From the start of the first command to the end of the last; 0 where the streams do not say.
 	DurationSeconds float64 `json:"durationSeconds"`
@@ -52,7 +54,8 @@ type Result struct {
 	Advice      string   `json:"advice,omitempty"`     // what to do
 	Set         string   `json:"set,omitempty"`
 	Owners      []string `json:"owners,omitempty"`
-	File        string   `json:"file"` // the mapping file, as split was told it
+	Notify      []string `json:"notify,omitempty"` // whom to tell that it failed
+	File        string   `json:"file"`             // the mapping file, as split was told it
 	Line        int      `json:"line"`
 }
 

@@ -15,9 +15,10 @@ import (
 
 // A Job is one call of the report command.
 type Job struct {
-	State *Run     // what to read where it is not nil; no Files then
-	Files []string // plans and results, "-" being Stdin; Stdin alone where there is none
-	Out   string   // directory for report.json, report.md and junit.xml, or ""
+	State *Run      // what to read where it is not nil; no Files then
+	Files []string  // plans and results, "-" being Stdin; Stdin alone where there is none
+	Out   string    // directory for report.json, report.md and junit.xml, or ""
+	Tar   io.Writer // where it is not nil it takes the files as a tar archive, and nothing else is done: no table, no verdict
 	Stdin io.Reader
 	Table io.Writer // for people
 }
@@ -36,8 +37,14 @@ func (j Job) Run() error {
 		}
 	}
 	r, err := j.judge()
+	if err != nil && j.State != nil {
+		return errors.Join(err, j.State.Summarize(err.Error()))
+	}
 	if err != nil {
 		return err
+	}
+	if j.Tar != nil {
+		return r.archive(j.Tar)
 	}
 	err = errors.Join(r.write(out), r.writeTable(j.Table))
 	if j.State != nil {

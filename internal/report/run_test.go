@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"imagemirror/internal/command"
+	"imagemirror/internal/junit"
 	"imagemirror/internal/stream"
 )
 
@@ -221,15 +222,15 @@ func TestFormatsAgree(t *testing.T) {
 			if content, err = os.ReadFile(filepath.Join("testdata", name, "junit.xml")); err != nil {
 				t.Fatal(err)
 			}
-			var suites testSuites
+			var suites junit.Suites
 			if err := xml.Unmarshal(content, &suites); err != nil {
 				t.Fatal(err)
 			}
 			s := report.Summary
 			if suites.Tests != s.Mappings || suites.Failures != s.Failed || suites.Skipped != report.planned() || float64(suites.Time) != s.DurationSeconds {
-				t.Errorf("junit.xml counts %+v and report.json %+v", suites.totals, s)
+				t.Errorf("junit.xml counts %+v and report.json %+v", suites.Totals, s)
 			}
-			cases := map[string]testCase{}
+			cases := map[string]junit.Case{}
 			for _, suite := range suites.Suites {
 				for _, c := range suite.Cases {
 					cases[c.Name] = c

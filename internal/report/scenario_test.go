@@ -53,7 +53,7 @@ type world struct {
 func newWorld() *world {
 	w := &world{sets: []stream.Set{
 		{Name: "integreatly", Owners: []string{"david-martin", "laurafitzgerald"}},
-		{Name: "knative", Owners: []string{"alanfx", "mgencur", "openshift-knative-team"}},
+		{Name: "knative", Owners: []string{"alanfx", "mgencur", "openshift-knative-team"}, Notify: []string{"@knative-release"}},
 		{Name: "tekton", Owners: []string{"vdemeester"}},
 	}}
 	for i, name := range []string{"client", "kn-cli-artifacts", "knative-eventing-controller", "knative-eventing-webhook", "knative-serving-activator", "knative-serving-autoscaler-hpa", "knative-serving-queue"} {
@@ -83,6 +83,9 @@ func (w *world) sheet(kind, shard string, started time.Duration, from, to int) *
 	s := &sheet{
 		header: stream.Header{Stream: kind, Run: "2026-03-01T12:00:00Z-9f3a", Shard: shard, Mappings: to - from + 1, Started: noon.Add(started)},
 		ended:  noon.Add(started + 71*time.Second),
+	}
+	if shard == "" {
+		s.header.Warnings = []string{"image-sets/tekton/mapping_tekton_v0.40:1: the file has no mapping: nothing is mirrored for it"}
 	}
 	for _, set := range w.sets {
 		s.add("set", set)

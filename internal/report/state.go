@@ -130,6 +130,12 @@ func (r Run) attempts(ctx context.Context, g *gathering, shard string, until tim
 			break
 		}
 	}
+	if g.ran && len(all) == 0 {
+		// Its copy may have had nothing to read.
+		if _, err := r.Shard(ctx, shard); err != nil {
+			g.cuts = append(g.cuts, text(err.Error(), maxMessage))
+		}
+	}
 	// The last one first: of two failures of one mapping that counts which is there already.
 	for _, a := range slices.Backward(all) {
 		if a.Err != nil {

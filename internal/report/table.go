@@ -14,10 +14,11 @@ import (
 	"imagemirror/internal/command"
 )
 
-// How many mappings the table lists of those that were copied, and of those that failed for one reason in one set.
+// How many mappings the table lists of those that were copied, and of those that failed for one reason in one set; and how many warnings.
 const (
 	listedCopies   = 10
 	listedFailures = 10
+	listedWarnings = 10
 )
 
 // writeTable writes the report for people, as plain text.
@@ -33,6 +34,7 @@ func (r *Report) writeTable(w io.Writer) error {
 		r.tableFailures(&b)
 		r.tableCuts(&b)
 	}
+	r.tableWarnings(&b)
 	_, err := w.Write(b.Bytes())
 	return err
 }
@@ -109,6 +111,21 @@ func (r *Report) tableFailures(w io.Writer) {
 				fmt.Fprintf(w, "      and %d more\n", n)
 			}
 		}
+	}
+}
+
+// tableWarnings lists the first of what is odd about the files.
+func (r *Report) tableWarnings(w io.Writer) {
+	all := r.Summary.Warnings
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nWARNINGS\n")
+	for _, l := range all[:min(listedWarnings, len(all))] {
+		fmt.Fprintf(w, "  %s\n", command.Clip(l, shownText))
+	}
+	if n := len(all) - listedWarnings; n > 0 {
+		fmt.Fprintf(w, "  and %d more\n", n)
 	}
 }
 

@@ -12,11 +12,12 @@ import (
 
 // Bounds on what a result holds, so that one hostile answer does not fill the report. Text is counted in characters.
 const (
-	maxName    = 1000
-	maxOwner   = 100
-	maxMessage = 2000
-	maxOwners  = 50
-	maxSeconds = 1e9
+	maxName     = 1000
+	maxOwner    = 100
+	maxMessage  = 2000
+	maxOwners   = 50
+	maxWarnings = 101
+	maxSeconds  = 1e9
 )
 
 // How much of a text is shown in the table and in Markdown, so that one long name does not push the others off the screen.

@@ -23,7 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
+
+	"imagemirror/internal/apiserver"
 )
 
 const (
@@ -57,16 +58,11 @@ type configMaps struct {
 }
 
 func openConfigMaps(p Place) (Store, error) {
-	loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), &clientcmd.ConfigOverrides{})
-	config, err := loaded.ClientConfig()
+	config, namespace, err := apiserver.Find(p.Namespace)
 	if err != nil {
-		return nil, fmt.Errorf("MIRROR_STATE=%s: finding the API server: %w", configMapsName, err)
+		return nil, fmt.Errorf("MIRROR_STATE=%s: %w", configMapsName, err)
 	}
-	if p.Namespace == "" {
-		if p.Namespace, _, err = loaded.Namespace(); err != nil {
-			return nil, fmt.Errorf("MIRROR_NAMESPACE is not set: %w", err)
-		}
-	}
+	p.Namespace = namespace
 	return newConfigMaps(config, p)
 }
 
@@ -136,7 +132,7 @@ func (s *configMaps) Get(ctx context.Context, name string) ([]byte, error) {
 	}
 	content, err := s.content(ctx, name, index.Data)
 	if err != nil {
-		return nil, fmt.Errorf("the ConfigMaps of %s%s were cut or changed: %w", s.prefix, name, err)
+		return nil, fmt.Errorf("the ConfigMaps of %s%s were cut or changed: %w: start a new run", s.prefix, name, err)
 	}
 	return content, nil
 }

@@ -44,6 +44,9 @@ type Header struct {
 	Mappings int       `json:"mappings"`        // how many mapping records follow
 	Started  time.Time `json:"started"`         // when split began
 	Cap      Cap       `json:"cap,omitzero"`    // of a plan: what its copy has to keep to
+
+	// What is odd about the files that were read, as "file:line: message". Of a plan that is cut, its settled part has them.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Cap is what may be asked of one registry. What is 0 is without bounds.
@@ -56,6 +59,7 @@ type Cap struct {
 type Set struct {
 	Name   string   `json:"name"`
 	Owners []string `json:"owners,omitempty"` // the approvers of its OWNERS file
+	Notify []string `json:"notify,omitempty"` // whom to tell when an image of it fails, besides
 }
 
 // Mapping is one source-destination pair: a line with three destinations is three mappings, and a source with
@@ -82,6 +86,7 @@ type Copy struct {
 	Digest    string   `json:"digest"`              // what the source resolved to
 	Old       string   `json:"old,omitempty"`       // what the destination's tag is at now, where it exists
 	Bytes     int64    `json:"bytes"`               // blobs that no copy before this one brings to the destination registry
+	Immutable bool     `json:"immutable,omitempty"` // the destination's tag is not to move if it is there by then
 	MountFrom []string `json:"mountFrom,omitempty"` // repositories on the destination registry that have this digest
 }
 

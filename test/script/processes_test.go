@@ -159,13 +159,13 @@ func executable(path string) bool {
 // environment is what the commands see of the script's environment.
 func environment(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "DOCKER_CONFIG", "TMPDIR", "REGISTRY_AUTH_FILE", "HTTPS_PROXY", "GORACE"} {
+	for _, name := range []string{"PATH", "HOME", "DOCKER_CONFIG", "TMPDIR", "REGISTRY_AUTH_FILE", "HTTPS_PROXY", "GORACE", "KUBECONFIG"} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}
 	}
 	for _, name := range []string{
-		"CONCURRENCY", "RATE", "RETRIES", "STALL", "REGISTRIES_CONF", "CA_FILE", "LOG_FORMAT", "FOREIGN_LAYERS", "CAP", "CAP_RATE",
+		"CONCURRENCY", "RATE", "RETRIES", "STALL", "REGISTRIES_CONF", "CA_FILE", "PULL_CONFIG", "CLUSTER_REGISTRY", "CLUSTER_TOKEN_FILE", "LOG_FORMAT", "FOREIGN_LAYERS", "CAP", "CAP_RATE",
 		"STATE", "RUN", "RUN_UID", "NAMESPACE", "ATTEMPTS", "RESULTS_DIR", "DRY_RUN", "GRACE", "SPLIT_STATUS", "SPLIT_REASON",
 	} {
 		if v := ts.Getenv("MIRROR_" + name); v != "" {

@@ -25,9 +25,9 @@ type remoteRegistry struct {
 	backend *registrytest.Registry
 }
 
-// startRegistry is the command registry NAME [-inprocess] [-tls] [-token|-basic] [-user NAME:PASSWORD:PATH]...
+// startRegistry is the command registry NAME [-inprocess] [-tls] [-token|-jwt|-strict|-basic] [-user NAME:PASSWORD:PATH]...
 func startRegistry(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, len(args) > 0, "registry NAME [-inprocess] [-tls] [-token|-basic] [-user NAME:PASSWORD:PATH]...")
+	usage(ts, neg, len(args) > 0, "registry NAME [-inprocess] [-tls] [-token|-jwt|-strict|-basic] [-user NAME:PASSWORD:PATH]...")
 	var o registrytest.ProxyOptions
 	inProcess := false
 	for i := 1; i < len(args); i++ {
@@ -40,6 +40,10 @@ func startRegistry(ts *testscript.TestScript, neg bool, args []string) {
 			o.Auth = &registrytest.Auth{}
 		case "-basic":
 			o.Auth = &registrytest.Auth{Basic: true}
+		case "-jwt":
+			o.Auth = &registrytest.Auth{JWT: true}
+		case "-strict":
+			o.Auth = &registrytest.Auth{Strict: http.StatusForbidden}
 		case "-user":
 			i++
 			part := strings.SplitN(args[i], ":", 3)

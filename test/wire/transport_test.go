@@ -38,8 +38,9 @@ func TestCustomAuthority(t *testing.T) {
 func TestNoMoreRequestsInFlightThanAllowed(t *testing.T) {
 	t.Parallel()
 	for _, concurrency := range []int{1, 2, 5} {
-		p := newPair(t)
-		w := newWorkload(t, p, 6)
+		// They are their own token services, and what is asked for there counts.
+		p := newPrivatePair(t)
+		w := newWorkload(t, p, 45) // more repositories than one token is asked for
 		slow := registrytest.Rule{Fault: registrytest.Wait(2 * time.Millisecond)}
 		p.source.Inject(slow)
 		p.destination.Inject(slow)

@@ -99,7 +99,13 @@ func mirrorAs(t *testing.T, config registry.Config, keys registry.Keychain, line
 	if err := splitTo(t, &plan, clientAs(t, config, keys), mappingFile(t, lines...)); err != nil {
 		t.Fatal(err)
 	}
-	r := run{plan: read(t, &plan)}
+	return carry(t, config, keys, read(t, &plan))
+}
+
+// carry carries out a plan.
+func carry(t *testing.T, config registry.Config, keys registry.Keychain, p *stream.Content) run {
+	t.Helper()
+	r := run{plan: p}
 	gathered, err := execute.Gather([]*stream.Content{r.plan})
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +177,7 @@ func clientAs(t *testing.T, config registry.Config, keys registry.Keychain) *reg
 // anonymous has no credentials.
 type anonymous struct{}
 
-func (anonymous) For(context.Context, string, string) (credentials.Credential, error) {
+func (anonymous) For(context.Context, credentials.Side, string, string) (credentials.Credential, error) {
 	return credentials.Credential{}, nil
 }
 

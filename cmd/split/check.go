@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"imagemirror/internal/command"
+	"imagemirror/internal/finding"
+	"imagemirror/internal/presubmit"
+)
+
+// examine says what is wrong with the image sets: as lines on standard error, and in the form that was asked for on standard output.
+func (c *config) examine(ctx context.Context, cmd command.Command) error {
+	input, found := presubmit.Check(cmd.Flags.Args(), os.Stdin)
+	if c.online {
+		o, err := c.options()
+		if err != nil {
+			return refuse(err)
+		}
+		doubts, err := presubmit.Ask(ctx, o, input)
+		if err != nil {
+			return err
+		}
+		found = append(found, doubts...)
+		finding.Sort(found)
+	}
+	report := finding.Report{Findings: found}
+	for _, set := range input.Sets {
+		report.Files = append(report.Files, set.Files...)
+	}
+	if err := report.Write(os.Stdout, c.format); err != nil {
+		return fmt.Errorf("writing to standard output: %w", err)
+	}
+	errs, warnings := tell(cmd, found)
+	sentence := fmt.Sprintf("%d mappings in %d sets: %d mistakes, %d warnings", input.Mappings(), len(input.Sets), len(errs), warnings)
+	if err := c.Summarize(sentence); err != nil {
+		return err
+	}
+	if len(errs) > 0 {
+		return command.Refuse(errors.Join(errs...))
+	}
+	slog.Info("checked", "sets", len(input.Sets), "mappings", input.Mappings(), "warnings", warnings)
+	return nil
+}
+
+// tell warns of what refuses nothing, and returns the rest.
+func tell(cmd command.Command, found []finding.Finding) (errs []error, warnings int) {
+	for _, f := range found {
+		if f.Warning {
+			warnings++
+			cmd.Warn(f.String())
+		} else {
+			errs = append(errs, errors.New(f.String()))
+		}
+	}
+	return errs, warnings
+}
+
+// checkFlags refuses flags that do not go together.
+func (c *config) checkFlags() error {
+	switch {
+	case !finding.Known(c.format):
+		return fmt.Errorf("-format is %q: give %s", c.format, finding.Forms)
+	case !c.check && c.online:
+		return errors.New("-online needs -check: without it, every run asks the registries")
+	case !c.check && c.format != finding.Text:
+		return errors.New("-format needs -check: it is the form of what is found")
+	case c.check && (c.out != "" || c.shards != 1):
+		return errors.New("-check makes no plan: leave -out and -shards out")
+	}
+	return nil
+}

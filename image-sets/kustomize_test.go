@@ -1,0 +1,260 @@
+// Package imagesets holds the image sets. Its test holds what kustomize makes of them to what a run needs.
+package imagesets
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+
+	"imagemirror/internal/settings"
+)
+
+// maxConfigMap is what the API server takes, in bytes.
+const maxConfigMap = 1 << 20
+
+const namespace = "image-mirror"
+
+func build(t *testing.T, dir string) resmap.ResMap {
+	t.Helper()
+	all, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
+	if err != nil {
+		t.Fatalf("kustomize build %s: %v", dir, err)
+	}
+	return all
+}
+
+// find decodes the one object of a kind and a name.
+func find[T any](t *testing.T, all resmap.ResMap, kind, name string) *T {
+	t.Helper()
+	var found []*T
+	for _, r := range all.Resources() {
+		if r.GetKind() != kind || r.GetName() != name {
+			continue
+		}
+		if r.GetNamespace() != namespace {
+			t.Errorf("%s %s is in the namespace %q", kind, name, r.GetNamespace())
+		}
+		object := new(T)
+		if err := yaml.UnmarshalStrict([]byte(r.MustYaml()), object); err != nil {
+			t.Fatalf("%s %s: %v", kind, name, err)
+		}
+		found = append(found, object)
+	}
+	if len(found) != 1 {
+		t.Fatalf("there are %d of %s %s, want one", len(found), kind, name)
+	}
+	return found[0]
+}
+
+// sets are the names of the image sets in this directory.
+func sets(t *testing.T) []string {
+	t.Helper()
+	owners, err := filepath.Glob("*/OWNERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, file := range owners {
+		names = append(names, filepath.Dir(file))
+	}
+	return names
+}
+
+func TestEachSet(t *testing.T) {
+	for _, set := range sets(t) {
+		t.Run(set, func(t *testing.T) { checkSet(t, build(t, set), set) })
+	}
+}
+
+// All sets are built as one, and of each there is what there is of it alone.
+func TestAllSets(t *testing.T) {
+	names := sets(t)
+	if len(names) < 8 {
+		t.Fatalf("there are the sets %v, want eight or more", names)
+	}
+	all, want := build(t, "."), 0
+	for _, set := range names {
+		checkSet(t, all, set)
+		want += build(t, set).Size()
+	}
+	if all.Size() != want {
+		t.Errorf("together the sets are %d objects, and one by one %d", all.Size(), want)
+	}
+}
+
+// checkSet looks for what an installed set needs, in the objects of one or more.
+func checkSet(t *testing.T, all resmap.ResMap, set string) {
+	t.Helper()
+	account := find[corev1.ServiceAccount](t, all, "ServiceAccount", "mirror-"+set)
+	if diff := cmp.Diff([]corev1.ObjectReference{{Name: "push-" + set}}, account.Secrets); diff != "" {
+		t.Errorf("the service account's secrets (-want +got):\n%s", diff)
+	}
+	binding := find[rbacv1.RoleBinding](t, all, "RoleBinding", "mirror-"+set)
+	if want := []rbacv1.Subject{{Kind: "ServiceAccount", Name: account.Name, Namespace: namespace}}; !cmp.Equal(want, binding.Subjects) || binding.RoleRef.Name != "mirror-state" {
+		t.Errorf("%v are bound to %s, want %v to mirror-state", binding.Subjects, binding.RoleRef.Name, want)
+	}
+	checkCronJob(t, find[batchv1.CronJob](t, all, "CronJob", "mirror-"+set), set)
+	checkFiles(t, all, set, set)
+	for _, r := range all.Resources() {
+		if kind := r.GetKind(); kind == "Secret" || kind == settings.Kind {
+			t.Errorf("%s %s would be applied, and is there for kustomize alone", kind, r.GetName())
+		}
+	}
+}
+
+func checkCronJob(t *testing.T, job *batchv1.CronJob, set string) {
+	t.Helper()
+	want := settings.DefaultSchedule
+	if content, err := os.ReadFile(filepath.Join(set, settings.File)); err == nil {
+		s, err := settings.Parse(settings.File, content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = s.WithDefaults().Schedule
+	}
+	if job.Spec.Schedule != want {
+		t.Errorf("the schedule is %q, and %s's is %q", job.Spec.Schedule, set, want)
+	}
+	pod := job.Spec.JobTemplate.Spec.Template
+	if pod.Labels["imagemirror/set"] != set || pod.Spec.ServiceAccountName != "mirror-start" {
+		t.Errorf("its pods are %s, with the labels %v", pod.Spec.ServiceAccountName, pod.Labels)
+	}
+}
+
+// checkFiles compares the ConfigMaps of a set, by their label, with the files in a directory.
+func checkFiles(t *testing.T, all resmap.ResMap, set, dir string) (configMaps int) {
+	t.Helper()
+	got := map[string]string{}
+	for _, r := range all.Resources() {
+		if r.GetKind() != "ConfigMap" || r.GetLabels()["imagemirror/set"] != set {
+			continue
+		}
+		configMaps++
+		m := find[corev1.ConfigMap](t, all, "ConfigMap", r.GetName())
+		size := 0
+		for key, value := range m.Data {
+			size += len(key) + len(value)
+			got[key] += value // doubled where two have it
+		}
+		for key, value := range m.BinaryData {
+			size += len(key) + len(value)
+			got[key] += string(value)
+		}
+		if size > maxConfigMap {
+			t.Errorf("the ConfigMap %s has %d bytes, and the API server takes %d", m.Name, size, maxConfigMap)
+		}
+	}
+	if diff := cmp.Diff(content(t, dir), got); diff != "" {
+		t.Errorf("what the ConfigMaps of %s hold (-files +ConfigMaps):\n%s", set, diff)
+	}
+	return configMaps
+}
+
+// content is what of a set's files a run reads.
+func content(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	for _, pattern := range []string{"OWNERS", settings.File, "mapping_*"} {
+		paths, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[filepath.Base(path)] = string(b)
+		}
+	}
+	return files
+}
+
+// The whole hour is used: the sets share one address towards the registries.
+func TestSchedulesAreStaggered(t *testing.T) {
+	of := map[string]string{}
+	for _, set := range sets(t) {
+		schedule := find[batchv1.CronJob](t, build(t, set), "CronJob", "mirror-"+set).Spec.Schedule
+		if other := of[schedule]; other != "" {
+			t.Errorf("%s and %s both start at %q", set, other, schedule)
+		}
+		of[schedule] = set
+	}
+}
+
+// beside makes a root with the base and a set whose files are spread over so many ConfigMaps.
+func beside(t *testing.T, set string, files map[string][]byte, generators int) (root string) {
+	t.Helper()
+	root = t.TempDir()
+	if err := os.CopyFS(filepath.Join(root, "base"), os.DirFS("base")); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(root, set)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "nameSuffix: -%s\nnamespace: %s\nlabels: [{pairs: {imagemirror/set: %s}, includeTemplates: true}]\n", set, namespace, set)
+	fmt.Fprint(&b, "resources: [../base]\ngeneratorOptions: {disableNameSuffixHash: true}\nconfigMapGenerator:\n")
+	names := slices.Sorted(maps.Keys(files))
+	for i := range generators {
+		fmt.Fprintf(&b, "- name: %s\n  files:\n", []string{"set", "set-2", "set-3", "set-4"}[i])
+		for n := i; n < len(names); n += generators {
+			fmt.Fprintf(&b, "  - %s\n", names[n])
+		}
+	}
+	files["kustomization.yaml"] = b.Bytes()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// A set that outgrows one ConfigMap has several, which are found by their label.
+func TestThreeMegabytes(t *testing.T) {
+	files := map[string][]byte{"OWNERS": []byte("approvers: [alice]\n")}
+	for i := range 12 {
+		var b bytes.Buffer
+		for n := 0; b.Len() < 250<<10; n++ {
+			fmt.Fprintf(&b, "registry.ci.openshift.org/large/part-%d:image-%d quay.io/large/image-%d-%d:v1\n", i, n, i, n)
+		}
+		files[fmt.Sprintf("mapping_large_%d", i)] = b.Bytes()
+	}
+	root := beside(t, "large", files, 4)
+	all := build(t, filepath.Join(root, "large"))
+	if n := checkFiles(t, all, "large", filepath.Join(root, "large")); n != 4 {
+		t.Errorf("there are %d ConfigMaps, want 4", n)
+	}
+	if schedule := find[batchv1.CronJob](t, all, "CronJob", "mirror-large").Spec.Schedule; schedule != settings.DefaultSchedule {
+		t.Errorf("without settings the schedule is %q, want %q", schedule, settings.DefaultSchedule)
+	}
+}
+
+// The largest of the sets that people have.
+func TestLargestRealSet(t *testing.T) {
+	real := filepath.Join("..", "..", "shared", "mappings", "openshift")
+	if _, err := os.Stat(real); err != nil {
+		t.Skipf("the real sets are not here: %v", err)
+	}
+	files := map[string][]byte{}
+	for name, text := range content(t, real) {
+		files[name] = []byte(text)
+	}
+	root := beside(t, "openshift", files, 1)
+	checkFiles(t, build(t, filepath.Join(root, "openshift")), "openshift", filepath.Join(root, "openshift"))
+}

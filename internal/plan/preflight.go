@@ -1,0 +1,39 @@
+package plan
+
+import (
+	"context"
+
+	"imagemirror/internal/registry"
+)
+
+// preflight fails the targets that have something to move and whose destination refuses the credentials, before anything moves. It
+// costs nothing where nothing moves, and otherwise no more tokens than copying will ask for.
+func (r *resolver) preflight(ctx context.Context, targets []*target) {
+	waiting := map[*registry.Repository][]*target{}
+	exists := map[*registry.Repository]bool{}
+	for _, t := range targets {
+		exists[t.to] = exists[t.to] || t.old != ""
+		if !t.settled {
+			waiting[t.to] = append(waiting[t.to], t)
+		}
+	}
+	registries := map[string][]*registry.Repository{}
+	for _, t := range targets {
+		// Its first target stands for a repository, so that they are in the order of the mappings.
+		if to := t.to; !t.settled && t == waiting[to][0] && to.AnnouncePush(ctx, exists[to]) {
+			registries[to.Registry()] = append(registries[to.Registry()], to)
+		}
+	}
+	each(registries, r.Client.Concurrency(), func(to *registry.Repository) { r.refuse(waiting[to], to.MayPush(ctx)) })
+}
+
+// refuse fails the targets of one destination, unless err is nil.
+func (r *resolver) refuse(targets []*target, err error) {
+	if err == nil {
+		return
+	}
+	for _, t := range targets {
+		t.err = err
+		r.finish(t)
+	}
+}

@@ -1,0 +1,96 @@
+package plan
+
+import (
+	"context"
+	"sync"
+
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/registry"
+	"imagemirror/internal/stream"
+)
+
+// A Doubt is a mapping that a run would fail, found before there is one.
+type Doubt struct {
+	stream.Mapping
+	Err   error
+	Moves bool // what is wrong is that an immutable tag would move
+}
+
+// Probe asks for each mapping whether its source is there and may be read, and of immutable tags whether they are where the source
+// is. It reads digests and lists of tags, and of destinations nothing but those tags. It returns ctx's cause where it was
+// interrupted.
+func Probe(ctx context.Context, o Options, sets []*imageset.Set) ([]Doubt, error) {
+	r := &resolver{Options: o}
+	targets := r.expand(ctx, sets)
+	each(r.sources(ctx, targets), workers*r.Client.Concurrency(), func(g *group) { r.probe(ctx, g) })
+	if ctx.Err() != nil {
+		return nil, ErrInterrupted
+	}
+	var doubts []Doubt
+	for _, t := range targets {
+		if t.err != nil {
+			doubts = append(doubts, Doubt{Mapping: t.Mapping, Err: t.err, Moves: t.digest != ""})
+		}
+	}
+	return doubts, nil
+}
+
+// sources groups the targets by source, by registry.
+func (r *resolver) sources(ctx context.Context, targets []*target) map[route][]*group {
+	routes := map[route][]*group{}
+	groups := map[reference.Reference]*group{}
+	repositories := map[string]*registry.Repository{}
+	for _, t := range targets {
+		if t.settled || t.err != nil {
+			continue
+		}
+		name := t.source.Name()
+		if t.from = repositories[name]; t.from == nil {
+			if t.from, t.err = r.Client.Source(ctx, t.source); t.err != nil {
+				continue
+			}
+			repositories[name] = t.from
+			t.from.Announce()
+		}
+		g := groups[t.source]
+		if g == nil {
+			g = &group{source: t.source}
+			groups[t.source] = g
+			by := route{from: t.from.Registry()}
+			routes[by] = append(routes[by], g)
+		}
+		g.targets = append(g.targets, t)
+	}
+	return routes
+}
+
+// probe asks for one source, and for those of its destinations that must not move.
+func (r *resolver) probe(ctx context.Context, g *group) {
+	if ctx.Err() != nil {
+		return
+	}
+	digest, err := g.targets[0].from.Head(ctx, g.source.Identifier())
+	var kept sync.WaitGroup
+	for _, t := range g.targets {
+		switch {
+		case err != nil:
+			t.err = err
+		case t.immutable:
+			kept.Go(func() { r.keep(ctx, t, digest) })
+		}
+	}
+	kept.Wait()
+}
+
+// keep doubts an immutable tag that is there at another digest than the source's. Of one that may not be read nothing is known.
+func (r *resolver) keep(ctx context.Context, t *target, digest string) {
+	if t.to, t.err = r.Client.Destination(ctx, t.destination, false); t.err != nil {
+		return
+	}
+	if t.old, t.err = askDestination(ctx, t); t.err != nil || t.old == "" || t.old == digest {
+		return
+	}
+	t.digest = digest
+	t.err = t.moved()
+}

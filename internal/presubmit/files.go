@@ -1,0 +1,92 @@
+package presubmit
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"imagemirror/internal/imageset"
+)
+
+// files checks the names of a set's mapping files.
+func (n *notes) files(dir string) {
+	names := mappingFiles(dir)
+	n.misnamed(dir, names)
+	twins := map[string]string{}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if errs := validation.IsConfigMapKey(name); len(errs) > 0 {
+			n.add(ruleConfigMap, path, 1, "the file's name %.100q can be no key of a ConfigMap: name it with at most %d letters, digits, '-', '_' and '.'",
+				name, validation.DNS1123SubdomainMaxLength)
+		}
+		// Where letters have no case, one of the two would replace the other.
+		folded := strings.TrimSuffix(strings.ToLower(name), ".gz")
+		if first := twins[folded]; first != "" {
+			n.add(ruleConfigMap, path, 1, "the file differs from %s in its case or in .gz alone: both are read; remove one, or give it another name", first)
+		} else {
+			twins[folded] = name
+		}
+	}
+}
+
+// misnamed finds files that are not named as their set. Where none of several is, another name that they have in common will
+// do: that was a choice, as origin in the set openshift, and no slip.
+func (n *notes) misnamed(dir string, files []string) {
+	set := setName(dir)
+	begins := []string{set, strings.ReplaceAll(set, "-", "_"), strings.ReplaceAll(set, "_", "-")}
+	if len(files) > 1 && !slices.ContainsFunc(files, func(f string) bool { return named(f, begins) }) {
+		if word := commonWord(files); word != "" {
+			begins = []string{word}
+		}
+	}
+	for _, f := range files {
+		if !named(f, begins) {
+			n.add(ruleFileName, filepath.Join(dir, f), 1, "the file's name does not begin with %s, as those of the set do: rename it",
+				alternatives(begins))
+		}
+	}
+}
+
+// setName is the name of the set in a directory.
+func setName(dir string) string {
+	if absolute, err := filepath.Abs(dir); err == nil {
+		dir = absolute
+	}
+	return filepath.Base(dir)
+}
+
+func named(file string, begins []string) bool {
+	return slices.ContainsFunc(begins, func(name string) bool { return strings.HasPrefix(file, imageset.Prefix+name) })
+}
+
+func alternatives(begins []string) string {
+	var quoted []string
+	for _, name := range begins {
+		if word := imageset.Prefix + name; !slices.Contains(quoted, word) {
+			quoted = append(quoted, word)
+		}
+	}
+	return strings.Join(quoted, " or ")
+}
+
+// commonWord is the first word of most files' names, where more than one has it.
+func commonWord(files []string) string {
+	count := map[string]int{}
+	most := ""
+	for _, f := range files {
+		word := strings.TrimSuffix(strings.TrimPrefix(f, imageset.Prefix), ".gz")
+		if i := strings.IndexAny(word, "_-."); i >= 0 {
+			word = word[:i]
+		}
+		if count[word]++; word != "" && count[word] > max(count[most], 1) {
+			most = word
+		}
+	}
+	return most
+}
+
+// sizeOf is a number of bytes for people.
+func sizeOf(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }

@@ -1,0 +1,70 @@
+package settings
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// docs/settings.md has every key with its default, and an example that sets them all.
+func TestDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/settings.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z.]+)` \\| `?(.*?)`? \\|").FindAllStringSubmatch(string(doc), -1) {
+		documented[m[1]] = m[2]
+	}
+	defaults := map[string]string{}
+	keys("", reflect.ValueOf(Settings{}.WithDefaults()), func(key string, value reflect.Value) { defaults[key] = written(key, value) })
+	if diff := cmp.Diff(defaults, documented); diff != "" {
+		t.Errorf("keys and defaults (-code +docs/settings.md):\n%s", diff)
+	}
+	_, example, _ := strings.Cut(string(doc), "```yaml\n")
+	example, _, _ = strings.Cut(example, "```")
+	s, err := Parse("docs/settings.md", []byte(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys("", reflect.ValueOf(s), func(key string, value reflect.Value) {
+		if value.IsZero() {
+			t.Errorf("the example does not set %s", key)
+		}
+	})
+}
+
+// keys calls visit for each key of a file below spec.
+func keys(above string, s reflect.Value, visit func(key string, value reflect.Value)) {
+	for i := range s.NumField() {
+		name := s.Type().Field(i).Tag.Get("yaml")
+		switch {
+		case name == "-":
+		case s.Field(i).Kind() == reflect.Struct:
+			keys(name+".", s.Field(i), visit)
+		default:
+			visit(above+name, s.Field(i))
+		}
+	}
+}
+
+// written is a default as people write it.
+func written(key string, value reflect.Value) string {
+	switch v := value.Interface().(type) {
+	case time.Duration:
+		return strings.TrimSuffix(v.String(), "0m0s")
+	case []string:
+		if key == "destinations" {
+			return "any"
+		}
+		return "none"
+	default:
+		return fmt.Sprint(v)
+	}
+}

@@ -1,0 +1,174 @@
+package settings
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"imagemirror/internal/reference"
+)
+
+// head is what every file begins with: four lines.
+const head = "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: knative\n"
+
+func TestParse(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		want       Settings
+	}{
+		{"everything", head + `  annotations:
+    config.kubernetes.io/local-config: "true"
+spec:
+  schedule: "7 * * * *"
+  destinations: [quay.io/openshift-knative]
+  immutable: ["v*"]
+  shards: 8
+  cap: 64
+  retries: 10
+  timeout: 5h
+  notify: ["@knative-release"]
+  history: {runs: 10, failed: 3, age: 168h}
+`, Settings{
+			Name: "knative", NameLine: 4, Schedule: "7 * * * *", Destinations: []string{"quay.io/openshift-knative"}, Immutable: []string{"v*"},
+			Shards: 8, Cap: 64, Retries: 10, Timeout: 5 * time.Hour, Notify: []string{"@knative-release"},
+			History: History{Runs: 10, Failed: 3, Age: 168 * time.Hour},
+		}},
+		{"nothing", head, Settings{Name: "knative", NameLine: 4}},
+		{"keys without a value", head + "spec:\n  history:\n  immutable:\n", Settings{Name: "knative", NameLine: 4}},
+		{"JSON", `{"kind":"Settings","apiVersion":"imagemirror/v1","metadata":{"name":"a"},"spec":{"schedule":"@hourly"}}`,
+			Settings{Name: "a", NameLine: 1, Schedule: "@hourly"}},
+		{"prefixes of each kind", head + "spec:\n  destinations: [QUAY.io, docker.io/org, org, localhost:5000/a/b, index.docker.io]\n",
+			Settings{Name: "knative", NameLine: 4, Destinations: []string{"quay.io", "docker.io/org", "docker.io/org", "localhost:5000/a/b", "docker.io"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Parse("f", []byte(c.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("settings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	spec := func(line string) string { return head + "spec:\n  " + line + "\n" }
+	for _, c := range []struct {
+		name, text string
+		want       []string // the beginnings of the lines, without the file
+	}{
+		{"an empty file", "", []string{"1: apiVersion is missing", "1: kind is missing", "1: metadata.name is missing"}},
+		{"another object", strings.Replace(head, "Settings", "ConfigMap", 1), []string{`2: this is "ConfigMap": write Settings`}},
+		{"another version", strings.Replace(head, "v1", "v2", 1), []string{`1: this is "imagemirror/v2": write imagemirror/v1`}},
+		{"an unknown key", spec("shard: 8"), []string{`6: unknown key "shard": write schedule, destinations, immutable, shards, cap, retries, timeout, notify or history`}},
+		{"an unknown key of another level", head + "schedule: x\n", []string{`5: unknown key "schedule": write apiVersion, kind, metadata or spec`}},
+		{"a key twice", spec("cap: 8\n  cap: 9"), []string{"7: the key cap is there twice"}},
+		{"all mistakes", spec("cap: many\n  shards: 257\n  retries: 0\n  timeout: 5\n  history: {runs: -1}"), []string{
+			`6: spec.cap is "many": write a number from 4 to 1000`, `7: spec.shards is "257": write a number from 1 to 256`,
+			`8: spec.retries is "0"`, `9: spec.timeout is "5": write a time from 30m to 168h`, `10: spec.history.runs is "-1"`}},
+		{"no name of a set", strings.Replace(head, "knative", "Knative_1", 1), []string{`4: metadata.name is "Knative_1": a set's name has`}},
+		{"a name that is too long", strings.Replace(head, "knative", strings.Repeat("a", 46), 1), []string{`4: metadata.name is "aaaa`}},
+		{"a number for a name", strings.Replace(head, "knative", "7", 1), []string{`4: metadata.name is "7", which YAML does not take for a text`}},
+		{"four fields", spec(`schedule: "7 * * *"`), []string{`6: schedule "7 * * *" is no cron expression: write five fields`}},
+		{"minute 61", spec(`schedule: "61 * * * *"`), []string{`6: schedule "61 * * * *" is no cron expression`}},
+		{"30 February", spec(`schedule: "0 0 30 2 *"`), []string{`6: schedule "0 0 30 2 *" is a day that never comes`}},
+		{"a time zone", spec(`schedule: "TZ=Europe/Prague 7 * * * *"`), []string{`6: schedule "TZ=Europe/Prague 7 * * * *" is no cron expression`}},
+		{"what cron's parser stumbles over", spec(`schedule: "TZ=0"`), []string{`6: schedule "TZ=0" is no cron expression`}},
+		{"prefixes that are none", spec("destinations: [quay.io/org/, quay.io/org:v1, \"quay.io/*\", quay.io/Org, \"https://quay.io\"]"), []string{
+			`6: destination "quay.io/org/" is no prefix`, `6: destination "quay.io/org:v1"`, `6: destination "quay.io/*"`, `6: destination "quay.io/Org"`, `6: destination "https://quay.io"`}},
+		{"no prefix", spec("destinations: []"), []string{"6: spec.destinations allows nothing: name a prefix, or leave the key out"}},
+		{"no prefix is written", spec("destinations:"), []string{"6: spec.destinations allows nothing"}},
+		{"patterns that are none", spec(`immutable: ["v1@x", "a b", "-v*", 1.0]`), []string{
+			`6: immutable "v1@x" is no tag`, `6: immutable "a b"`, `6: immutable "-v*"`, `6: an entry of spec.immutable is "1.0", which YAML does not`}},
+		{"one who cannot be shown", spec(`notify: ["\e[1m"]`), []string{`6: an entry of spec.notify is "\x1b[1m", which has characters`}},
+		{"too many to tell", spec("notify: [" + strings.Repeat("a,", 1001) + "]"), []string{"6: spec.notify has more than 1000 entries"}},
+		{"one text for a list", spec("notify: ada"), []string{"6: spec.notify is no list"}},
+		{"a list for a text", spec("schedule: [a]"), []string{"6: spec.schedule is no text"}},
+		{"a list for a mapping", spec("- a"), []string{"6: spec is no mapping"}},
+		{"no YAML", "a: b: c\n", []string{"1: the file is not YAML"}},
+		{"two documents", head + "---\n" + head, []string{"5: a second document begins here"}},
+		{"a large file", "#" + strings.Repeat(" ", MaxFile), []string{"1: the file has more than 64 KiB"}},
+		{"a binary file", "\xff\xfe", []string{"1: the file is no text"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Parse("f", []byte(c.text))
+			got := strings.Split(fmt.Sprint(err), "\n")
+			if len(got) != len(c.want) {
+				t.Fatalf("got %q, want %q", got, c.want)
+			}
+			for i := range got {
+				if !strings.HasPrefix(got[i], "f:"+c.want[i]) {
+					t.Errorf("got %q, want it to begin with f:%s", got[i], c.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestAllows(t *testing.T) {
+	for _, c := range []struct {
+		destination string
+		want        bool
+	}{
+		{"quay.io/org/image:v1", true},
+		{"quay.io/org/deep/image:v1", true},
+		{"quay.io/org:v1", true},
+		{"quay.io/organisation/image:v1", false},
+		{"quay.io/other/org/image:v1", false},
+		{"quay.io.example/org/image:v1", false},
+		{"team/image:v1", true},
+		{"docker.io/team/image:v1", true},
+		{"team2/image:v1", false},
+	} {
+		s, err := Parse("f", []byte(head+"spec: {destinations: [quay.io/org, team]}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := reference.Parse(c.destination)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Allows(r); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.destination, got, c.want)
+		}
+		if !(Settings{}).Allows(r) {
+			t.Errorf("%s is not allowed where nothing is set", c.destination)
+		}
+	}
+}
+
+func TestKeeps(t *testing.T) {
+	s := Settings{Immutable: []string{"v*", "latest-*-ga", "one"}}
+	for tag, want := range map[string]bool{"v1": true, "v": true, "xv1": false, "latest-4.1-ga": true, "latest": false, "one": true, "one2": false} {
+		if got := s.Keeps(tag); got != want {
+			t.Errorf("%q: got %v, want %v", tag, got, want)
+		}
+	}
+	if (Settings{Immutable: []string{"*"}}).Keeps("") {
+		t.Error("an image without a tag has one that is kept")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(head + "spec: {schedule: '7 * * * *', destinations: [quay.io/a], immutable: [v*], timeout: 1h, history: {age: 1h}}\n"))
+	f.Add([]byte("a: &a [*a]\n? [x]\n: y\n<<: *a\n"))
+	f.Add([]byte("spec: {schedule: 'TZ=0'}\n---\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := Parse("f", data)
+		if err == nil {
+			if CheckName(s.Name) != nil || s.Schedule != "" && CheckSchedule(s.Schedule) != nil {
+				t.Errorf("accepted the name %q and the schedule %q", s.Name, s.Schedule)
+			}
+			return
+		}
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			if !strings.HasPrefix(line, "f:") || len(line) > 2000 {
+				t.Errorf("no line of an error: %q", line)
+			}
+		}
+	})
+}

@@ -1,0 +1,102 @@
+package start
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/tektoncd/pipeline/pkg/apis/pipeline/pod"
+	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// The Pipeline, and its retries of copy.
+const (
+	pipelineName = "mirror"
+	copyRetries  = 3
+)
+
+// What is left of a run's time is copy's.
+const (
+	splitTime  = 10 * time.Minute // at most
+	reportTime = 10 * time.Minute
+	finalTime  = 15 * time.Minute // report's, with the start of its pod
+)
+
+var createOptions = metav1.CreateOptions{FieldManager: "imagemirror-start"}
+
+// newRun is a run of a set.
+func (s *Starter) newRun(set *set) *v1.PipelineRun {
+	yes := true
+	return &v1.PipelineRun{
+		ObjectMeta: metav1.ObjectMeta{
+			GenerateName:    objectName(set.name) + "-",
+			Labels:          map[string]string{SetLabel: set.name},
+			OwnerReferences: set.owners(),
+		},
+		Spec: v1.PipelineRunSpec{
+			PipelineRef: &v1.PipelineRef{Name: pipelineName},
+			Params: v1.Params{
+				param("set", set.name),
+				param("shards", strconv.Itoa(set.settings.Shards)),
+				param("cap", strconv.Itoa(set.settings.Cap)),
+				param("retries", strconv.Itoa(set.settings.Retries)),
+				param("cluster-registry", s.registry),
+			},
+			Timeouts:     timeouts(set.settings.Timeout),
+			TaskRunSpecs: shares(set.settings.Timeout),
+			TaskRunTemplate: v1.PipelineTaskRunTemplate{
+				ServiceAccountName: objectName(set.name),
+				PodTemplate: &pod.PodTemplate{SecurityContext: &corev1.PodSecurityContext{
+					RunAsNonRoot:   &yes,
+					SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+				}},
+			},
+			Workspaces: workspaces(set),
+		},
+	}
+}
+
+func param(name, value string) v1.Param {
+	return v1.Param{Name: name, Value: *v1.NewStructuredValues(value)}
+}
+
+// workspaces are those of a run. What may be missing of them does not keep its pods from starting: split says so, and report
+// after it.
+func workspaces(set *set) []v1.WorkspaceBinding {
+	yes := true
+	files := &corev1.ProjectedVolumeSource{}
+	for _, m := range set.configMaps {
+		files.Sources = append(files.Sources, corev1.VolumeProjection{ConfigMap: &corev1.ConfigMapProjection{
+			LocalObjectReference: corev1.LocalObjectReference{Name: m.Name},
+		}})
+	}
+	return []v1.WorkspaceBinding{
+		{Name: "mappings", Projected: files},
+		{Name: "credentials", Secret: &corev1.SecretVolumeSource{SecretName: "push-" + set.name, Optional: &yes}},
+		{Name: "pull-credentials", Secret: &corev1.SecretVolumeSource{SecretName: "pull-" + set.name, Optional: &yes}},
+		{Name: "registries", ConfigMap: &corev1.ConfigMapVolumeSource{
+			LocalObjectReference: corev1.LocalObjectReference{Name: "registries"}, Optional: &yes,
+		}},
+	}
+}
+
+// timeouts give report a part of a run's time for itself: where the time of the whole run is over, nothing of it runs any more.
+func timeouts(whole time.Duration) *v1.TimeoutFields {
+	return &v1.TimeoutFields{
+		Pipeline: &metav1.Duration{Duration: whole},
+		Tasks:    &metav1.Duration{Duration: whole - finalTime},
+		Finally:  &metav1.Duration{Duration: finalTime},
+	}
+}
+
+// shares are the tasks' parts of a run's time, such that copy with all its retries ends before the tasks' time does.
+func shares(whole time.Duration) []v1.PipelineTaskRunSpec {
+	tasks := whole - finalTime
+	split := min(splitTime, tasks/4)
+	copies := (tasks - split) / (1 + copyRetries)
+	share := func(task string, d time.Duration) v1.PipelineTaskRunSpec {
+		return v1.PipelineTaskRunSpec{PipelineTaskName: task, Timeout: &metav1.Duration{Duration: d.Truncate(time.Second)}}
+	}
+	return []v1.PipelineTaskRunSpec{share("split", split), share("copy", copies), share("report", reportTime)}
+}

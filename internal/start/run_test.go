@@ -1,0 +1,193 @@
+package start
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"imagemirror/internal/settings"
+)
+
+func configMap(name string, data map[string]string) corev1.ConfigMap {
+	return corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, UID: "uid"}, Data: data}
+}
+
+func gathered(t *testing.T, configMaps ...corev1.ConfigMap) *set {
+	t.Helper()
+	s, err := gather("knative", configMaps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func thePipeline(t *testing.T) *v1.Pipeline {
+	t.Helper()
+	content, err := os.ReadFile("../../pipelines/mirror.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &v1.Pipeline{}
+	if err := yaml.UnmarshalStrict(content, p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// A run is what Tekton takes, gives the Pipeline what it has, and has time for all that the Pipeline may do.
+func TestRunFitsThePipeline(t *testing.T) {
+	p := thePipeline(t)
+	for _, timeout := range []time.Duration{settings.MinTimeout, time.Hour, settings.DefaultTimeout, 7 * 24 * time.Hour} {
+		s := gathered(t, configMap("set-knative", nil), configMap("set-2-knative", nil))
+		s.settings.Timeout = timeout
+		run := (&Starter{registry: "registry.svc:5000"}).newRun(s)
+		run.Name = run.GenerateName + "x" // as the API server will
+		run.SetDefaults(context.Background())
+		if err := run.Validate(context.Background()); err != nil {
+			t.Errorf("timeout %s: %v", timeout, err)
+		}
+		checkFits(t, p, run)
+		checkTimes(t, p, run)
+	}
+}
+
+func checkFits(t *testing.T, p *v1.Pipeline, run *v1.PipelineRun) {
+	t.Helper()
+	if run.Spec.PipelineRef.Name != p.Name {
+		t.Errorf("the run is of %s, want %s", run.Spec.PipelineRef.Name, p.Name)
+	}
+	for _, param := range run.Spec.Params {
+		if !slices.ContainsFunc(p.Spec.Params, func(s v1.ParamSpec) bool { return s.Name == param.Name }) {
+			t.Errorf("the pipeline has no parameter %s", param.Name)
+		}
+	}
+	for _, w := range run.Spec.Workspaces {
+		if !slices.ContainsFunc(p.Spec.Workspaces, func(d v1.PipelineWorkspaceDeclaration) bool { return d.Name == w.Name }) {
+			t.Errorf("the pipeline has no workspace %s", w.Name)
+		}
+	}
+}
+
+func checkTimes(t *testing.T, p *v1.Pipeline, run *v1.PipelineRun) {
+	t.Helper()
+	share := func(task string) time.Duration {
+		for _, s := range run.Spec.TaskRunSpecs {
+			if s.PipelineTaskName == task {
+				return s.Timeout.Duration
+			}
+		}
+		t.Errorf("the run does not say how long %s may take", task)
+		return 0
+	}
+	var tasks time.Duration
+	for _, task := range p.Spec.Tasks {
+		tasks += time.Duration(1+task.Retries) * share(task.Name)
+	}
+	whole := run.Spec.Timeouts
+	if tasks > whole.Tasks.Duration {
+		t.Errorf("of %s, the tasks may take %s, and have %s", whole.Pipeline.Duration, tasks, whole.Tasks.Duration)
+	}
+	if report := share("report"); report < time.Minute || report >= whole.Finally.Duration {
+		t.Errorf("of %s, report may take %s, and has %s", whole.Pipeline.Duration, report, whole.Finally.Duration)
+	}
+}
+
+func TestRun(t *testing.T) {
+	s := gathered(t,
+		configMap("set-knative", map[string]string{"OWNERS": "", "settings.yaml": "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: knative\nspec:\n  shards: 3\n  cap: 20\n  timeout: 2h\n"}),
+		configMap("set-2-knative", map[string]string{"mapping_b": ""}))
+	run := (&Starter{registry: "registry.svc:5000"}).newRun(s)
+	got := map[string]string{}
+	for _, p := range run.Spec.Params {
+		got[p.Name] = p.Value.StringVal
+	}
+	if got["set"] != "knative" || got["shards"] != "3" || got["cap"] != "20" || run.Spec.Timeouts.Pipeline.Duration != 2*time.Hour {
+		t.Errorf("of the settings, the run has the parameters %v and the timeout %s", got, run.Spec.Timeouts.Pipeline.Duration)
+	}
+	if run.GenerateName != "mirror-knative-" || run.Labels[SetLabel] != "knative" || run.Spec.TaskRunTemplate.ServiceAccountName != "mirror-knative" {
+		t.Errorf("the run is %+v of the service account %s", run.ObjectMeta, run.Spec.TaskRunTemplate.ServiceAccountName)
+	}
+	var owners, mounted, secrets []string
+	for _, o := range run.OwnerReferences {
+		owners = append(owners, o.Kind+" "+o.Name)
+	}
+	for _, w := range run.Spec.Workspaces {
+		if w.Projected != nil {
+			for _, source := range w.Projected.Sources {
+				mounted = append(mounted, source.ConfigMap.Name)
+			}
+		}
+		if w.Secret != nil {
+			secrets = append(secrets, w.Secret.SecretName)
+		}
+	}
+	if diff := cmp.Diff([]string{"ConfigMap set-2-knative", "ConfigMap set-knative"}, owners); diff != "" {
+		t.Errorf("owners (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"set-2-knative", "set-knative"}, mounted); diff != "" {
+		t.Errorf("mappings (-want +got):\n%s", diff)
+	}
+	for _, secret := range secrets {
+		if !strings.HasSuffix(secret, "-knative") {
+			t.Errorf("the run mounts the secret %s, which is none of its set", secret)
+		}
+	}
+}
+
+// What is wrong with settings is said, and what is right of them holds.
+func TestWrongSettings(t *testing.T) {
+	s := gathered(t, configMap("set-knative", map[string]string{"settings.yaml": "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: knative\nspec:\n  shards: 3\n  shard: 4\n"}))
+	if s.mistakes == nil || !strings.HasPrefix(s.mistakes.Error(), "image-sets/knative/settings.yaml:7: ") {
+		t.Errorf("the mistakes are %v, want the line", s.mistakes)
+	}
+	if s.settings.Shards != 3 || s.settings.Timeout != settings.DefaultTimeout {
+		t.Errorf("the settings are %+v", s.settings)
+	}
+}
+
+// In one volume, one of two files of a name would hide the other.
+func TestFileInTwoConfigMaps(t *testing.T) {
+	_, err := gather("knative", []corev1.ConfigMap{
+		configMap("set-knative", map[string]string{"mapping_a": "", "OWNERS": ""}),
+		configMap("set-2-knative", map[string]string{"mapping_a": ""}),
+	})
+	var unfit *Unfit
+	if !errors.As(err, &unfit) || err.Error() != "image-sets/knative/mapping_a is in the ConfigMaps set-2-knative and set-knative: remove the one that no kustomization makes any more" {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestExpired(t *testing.T) {
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	keep := settings.History{Runs: 2, Failed: 2, Age: 24 * time.Hour}
+	ran := func(name string, hours int) finished {
+		return finished{name: name, failed: strings.HasPrefix(name, "f"), at: now.Add(-time.Duration(hours) * time.Hour)}
+	}
+	for _, c := range []struct {
+		name  string
+		ended []finished
+		want  []string
+	}{
+		{"none", nil, nil},
+		{"few", []finished{ran("s1", 1), ran("s2", 2)}, nil},
+		{"beyond the count", []finished{ran("s3", 3), ran("s1", 1), ran("s2", 2), ran("s4", 4)}, []string{"s3", "s4"}},
+		{"the last that failed", []finished{ran("s1", 1), ran("s2", 2), ran("f3", 3), ran("s4", 4), ran("f5", 5), ran("f6", 6)}, []string{"s4", "f6"}},
+		{"too old", []finished{ran("s1", 25), ran("f2", 26)}, []string{"s1", "f2"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, expired(c.ended, keep, now)); diff != "" {
+				t.Errorf("expired (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,94 @@
+package start
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"imagemirror/internal/settings"
+)
+
+// set is an image set as it is installed.
+type set struct {
+	name       string
+	configMaps []corev1.ConfigMap // with all of its files
+	settings   settings.Settings  // with defaults
+	mistakes   error              // in its settings
+}
+
+// objectName is the name of the objects that a set has one of: its service account, its Lease.
+func objectName(set string) string { return "mirror-" + set }
+
+// load reads a set from its ConfigMaps.
+func (s *Starter) load(ctx context.Context, name string) (*set, error) {
+	list, err := s.configMaps.List(ctx, metav1.ListOptions{LabelSelector: SetLabel + "=" + name})
+	if err != nil {
+		return nil, fmt.Errorf("listing the ConfigMaps of the image set %s: %w", name, err)
+	}
+	if len(list.Items) == 0 {
+		return nil, &Unfit{fmt.Errorf("there is no image set %s in the namespace %s: no ConfigMap has the label %s=%s; install it: kubectl apply --server-side -k image-sets/%s",
+			name, s.namespace, SetLabel, name, name)}
+	}
+	return gather(name, list.Items)
+}
+
+// gather makes a set of its ConfigMaps.
+func gather(name string, configMaps []corev1.ConfigMap) (*set, error) {
+	slices.SortFunc(configMaps, func(a, b corev1.ConfigMap) int { return strings.Compare(a.Name, b.Name) })
+	set := &set{name: name, configMaps: configMaps}
+	// In one directory, one of two files of a name would hide the other.
+	in := map[string]string{}
+	var twice []error
+	for _, m := range configMaps {
+		for _, key := range keys(m) {
+			if other := in[key]; other != "" {
+				twice = append(twice, fmt.Errorf("%s is in the ConfigMaps %s and %s: remove the one that no kustomization makes any more", path(name, key), other, m.Name))
+			}
+			in[key] = m.Name
+			if key == settings.File {
+				set.settings, set.mistakes = settings.Parse(path(name, key), []byte(content(m, key)))
+			}
+		}
+	}
+	set.settings = set.settings.WithDefaults()
+	if len(twice) > 0 {
+		return nil, &Unfit{errors.Join(twice...)}
+	}
+	return set, nil
+}
+
+func path(set, file string) string { return "image-sets/" + set + "/" + file }
+
+// keys are the names of the files in a ConfigMap.
+func keys(m corev1.ConfigMap) []string {
+	var all []string
+	for key := range m.Data {
+		all = append(all, key)
+	}
+	for key := range m.BinaryData {
+		all = append(all, key)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func content(m corev1.ConfigMap, key string) string {
+	if text, found := m.Data[key]; found {
+		return text
+	}
+	return string(m.BinaryData[key])
+}
+
+// owners have what belongs to the set go with it.
+func (s *set) owners() []metav1.OwnerReference {
+	var all []metav1.OwnerReference
+	for _, m := range s.configMaps {
+		all = append(all, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: m.Name, UID: m.UID})
+	}
+	return all
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"imagemirror/internal/imageset"
+)
+
+// repository is a folder with the image sets, which is the working directory for the time of a test.
+func repository(t *testing.T) {
+	t.Helper()
+	sets, err := filepath.Abs("../" + root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	if err := os.CopyFS(root, os.DirFS(sets)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNewSet(t *testing.T) {
+	repository(t)
+	line, err := run("payments", "quay.io/payments", "", "alice,bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "registry.ci.openshift.org/payments/payments:latest quay.io/payments/payments"; line != want {
+		t.Errorf("the mapping is %q, want %q", line, want)
+	}
+	input, err := imageset.Load([]string{root + "/payments"}, nil)
+	if err != nil || len(input.Warnings) > 0 {
+		t.Fatalf("the set has %v and the warnings %q", err, input.Warnings)
+	}
+	if diff := cmp.Diff([]string{"alice", "bob"}, input.Sets[0].Owners); diff != "" {
+		t.Errorf("owners (-want +got):\n%s", diff)
+	}
+	if got := input.Sets[0].Settings.Destinations; len(got) != 1 || got[0] != "quay.io/payments" {
+		t.Errorf("the destinations are %q", got)
+	}
+	all, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := map[string]bool{}
+	for _, r := range all.Resources() {
+		if r.GetLabels()["imagemirror/set"] == "payments" {
+			made[r.GetKind()+" "+r.GetName()] = true
+		}
+	}
+	want := map[string]bool{
+		"ConfigMap set-payments": true, "CronJob mirror-payments": true,
+		"ServiceAccount mirror-payments": true, "RoleBinding mirror-payments": true,
+	}
+	if diff := cmp.Diff(want, made); diff != "" {
+		t.Errorf("what kustomize makes of the set (-want +got):\n%s", diff)
+	}
+}
+
+// What is refused leaves everything as it was.
+func TestRefused(t *testing.T) {
+	repository(t)
+	before := tree(t)
+	for _, c := range []struct {
+		name, set, destination, source, owners, says string
+	}{
+		{"nothing given", "", "", "", "", "NAME="},
+		{"a set that is there", "knative", "quay.io/x", "", "alice", "image-sets/knative is there already"},
+		{"the base", "base", "quay.io/x", "", "alice", "all sets include"},
+		{"no name of an object", "No_Set", "quay.io/x", "", "alice", "lower-case letters"},
+		{"a path", "../payments", "quay.io/x", "", "alice", "lower-case letters"},
+		{"a number", "2024", "quay.io/x", "", "alice", "begin it with a letter"},
+		{"a word of YAML", "yes", "quay.io/x", "", "alice", "begin it with a letter"},
+		{"too long", strings.Repeat("a", 46), "quay.io/x", "", "alice", "1 to 45"},
+		{"a destination with a tag", "payments", "quay.io/x:v1", "", "alice", "DEST="},
+		{"a destination that is more YAML", "payments", "quay.io/x]\nshards: 9 #", "", "alice", "DEST="},
+		{"a source without a tag", "payments", "quay.io/x", "quay.io/y", "alice", "SOURCE="},
+		{"a source that is more lines", "payments", "quay.io/x", "quay.io/y:z\nquay.io/a:b", "alice", "SOURCE="},
+		{"an owner that is none", "payments", "quay.io/x", "", "alice,", "OWNERS="},
+		{"a destination that another set has", "kubefed-controller", "quay.io/openshift", "registry.ci.openshift.org/x/y:v0.2.0", "alice",
+			"image-sets/kubefed/mapping_kubefed_v0_2_0_quay:1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := run(c.set, c.destination, c.source, c.owners)
+			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), ".new-set") {
+				t.Errorf("the error is %v, want a line with %q", err, c.says)
+			}
+			if diff := cmp.Diff(before, tree(t)); diff != "" {
+				t.Errorf("what it has changed:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestListedWithoutADirectory(t *testing.T) {
+	repository(t)
+	listing := filepath.Join(root, "kustomization.yaml")
+	list, err := os.ReadFile(listing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(listing, append(list, "  - zebra\n"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t)
+	if _, err := run("zebra", "quay.io/zebra", "", "alice"); err == nil || !strings.Contains(err.Error(), "listed already") {
+		t.Errorf("the error is %v", err)
+	}
+	if diff := cmp.Diff(before, tree(t)); diff != "" {
+		t.Errorf("what it has changed:\n%s", diff)
+	}
+}
+
+func TestAdd(t *testing.T) {
+	for _, c := range []struct{ name, before, after string }{
+		{"first", "resources:\n  - b\n", "resources:\n  - a\n  - b\n"},
+		{"last", "# All.\nresources:\n  - A\n", "# All.\nresources:\n  - A\n  - a\n"},
+		{"among comments", "resources:\n  # capital\n  - A\n  - b\n", "resources:\n  # capital\n  - A\n  - a\n  - b\n"},
+		{"without an end of line", "resources:\n  - A", "resources:\n  - A\n  - a\n"},
+		{"before what follows", "resources:\n  - A\nimages: []\n", "resources:\n  - A\n  - a\nimages: []\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := add("a", []byte(c.before))
+			if err != nil || string(got) != c.after {
+				t.Errorf("it is %q (%v), want %q", got, err, c.after)
+			}
+		})
+	}
+	if _, err := add("a", []byte("images: []\n")); err == nil {
+		t.Error("a kustomization without resources is not refused")
+	}
+}
+
+// tree is all files below the image sets.
+func tree(t *testing.T) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			files[path] = "directory"
+			return err
+		}
+		content, err := os.ReadFile(path)
+		files[path] = string(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}

@@ -1,0 +1,151 @@
+package wire
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/plan"
+	"imagemirror/internal/registrytest"
+	"imagemirror/internal/stream"
+)
+
+// versions are sets whose tags v* are immutable.
+func versions(t *testing.T, lines ...string) []*imageset.Set {
+	t.Helper()
+	file := mappingFile(t, lines...)
+	dir := filepath.Dir(file)
+	settings := fmt.Sprintf("apiVersion: imagemirror/v1\nkind: Settings\nmetadata: {name: %q}\nspec: {immutable: [v*]}\n", filepath.Base(dir))
+	if err := os.WriteFile(filepath.Join(dir, "settings.yaml"), []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := imageset.Load([]string{file}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in.Sets
+}
+
+func planned(t *testing.T, sets []*imageset.Set) *stream.Content {
+	t.Helper()
+	var out bytes.Buffer
+	o := plan.Options{Client: client(t, settings())}
+	if _, err := plan.Make(t.Context(), o, sets, plan.ToStream(&out)); err != nil {
+		t.Fatal(err)
+	}
+	return read(t, &out)
+}
+
+// twoImages puts an image under ci/a:v1, and returns its digest and another image.
+func twoImages(t *testing.T, p pair) (first string, second v1.Image) {
+	t.Helper()
+	first = push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1000)))
+	return first, registrytest.NewImage(registrytest.OCI, "b", "amd64", registrytest.NewLayer("b", 1000))
+}
+
+// wantAt fails the test where a tag of the destination is elsewhere.
+func (p pair) wantAt(t *testing.T, repositoryAndTag, digest string) {
+	t.Helper()
+	repository, tag, _ := strings.Cut(repositoryAndTag, ":")
+	d, err := client(t, settings()).Destination(t.Context(), parse(t, p.destination.backend+"/"+repository), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.Head(t.Context(), tag); err != nil || got != digest {
+		t.Errorf("%s is at %s (%v), want %s", repositoryAndTag, got, err, digest)
+	}
+}
+
+// An immutable tag that is there costs one request, and none at the source where both have one name, whatever the source's is
+// at by then.
+func TestImmutableTagOfOneName(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	_, second := twoImages(t, p)
+	sets := versions(t, line(p, "ci/a:v1", "m/a"), line(p, "ci/a:v*", "m/b"))
+	carry(t, settings(), anonymous{}, planned(t, sets)).allAre(t, stream.Copied)
+	push(t, p.source, "ci/a:v1", second)
+	p.reset()
+	carry(t, settings(), anonymous{}, planned(t, sets[:1])).allAre(t, stream.Current)
+	// The list is the wildcard's.
+	wantRequests(t, p.source, map[string]int{"GET tags": 1})
+	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 2})
+
+	sets = versions(t, line(p, "ci/a:v1", "m/a"))
+	p.reset()
+	carry(t, settings(), anonymous{}, planned(t, sets)).allAre(t, stream.Current)
+	wantRequests(t, p.source, nil)
+	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 1})
+}
+
+// Under another name, or from a digest, what it is at decides. Tags beside it move as ever.
+func TestImmutableTagOfAnotherName(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	first, second := twoImages(t, p)
+	push(t, p.source, "ci/a:latest", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1000)))
+	names := line(p, "ci/a:latest", "m/a:v1", "m/a:latest")
+	pinned := fmt.Sprintf("%s/ci/a@%s %s/m/b:v1", p.source.Host, first, p.destination.Host)
+	carry(t, settings(), anonymous{}, planned(t, versions(t, names, pinned))).allAre(t, stream.Copied)
+	p.reset()
+	carry(t, settings(), anonymous{}, planned(t, versions(t, names, pinned))).allAre(t, stream.Current)
+	wantRequests(t, p.source, map[string]int{"HEAD manifest": 1})
+	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 3})
+
+	digest := push(t, p.source, "ci/a:latest", second)
+	pinned = fmt.Sprintf("%s/ci/a@%s %s/m/b:v1", p.source.Host, digest, p.destination.Host)
+	p.reset()
+	run := carry(t, settings(), anonymous{}, planned(t, versions(t, names, pinned)))
+	run.are(t, p.destination, map[string]string{"m/a:v1": stream.Failed, "m/a:latest": stream.Copied, "m/b:v1": stream.Failed})
+	want := fmt.Sprintf("the tag v1 is immutable and at %s, and its source is at %s: it stays where it is", first, digest)
+	for _, name := range []string{"m/a:v1", "m/b:v1"} {
+		if got := run.results[p.destination.Host+"/"+name].Error; got == nil || got.Message != want || got.Advice == "" {
+			t.Errorf("%s: got %+v, want %s", name, got, want)
+		}
+		p.wantAt(t, name, first)
+	}
+	p.wantAt(t, "m/a:latest", digest)
+	wantRequests(t, p.source, map[string]int{"HEAD manifest": 1, "GET manifest": 1, "GET blob": 2})
+}
+
+// A tag that was put between split and copy stays, too. It costs copy a request for each new immutable tag.
+func TestImmutableTagThatAppears(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	first, second := twoImages(t, p)
+	content := planned(t, versions(t, line(p, "ci/a:v1", "m/a", "m/b", "m/c", "m/c:latest")))
+	other := push(t, p.destination, "m/a:v1", second)
+	push(t, p.destination, "m/b:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1000)))
+	p.reset()
+	run := carry(t, settings(), anonymous{}, content)
+	run.are(t, p.destination, map[string]string{"m/a:v1": stream.Failed, "m/b:v1": stream.Copied, "m/c:v1": stream.Copied, "m/c:latest": stream.Copied})
+	want := fmt.Sprintf("the tag v1 is immutable, and was put at %s since the run was planned", other)
+	if got := run.results[p.destination.Host+"/m/a:v1"].Error; got == nil || !strings.HasPrefix(got.Message, want) {
+		t.Errorf("got %+v, want %s", got, want)
+	}
+	p.wantAt(t, "m/a:v1", other)
+	p.wantAt(t, "m/b:v1", first)
+	p.wantAt(t, "m/c:v1", first)
+	if got := p.destination.Stats().Requests; got["HEAD manifest"] != 3 || got["PUT manifest"] != 2 {
+		t.Errorf("got the requests %v, want 3 HEAD manifest and 2 PUT manifest", got)
+	}
+}
+
+// Where it cannot be seen whether an immutable tag is there, it is not pushed.
+func TestImmutableTagThatCannotBeSeen(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	twoImages(t, p)
+	p.destination.Inject(registrytest.Rule{Kind: "HEAD manifest", Fault: registrytest.Status(403, "")})
+	run := carry(t, settings(), anonymous{}, planned(t, versions(t, line(p, "ci/a:v1", "m/a", "m/b:latest"))))
+	run.are(t, p.destination, map[string]string{"m/a:v1": stream.Failed, "m/b:latest": stream.Copied})
+	if got := p.destination.Stats().Requests["PUT manifest"]; got != 1 {
+		t.Errorf("%d manifests were pushed, want that of latest", got)
+	}
+}

@@ -1,0 +1,59 @@
+package wire
+
+import (
+	"net/http"
+	"testing"
+
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/plan"
+	"imagemirror/internal/registry"
+)
+
+// probe returns what is doubted of each destination, and of sources under wildcards, that a run would fail.
+func probe(t *testing.T, sets []*imageset.Set) map[string]plan.Doubt {
+	t.Helper()
+	doubts, err := plan.Probe(t.Context(), plan.Options{Client: client(t, settings())}, sets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]plan.Doubt{}
+	for _, d := range doubts {
+		of[d.Destination] = d
+	}
+	return of
+}
+
+// A probe costs one request a source, and of the destinations one for each tag that must not move. It reads no content and
+// writes nothing. That an immutable tag would move is found under its source's name too, where a run takes it for current.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	_, second := twoImages(t, p)
+	sets := versions(t,
+		line(p, "ci/a:v1", "m/a:v1", "m/a:v2", "m/a:latest"),
+		line(p, "ci/gone:v1", "m/gone:v1", "m/gone:latest"),
+		line(p, "ci/a:*", "m/all"),
+		line(p, "ci/a:w*", "m/none"),
+	)
+	push(t, p.destination, "m/a:v1", second)
+	p.reset()
+	doubts := probe(t, sets)
+	wantRequests(t, p.source, map[string]int{"HEAD manifest": 2, "GET tags": 1})
+	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 3})
+
+	at := p.destination.Host
+	if d := doubts[at+"/m/a:v1"]; !d.Moves || d.Line != 1 {
+		t.Errorf("of the tag that would move: %+v", d)
+	}
+	for _, gone := range []string{at + "/m/gone:v1", at + "/m/gone:latest"} {
+		if d := doubts[gone]; d.Moves || registry.StatusOf(d.Err) != http.StatusNotFound || d.Line != 2 {
+			t.Errorf("of the missing source: %+v", d)
+		}
+	}
+	if d := doubts[at+"/m/none"]; d.Err == nil || d.Line != 4 {
+		t.Errorf("of the wildcard that matches nothing: %+v", d)
+	}
+	if len(doubts) != 4 {
+		t.Errorf("got the doubts %v, want four", doubts)
+	}
+}
