@@ -72,44 +72,62 @@ func (s *space) checkNothingWritten() {
 
 func (s *space) checkNoCopies(run string) {
 	s.t.Helper()
-	if out := s.kubectl("", "get", "taskruns", "--output=name", "--selector=tekton.dev/pipelineTask=copy,tekton.dev/pipelineRun="+run); out != "" {
-		s.t.Errorf("copies started: %s", out)
+	if copies := s.names("taskruns", partOf(run, "copy")); len(copies) > 0 {
+		s.t.Errorf("copies started: %s", copies)
 	}
 }
 
-func sixShards(run *v1.PipelineRun) { param(run, "shards", "6") }
+var sixShards = shards(6)
+
+func shards(n int) func(*v1.PipelineRun) {
+	return func(run *v1.PipelineRun) { param(run, "shards", fmt.Sprint(n)) }
+}
 
 func TestMirror(t *testing.T) {
 	s := newSpace(t)
 	tags := s.fill(forty)
+	on := s.checkRuns(tags, func(name string) *ended {
+		nodes.RLock()
+		defer nodes.RUnlock()
+		return s.finish(name, "set", sixShards)
+	})
+	if on < 2 {
+		t.Errorf("the copies ran on %d nodes, want several", on)
+	}
+}
 
-	first := s.finish("first", "set", sixShards)
+// checkRuns has the set run by run three times: for the first time, with nothing to do, and after one source was moved. It returns
+// on how many nodes the first copies ran.
+func (s *space) checkRuns(tags []string, run func(name string) *ended) int {
+	s.t.Helper()
+	first := run("first")
 	s.checkEnd(first, true, "40 of 40 mappings copied")
 	s.checkCounts(first.report, 40, 40, 0, 0, 0)
 	s.checkArrived(tags)
-	nodes := map[string]bool{}
+	on := map[string]bool{}
 	for _, pod := range first.copies {
-		nodes[pod.Spec.NodeName] = true
+		on[pod.Spec.NodeName] = true
 	}
-	if len(first.copies) != 6 || len(nodes) < 2 {
-		t.Errorf("%d copies ran on %d nodes, want 6 on several", len(first.copies), len(nodes))
+	if len(first.copies) != 6 {
+		s.t.Errorf("%d copies ran, want 6", len(first.copies))
 	}
 
 	s.destination.Reset()
-	second := s.finish("second", "set", sixShards)
+	second := run("second")
 	s.checkEnd(second, true, "Nothing to copy: 40 mappings up to date")
 	s.checkCounts(second.report, 40, 0, 40, 0, 0)
 	s.checkNoCopies("second")
 	s.checkNothingWritten()
 
-	registrytest.Push(t, s.sources.Host+"/"+tags[17], registrytest.NewImage(registrytest.OCI, "moved", "amd64", registrytest.NewLayer("moved", 1<<16)))
-	third := s.finish("third", "set", sixShards)
+	registrytest.Push(s.t, s.sources.Host+"/"+tags[17], registrytest.NewImage(registrytest.OCI, "moved", "amd64", registrytest.NewLayer("moved", 1<<16)))
+	third := run("third")
 	s.checkEnd(third, true, "1 of 40 mappings copied")
 	s.checkCounts(third.report, 40, 1, 39, 0, 0)
 	s.checkArrived(tags)
 	if n := s.destination.Stats().Requests["PUT manifest"]; n != 1 {
-		t.Errorf("%d manifests were written, want one", n)
+		s.t.Errorf("%d manifests were written, want one", n)
 	}
+	return len(on)
 }
 
 func TestPartialFailure(t *testing.T) {

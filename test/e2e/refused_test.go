@@ -3,6 +3,9 @@
 package e2e
 
 import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +20,12 @@ func TestBadInput(t *testing.T) {
 	s := newSpace(t)
 	s.configMap("empty", nil)
 	s.configMap("malformed", map[string]string{"OWNERS": owners, "mapping_payments": "# one\nonly-one-name:v1\n"})
+	s.configMap("unset", map[string]string{"OWNERS": owners, "mapping_payments": "a.example/x:v1 b.example/x\n",
+		"settings.yaml": "apiVersion: imagemirror/v1\nkind: Settings\nmetadata: {name: payments}\nspec: {schedules: 7 * * * *}\n"})
+	s.configMap("outside", map[string]string{"OWNERS": owners, "mapping_payments": "a.example/x:v1 b.example/x\n",
+		"settings.yaml": "apiVersion: imagemirror/v1\nkind: Settings\nmetadata: {name: payments}\nspec: {destinations: [b.example/y]}\n"})
 	s.mappings("good", "a:v1 mirror/a:v1")
+	s.apply(s.marshal(cutMapping(t)))
 	s.apply(strings.NewReplacer(corev1.DockerConfigJsonKey+":", "auth.json:", string(corev1.SecretTypeDockerConfigJson), "Opaque").
 		Replace(s.secret("misnamed", "robot", "right")))
 	cases := []struct {
@@ -28,6 +36,10 @@ func TestBadInput(t *testing.T) {
 		{"without-mappings", "", nil, "image-sets/payments: no such file or directory"},
 		{"empty", "empty", nil, "image-sets/payments: the directory has no mapping file: name files mapping_NAME, or name the image set's directory"},
 		{"malformed", "malformed", nil, `image-sets/payments/mapping_payments:2: source "only-one-name:v1" has no destination: write SRC DST`},
+		{"unset", "unset", nil, `image-sets/payments/settings.yaml:4: unknown key "schedules": write schedule, destinations`},
+		{"outside", "outside", nil, "image-sets/payments/mapping_payments:1: destination b.example/x:v1 is outside of what settings.yaml of the set allows (b.example/y)"},
+		{"no-retries", "good", func(run *v1.PipelineRun) { param(run, "retries", "0") }, "MIRROR_RETRIES is 0: give a number from 1 to 100"},
+		{"cut", "cut", nil, `image-sets/payments/mapping_payments.gz:1: the file's gzip data is cut: write it anew`},
 		{"no-shards", "good", func(run *v1.PipelineRun) { param(run, "shards", "0") }, "-shards"},
 		{"misnamed", "good", func(run *v1.PipelineRun) { run.Spec.Workspaces[0].Secret.SecretName = "misnamed" },
 			`has the keys ["auth.json"]: put the credentials under .dockerconfigjson or config.json`},
@@ -46,6 +58,25 @@ func TestBadInput(t *testing.T) {
 		if !strings.Contains(e.log, c.says) || strings.Count(e.log, "\n") != 1 {
 			t.Errorf("%s: split says\n%swant a line with %q", c.run, e.log, c.says)
 		}
+	}
+}
+
+// cutMapping is a ConfigMap with a compressed mapping file that lost its end.
+func cutMapping(t *testing.T) *corev1.ConfigMap {
+	t.Helper()
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	for i := range 100 {
+		fmt.Fprintf(z, "a.example/image:v%d b.example/image:v%d\n", i, i)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{Name: "cut"},
+		Data:       map[string]string{"OWNERS": owners},
+		BinaryData: map[string][]byte{"mapping_payments.gz": packed.Bytes()[:packed.Len()/2]},
 	}
 }
 

@@ -3,11 +3,13 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,8 +18,11 @@ import (
 	"time"
 
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 
 	"imagemirror/internal/registrytest"
@@ -28,6 +33,9 @@ const (
 	owners = "approvers:\n- alice\nreviewers:\n- bob\n"
 )
 
+// delay is what a request takes at least.
+const delay = 10 * time.Millisecond
+
 // space is a namespace of a test's own, with the Tasks, the Pipeline and what a set needs, and two registries on this machine.
 type space struct {
 	*world
@@ -37,29 +45,81 @@ type space struct {
 	source, destination *registrytest.Proxy    // as pods see them
 }
 
+// newSpace makes one, and has the test run beside others.
 func newSpace(t *testing.T) *space {
 	t.Helper()
+	return newSpaceWith(t, distribution)
+}
+
+func newSpaceWith(t *testing.T, registry func(testing.TB) *registrytest.Registry) *space {
+	t.Helper()
+	t.Parallel()
 	s := &space{world: up(t), t: t, name: "e2e-" + strings.ToLower(rand.Text()[:8])}
+	s.sources, s.copies = registry(t), registry(t)
 	s.openRegistries()
 	sample, err := os.ReadFile("../../pipelines/samples/namespace.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.apply(strings.ReplaceAll(string(sample), "mirror-knative", s.name))
 	t.Cleanup(s.leave)
-	s.apply(string(s.yaml))
-	s.configMap("settings", map[string]string{"registries.conf": s.registriesConf()})
-	s.apply(s.secret("push", "robot", "right"))
+	s.apply(
+		strings.ReplaceAll(string(sample), "mirror-knative", s.name), string(s.yaml),
+		s.configMapOf("registries", map[string]string{"registries.conf": s.registriesConf()}), s.secret("push", "robot", "right"),
+	)
+	s.install()
 	return s
 }
 
-// openRegistries starts two registries. robot may read all of both, and write below mirror.
+// install applies what the image sets of a namespace share, in this one.
+func (s *space) install() {
+	s.t.Helper()
+	root := s.t.TempDir()
+	if err := os.CopyFS(root, os.DirFS("../../install")); err != nil {
+		s.t.Fatal(err)
+	}
+	s.rename(root)
+	s.applyFolder(root)
+}
+
+// rename has all YAML in a folder be about this namespace.
+func (s *space) rename(root string) {
+	s.t.Helper()
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".yaml" {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(path, bytes.ReplaceAll(content, []byte("image-mirror"), []byte(s.name)), 0o644)
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *space) applyFolder(dir string) {
+	s.t.Helper()
+	s.kubectl("", "apply", "--server-side", "-k", dir)
+}
+
+// within is the space for a part of its test.
+func (s *space) within(t *testing.T) *space {
+	part := *s
+	part.t = t
+	return &part
+}
+
+func distribution(tb testing.TB) *registrytest.Registry {
+	return registrytest.Distribution(tb, registrytest.DistributionOptions{Dir: tb.TempDir()})
+}
+
+// openRegistries opens the two registries to pods. robot may read all of both, and write below mirror.
 func (s *space) openRegistries() {
 	s.t.Helper()
-	s.sources = registrytest.Distribution(s.t, registrytest.DistributionOptions{Dir: s.t.TempDir()})
-	s.copies = registrytest.Distribution(s.t, registrytest.DistributionOptions{Dir: s.t.TempDir()})
 	robot := registrytest.User{Name: "robot", Password: "right", Pull: []string{""}, Push: []string{"mirror"}}
-	options := registrytest.ProxyOptions{Host: s.Host, Delay: 10 * time.Millisecond, Auth: &registrytest.Auth{Users: []registrytest.User{robot}}}
+	options := registrytest.ProxyOptions{Host: s.Host, Delay: delay, Auth: &registrytest.Auth{Users: []registrytest.User{robot}}}
 	s.source = registrytest.NewProxy(s.t, s.sources, options)
 	s.destination = registrytest.NewProxy(s.t, s.copies, options)
 }
@@ -86,11 +146,16 @@ func (s *space) secret(name, user, password string) string {
 
 func (s *space) configMap(name string, data map[string]string) {
 	s.t.Helper()
-	s.apply(s.marshal(&corev1.ConfigMap{
+	s.apply(s.configMapOf(name, data))
+}
+
+func (s *space) configMapOf(name string, data map[string]string) string {
+	s.t.Helper()
+	return s.marshal(&corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Data:       data,
-	}))
+	})
 }
 
 func (s *space) marshal(object any) string {
@@ -125,17 +190,72 @@ func (s *space) kubectl(input string, args ...string) string {
 	return string(out)
 }
 
-func (s *space) apply(yaml string) {
+func (s *space) apply(documents ...string) {
 	s.t.Helper()
+	yaml := strings.Join(documents, "\n---\n")
 	// On the server's side: on kubectl's, a large ConfigMap would not fit into the annotation that remembers it.
 	s.kubectl(yaml, "apply", "--server-side", "--filename", "-")
 }
 
-// get reads objects of the cluster.
-func (s *space) get(into any, args ...string) {
+// groups are the kinds of object that tests read, by the API that has them.
+var groups = map[string]schema.GroupVersion{
+	"configmaps":             corev1.SchemeGroupVersion,
+	"cronjobs":               batchv1.SchemeGroupVersion,
+	"persistentvolumeclaims": corev1.SchemeGroupVersion,
+	"pipelineruns":           v1.SchemeGroupVersion,
+	"pods":                   corev1.SchemeGroupVersion,
+	"taskruns":               v1.SchemeGroupVersion,
+	"tasks":                  v1.SchemeGroupVersion,
+}
+
+func (s *space) objects(kind string) dynamic.ResourceInterface {
 	s.t.Helper()
-	content := s.kubectl("", append([]string{"get", "--output", "json"}, args...)...)
-	if err := json.Unmarshal([]byte(content), into); err != nil {
+	group, known := groups[kind]
+	if !known {
+		s.t.Fatalf("no test reads %s yet: name their API", kind)
+	}
+	return s.client.Resource(group.WithResource(kind)).Namespace(s.name)
+}
+
+// get reads an object of the namespace.
+func (s *space) get(into any, kind, name string) {
+	s.t.Helper()
+	object, err := s.objects(kind).Get(s.t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.decode(object, into)
+}
+
+// list reads the objects of the namespace that have some labels.
+func (s *space) list(into any, kind, labels string) {
+	s.t.Helper()
+	objects, err := s.objects(kind).List(s.t.Context(), metav1.ListOptions{LabelSelector: labels})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.decode(objects, into)
+}
+
+// names are those of the objects that have some labels.
+func (s *space) names(kind, labels string) []string {
+	s.t.Helper()
+	list := &metav1.PartialObjectMetadataList{}
+	s.list(list, kind, labels)
+	var names []string
+	for _, object := range list.Items {
+		names = append(names, object.Name)
+	}
+	return names
+}
+
+func (s *space) decode(from json.Marshaler, into any) {
+	s.t.Helper()
+	content, err := from.MarshalJSON()
+	if err == nil {
+		err = json.Unmarshal(content, into)
+	}
+	if err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -167,7 +287,7 @@ func (s *space) start(name, mappings string, change func(*v1.PipelineRun)) {
 	param(run, "set", set)
 	run.Spec.Workspaces = []v1.WorkspaceBinding{
 		{Name: "credentials", Secret: &corev1.SecretVolumeSource{SecretName: "push"}},
-		{Name: "settings", ConfigMap: configMapSource("settings")},
+		{Name: "registries", ConfigMap: configMapSource("registries")},
 	}
 	if mappings != "" {
 		run.Spec.Workspaces = append(run.Spec.Workspaces, v1.WorkspaceBinding{Name: "mappings", ConfigMap: configMapSource(mappings)})
@@ -176,6 +296,16 @@ func (s *space) start(name, mappings string, change func(*v1.PipelineRun)) {
 		change(run)
 	}
 	s.kubectl(s.marshal(run), "create", "--filename", "-")
+}
+
+// until waits for a condition, as long as a run takes where many run at once.
+func (s *space) until(what string, is func() bool) {
+	s.t.Helper()
+	for patience := time.Now().Add(8 * time.Minute); !is(); time.Sleep(500 * time.Millisecond) {
+		if time.Now().After(patience) {
+			s.t.Fatalf("waiting for %s: it does not come", what)
+		}
+	}
 }
 
 func param(run *v1.PipelineRun, name, value string) {
@@ -198,9 +328,11 @@ type ended struct {
 // await waits for the end of a run.
 func (s *space) await(name string) *ended {
 	s.t.Helper()
-	s.kubectl("", "wait", "pipelinerun", name, "--for=jsonpath={.status.completionTime}", "--timeout=5m")
 	run := &v1.PipelineRun{}
-	s.get(run, "pipelinerun", name)
+	s.until("the end of the run "+name, func() bool {
+		s.get(run, "pipelineruns", name)
+		return run.Status.CompletionTime != nil
+	})
 	e := &ended{succeeded: run.Status.GetCondition("Succeeded").IsTrue(), copies: s.pods(name, "copy")}
 	for _, r := range run.Status.Results {
 		if r.Name == "summary" {
@@ -213,10 +345,15 @@ func (s *space) await(name string) *ended {
 	return e
 }
 
+// partOf is the labels of what a run has for one of its tasks.
+func partOf(run, task string) string {
+	return "tekton.dev/pipelineRun=" + run + ",tekton.dev/pipelineTask=" + task
+}
+
 func (s *space) pods(run, task string) []corev1.Pod {
 	s.t.Helper()
 	pods := &corev1.PodList{}
-	s.get(pods, "pods", "--selector=tekton.dev/pipelineRun="+run+",tekton.dev/pipelineTask="+task)
+	s.list(pods, "pods", partOf(run, task))
 	return pods.Items
 }
 
@@ -242,19 +379,42 @@ type report struct {
 	}
 }
 
-// fetch gets the report of a run as docs/cluster.md says.
-func (s *space) fetch(name string) *report {
+// files gets the report of a run as docs/cluster.md says.
+func (s *space) files(name string) map[string][]byte {
 	s.t.Helper()
 	dir := s.t.TempDir()
-	cmd := exec.CommandContext(s.t.Context(), s.world.report, "-out", dir)
+	cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "report"), "-out", dir)
 	cmd.Env = append(s.Settings(), "MIRROR_STATE=configmaps", "MIRROR_NAMESPACE="+s.name, "MIRROR_RUN="+name, "MIRROR_GRACE=0s")
 	_, failed := output(cmd) // as the run has
-	content, err := os.ReadFile(filepath.Join(dir, "report.json"))
-	if err != nil {
+	if _, err := os.Stat(filepath.Join(dir, "report.json")); err != nil {
 		s.t.Fatal(failed, err)
 	}
+	return s.read(dir)
+}
+
+// read is the files of a report.
+func (s *space) read(dir string) map[string][]byte {
+	s.t.Helper()
+	files := map[string][]byte{}
+	for _, name := range []string{"report.json", "report.md", "junit.xml"} {
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		files[name] = content
+	}
+	return files
+}
+
+func (s *space) fetch(name string) *report {
+	s.t.Helper()
+	return s.parse(s.files(name))
+}
+
+func (s *space) parse(files map[string][]byte) *report {
+	s.t.Helper()
 	r := &report{}
-	if err := json.Unmarshal(content, r); err != nil {
+	if err := json.Unmarshal(files["report.json"], r); err != nil {
 		s.t.Fatal(err)
 	}
 	return r

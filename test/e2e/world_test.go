@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,14 +16,18 @@ import (
 	"sync"
 	"testing"
 
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/clientcmd"
+
 	"imagemirror/test/e2e/cluster"
 )
 
 // world is what the tests share: the cluster, and what is made of the tree that they stand in.
 type world struct {
 	*cluster.Cluster
-	yaml   []byte // the Tasks and the Pipeline, with the digests of their images
-	report string // the command, for this machine
+	client *dynamic.DynamicClient // for reads, which are many: a kubectl for each would take a fifth of the machine
+	yaml   []byte                 // release.yaml, of this machine's platform
+	bin    string                 // a folder with the commands report, start and newset, for this machine
 }
 
 var bringUp = sync.OnceValues(func() (*world, error) {
@@ -32,31 +37,46 @@ var bringUp = sync.OnceValues(func() (*world, error) {
 		return nil, err
 	}
 	w := &world{Cluster: c}
-	base, err := w.run(ctx, nil, "go", "run", "./images/base", cluster.Registry+"/imagemirror/base:e2e")
+	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	if err != nil {
 		return nil, err
 	}
-	w.yaml, err = w.run(ctx, []string{
-		"KO_DOCKER_REPO=" + cluster.Registry + "/imagemirror",
-		"KO_DEFAULTBASEIMAGE=" + strings.TrimSpace(string(base)),
-	}, "ko", "resolve", "--base-import-paths", "--platform=linux/"+runtime.GOARCH, "--recursive",
-		"--filename", "tasks", "--filename", "pipelines/mirror.yaml")
-	if err != nil {
+	config.QPS = -1 // the tests' patience is limit enough
+	if w.client, err = dynamic.NewForConfig(config); err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "imagemirror-e2e-")
 	if err != nil {
 		return nil, err
 	}
-	w.report = filepath.Join(dir, "report")
-	_, err = w.run(ctx, nil, "go", "build", "-o", w.report, "./cmd/report")
+	if _, err := w.run(ctx, nil, "go", "run", "./images/release", "-out", dir,
+		"-registry", cluster.Registry+"/imagemirror", "-version", "e2e", "-platforms", "linux/"+runtime.GOARCH); err != nil {
+		return nil, err
+	}
+	if w.yaml, err = os.ReadFile(filepath.Join(dir, "release.yaml")); err != nil {
+		return nil, err
+	}
+	w.bin = dir
+	_, err = w.run(ctx, nil, "go", "build", "-o", w.bin, "./cmd/report", "./cmd/start", "./newset")
 	return w, err
 })
 
+// nodes is locked by a test that takes a node away, and locked for reading by one whose pods are to be spread over all.
+var nodes sync.RWMutex
+
+// atOnce is how many tests run at a time. They mostly wait for pods, so more of them than the machine has cores.
+const atOnce = "6"
+
 func TestMain(m *testing.M) {
+	given := false
+	flag.Parse()
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		flag.Set("test.parallel", atOnce)
+	}
 	code := m.Run()
 	if w, err := bringUp(); err == nil {
-		os.RemoveAll(filepath.Dir(w.report))
+		os.RemoveAll(w.bin)
 	}
 	os.Exit(code)
 }

@@ -1,6 +1,6 @@
 // Package cluster brings up a real Kubernetes cluster for the end-to-end tests: three nodes of kind's, a registry that they and
-// this machine reach under one name, and Tekton Pipelines. Where no published images are to be had, it makes them, from Go
-// modules and Debian's packages; README.md in the folder above tells how. All that takes long is kept in the user's cache
+// this machine reach under one name, Tekton Pipelines and Tekton Triggers. Where no published images are to be had, it makes them,
+// from Go modules and Debian's packages; README.md in the folder above tells how. All that takes long is kept in the user's cache
 // directory, under a hash of what it was made from.
 package cluster
 
@@ -16,6 +16,8 @@ const (
 	Kubernetes = "v1.35.4"
 	// Tekton is the version of Tekton Pipelines in it.
 	Tekton = "v1.15.0"
+	// Triggers is the version of Tekton Triggers in it.
+	Triggers = "v0.34.0"
 	// Registry is the host of the cluster's registry, from this machine and from the nodes. It speaks plain HTTP.
 	Registry = "localhost:5050"
 
@@ -50,6 +52,7 @@ func Up(ctx context.Context, progress io.Writer) (*Cluster, error) {
 		m.haveNodes,
 		m.haveRegistry,
 		m.haveTekton,
+		m.haveTriggers,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err

@@ -1,8 +1,12 @@
 package cluster
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -80,12 +84,31 @@ metadata:
 command:
     - /ko-app/resolvers
 `
-	got, err := configure([]byte(given))
+	got, err := configure([]byte(given), slices.Concat(restricted, unreleased))
 	if err != nil || string(got) != want {
 		t.Errorf("got %s, %v", got, err)
 	}
-	if _, err := configure([]byte("data: {}\n")); err == nil || !strings.Contains(err.Error(), "set-security-context") {
+	if _, err := configure([]byte("data: {}\n"), restricted); err == nil || !strings.Contains(err.Error(), "set-security-context") {
 		t.Errorf("of a configuration without the flag: %v", err)
+	}
+}
+
+func TestReleaseIsConfiguredForRestrictedPods(t *testing.T) {
+	files := http.NewServeMux()
+	files.HandleFunc("/release.yaml", func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "data:\n  set-security-context: \"false\"\n  set-security-context-read-only-root-filesystem: \"false\"\n")
+	})
+	server := httptest.NewServer(files)
+	defer server.Close()
+	release, err := download(t.Context(), server.URL+"/release.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if release, err = configure(release, restricted); err != nil || strings.Count(string(release), `: "true"`) != 2 {
+		t.Errorf("got %s, %v", release, err)
+	}
+	if _, err := download(t.Context(), server.URL+"/other.yaml"); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("of a release that is not there: %v", err)
 	}
 }
 

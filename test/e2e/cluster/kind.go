@@ -87,6 +87,7 @@ func (m *machine) nodesKey(image string) (string, error) {
 // is built here.
 func (m *machine) nodeImage(ctx context.Context) (string, error) {
 	if m.docker == "" && m.havePublished(ctx) {
+		m.published = true
 		_, err := m.build(ctx, kubectl)
 		return publishedNode, err
 	}

@@ -22,6 +22,8 @@ type machine struct {
 	docker   string // what DOCKER_HOST has to be; empty: what it is anyway
 	progress io.Writer
 	started  time.Time
+
+	published bool // the nodes are of kind's published image
 }
 
 // open prepares a machine for this process alone: others wait until it is unlocked.

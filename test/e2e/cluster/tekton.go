@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,48 +16,80 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-const (
-	tektonModule = "github.com/tektoncd/pipeline"
-	certificates = "/etc/ssl/certs/ca-certificates.crt"
-)
+const certificates = "/etc/ssl/certs/ca-certificates.crt"
 
-// haveTekton sees to it that Tekton Pipelines serves. Its images are built by ko into the registry, which keeps them.
-func (m *machine) haveTekton(ctx context.Context) error {
-	key, err := m.tektonKey()
-	if err != nil {
-		return err
-	}
-	if m.servesTekton(ctx, key) {
-		return nil
-	}
-	base, pushed, err := m.tektonBase(ctx, key)
-	if err != nil {
-		return err
-	}
-	if !pushed {
-		// What was resolved before has gone with the registry's content.
-		if err := os.RemoveAll(m.path("parts", "tekton-"+key)); err != nil {
-			return err
-		}
-	}
-	dir, err := m.part("tekton", key, func(dir string) error { return m.resolveTekton(ctx, base, filepath.Join(dir, "tekton.yaml")) })
-	if err != nil {
-		return err
-	}
-	return m.applyTekton(ctx, key, filepath.Join(dir, "tekton.yaml"))
-}
-
-func (m *machine) tektonKey() (string, error) {
-	module, err := m.folder("tekton")
-	return keyOf(module, recipe("tekton.go"), runtime.Version(), runtime.GOARCH), err
+// project is one of Tekton's, built from its Go module by ko into the registry, which keeps it.
+type project struct {
+	title    string // for people
+	folder   string // of the module here that requires it
+	module   string
+	takes    string    // to build, where nothing is cached
+	label    string    // of the namespace tekton-pipelines: what of the project the cluster has
+	recipes  []string  // files of this package that it is made by
+	settings []setting // changes of its configuration
 }
 
 // keyLabel is where the cluster keeps what Tekton it has.
 const keyLabel = "imagemirror-e2e"
 
-func (m *machine) servesTekton(ctx context.Context, key string) bool {
-	out, err := output(m.command(ctx, "kubectl", "get", "namespace", "tekton-pipelines", "--output", "jsonpath={.metadata.labels."+keyLabel+"}"))
+// pipelines is Tekton Pipelines.
+var pipelines = project{
+	title: "Tekton Pipelines", folder: "tekton", module: "github.com/tektoncd/pipeline", takes: "5 minutes",
+	label: keyLabel, recipes: []string{"tekton.go"}, settings: slices.Concat(restricted, unreleased),
+}
+
+// haveTekton sees to it that Tekton Pipelines serves: its release on nodes that are published images, too, or else what is built here.
+func (m *machine) haveTekton(ctx context.Context) error {
+	if m.published {
+		release := "published-" + Tekton
+		if m.serves(ctx, pipelines, release) {
+			return nil
+		}
+		file, err := m.publishedTekton(ctx)
+		if err == nil {
+			return m.applyTekton(ctx, release, file)
+		}
+		m.say("%v", err) // it can still be built
+	}
+	return m.have(ctx, pipelines, m.applyTekton)
+}
+
+// have sees to it that a project serves, which apply starts from its configuration.
+func (m *machine) have(ctx context.Context, p project, apply func(ctx context.Context, key, file string) error) error {
+	module, err := m.folder(p.folder)
+	if err != nil {
+		return err
+	}
+	key := keyOf(module, recipe(p.recipes...), runtime.Version(), runtime.GOARCH)
+	if m.serves(ctx, p, key) {
+		return nil
+	}
+	base, pushed, err := m.tektonBase(ctx, p.folder+"-"+key)
+	if err != nil {
+		return err
+	}
+	if !pushed {
+		// What was resolved before has gone with the registry's content.
+		if err := os.RemoveAll(m.path("parts", p.folder+"-"+key)); err != nil {
+			return err
+		}
+	}
+	const file = "config.yaml"
+	dir, err := m.part(p.folder, key, func(dir string) error { return m.resolve(ctx, p, base, filepath.Join(dir, file)) })
+	if err != nil {
+		return err
+	}
+	return apply(ctx, key, filepath.Join(dir, file))
+}
+
+func (m *machine) serves(ctx context.Context, p project, key string) bool {
+	out, err := output(m.command(ctx, "kubectl", "get", "namespace", "tekton-pipelines", "--output", "jsonpath={.metadata.labels."+p.label+"}"))
 	return err == nil && string(out) == key
+}
+
+// nowServes notes that the cluster has a project.
+func (m *machine) nowServes(ctx context.Context, p project, key string) error {
+	return run(m.command(ctx, "kubectl", "label", "--overwrite", "namespace", "tekton-pipelines", p.label+"="+key))
 }
 
 // tektonBase is the image that Tekton's are built upon: certificates, a user, and a place for temporary files. It says whether the
@@ -83,39 +116,46 @@ func (m *machine) tektonBase(ctx context.Context, key string) (reference string,
 	return tag.String(), false, remote.Write(tag, content, remote.WithContext(ctx))
 }
 
-// resolveTekton builds Tekton's images and writes its configuration with their digests.
-func (m *machine) resolveTekton(ctx context.Context, base, file string) error {
-	m.say("building Tekton Pipelines (5 minutes where nothing is cached)")
-	module, err := m.moduleDir(ctx, "tekton", tektonModule)
+// resolve builds a project's images and writes its configuration with their digests.
+func (m *machine) resolve(ctx context.Context, p project, base, file string) error {
+	m.say("building %s (%s where nothing is cached)", p.title, p.takes)
+	module, err := m.moduleDir(ctx, p.folder, p.module)
 	if err != nil {
 		return err
 	}
 	cmd := m.command(ctx, "ko", "resolve", "--base-import-paths", "--sbom=none", "--platform=linux/"+runtime.GOARCH,
 		"--recursive", "--filename", filepath.Join(module, "config"))
-	cmd.Dir = filepath.Join(m.source, "tekton")
-	cmd.Env = append(cmd.Env, "GOWORK=off", "KO_DOCKER_REPO="+Registry+"/tekton", "KO_DEFAULTBASEIMAGE="+base)
+	cmd.Dir = filepath.Join(m.source, p.folder)
+	cmd.Env = append(cmd.Env, "GOWORK=off", "KO_DOCKER_REPO="+Registry+"/"+p.folder, "KO_DEFAULTBASEIMAGE="+base)
 	yaml, err := output(cmd)
 	if err != nil {
 		return err
 	}
-	yaml, err = configure(yaml)
+	yaml, err = configure(yaml, p.settings)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(file, yaml, 0o644)
 }
 
-// settings are what is changed of Tekton's configuration. The restricted Pod Security Standard admits Tekton's own containers with
-// the security contexts only. The version is set in Tekton's releases, too. tini, which is no Go program, is for resolvers that
-// start others; none of those is used in tests.
-var settings = []struct{ old, new string }{
-	{`(?m)^(  set-security-context): "false"$`, `$1: "true"`},
-	{`(?m)^(  set-security-context-read-only-root-filesystem): "false"$`, `$1: "true"`},
-	{`(?m): "?devel"?$`, `: "` + Tekton + `"`},
-	{`(?m)^ +- /sbin/tini\n +- --\n`, ``},
-}
+// setting is a change of Tekton's configuration.
+type setting struct{ old, new string }
 
-func configure(yaml []byte) ([]byte, error) {
+var (
+	// The restricted Pod Security Standard admits Tekton's own containers with the security contexts only.
+	restricted = []setting{
+		{`(?m)^(  set-security-context): "false"$`, `$1: "true"`},
+		{`(?m)^(  set-security-context-read-only-root-filesystem): "false"$`, `$1: "true"`},
+	}
+	// What differs in a configuration that is not yet a release. tini, which is no Go program, is for resolvers that start others;
+	// none of those is used in tests.
+	unreleased = []setting{
+		{`(?m): "?devel"?$`, `: "` + Tekton + `"`},
+		{`(?m)^ +- /sbin/tini\n +- --\n`, ``},
+	}
+)
+
+func configure(yaml []byte, settings []setting) ([]byte, error) {
 	for _, s := range settings {
 		old := regexp.MustCompile(s.old)
 		if !old.Match(yaml) {
@@ -138,7 +178,7 @@ func (m *machine) applyTekton(ctx context.Context, key, file string) error {
 	if err := until(ctx, time.Minute, "the start of Tekton's webhook", func() bool { return m.admits(ctx) }); err != nil {
 		return err
 	}
-	return run(m.command(ctx, "kubectl", "label", "--overwrite", "namespace", "tekton-pipelines", keyLabel+"="+key))
+	return m.nowServes(ctx, pipelines, key)
 }
 
 // admits says whether Tekton takes a Task: its webhook serves only a while after it is ready.

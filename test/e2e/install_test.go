@@ -1,0 +1,44 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// The first command of docs/cluster.md says of this cluster's Tekton that it is ready, and of others what to set.
+func TestTektonIsChecked(t *testing.T) {
+	document, err := os.ReadFile("../../docs/cluster.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, command, _ := strings.Cut(string(document), "\n\n    ")
+	command, _, _ = strings.Cut(command, "\n\n")
+	s := newSpace(t)
+	const contexts, readOnly = "set-security-context", "set-security-context-read-only-root-filesystem"
+	cases := []struct {
+		name  string
+		flags map[string]string // of a ConfigMap of the test's; nil: Tekton's own
+		says  string
+	}{
+		{"this cluster", nil, "Tekton is ready for restricted namespaces."},
+		{"one is false", map[string]string{contexts: "true", readOnly: "false"}, "No pod of Tekton will start in a restricted namespace: set " + readOnly + ` to "true" in this ConfigMap.`},
+		{"neither is there", map[string]string{"other": "x"}, "No pod of Tekton will start in a restricted namespace: set " + contexts + " " + readOnly + ` to "true" in this ConfigMap.`},
+	}
+	for _, c := range cases {
+		run := command
+		if c.flags != nil {
+			s.kubectl("", "delete", "configmap", "feature-flags", "--ignore-not-found")
+			s.configMap("feature-flags", c.flags)
+			run = strings.ReplaceAll(command, "tekton-pipelines", s.name)
+		}
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", run)
+		cmd.Env = append(os.Environ(), s.Settings()...)
+		if out, err := output(cmd); err != nil || string(out) != c.says+"\n" {
+			t.Errorf("%s: it says %q (%v), want %q", c.name, out, err, c.says)
+		}
+	}
+}
