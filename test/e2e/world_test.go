@@ -49,6 +49,7 @@ var bringUp = sync.OnceValues(func() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.bin, made = dir, dir
 	if _, err := w.run(ctx, nil, "go", "run", "./images/release", "-out", dir,
 		"-registry", cluster.Registry+"/imagemirror", "-version", "e2e", "-platforms", "linux/"+runtime.GOARCH); err != nil {
 		return nil, err
@@ -56,10 +57,12 @@ var bringUp = sync.OnceValues(func() (*world, error) {
 	if w.yaml, err = os.ReadFile(filepath.Join(dir, "release.yaml")); err != nil {
 		return nil, err
 	}
-	w.bin = dir
 	_, err = w.run(ctx, nil, "go", "build", "-o", w.bin, "./cmd/report", "./cmd/start", "./newset")
 	return w, err
 })
+
+// made is the folder that bringUp has made, if it was called.
+var made string
 
 // nodes is locked by a test that takes a node away, and locked for reading by one whose pods are to be spread over all.
 var nodes sync.RWMutex
@@ -75,8 +78,8 @@ func TestMain(m *testing.M) {
 		flag.Set("test.parallel", atOnce)
 	}
 	code := m.Run()
-	if w, err := bringUp(); err == nil {
-		os.RemoveAll(w.bin)
+	if made != "" {
+		os.RemoveAll(made)
 	}
 	os.Exit(code)
 }
