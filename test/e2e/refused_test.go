@@ -87,9 +87,9 @@ func TestSecretDoesNotExist(t *testing.T) {
 	e := s.finish("unstarted", "set", func(run *v1.PipelineRun) {
 		run.Spec.Workspaces[0].Secret.SecretName = "absent"
 		run.Spec.Timeouts = &v1.TimeoutFields{
-			Pipeline: &metav1.Duration{Duration: 2 * time.Minute},
+			Pipeline: &metav1.Duration{Duration: 6 * time.Minute},
 			Tasks:    &metav1.Duration{Duration: 15 * time.Second},
-			Finally:  &metav1.Duration{Duration: time.Minute},
+			Finally:  &metav1.Duration{Duration: 5 * time.Minute}, // report has once taken more than one, on a machine that was busy
 		}
 	})
 	s.checkEnd(e, false, "split never started")

@@ -40,7 +40,7 @@ type installed struct {
 	token    string // that the EventListener asks for
 }
 
-func newInstalled(t *testing.T) *installed {
+func newInstalled(t *testing.T, schedule string) *installed {
 	t.Helper()
 	t.Parallel()
 	s := &installed{
@@ -55,7 +55,7 @@ func newInstalled(t *testing.T) *installed {
 	s.load()
 	s.openRegistries()
 	s.pinStart()
-	if err := s.everyMinute(true); err != nil {
+	if err := s.schedule(schedule); err != nil {
 		t.Fatal(err)
 	}
 	s.rename(s.root)
@@ -134,16 +134,22 @@ func (s *installed) pinStart() {
 
 var scheduleRE = regexp.MustCompile(`(?m)^  schedule: .*$`)
 
-// everyMinute changes the schedules of the sets, or has them as they are in this tree.
-func (s *installed) everyMinute(yes bool) error {
+// Lines that take the place of the sets' schedules.
+const (
+	asTheyAre   = ""
+	everyMinute = "  schedule: \"* * * * *\"\n  shards: 1" // and fewer pods, for a machine that has eight sets at once
+	never       = "  schedule: \"0 0 29 2 *\""
+)
+
+// schedule has the settings of the sets as they are in this tree, but for the schedule.
+func (s *installed) schedule(line string) error {
 	for _, set := range s.sets {
 		content, err := os.ReadFile(filepath.Join("../../image-sets", set.Name, "settings.yaml"))
 		if err != nil {
 			return err
 		}
-		if yes {
-			// Fewer pods, too, for a machine that has eight sets at once.
-			content = scheduleRE.ReplaceAll(content, []byte("  schedule: \"* * * * *\"\n  shards: 1"))
+		if line != asTheyAre {
+			content = scheduleRE.ReplaceAll(content, []byte(line))
 		}
 		if err := os.WriteFile(filepath.Join(s.root, "image-sets", set.Name, "settings.yaml"), content, 0o644); err != nil {
 			return err
@@ -288,7 +294,7 @@ func (s *installed) begin(set string) string {
 
 // All image sets, installed and started in all the ways that there are.
 func TestImageSets(t *testing.T) {
-	s := newInstalled(t)
+	s := newInstalled(t, everyMinute)
 	s.fill()
 
 	// By their CronJobs.
@@ -297,7 +303,7 @@ func TestImageSets(t *testing.T) {
 	for _, set := range s.sets {
 		names = append(names, s.after(nil, set.Name))
 	}
-	s.change(func() error { return s.everyMinute(false) })
+	s.change(func() error { return s.schedule(asTheyAre) })
 	s.succeed(names...)
 	s.checkSets()
 	jobs := &batchv1.CronJobList{}
@@ -311,6 +317,7 @@ func TestImageSets(t *testing.T) {
 		t.Errorf("there are %d CronJobs for %d sets", len(jobs.Items), len(s.sets))
 	}
 	s.idle()
+	s.kubectl("", "delete", "cronjobs", "--all") // what runs from here on was started otherwise
 
 	s.checkListener()
 
@@ -457,9 +464,9 @@ func (s *installed) checkRightsOfStart() {
 
 // One run of a set at a time, and old ones go.
 func TestStart(t *testing.T) {
-	s := newInstalled(t)
+	s := newInstalled(t, never)
 	s.fill()
-	s.change(func() error { return s.everyMinute(false) })
+	s.applyFolder(filepath.Join(s.root, "image-sets"))
 	// Each part is about sets of its own, and one of them alone holds the destination.
 	for name, checks := range map[string][]func(*installed){
 		"one at a time": {(*installed).checkSkipped, (*installed).checkRace, (*installed).checkTwoAtOnce},

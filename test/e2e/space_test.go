@@ -301,7 +301,7 @@ func (s *space) start(name, mappings string, change func(*v1.PipelineRun)) {
 // until waits for a condition, as long as a run takes where many run at once.
 func (s *space) until(what string, is func() bool) {
 	s.t.Helper()
-	for patience := time.Now().Add(8 * time.Minute); !is(); time.Sleep(500 * time.Millisecond) {
+	for patience := time.Now().Add(15 * time.Minute); !is(); time.Sleep(500 * time.Millisecond) {
 		if time.Now().After(patience) {
 			s.t.Fatalf("waiting for %s: it does not come", what)
 		}

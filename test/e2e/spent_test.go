@@ -28,7 +28,7 @@ func TestRetriesSpent(t *testing.T) {
 		defer release()
 		s.start("spent", "set", func(run *v1.PipelineRun) {
 			param(run, "shards", "2")
-			run.Spec.TaskRunSpecs = []v1.PipelineTaskRunSpec{{PipelineTaskName: "copy", Timeout: &metav1.Duration{Duration: 30 * time.Second}}}
+			run.Spec.TaskRunSpecs = []v1.PipelineTaskRunSpec{{PipelineTaskName: "copy", Timeout: &metav1.Duration{Duration: 45 * time.Second}}}
 		})
 		e := s.await("spent")
 		e.report = s.fetch("spent")

@@ -175,9 +175,9 @@ func TestRunEndedFromOutside(t *testing.T) {
 		{"CancelledRunFinally", nil, stop("CancelledRunFinally"), true},
 		{"Cancelled", nil, stop("Cancelled"), false},
 		{"timeout", &v1.TimeoutFields{
-			Pipeline: &metav1.Duration{Duration: 4 * time.Minute},
-			Tasks:    &metav1.Duration{Duration: 2 * time.Minute}, // by when copies are held, also where other tests want pods, too
-			Finally:  &metav1.Duration{Duration: 2 * time.Minute},
+			Pipeline: &metav1.Duration{Duration: 8 * time.Minute},
+			Tasks:    &metav1.Duration{Duration: 3 * time.Minute}, // by when copies are held, also where other tests want pods, too
+			Finally:  &metav1.Duration{Duration: 5 * time.Minute},
 		}, func(*space) {}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
