@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"imagemirror/internal/settings"
+	"imagemirror/internal/tektontest"
 )
 
 var update = flag.Bool("update", false, "write the tables of parameters, workspaces and results into the READMEs")
@@ -152,16 +153,7 @@ func TestSampleRun(t *testing.T) {
 	run := &v1.PipelineRun{}
 	load(t, "../pipelines/samples/run.yaml", run)
 	p := pipeline(t)
-	for _, param := range run.Spec.Params {
-		if !slices.ContainsFunc(p.Spec.Params, func(s v1.ParamSpec) bool { return s.Name == param.Name }) {
-			t.Errorf("the pipeline has no parameter %s", param.Name)
-		}
-	}
-	for _, w := range run.Spec.Workspaces {
-		if !slices.ContainsFunc(p.Spec.Workspaces, func(d v1.PipelineWorkspaceDeclaration) bool { return d.Name == w.Name }) {
-			t.Errorf("the pipeline has no workspace %s", w.Name)
-		}
-	}
+	tektontest.CheckFits(t, p, run)
 	var tasks time.Duration
 	for _, task := range p.Spec.Tasks {
 		tasks += time.Duration(1+task.Retries) * task.Timeout.Duration

@@ -1,17 +1,13 @@
 package base
 
 import (
-	"archive/tar"
+	"bytes"
 	"crypto/x509"
-	"errors"
-	"io"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"imagemirror/internal/registrytest"
@@ -49,7 +45,7 @@ func checkImage(t *testing.T, architecture string, img v1.Image) {
 	if config.Architecture != architecture || config.Config.User != user {
 		t.Errorf("the image for %s is for %s, and its user is %q", architecture, config.Architecture, config.Config.User)
 	}
-	content := read(t, img)
+	content := registrytest.Files(t, img)
 	var names []string
 	for name := range content {
 		names = append(names, name)
@@ -57,34 +53,10 @@ func checkImage(t *testing.T, architecture string, img v1.Image) {
 	if len(names) != 3 {
 		t.Errorf("the files are %v, want three", names)
 	}
-	if !x509.NewCertPool().AppendCertsFromPEM([]byte(content[authorities])) || strings.Count(content[authorities], "BEGIN") < 50 {
+	if !x509.NewCertPool().AppendCertsFromPEM(content[authorities]) || bytes.Count(content[authorities], []byte("BEGIN")) < 50 {
 		t.Error("the authorities are not those of the world")
 	}
-	if diff := cmp.Diff(passwd, content["etc/passwd"]); diff != "" {
+	if diff := cmp.Diff(passwd, string(content["etc/passwd"])); diff != "" {
 		t.Errorf("etc/passwd (-want +got):\n%s", diff)
-	}
-}
-
-// read reads the files of an image.
-func read(t *testing.T, img v1.Image) map[string]string {
-	t.Helper()
-	flat := mutate.Extract(img)
-	defer flat.Close()
-	files := map[string]string{}
-	for archive := tar.NewReader(flat); ; {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h.Typeflag == tar.TypeReg {
-			content, err := io.ReadAll(archive)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files[h.Name] = string(content)
-		}
 	}
 }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
 	"crypto/x509"
 	"debug/buildinfo"
 	"encoding/json"
-	"errors"
 	"io"
 	"maps"
 	"path/filepath"
@@ -16,8 +14,9 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"imagemirror/internal/registrytest"
 )
 
 func checkImage(t *testing.T, r release, command, platform string, img v1.Image) {
@@ -30,7 +29,7 @@ func checkImage(t *testing.T, r release, command, platform string, img v1.Image)
 	if config.Config.User != "65532:65532" || config.Platform().String() != platform || !slices.Equal(config.Config.Entrypoint, []string{"/" + program}) {
 		t.Errorf("%s for %s: it is for %s, of the user %q, and starts %q", command, platform, config.Platform(), config.Config.User, config.Config.Entrypoint)
 	}
-	files := extract(t, img)
+	files := registrytest.Files(t, img)
 	// Nothing else, so there is no shell.
 	const certificates = "etc/ssl/certs/ca-certificates.crt"
 	if got, want := slices.Sorted(maps.Keys(files)), []string{"etc/group", "etc/passwd", certificates, program}; !slices.Equal(got, want) {
@@ -96,28 +95,6 @@ func checkSBOM(t *testing.T, r release, command, platform string, img v1.Image, 
 	for _, module := range built.Deps {
 		if !listed[module.Path+"@"+module.Version] {
 			t.Errorf("the SBOM of %s for %s does not list %s %s", command, platform, module.Path, module.Version)
-		}
-	}
-}
-
-func extract(t *testing.T, img v1.Image) map[string][]byte {
-	t.Helper()
-	flat := mutate.Extract(img)
-	defer flat.Close()
-	files := map[string][]byte{}
-	for archive := tar.NewReader(flat); ; {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h.Typeflag == tar.TypeDir {
-			continue
-		}
-		if files[strings.TrimPrefix(h.Name, "/")], err = io.ReadAll(archive); err != nil {
-			t.Fatal(err)
 		}
 	}
 }

@@ -1,8 +1,14 @@
 package registrytest
 
 import (
+	"archive/tar"
+	"errors"
+	"io"
+	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -60,4 +66,27 @@ func Fill(tb testing.TB, r *Registry, w Workload) *Content {
 		tb.Fatal(err)
 	}
 	return c
+}
+
+// Files are the files of an image by their paths, which begin without a slash; directories are none.
+func Files(tb testing.TB, img v1.Image) map[string][]byte {
+	tb.Helper()
+	flat := mutate.Extract(img)
+	defer flat.Close()
+	files := map[string][]byte{}
+	for archive := tar.NewReader(flat); ; {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if h.Typeflag == tar.TypeDir {
+			continue
+		}
+		if files[strings.TrimPrefix(h.Name, "/")], err = io.ReadAll(archive); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }

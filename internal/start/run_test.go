@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"imagemirror/internal/settings"
+	"imagemirror/internal/tektontest"
 )
 
 func configMap(name string, data map[string]string) corev1.ConfigMap {
@@ -66,16 +66,7 @@ func checkFits(t *testing.T, p *v1.Pipeline, run *v1.PipelineRun) {
 	if run.Spec.PipelineRef.Name != p.Name {
 		t.Errorf("the run is of %s, want %s", run.Spec.PipelineRef.Name, p.Name)
 	}
-	for _, param := range run.Spec.Params {
-		if !slices.ContainsFunc(p.Spec.Params, func(s v1.ParamSpec) bool { return s.Name == param.Name }) {
-			t.Errorf("the pipeline has no parameter %s", param.Name)
-		}
-	}
-	for _, w := range run.Spec.Workspaces {
-		if !slices.ContainsFunc(p.Spec.Workspaces, func(d v1.PipelineWorkspaceDeclaration) bool { return d.Name == w.Name }) {
-			t.Errorf("the pipeline has no workspace %s", w.Name)
-		}
-	}
+	tektontest.CheckFits(t, p, run)
 }
 
 func checkTimes(t *testing.T, p *v1.Pipeline, run *v1.PipelineRun) {
