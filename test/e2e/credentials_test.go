@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -90,18 +89,16 @@ func (s *space) pushOne() {
 
 // review asks the API server whose token it is; "" is nobody's.
 func (s *space) review(token string) string {
-	review := s.marshal(&authenticationv1.TokenReview{
-		TypeMeta: metav1.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "TokenReview"},
+	made, err := s.create(context.Background(), "", &authenticationv1.TokenReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: authenticationv1.SchemeGroupVersion.String(), Kind: "TokenReview"},
 		Spec:     authenticationv1.TokenReviewSpec{Token: token},
 	})
-	cmd := s.Command(context.Background(), "kubectl", "create", "--output", "json", "--filename", "-")
-	cmd.Stdin = strings.NewReader(review)
-	content, err := output(cmd)
 	if err != nil {
 		return ""
 	}
-	var answer authenticationv1.TokenReview
-	if json.Unmarshal(content, &answer) != nil || !answer.Status.Authenticated {
+	answer := &authenticationv1.TokenReview{}
+	s.decode(made, answer)
+	if !answer.Status.Authenticated {
 		return ""
 	}
 	return answer.Status.User.Username

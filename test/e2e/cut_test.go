@@ -78,10 +78,10 @@ func (s *space) damage(name string, how func(*corev1.ConfigMap) *corev1.ConfigMa
 	s.t.Helper()
 	m := &corev1.ConfigMap{}
 	s.get(m, "configmaps", name)
-	s.kubectl("", "delete", "configmap", name)
+	s.delete("configmaps", name)
 	if m = how(m); m != nil {
 		m.ResourceVersion, m.UID = "", ""
-		s.kubectl(s.marshal(m), "create", "--filename", "-")
+		s.make(m)
 	}
 }
 

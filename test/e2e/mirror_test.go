@@ -138,7 +138,7 @@ func TestPartialFailure(t *testing.T) {
 		lines = append(lines, tag+" mirror/"+tag)
 	}
 	s.mappings("set", lines...)
-	e := s.finish("partial", "set", nil)
+	e := s.finish("partial", "set", shards(2))
 	s.checkEnd(e, false, "2 of 8 mappings failed")
 	s.checkCounts(e.report, 8, 6, 0, 2, 0)
 	s.checkArrived(tags)

@@ -38,11 +38,11 @@ func TestPresubmit(t *testing.T) {
 		{"wrong", "false", false, `image-sets/payments/mapping_payments:2: source "only-one-name:v1" has no destination`},
 	}
 	for _, c := range cases { // all at once, which is faster
-		s.kubectl(s.marshal(s.presubmit(c.name, c.online)), "create", "--filename", "-")
+		s.make(s.presubmit(c.name, c.online))
 	}
 	for _, c := range cases {
 		e := s.await(c.name)
-		log := s.kubectl("", "logs", s.pods(c.name, "check")[0].Name, "--container=step-check")
+		log := s.logs(s.pods(c.name, "check")[0].Name, "check")
 		if e.succeeded != c.passes || !strings.Contains(log, c.says) {
 			t.Errorf("%s: succeeded %v, want %v, and a line with %q in\n%s", c.name, e.succeeded, c.passes, c.says, log)
 		}

@@ -95,7 +95,7 @@ func (s *space) times(pods []corev1.Pod) (startUp, copying, all time.Duration) {
 		}
 	}
 	for _, pod := range pods {
-		log := s.kubectl("", "logs", pod.Name, "--container=step-copy")
+		log := s.logs(pod.Name, "copy")
 		first, last := logged.FindStringSubmatch(log), took.FindStringSubmatch(log)
 		if first == nil || last == nil {
 			s.t.Fatalf("the log of %s does not say when it began and what it took:\n%.2000s", pod.Name, log)

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -14,15 +13,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 
 	"imagemirror/internal/registrytest"
@@ -70,15 +67,28 @@ func newSpaceWith(t *testing.T, registry func(testing.TB) *registrytest.Registry
 	return s
 }
 
-// install applies what the image sets of a namespace share, in this one.
+// installation is what the image sets of a namespace share.
+var installation = sync.OnceValues(func() ([]byte, error) {
+	w, err := bringUp()
+	if err != nil {
+		return nil, err
+	}
+	return w.run(context.Background(), nil, "kubectl", "kustomize", "install") // it outlives the test that asks first
+})
+
+// install applies it to this namespace.
 func (s *space) install() {
 	s.t.Helper()
-	root := s.t.TempDir()
-	if err := os.CopyFS(root, os.DirFS("../../install")); err != nil {
+	yaml, err := installation()
+	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.rename(root)
-	s.applyFolder(root)
+	s.apply(s.renamed(yaml))
+}
+
+// renamed is YAML about this namespace.
+func (s *space) renamed(yaml []byte) string {
+	return strings.ReplaceAll(string(yaml), "image-mirror", s.name)
 }
 
 // rename has all YAML in a folder be about this namespace.
@@ -92,7 +102,7 @@ func (s *space) rename(root string) {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(path, bytes.ReplaceAll(content, []byte("image-mirror"), []byte(s.name)), 0o644)
+		return os.WriteFile(path, []byte(s.renamed(content)), 0o644)
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -158,15 +168,6 @@ func (s *space) configMapOf(name string, data map[string]string) string {
 	})
 }
 
-func (s *space) marshal(object any) string {
-	s.t.Helper()
-	content, err := yaml.Marshal(object)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return string(content)
-}
-
 // leave removes the namespace; where the test failed, it says what was there.
 func (s *space) leave() {
 	ctx := context.Background() // the test's own is over
@@ -174,7 +175,7 @@ func (s *space) leave() {
 		out, err := output(s.Command(ctx, "kubectl", "--namespace", s.name, "get", "pipelineruns,taskruns,pods,events"))
 		s.t.Logf("%s%v", out, err)
 	}
-	if _, err := output(s.Command(ctx, "kubectl", "delete", "namespace", s.name, "--wait=false")); err != nil {
+	if err := s.client.Resource(corev1.SchemeGroupVersion.WithResource("namespaces")).Delete(ctx, s.name, metav1.DeleteOptions{}); err != nil {
 		s.t.Error(err)
 	}
 }
@@ -188,76 +189,6 @@ func (s *space) kubectl(input string, args ...string) string {
 		s.t.Fatal(err)
 	}
 	return string(out)
-}
-
-func (s *space) apply(documents ...string) {
-	s.t.Helper()
-	yaml := strings.Join(documents, "\n---\n")
-	// On the server's side: on kubectl's, a large ConfigMap would not fit into the annotation that remembers it.
-	s.kubectl(yaml, "apply", "--server-side", "--filename", "-")
-}
-
-// groups are the kinds of object that tests read, by the API that has them.
-var groups = map[string]schema.GroupVersion{
-	"configmaps":             corev1.SchemeGroupVersion,
-	"cronjobs":               batchv1.SchemeGroupVersion,
-	"persistentvolumeclaims": corev1.SchemeGroupVersion,
-	"pipelineruns":           v1.SchemeGroupVersion,
-	"pods":                   corev1.SchemeGroupVersion,
-	"taskruns":               v1.SchemeGroupVersion,
-	"tasks":                  v1.SchemeGroupVersion,
-}
-
-func (s *space) objects(kind string) dynamic.ResourceInterface {
-	s.t.Helper()
-	group, known := groups[kind]
-	if !known {
-		s.t.Fatalf("no test reads %s yet: name their API", kind)
-	}
-	return s.client.Resource(group.WithResource(kind)).Namespace(s.name)
-}
-
-// get reads an object of the namespace.
-func (s *space) get(into any, kind, name string) {
-	s.t.Helper()
-	object, err := s.objects(kind).Get(s.t.Context(), name, metav1.GetOptions{})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.decode(object, into)
-}
-
-// list reads the objects of the namespace that have some labels.
-func (s *space) list(into any, kind, labels string) {
-	s.t.Helper()
-	objects, err := s.objects(kind).List(s.t.Context(), metav1.ListOptions{LabelSelector: labels})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.decode(objects, into)
-}
-
-// names are those of the objects that have some labels.
-func (s *space) names(kind, labels string) []string {
-	s.t.Helper()
-	list := &metav1.PartialObjectMetadataList{}
-	s.list(list, kind, labels)
-	var names []string
-	for _, object := range list.Items {
-		names = append(names, object.Name)
-	}
-	return names
-}
-
-func (s *space) decode(from json.Marshaler, into any) {
-	s.t.Helper()
-	content, err := from.MarshalJSON()
-	if err == nil {
-		err = json.Unmarshal(content, into)
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
 }
 
 // mappings makes a ConfigMap of an image set, of lines that name repositories and tags alone.
@@ -295,13 +226,13 @@ func (s *space) start(name, mappings string, change func(*v1.PipelineRun)) {
 	if change != nil {
 		change(run)
 	}
-	s.kubectl(s.marshal(run), "create", "--filename", "-")
+	s.make(run)
 }
 
 // until waits for a condition, as long as a run takes where many run at once.
 func (s *space) until(what string, is func() bool) {
 	s.t.Helper()
-	for patience := time.Now().Add(15 * time.Minute); !is(); time.Sleep(500 * time.Millisecond) {
+	for patience := time.Now().Add(15 * time.Minute); !is(); time.Sleep(time.Second) {
 		if time.Now().After(patience) {
 			s.t.Fatalf("waiting for %s: it does not come", what)
 		}
@@ -340,7 +271,7 @@ func (s *space) await(name string) *ended {
 		}
 	}
 	if pods := s.pods(name, "split"); len(pods) == 1 {
-		e.log = s.kubectl("", "logs", pods[0].Name, "--container=step-split")
+		e.log = s.logs(pods[0].Name, "split")
 	}
 	return e
 }

@@ -19,23 +19,10 @@ import (
 // The service account of a set may do what the state needs, and nothing beside it.
 func TestRights(t *testing.T) {
 	s := newSpace(t)
-	for may, asked := range map[string][]string{
-		"yes": {"create configmaps", "get configmaps"},
-		"no": {
-			"list configmaps", "watch configmaps", "update configmaps", "patch configmaps", "delete configmaps",
-			"get secrets", "list secrets", "create pods", "get pods", "create serviceaccounts/token",
-		},
-	} {
-		for _, what := range asked {
-			verb, resource, _ := strings.Cut(what, " ")
-			// It ends with 1 where the answer is no.
-			out, _ := s.Command(t.Context(), "kubectl", "auth", "can-i", verb, resource,
-				"--namespace", s.name, "--as=system:serviceaccount:"+s.name+":"+s.name).Output()
-			if got := strings.TrimSpace(string(out)); got != may {
-				t.Errorf("may the service account %s: %q, want %s", what, got, may)
-			}
-		}
-	}
+	s.checkMay(s.name, []string{"create configmaps", "get configmaps"}, []string{
+		"list configmaps", "watch configmaps", "update configmaps", "patch configmaps", "delete configmaps",
+		"get secrets", "list secrets", "create pods", "get pods", "create serviceaccounts/token",
+	})
 }
 
 // The tests of the state in ConfigMaps, on this cluster's API server.
@@ -86,7 +73,7 @@ func TestCopyLosesItsPod(t *testing.T) {
 		name string
 		lose func(*space, corev1.Pod)
 	}{
-		{"deleted", func(s *space, pod corev1.Pod) { s.kubectl("", "delete", "pod", pod.Name) }},
+		{"deleted", func(s *space, pod corev1.Pod) { s.delete("pods", pod.Name) }},
 		{"drained", func(s *space, pod corev1.Pod) {
 			nodes.Lock()
 			defer nodes.Unlock()

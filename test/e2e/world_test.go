@@ -16,18 +16,15 @@ import (
 	"sync"
 	"testing"
 
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/tools/clientcmd"
-
 	"imagemirror/test/e2e/cluster"
 )
 
 // world is what the tests share: the cluster, and what is made of the tree that they stand in.
 type world struct {
 	*cluster.Cluster
-	client *dynamic.DynamicClient // for reads, which are many: a kubectl for each would take a fifth of the machine
-	yaml   []byte                 // release.yaml, of this machine's platform
-	bin    string                 // a folder with the commands report, start and newset, for this machine
+	*api
+	yaml []byte // release.yaml, of this machine's platform
+	bin  string // a folder with the commands report, start and newset, for this machine
 }
 
 var bringUp = sync.OnceValues(func() (*world, error) {
@@ -37,12 +34,7 @@ var bringUp = sync.OnceValues(func() (*world, error) {
 		return nil, err
 	}
 	w := &world{Cluster: c}
-	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
-	if err != nil {
-		return nil, err
-	}
-	config.QPS = -1 // the tests' patience is limit enough
-	if w.client, err = dynamic.NewForConfig(config); err != nil {
+	if w.api, err = newAPI(c.Kubeconfig); err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "imagemirror-e2e-")

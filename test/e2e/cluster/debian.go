@@ -10,11 +10,11 @@ import (
 const debianRelease = "bookworm"
 
 // debianPackages is what a node has besides Debian's smallest system: what kind's base image installs, with the container runtime
-// that kind builds from source; and a shell in one file, for the image that makes volumes.
+// that kind builds from source, and crun to start containers; and a shell in one file, for the image that makes volumes.
 var debianPackages = []string{
 	"systemd", "systemd-sysv", "dbus", "conntrack", "iptables", "nftables", "iproute2", "ethtool", "socat", "util-linux", "mount",
 	"kmod", "libseccomp2", "ca-certificates", "curl", "jq", "procps", "hostname",
-	"containerd", "runc", "containernetworking-plugins",
+	"containerd", "crun", "containernetworking-plugins",
 	"busybox-static",
 }
 

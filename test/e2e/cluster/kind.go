@@ -88,14 +88,9 @@ func (m *machine) nodesKey(image string) (string, error) {
 func (m *machine) nodeImage(ctx context.Context) (string, error) {
 	if m.docker == "" && m.havePublished(ctx) {
 		m.published = true
-		_, err := m.build(ctx, kubectl)
-		return publishedNode, err
+		return publishedNode, nil
 	}
-	image, err := m.buildNodeImage(ctx)
-	if err != nil {
-		return "", err
-	}
-	return image, m.link(kubectl.name, m.path("bin", kubernetes.name))
+	return m.buildNodeImage(ctx)
 }
 
 // havePublished pulls the published image. It asks first whether that can be done, which takes seconds where it cannot.

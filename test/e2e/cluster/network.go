@@ -104,7 +104,6 @@ func podNetwork(n node) object {
 					"routes":  []object{{"dst": "0.0.0.0/0"}},
 				},
 			},
-			{"type": "portmap", "capabilities": object{"portMappings": true}},
 		},
 	}
 }

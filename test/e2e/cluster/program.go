@@ -41,9 +41,10 @@ var (
 	}
 )
 
-// haveTools builds what is used on this machine, whatever the nodes are made of.
+// haveTools builds what is used on this machine, whatever the nodes are made of. kubectl is there by itself: the one program with all of
+// Kubernetes takes twice as long to start.
 func (m *machine) haveTools(ctx context.Context) error {
-	for _, p := range []program{kind, ko, tkn} {
+	for _, p := range []program{kind, ko, tkn, kubectl} {
 		if _, err := m.build(ctx, p); err != nil {
 			return err
 		}

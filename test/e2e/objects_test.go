@@ -1,0 +1,247 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	yamls "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	typed "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
+)
+
+// api is the cluster's, for what tests do all the time: a kubectl for each would take a fifth of the machine.
+type api struct {
+	client *dynamic.DynamicClient
+	pods   typed.PodsGetter // for logs
+	mapper *restmapper.DeferredDiscoveryRESTMapper
+}
+
+func newAPI(kubeconfig string) (*api, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1 // the tests' patience is limit enough
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := typed.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	kinds, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &api{client: client, pods: pods, mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(kinds))}, nil
+}
+
+// in is what there is of an object's kind in a namespace, or in the cluster where the kind is not namespaced.
+func (a *api) in(namespace string, object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
+	kind := object.GroupVersionKind()
+	mapping, err := a.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if err != nil {
+		return nil, err
+	}
+	resources := a.client.Resource(mapping.Resource)
+	if mapping.Scope.Name() == meta.RESTScopeNameRoot {
+		return resources, nil
+	}
+	if own := object.GetNamespace(); own != "" {
+		namespace = own
+	}
+	return resources.Namespace(namespace), nil
+}
+
+// create creates an object, and returns what the API server made of it.
+func (a *api) create(ctx context.Context, namespace string, object any) (*unstructured.Unstructured, error) {
+	made := &unstructured.Unstructured{}
+	content, err := json.Marshal(object)
+	if err == nil {
+		err = made.UnmarshalJSON(content)
+	}
+	if err != nil {
+		return nil, err
+	}
+	resources, err := a.in(namespace, made)
+	if err != nil {
+		return nil, err
+	}
+	return resources.Create(ctx, made, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+}
+
+// apply applies objects, each a document of YAML, in their order, on the server's side: on this one, a large ConfigMap would not fit
+// into the annotation that remembers it.
+func (s *space) apply(documents ...string) {
+	s.t.Helper()
+	decoder := yamls.NewYAMLOrJSONDecoder(strings.NewReader(strings.Join(documents, "\n---\n")), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(object)
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if len(object.Object) == 0 { // comments alone
+			continue
+		}
+		resources, err := s.in(s.name, object)
+		if err == nil {
+			// As kubectl, which applies some of the same objects.
+			_, err = resources.Apply(s.t.Context(), object.GetName(), object, metav1.ApplyOptions{FieldManager: "kubectl"})
+		}
+		if err != nil {
+			s.t.Fatalf("applying %s %s: %v", object.GetKind(), object.GetName(), err)
+		}
+	}
+}
+
+// make creates an object.
+func (s *space) make(object any) {
+	s.t.Helper()
+	if _, err := s.create(s.t.Context(), s.name, object); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *space) marshal(object any) string {
+	s.t.Helper()
+	content, err := yaml.Marshal(object)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(content)
+}
+
+// objects are those of a resource, which is named in the plural.
+func (s *space) objects(resource string) dynamic.ResourceInterface {
+	s.t.Helper()
+	full, err := s.mapper.ResourceFor(schema.GroupVersionResource{Resource: resource})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.client.Resource(full).Namespace(s.name)
+}
+
+// get reads an object of the namespace.
+func (s *space) get(into any, resource, name string) {
+	s.t.Helper()
+	object, err := s.objects(resource).Get(s.t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.decode(object, into)
+}
+
+// list reads the objects of the namespace that have some labels.
+func (s *space) list(into any, resource, labels string) {
+	s.t.Helper()
+	objects, err := s.objects(resource).List(s.t.Context(), metav1.ListOptions{LabelSelector: labels})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.decode(objects, into)
+}
+
+// names are those of the objects that have some labels.
+func (s *space) names(resource, labels string) []string {
+	s.t.Helper()
+	list := &metav1.PartialObjectMetadataList{}
+	s.list(list, resource, labels)
+	var names []string
+	for _, object := range list.Items {
+		names = append(names, object.Name)
+	}
+	return names
+}
+
+func (s *space) decode(from json.Marshaler, into any) {
+	s.t.Helper()
+	content, err := from.MarshalJSON()
+	if err == nil {
+		err = json.Unmarshal(content, into)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// delete deletes an object of the namespace, and waits until it is gone.
+func (s *space) delete(resource, name string) {
+	s.t.Helper()
+	if err := s.objects(resource).Delete(s.t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.until("the end of "+name, func() bool {
+		_, err := s.objects(resource).Get(s.t.Context(), name, metav1.GetOptions{})
+		return err != nil
+	})
+}
+
+// logs is what a pod's step has written.
+func (s *space) logs(pod, step string) string {
+	s.t.Helper()
+	log, err := s.api.pods.Pods(s.name).GetLogs(pod, &corev1.PodLogOptions{Container: "step-" + step}).DoRaw(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(log)
+}
+
+// may asks the API server whether a service account may do something to a resource, as "get pods" or "update leases.coordination.k8s.io".
+func (s *space) may(account, what string) bool {
+	s.t.Helper()
+	verb, resource, _ := strings.Cut(what, " ")
+	resource, group, _ := strings.Cut(resource, ".")
+	resource, subresource, _ := strings.Cut(resource, "/")
+	answer, err := s.create(s.t.Context(), s.name, &authorizationv1.SubjectAccessReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: authorizationv1.SchemeGroupVersion.String(), Kind: "SubjectAccessReview"},
+		Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:   "system:serviceaccount:" + s.name + ":" + account,
+			Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + s.name, "system:authenticated"},
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: s.name, Verb: verb, Group: group, Resource: resource, Subresource: subresource,
+			},
+		},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	review := &authorizationv1.SubjectAccessReview{}
+	s.decode(answer, review)
+	return review.Status.Allowed
+}
+
+// checkMay holds a service account to what it may do, and what it may not.
+func (s *space) checkMay(account string, may, mayNot []string) {
+	s.t.Helper()
+	for _, what := range may {
+		if !s.may(account, what) {
+			s.t.Errorf("the service account %s may not %s", account, what)
+		}
+	}
+	for _, what := range mayNot {
+		if s.may(account, what) {
+			s.t.Errorf("the service account %s may %s", account, what)
+		}
+	}
+}
