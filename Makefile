@@ -21,7 +21,7 @@ test: lint ## lint, fuzz for a moment, run all tests with the race detector, the
 	@go -C tools build -o /dev/null ./registry
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2000x
 	@echo "testing with the race detector (minutes)"
-	@GORACE=atexit_sleep_ms=0 go test -race -timeout 20m ./...
+	@GORACE=atexit_sleep_ms=0 go test -race -ldflags=-s -timeout 20m ./...
 	@$(MAKE) --no-print-directory e2e
 
 lint: ## formatting, vet, staticcheck, go.mod
