@@ -17,7 +17,7 @@ import (
 
 // Copies of large images, in shards beside each other, stay far below their limit: layers stream through.
 func TestLargeImages(t *testing.T) {
-	s := newSpace(t)
+	s := newSpaceWith(t, onDisk)
 	tags := s.fill(registrytest.Workload{Repository: "large", Images: 4, Bases: 2, BaseSize: 100 << 20, TopSize: 100 << 20})
 	stop := s.sample()
 	e := s.finish("large", "set", func(run *v1.PipelineRun) { param(run, "shards", "2") })

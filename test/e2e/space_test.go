@@ -122,6 +122,11 @@ func (s *space) within(t *testing.T) *space {
 }
 
 func distribution(tb testing.TB) *registrytest.Registry {
+	return registrytest.Distribution(tb, registrytest.DistributionOptions{})
+}
+
+// onDisk is a registry for large blobs.
+func onDisk(tb testing.TB) *registrytest.Registry {
 	return registrytest.Distribution(tb, registrytest.DistributionOptions{Dir: tb.TempDir()})
 }
 
