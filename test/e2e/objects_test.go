@@ -11,6 +11,7 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -193,7 +194,7 @@ func (s *space) delete(resource, name string) {
 	}
 	s.until("the end of "+name, func() bool {
 		_, err := s.objects(resource).Get(s.t.Context(), name, metav1.GetOptions{})
-		return err != nil
+		return apierrors.IsNotFound(err)
 	})
 }
 
