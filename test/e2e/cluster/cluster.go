@@ -39,7 +39,7 @@ type Unavailable struct{ Reason string }
 func (u *Unavailable) Error() string { return "this machine can have no cluster: " + u.Reason }
 
 // Up brings up the cluster, or what is missing of it, and says on progress what it does. It can be called again at any time, also
-// after one that failed. The error can be an *Unavailable.
+// after one that failed, or was killed. The error can be an *Unavailable.
 func Up(ctx context.Context, progress io.Writer) (*Cluster, error) {
 	m, unlock, err := open(ctx, progress)
 	if err != nil {

@@ -39,7 +39,11 @@ func (m *machine) haveNodes(ctx context.Context) error {
 	if err := m.createNodes(ctx, image); err != nil {
 		return err
 	}
-	return os.WriteFile(m.path("run", "cluster"), []byte(key), 0o644)
+	starts, err := m.nodeStarts(ctx)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(m.path("run", "cluster"), []byte(key+starts), 0o644)
 }
 
 func (m *machine) createNodes(ctx context.Context, image string) error {
@@ -112,24 +116,37 @@ func (m *machine) havePublished(ctx context.Context) bool {
 	return run(m.command(ctx, "docker", "pull", publishedNode)) == nil
 }
 
-// containers are those of the nodes, running or not, as a template of Docker's says.
-func (m *machine) containers(ctx context.Context, format string) ([]string, error) {
-	out, err := output(m.command(ctx, "docker", "ps", "--all", "--filter", "label=io.x-k8s.kind.cluster="+clusterName, "--format", format))
+// containers are the IDs of the nodes', running or not.
+func (m *machine) containers(ctx context.Context) ([]string, error) {
+	out, err := output(m.command(ctx, "docker", "ps", "--all", "--quiet", "--filter", "label=io.x-k8s.kind.cluster="+clusterName))
 	return strings.Fields(string(out)), err
 }
 
-// nodesRun says whether all nodes run, and are made as they would be now.
+// nodesRun says whether all nodes run, are made as they would be now, and have run since. Those that were started again, as a Docker
+// daemon does with what it finds, are without the routes and rules of the pods' network, and Kubernetes in them is not ready.
 func (m *machine) nodesRun(ctx context.Context, key string) bool {
 	made, err := os.ReadFile(m.path("run", "cluster"))
-	if err != nil || string(made) != key {
+	if err != nil {
 		return false
 	}
-	states, err := m.containers(ctx, "{{.State}}")
-	return err == nil && len(states) == 3 && !slices.ContainsFunc(states, func(state string) bool { return state != "running" })
+	starts, err := m.nodeStarts(ctx)
+	return err == nil && string(made) == key+starts
+}
+
+// nodeStarts says since when each node's container runs, or what else it does.
+func (m *machine) nodeStarts(ctx context.Context) (string, error) {
+	containers, err := m.containers(ctx)
+	if err != nil || len(containers) == 0 {
+		return "", err
+	}
+	slices.Sort(containers)
+	args := append([]string{"inspect", "--format", "{{.Name}} {{.State.Status}} {{.State.StartedAt}}"}, containers...)
+	out, err := output(m.command(ctx, "docker", args...))
+	return "\n" + string(out), err
 }
 
 func (m *machine) removeNodes(ctx context.Context) error {
-	containers, err := m.containers(ctx, "{{.ID}}")
+	containers, err := m.containers(ctx)
 	if err != nil || len(containers) == 0 {
 		return err
 	}
