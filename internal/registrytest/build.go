@@ -57,10 +57,11 @@ func exists(path string) bool {
 func compile(tools, program string) error {
 	temporary := program + ".new"
 	defer os.Remove(temporary)
-	// Without -s -w the program has twice the size. Its commit is of no interest, and asking git for it can fail.
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", temporary, "./registry")
+	// Without -s -w the program has twice the size. Its commit is of no interest, and asking git for it can fail. The rest is as the
+	// Makefile has it, which compiles this, too.
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", temporary, "./registry")
 	cmd.Dir = tools
-	cmd.Env = append(os.Environ(), "GOWORK=off")
+	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s in %s: %w\n%s", cmd, tools, err, out)
 	}

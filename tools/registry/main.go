@@ -1,10 +1,11 @@
 // Command registry serves distribution's registry for tests, the demo and benchmarks: its handlers and two of its
-// storage drivers, without the clouds' that make its own command slow to build. It listens on a loopback port of
-// the kernel's choice, says on its first line of output which, and exits when its standard input ends, so that
-// it does not outlive the process that started it, however that one ends.
+// storage drivers, without the clouds' that make its own command slow to build. It listens where its configuration
+// says, or else on a loopback port of the kernel's choice, says on its first line of output where, and exits when
+// its standard input ends, so that it does not outlive the process that started it, however that one ends.
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -49,7 +50,7 @@ func run(path string) error {
 	logrus.SetLevel(level)
 	logrus.SetFormatter(brief{})
 	app := handlers.NewApp(context.Background(), config)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", cmp.Or(config.HTTP.Addr, "127.0.0.1:0"))
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,13 @@
 package cluster
 
 import (
+	"cmp"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -124,5 +127,46 @@ func TestErrorOfACommandEndsWithItsLastLines(t *testing.T) {
 	}
 	if lines[1] != "86" || lines[len(lines)-1] != "100" {
 		t.Errorf("it has the lines from %s to %s", lines[1], lines[len(lines)-1])
+	}
+}
+
+// A package is compiled once for all programs where what it is made of has the same versions in all modules. Of what they require
+// in common, Tekton's projects alone have versions that do not go together.
+func TestModulesRequireTheSameVersions(t *testing.T) {
+	type module struct{ Path, Version string }
+	versions := map[string]map[string][]string{}
+	add := func(m module, folder string) {
+		if versions[m.Path] == nil {
+			versions[m.Path] = map[string][]string{}
+		}
+		versions[m.Path][m.Version] = append(versions[m.Path][m.Version], folder)
+	}
+	for _, folder := range []string{"kubernetes", "coredns", "localpath", "tekton", "triggers", "tkn"} {
+		out, err := output(exec.CommandContext(t.Context(), "go", "mod", "edit", "-json", filepath.Join("..", folder, "go.mod")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file struct {
+			Require []module
+			Replace []struct{ Old, New module }
+		}
+		if err := json.Unmarshal(out, &file); err != nil {
+			t.Fatal(err)
+		}
+		replaced := map[string]module{}
+		for _, r := range file.Replace {
+			replaced[r.Old.Path] = r.New
+		}
+		for _, m := range file.Require {
+			add(cmp.Or(replaced[m.Path], m), folder)
+		}
+	}
+	for path, of := range versions {
+		if len(of) > 1 && !strings.HasPrefix(path, "knative.dev/") && !strings.HasPrefix(path, "github.com/tektoncd/") {
+			t.Errorf("%s has several versions: %v; README.md tells how to have one", path, of)
+		}
+	}
+	if len(versions["k8s.io/client-go"]) == 0 {
+		t.Error("no module requires k8s.io/client-go")
 	}
 }

@@ -14,7 +14,7 @@ import (
 // program is one that is built from source.
 type program struct {
 	name    string
-	folder  string // of its module or package below test/e2e
+	folder  string // of its module or package, from test/e2e
 	path    string // of the package; empty: the folder's own
 	version string // "PACKAGE.VARIABLE=VALUE", as many as it has, for the linker
 	takes   string // how long, with cold caches on two cores
@@ -32,13 +32,10 @@ var (
 	localpath = program{name: "local-path-provisioner", folder: "localpath", path: "github.com/rancher/local-path-provisioner", takes: "a minute"}
 	pause     = program{name: "pause", folder: "pause", takes: "seconds"}
 	runc      = program{name: "runc-without-sys-resource", folder: "runc", takes: "seconds"}
-	registry  = program{name: "registry", folder: "tools", path: "github.com/distribution/distribution/v3/cmd/registry", takes: "a minute"}
+	registry  = program{name: "registry", folder: "../../tools", path: "./registry", takes: "a minute"}
 	kind      = program{name: "kind", folder: "tools", path: "sigs.k8s.io/kind", takes: "a minute"}
 	ko        = program{name: "ko", folder: "tools", path: "github.com/google/ko", takes: "a minute"}
-	tkn       = program{
-		name: "tkn", folder: "tkn", path: "github.com/tektoncd/cli/cmd/tkn", takes: "4 minutes",
-		version: "github.com/tektoncd/cli/pkg/cmd/version.clientVersion=0.39.0",
-	}
+	tkn       = program{name: "tkn", folder: "tkn", takes: "4 minutes"}
 )
 
 // haveTools builds what is used on this machine, whatever the nodes are made of. kubectl is there by itself: the one program with all of
@@ -77,7 +74,8 @@ func (m *machine) compile(ctx context.Context, p program, file string) error {
 	for _, set := range strings.Fields(p.version) {
 		ldflags += " -X " + set
 	}
-	cmd := m.goCommand(ctx, p.folder, "build", "-buildvcs=false", "-ldflags="+ldflags, "-o", file)
+	// Packages of one version, with -trimpath as ko has it, are compiled once for all programs.
+	cmd := m.goCommand(ctx, p.folder, "build", "-trimpath", "-buildvcs=false", "-ldflags="+ldflags, "-o", file)
 	if p.path != "" {
 		cmd.Args = append(cmd.Args, p.path)
 	}

@@ -38,7 +38,8 @@ func (m *machine) haveRegistry(ctx context.Context) error {
 		return err
 	}
 	m.say("starting the registry")
-	err = run(m.command(ctx, "docker", "run", "--detach", "--name", registryName, "--network", "kind",
+	// Its input is held open, since it ends when that does.
+	err = run(m.command(ctx, "docker", "run", "--detach", "--interactive", "--name", registryName, "--network", "kind",
 		"--publish", "127.0.0.1:5050:5000", "--volume", registryName+":/var/lib/registry", image))
 	if err != nil {
 		return err
@@ -84,7 +85,7 @@ func (m *machine) loadRegistry(ctx context.Context, reference string) error {
 		return err
 	}
 	content, err := image(
-		v1.Config{Cmd: []string{"/registry", "serve", "/etc/registry.yml"}, Env: []string{"OTEL_TRACES_EXPORTER=none"}},
+		v1.Config{Cmd: []string{"/registry", "/etc/registry.yml"}, Env: []string{"OTEL_TRACES_EXPORTER=none"}},
 		programEntry("registry", program),
 		entry{path: "etc/registry.yml", mode: 0o644, text: registrySettings},
 		entry{path: "tmp/", mode: 0o1777},
