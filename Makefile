@@ -5,20 +5,24 @@
 FUZZTIME ?= 30s
 VERSION ?= $(shell git describe --tags --always --dirty)
 
+# As images and the cluster's programs are compiled, so that a package is compiled once for all. The race detector alone needs cgo.
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+go := CGO_ENABLED=0 go
+
 .PHONY: help demo new-set test lint bench fuzz release e2e e2e-up e2e-down
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
 
 demo: ## mirror the image sets between two registries on this machine
-	@go run ./demo
+	@$(go) run ./demo
 
 new-set: ## write a new image set: NAME=payments DEST=quay.io/payments, and OWNERS=alice,bob or SOURCE=IMAGE where they differ
-	@go run ./newset -name '$(NAME)' -dest '$(DEST)' -source '$(SOURCE)' -owners '$(OWNERS)'
+	@$(go) run ./newset -name '$(NAME)' -dest '$(DEST)' -source '$(SOURCE)' -owners '$(OWNERS)'
 
 test: lint ## lint, fuzz for a moment, run all tests with the race detector, then the end-to-end tests
 	@echo "compiling the registry that tests run against (minutes, where nothing is cached)"
-	@go -C tools build -o /dev/null ./registry
+	@$(go) -C tools build -o /dev/null ./registry
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2000x
 	@echo "testing with the race detector (minutes)"
 	@GORACE=atexit_sleep_ms=0 go test -race -ldflags=-s -timeout 20m ./...
@@ -28,33 +32,33 @@ lint: ## formatting, vet, staticcheck, go.mod
 	@echo "checking the formatting"
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted, run gofmt -w on:" >&2; echo "$$files" >&2; exit 1; }
 	@echo "checking the modules"
-	@go mod tidy -diff
-	@go mod verify
+	@$(go) mod tidy -diff
+	@$(go) mod verify
 	@echo "running vet and staticcheck (minutes, where nothing is cached)"
-	@go vet ./...
-	@go vet -tags e2e ./test/e2e/...
-	@go -C tools vet ./...
-	@go tool -modfile=tools/go.mod staticcheck -tags e2e ./...
+	@$(go) vet ./...
+	@$(go) vet -tags e2e ./test/e2e/...
+	@$(go) -C tools vet ./...
+	@$(go) tool -modfile=tools/go.mod staticcheck -tags e2e ./...
 
 bench: ## run all benchmarks, then measure beside crane and regsync (BENCH='-h' lists what)
-	@go test -run '^$$' -bench . -benchmem ./...
-	@go run ./test/bench $(BENCH)
+	@$(go) test -run '^$$' -bench . -benchmem ./...
+	@$(go) run ./test/bench $(BENCH)
 
 fuzz: ## run each fuzz target for FUZZTIME, which is 30s unless told otherwise
 	@grep -rHo --include='*_test.go' '^func Fuzz[[:alnum:]_]*' . | sed 's,/[^/]*:func , ,' | while read -r package target; do \
 		echo "fuzzing $$target in $$package for $(FUZZTIME)"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+		$(go) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
 	done
 
 release: ## push the images to REGISTRY (HOST/PATH) as VERSION, which is git's unless given, and write release/release.yaml
-	@go run ./images/release -registry '$(REGISTRY)' -version '$(VERSION)'
+	@$(go) run ./images/release -registry '$(REGISTRY)' -version '$(VERSION)'
 
 e2e: ## run the end-to-end tests, on a cluster that is brought up where it is not there, and left
 	@echo "testing on a cluster (minutes, where it has been built before; most of an hour the first time)"
-	@go test -tags e2e -count=1 -v -p 1 -timeout 90m ./test/e2e/...
+	@$(go) test -tags e2e -count=1 -v -p 1 -timeout 90m ./test/e2e/...
 
 e2e-up: ## bring up the cluster of the end-to-end tests, and print how a shell gets to it (most of an hour the first time)
-	@go run ./test/e2e/cluster/cmd up
+	@$(go) run ./test/e2e/cluster/cmd up
 
 e2e-down: ## take it down; what was built for it is kept
-	@go run ./test/e2e/cluster/cmd down
+	@$(go) run ./test/e2e/cluster/cmd down
