@@ -6,7 +6,7 @@ FUZZTIME ?= 30s
 VERSION ?= $(shell git describe --tags --always --dirty)
 
 # As images and the cluster's programs are compiled, so that a package is compiled once for all. The race detector alone needs cgo.
-export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+export GOFLAGS := $(strip $(filter-out -race -trimpath,$(shell go env GOFLAGS)) -trimpath)
 go := CGO_ENABLED=0 go
 
 .PHONY: help demo new-set test lint bench fuzz release e2e e2e-up e2e-down
@@ -22,7 +22,7 @@ new-set: ## write a new image set: NAME=payments DEST=quay.io/payments, and OWNE
 
 test: lint ## lint, fuzz for a moment, run all tests with the race detector, then the end-to-end tests
 	@echo "compiling the registry that tests run against (minutes, where nothing is cached)"
-	@$(go) -C tools build -o /dev/null ./registry
+	@$(go) -C tools build -buildvcs=false -o /dev/null ./registry
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2000x
 	@echo "testing with the race detector (minutes)"
 	@GORACE=atexit_sleep_ms=0 go test -race -ldflags=-s -timeout 20m ./...

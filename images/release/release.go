@@ -130,7 +130,7 @@ func (r release) resolve(ctx context.Context, objects []byte, on, sboms string) 
 		"KO_CONFIG_PATH=.ko.yaml",
 		"SOURCE_DATE_EPOCH=0",
 		// As the end-to-end tests build ko.
-		"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=",
+		"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-trimpath",
 	)
 	cmd.Stdin = bytes.NewReader(objects)
 	cmd.Stderr = os.Stderr // its progress, and what it fails with

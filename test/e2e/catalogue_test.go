@@ -90,7 +90,7 @@ func (s *space) checkRun(run *metav1.PartialObjectMetadata) {
 	}
 	label := map[string]string{"TaskRun": "tekton.dev/taskRun", "PipelineRun": "tekton.dev/pipelineRun"}[run.Kind]
 	// The pod that keeps a PipelineRun's pods on one node goes when the run is over, and is no task's.
-	log := s.kubectl("", "logs", "--selector=tekton.dev/taskRun,"+label+"="+run.Name, "--all-containers", "--tail=-1")
+	log := s.kubectl("logs", "--selector=tekton.dev/taskRun,"+label+"="+run.Name, "--all-containers", "--tail=-1")
 	if says := run.Annotations["imagemirror/says"]; !strings.Contains(log, says) {
 		s.t.Errorf("%s %s: no step says %q:\n%s", run.Kind, run.Name, says, log)
 	}

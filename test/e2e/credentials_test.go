@@ -12,6 +12,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"imagemirror/internal/registrytest"
 )
@@ -96,10 +97,10 @@ func (s *space) review(token string) string {
 	if err != nil {
 		return ""
 	}
-	answer := &authenticationv1.TokenReview{}
-	s.decode(made, answer)
-	if !answer.Status.Authenticated {
+	// Not decode, which ends a test: this is called by a server.
+	if yes, _, _ := unstructured.NestedBool(made.Object, "status", "authenticated"); !yes {
 		return ""
 	}
-	return answer.Status.User.Username
+	name, _, _ := unstructured.NestedString(made.Object, "status", "user", "username")
+	return name
 }

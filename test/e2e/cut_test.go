@@ -97,7 +97,7 @@ func below(run string, tags []string) []string {
 // checkSaid holds the pods of a task to a line that they end with.
 func (s *space) checkSaid(run, task, line string) {
 	s.t.Helper()
-	said := s.kubectl("", "logs", "--selector="+partOf(run, task), "--container=step-"+task, "--tail=-1")
+	said := s.kubectl("logs", "--selector="+partOf(run, task), "--container=step-"+task, "--tail=-1")
 	for l := range strings.Lines(said) {
 		if strings.HasPrefix(l, task+": "+line) {
 			return
@@ -137,7 +137,7 @@ func (s *space) gate(run string) (open func()) {
 			s.t.Error(err)
 		}
 	})
-	return func() { s.kubectl("", "label", "nodes", "--all", label+"=open") }
+	return func() { s.kubectl("label", "nodes", "--all", label+"=open") }
 }
 
 const gateLabel = "e2e.imagemirror/"

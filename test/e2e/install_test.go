@@ -31,7 +31,7 @@ func TestTektonIsChecked(t *testing.T) {
 	for _, c := range cases {
 		run := command
 		if c.flags != nil {
-			s.kubectl("", "delete", "configmap", "feature-flags", "--ignore-not-found")
+			s.kubectl("delete", "configmap", "feature-flags", "--ignore-not-found")
 			s.configMap("feature-flags", c.flags)
 			run = strings.ReplaceAll(command, "tekton-pipelines", s.name)
 		}

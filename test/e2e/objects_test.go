@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	yamls "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
@@ -107,13 +108,23 @@ func (s *space) apply(documents ...string) {
 		}
 		resources, err := s.in(s.name, object)
 		if err == nil {
-			// As kubectl, which applies some of the same objects.
-			_, err = resources.Apply(s.t.Context(), object.GetName(), object, metav1.ApplyOptions{FieldManager: "kubectl"})
+			err = s.patch(resources, object)
 		}
 		if err != nil {
 			s.t.Fatalf("applying %s %s: %v", object.GetKind(), object.GetName(), err)
 		}
 	}
+}
+
+// patch applies an object as kubectl would, which applies some of the same, and refuses fields that there are not.
+func (s *space) patch(resources dynamic.ResourceInterface, object *unstructured.Unstructured) error {
+	content, err := object.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	_, err = resources.Patch(s.t.Context(), object.GetName(), types.ApplyPatchType, content,
+		metav1.PatchOptions{FieldManager: "kubectl", FieldValidation: metav1.FieldValidationStrict})
+	return err
 }
 
 // make creates an object.
@@ -186,15 +197,19 @@ func (s *space) decode(from json.Marshaler, into any) {
 	}
 }
 
-// delete deletes an object of the namespace, and waits until it is gone.
+// delete deletes an object of the namespace, and waits until it is gone. Another may have taken its name by then.
 func (s *space) delete(resource, name string) {
 	s.t.Helper()
+	object, err := s.objects(resource).Get(s.t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	if err := s.objects(resource).Delete(s.t.Context(), name, metav1.DeleteOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.until("the end of "+name, func() bool {
-		_, err := s.objects(resource).Get(s.t.Context(), name, metav1.GetOptions{})
-		return apierrors.IsNotFound(err)
+		now, err := s.objects(resource).Get(s.t.Context(), name, metav1.GetOptions{})
+		return apierrors.IsNotFound(err) || err == nil && now.GetUID() != object.GetUID()
 	})
 }
 

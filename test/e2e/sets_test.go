@@ -317,7 +317,7 @@ func TestImageSets(t *testing.T) {
 		t.Errorf("there are %d CronJobs for %d sets", len(jobs.Items), len(s.sets))
 	}
 	s.idle()
-	s.kubectl("", "delete", "cronjobs", "--all") // what runs from here on was started otherwise
+	s.kubectl("delete", "cronjobs", "--all") // what runs from here on was started otherwise
 
 	s.checkListener()
 
@@ -344,12 +344,12 @@ func (s *installed) byHand(set string) string {
 // checkListener has the EventListener start all sets by a call and one by a push, and none for those who do not know the token.
 func (s *installed) checkListener() {
 	s.t.Helper()
-	s.kubectl("", "create", "secret", "generic", "mirror-listener", "--from-literal=token="+s.token)
+	s.kubectl("create", "secret", "generic", "mirror-listener", "--from-literal=token="+s.token)
 	s.t.Cleanup(func() {
 		_, _ = output(s.Command(context.Background(), "kubectl", "delete", "clusterrole,clusterrolebinding", "mirror-listener"))
 	})
 	s.applyFolder(filepath.Join(s.root, "triggers"))
-	s.kubectl("", "wait", "eventlistener", "mirror", "--for=condition=Ready", "--timeout=3m")
+	s.kubectl("wait", "eventlistener", "mirror", "--for=condition=Ready", "--timeout=3m")
 	url := s.forward("service/el-mirror", "8080")
 
 	var names []string
@@ -615,7 +615,7 @@ func (s *installed) checkNinth() {
 		_, err := output(cmd)
 		return err
 	})
-	s.kubectl("", "create", "job", "now", "--from=cronjob/mirror-payments")
+	s.kubectl("create", "job", "now", "--from=cronjob/mirror-payments")
 	s.checkEnd(s.await(s.after(nil, "payments")), true, "1 of 1 mapping copied")
 	if err := registrytest.Validate(s.t.Context(), s.sources.Host+"/payments/payments:latest", s.copies.Host+"/payments/payments:latest"); err != nil {
 		s.t.Error(err)

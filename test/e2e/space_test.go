@@ -111,7 +111,7 @@ func (s *space) rename(root string) {
 
 func (s *space) applyFolder(dir string) {
 	s.t.Helper()
-	s.kubectl("", "apply", "--server-side", "-k", dir)
+	s.kubectl("apply", "--server-side", "-k", dir)
 }
 
 // within is the space for a part of its test.
@@ -185,11 +185,9 @@ func (s *space) leave() {
 	}
 }
 
-func (s *space) kubectl(input string, args ...string) string {
+func (s *space) kubectl(args ...string) string {
 	s.t.Helper()
-	cmd := s.Command(s.t.Context(), "kubectl", append([]string{"--namespace", s.name}, args...)...)
-	cmd.Stdin = strings.NewReader(input)
-	out, err := output(cmd)
+	out, err := output(s.Command(s.t.Context(), "kubectl", append([]string{"--namespace", s.name}, args...)...))
 	if err != nil {
 		s.t.Fatal(err)
 	}

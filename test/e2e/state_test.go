@@ -83,7 +83,7 @@ func TestCopyLosesItsPod(t *testing.T) {
 				}
 			}()
 			// Tekton itself, and other tests' pods, stay where they are.
-			s.kubectl("", "drain", pod.Spec.NodeName, "--force", "--ignore-daemonsets", "--delete-emptydir-data",
+			s.kubectl("drain", pod.Spec.NodeName, "--force", "--ignore-daemonsets", "--delete-emptydir-data",
 				"--pod-selector=tekton.dev/pipelineTask=copy,tekton.dev/pipelineRun="+pod.Labels["tekton.dev/pipelineRun"])
 			s.retried(pod)
 		}},
@@ -150,7 +150,7 @@ func TestRunEndedFromOutside(t *testing.T) {
 	t.Parallel()
 	stop := func(how string) func(*space) {
 		return func(s *space) {
-			s.kubectl("", "patch", "pipelinerun", "ended", "--type=merge", `--patch={"spec":{"status":"`+how+`"}}`)
+			s.kubectl("patch", "pipelinerun", "ended", "--type=merge", `--patch={"spec":{"status":"`+how+`"}}`)
 		}
 	}
 	for _, c := range []struct {

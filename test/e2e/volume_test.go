@@ -19,7 +19,7 @@ import (
 func TestStateOnAVolume(t *testing.T) {
 	s := newSpace(t)
 	tags := s.fill(forty)
-	s.kubectl("", "delete", "rolebinding,role", "mirror-state")
+	s.kubectl("delete", "rolebinding,role", "mirror-state")
 	s.claim("mirror")
 	for name, content := range s.configMapData("set") {
 		s.write("mirror", "sets/"+set+"/"+name, content)
@@ -61,7 +61,7 @@ spec:
   accessModes: [ReadWriteOnce]
   resources: {requests: {storage: 16Mi}}
 `)
-	s.kubectl("", "wait", "pvc", name, "--for=jsonpath={.status.phase}=Bound", "--timeout=3m")
+	s.kubectl("wait", "pvc", name, "--for=jsonpath={.status.phase}=Bound", "--timeout=3m")
 }
 
 // write writes a file into a claim's volume, which is a folder of its node, as whoever fills it would: no pod here has a shell.
@@ -69,7 +69,7 @@ func (s *space) write(claim, file, content string) {
 	s.t.Helper()
 	pvc, pv := &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}
 	s.get(pvc, "persistentvolumeclaims", claim)
-	if err := json.Unmarshal([]byte(s.kubectl("", "get", "pv", pvc.Spec.VolumeName, "--output=json")), pv); err != nil {
+	if err := json.Unmarshal([]byte(s.kubectl("get", "pv", pvc.Spec.VolumeName, "--output=json")), pv); err != nil {
 		s.t.Fatal(err)
 	}
 	var root string

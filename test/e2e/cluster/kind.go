@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -27,8 +28,8 @@ func (m *machine) haveNodes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if m.nodesRun(ctx, key) {
-		return nil
+	if same, err := m.nodesRun(ctx, key); err != nil || same {
+		return err
 	}
 	if err := os.RemoveAll(m.path("run", "cluster")); err != nil {
 		return err
@@ -42,6 +43,9 @@ func (m *machine) haveNodes(ctx context.Context) error {
 	starts, err := m.nodeStarts(ctx)
 	if err != nil {
 		return err
+	}
+	if strings.Count(starts, " running ") != 3 {
+		return fmt.Errorf("a node has ended again:\n%s", starts)
 	}
 	return os.WriteFile(m.path("run", "cluster"), []byte(key+starts), 0o644)
 }
@@ -124,13 +128,13 @@ func (m *machine) containers(ctx context.Context) ([]string, error) {
 
 // nodesRun says whether all nodes run, are made as they would be now, and have run since. Those that were started again, as a Docker
 // daemon does with what it finds, are without the routes and rules of the pods' network, and Kubernetes in them is not ready.
-func (m *machine) nodesRun(ctx context.Context, key string) bool {
+func (m *machine) nodesRun(ctx context.Context, key string) (bool, error) {
 	made, err := os.ReadFile(m.path("run", "cluster"))
 	if err != nil {
-		return false
+		return false, nil // it was never made whole
 	}
 	starts, err := m.nodeStarts(ctx)
-	return err == nil && string(made) == key+starts
+	return string(made) == key+starts, err
 }
 
 // nodeStarts says since when each node's container runs, or what else it does.
