@@ -13,9 +13,10 @@ import (
 	"github.com/rogpeppe/go-internal/lockedfile"
 )
 
-// build returns the path of the registry's program. It is built once for each state of its source and each Go
-// release, into the user's cache directory; of several processes that want it, one builds and the others wait.
-func build(progress io.Writer) (string, error) {
+// Build returns the path of the registry's program, whose name tells what it was built from. It is built once for each
+// state of its source and each Go release, into the user's cache directory; of several processes that want it, one
+// builds and the others wait.
+func Build(progress io.Writer) (string, error) {
 	tools, err := findTools()
 	if err != nil {
 		return "", err

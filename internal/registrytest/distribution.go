@@ -32,7 +32,7 @@ type DistributionOptions struct {
 // not built it yet. It knows mounts, checks that a manifest's blobs are there, and refuses Docker schema 1.
 // The process ends with Close, and when this process ends.
 func StartDistribution(o DistributionOptions) (*Registry, error) {
-	program, err := build(os.Stderr)
+	program, err := Build(os.Stderr)
 	if err != nil {
 		return nil, fmt.Errorf("building the registry: %w", err)
 	}

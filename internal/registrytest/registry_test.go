@@ -195,7 +195,7 @@ func TestDistributionEndsWithItsParent(t *testing.T) {
 func TestBuildNamesWhatIsWrong(t *testing.T) {
 	t.Chdir(t.TempDir())
 	var progress strings.Builder
-	_, err := build(&progress)
+	_, err := Build(&progress)
 	if err == nil || !strings.Contains(err.Error(), "run within the repository") {
 		t.Errorf("got %v, want an error that says where to run", err)
 	}

@@ -63,11 +63,11 @@ func recipe(files ...string) string {
 	return all.String()
 }
 
-// folder is all that lies below a folder, from that of the sources, but tests, in one string.
+// folder is all that lies below a folder of the sources but tests, in one string.
 func (m *machine) folder(name string) (string, error) {
 	var all strings.Builder
-	root := os.DirFS(filepath.Join(m.source, name))
-	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
+	root := os.DirFS(m.source)
+	err := fs.WalkDir(root, name, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || strings.HasSuffix(path, "_test.go") {
 			return err
 		}

@@ -14,7 +14,7 @@ import (
 // program is one that is built from source.
 type program struct {
 	name    string
-	folder  string // of its module or package, from test/e2e
+	folder  string // of its module or package below test/e2e
 	path    string // of the package; empty: the folder's own
 	version string // "PACKAGE.VARIABLE=VALUE", as many as it has, for the linker
 	takes   string // how long, with cold caches on two cores
@@ -32,7 +32,6 @@ var (
 	localpath = program{name: "local-path-provisioner", folder: "localpath", path: "github.com/rancher/local-path-provisioner", takes: "a minute"}
 	pause     = program{name: "pause", folder: "pause", takes: "seconds"}
 	runc      = program{name: "runc-without-sys-resource", folder: "runc", takes: "seconds"}
-	registry  = program{name: "registry", folder: "../../tools", path: "./registry", takes: "a minute"}
 	kind      = program{name: "kind", folder: "tools", path: "sigs.k8s.io/kind", takes: "a minute"}
 	ko        = program{name: "ko", folder: "tools", path: "github.com/google/ko", takes: "a minute"}
 	tkn       = program{name: "tkn", folder: "tkn", takes: "4 minutes"}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"imagemirror/internal/registrytest"
 )
 
 const (
@@ -62,11 +65,11 @@ func registryAnswers(ctx context.Context) bool {
 
 // registryImage builds the registry's image, unless Docker has it, and returns its name.
 func (m *machine) registryImage(ctx context.Context) (string, error) {
-	key, err := m.programKey(registry)
+	program, err := registrytest.Build(m.progress)
 	if err != nil {
 		return "", err
 	}
-	image := registryRepository + ":" + keyOf(key, recipe("registry.go", "image.go"))
+	image := registryRepository + ":" + keyOf(filepath.Base(program), recipe("registry.go", "image.go"))
 	if m.hasImage(ctx, image) {
 		return image, nil
 	}
@@ -76,14 +79,10 @@ func (m *machine) registryImage(ctx context.Context) (string, error) {
 	if err := m.removeImages(ctx, registryRepository); err != nil {
 		return "", err
 	}
-	return image, m.loadRegistry(ctx, image)
+	return image, m.loadRegistry(ctx, program, image)
 }
 
-func (m *machine) loadRegistry(ctx context.Context, reference string) error {
-	program, err := m.build(ctx, registry)
-	if err != nil {
-		return err
-	}
+func (m *machine) loadRegistry(ctx context.Context, program, reference string) error {
 	content, err := image(
 		v1.Config{Cmd: []string{"/registry", "/etc/registry.yml"}, Env: []string{"OTEL_TRACES_EXPORTER=none"}},
 		programEntry("registry", program),
