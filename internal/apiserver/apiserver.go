@@ -1,10 +1,13 @@
-// Package apiserver finds the cluster that a command is to speak to.
+// Package apiserver finds the cluster that a command is to speak to, and speaks to it.
 package apiserver
 
 import (
 	"errors"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -26,4 +29,15 @@ func Find(namespace string) (*rest.Config, string, error) {
 		}
 	}
 	return config, namespace, nil
+}
+
+// Client makes a client for one group of objects: those of a version in the scheme, and no others.
+func Client(config *rest.Config, version schema.GroupVersion, scheme *runtime.Scheme) (rest.Interface, error) {
+	config = rest.CopyConfig(config)
+	config.GroupVersion, config.APIPath = &version, "/apis"
+	if version.Group == "" {
+		config.APIPath = "/api"
+	}
+	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	return rest.RESTClientFor(config)
 }

@@ -10,10 +10,7 @@ import (
 	"fmt"
 	"time"
 
-	pipeline "github.com/tektoncd/pipeline/pkg/client/clientset/versioned/typed/pipeline/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
-	core "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
 	"imagemirror/internal/settings"
@@ -24,14 +21,11 @@ const SetLabel = "imagemirror/set"
 
 // A Starter starts runs in one namespace.
 type Starter struct {
-	namespace  string
-	self       string // how the Lease names this process
-	configMaps core.ConfigMapInterface
-	leases     coordination.LeaseInterface
-	runs       pipeline.PipelineRunInterface
-	taskRuns   pipeline.TaskRunInterface
-	now        func() time.Time
-	registry   string // the cluster's own, whose host the runs are told
+	clients
+	namespace string
+	self      string // how the Lease names this process
+	now       func() time.Time
+	registry  string // the cluster's own, whose host the runs are told
 }
 
 // New makes a Starter that others know by the name self. registry is the host of the cluster's own registry, or empty: see the
@@ -39,28 +33,11 @@ type Starter struct {
 func New(config *rest.Config, namespace, self, registry string) (*Starter, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent, config.Timeout = "imagemirror-start", requestTimeout
-	coreClient, err := core.NewForConfig(config)
+	clients, err := newClients(config, namespace)
 	if err != nil {
 		return nil, err
 	}
-	coordinationClient, err := coordination.NewForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	tekton, err := pipeline.NewForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	return &Starter{
-		namespace:  namespace,
-		self:       self,
-		configMaps: coreClient.ConfigMaps(namespace),
-		leases:     coordinationClient.Leases(namespace),
-		runs:       tekton.PipelineRuns(namespace),
-		taskRuns:   tekton.TaskRuns(namespace),
-		now:        time.Now,
-		registry:   registry,
-	}, nil
+	return &Starter{clients: clients, namespace: namespace, self: self, now: time.Now, registry: registry}, nil
 }
 
 // Outcome is what was done for a set.

@@ -20,7 +20,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
@@ -72,12 +71,10 @@ func newConfigMaps(config *rest.Config, p Place) (Store, error) {
 		return nil, err
 	}
 	config = rest.CopyConfig(config)
-	config.APIPath, config.GroupVersion = "/api", &corev1.SchemeGroupVersion
-	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	config.UserAgent, config.Timeout = "imagemirror", 30*time.Second
 	config.QPS, config.Burst = 200, 400 // a report of 256 shards asks for some 1,500 objects
 	// A client for one kind of object: with those for all kinds a binary is 12 MB larger.
-	client, err := rest.RESTClientFor(config)
+	client, err := apiserver.Client(config, corev1.SchemeGroupVersion, scheme)
 	if err != nil {
 		return nil, err
 	}
