@@ -15,23 +15,22 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	yamls "k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
-	typed "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
+
+	"imagemirror/internal/apiserver"
 )
 
 // api is the cluster's, for what tests do all the time: a kubectl for each would take a fifth of the machine.
 type api struct {
 	client *dynamic.DynamicClient
-	pods   typed.PodsGetter // for logs
-	mapper *restmapper.DeferredDiscoveryRESTMapper
+	core   rest.Interface // for logs
 }
 
 func newAPI(kubeconfig string) (*api, error) {
@@ -44,21 +43,39 @@ func newAPI(kubeconfig string) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	pods, err := typed.NewForConfig(config)
-	if err != nil {
+	scheme := runtime.NewScheme()
+	if err := corev1.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
-	kinds, err := discovery.NewDiscoveryClientForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	return &api{client: client, pods: pods, mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(kinds))}, nil
+	core, err := apiserver.Client(config, corev1.SchemeGroupVersion, scheme)
+	return &api{client, core}, err
 }
+
+// mapper has the kinds of objects that tests work with. The library that asks the API server for them compiles all of Kubernetes' types.
+var mapper = func() *meta.DefaultRESTMapper {
+	known := meta.NewDefaultRESTMapper(nil)
+	add := func(scope meta.RESTScope, group, version string, kinds ...string) {
+		for _, kind := range kinds {
+			known.Add(schema.GroupVersionKind{Group: group, Version: version, Kind: kind}, scope)
+		}
+	}
+	add(meta.RESTScopeNamespace, "", "v1", "ConfigMap", "PersistentVolumeClaim", "Pod", "Secret", "ServiceAccount")
+	add(meta.RESTScopeNamespace, "batch", "v1", "CronJob")
+	add(meta.RESTScopeNamespace, "networking.k8s.io", "v1", "NetworkPolicy")
+	add(meta.RESTScopeNamespace, "rbac.authorization.k8s.io", "v1", "Role", "RoleBinding")
+	add(meta.RESTScopeNamespace, "tekton.dev", "v1", "Pipeline", "PipelineRun", "Task", "TaskRun")
+	add(meta.RESTScopeNamespace, "triggers.tekton.dev", "v1beta1", "EventListener", "TriggerBinding", "TriggerTemplate")
+	add(meta.RESTScopeRoot, "", "v1", "Namespace")
+	add(meta.RESTScopeRoot, "authentication.k8s.io", "v1", "TokenReview")
+	add(meta.RESTScopeRoot, "authorization.k8s.io", "v1", "SubjectAccessReview")
+	add(meta.RESTScopeRoot, "rbac.authorization.k8s.io", "v1", "ClusterRole", "ClusterRoleBinding")
+	return known
+}()
 
 // in is what there is of an object's kind in a namespace, or in the cluster where the kind is not namespaced.
 func (a *api) in(namespace string, object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
 	kind := object.GroupVersionKind()
-	mapping, err := a.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +164,7 @@ func (s *space) marshal(object any) string {
 // objects are those of a resource, which is named in the plural.
 func (s *space) objects(resource string) dynamic.ResourceInterface {
 	s.t.Helper()
-	full, err := s.mapper.ResourceFor(schema.GroupVersionResource{Resource: resource})
+	full, err := mapper.ResourceFor(schema.GroupVersionResource{Resource: resource})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -216,7 +233,7 @@ func (s *space) delete(resource, name string) {
 // logs is what a pod's step has written.
 func (s *space) logs(pod, step string) string {
 	s.t.Helper()
-	log, err := s.api.pods.Pods(s.name).GetLogs(pod, &corev1.PodLogOptions{Container: "step-" + step}).DoRaw(s.t.Context())
+	log, err := s.core.Get().Namespace(s.name).Resource("pods").Name(pod).SubResource("log").Param("container", "step-"+step).DoRaw(s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}
