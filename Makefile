@@ -8,6 +8,8 @@ VERSION ?= $(shell git describe --tags --always --dirty)
 # As images and the cluster's programs are compiled, so that a package is compiled once for all. The race detector alone needs cgo.
 export GOFLAGS := $(strip $(filter-out -race -trimpath,$(shell go env GOFLAGS)) -trimpath)
 go := CGO_ENABLED=0 go
+# Lint vets all, so that tests need not, with all that they are compiled with, once more.
+tests := test -vet=off
 
 .PHONY: help demo new-set test lint bench fuzz release e2e e2e-up e2e-down
 
@@ -25,7 +27,7 @@ test: lint ## lint, fuzz for a moment, run all tests with the race detector, the
 	@$(go) -C tools build -buildvcs=false -o /dev/null ./registry
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2000x
 	@echo "testing with the race detector (minutes)"
-	@GORACE=atexit_sleep_ms=0 go test -race -ldflags=-s -timeout 20m ./...
+	@GORACE=atexit_sleep_ms=0 go $(tests) -race -ldflags=-s -timeout 20m ./...
 	@$(MAKE) --no-print-directory e2e
 
 lint: ## formatting, vet, staticcheck, go.mod
@@ -35,19 +37,18 @@ lint: ## formatting, vet, staticcheck, go.mod
 	@$(go) mod tidy -diff
 	@$(go) mod verify
 	@echo "running vet and staticcheck (minutes, where nothing is cached)"
-	@$(go) vet ./...
-	@$(go) vet -tags e2e ./test/e2e/...
+	@$(go) vet -tags e2e ./...
 	@$(go) -C tools vet ./...
 	@$(go) tool -modfile=tools/go.mod staticcheck -tags e2e ./...
 
 bench: ## run all benchmarks, then measure beside crane and regsync (BENCH='-h' lists what)
-	@$(go) test -run '^$$' -bench . -benchmem ./...
+	@$(go) $(tests) -run '^$$' -bench . -benchmem ./...
 	@$(go) run ./test/bench $(BENCH)
 
 fuzz: ## run each fuzz target for FUZZTIME, which is 30s unless told otherwise
 	@grep -rHo --include='*_test.go' '^func Fuzz[[:alnum:]_]*' . | sed 's,/[^/]*:func , ,' | while read -r package target; do \
 		echo "fuzzing $$target in $$package for $(FUZZTIME)"; \
-		$(go) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+		$(go) $(tests) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
 	done
 
 release: ## push the images to REGISTRY (HOST/PATH) as VERSION, which is git's unless given, and write release/release.yaml
@@ -55,7 +56,7 @@ release: ## push the images to REGISTRY (HOST/PATH) as VERSION, which is git's u
 
 e2e: ## run the end-to-end tests, on a cluster that is brought up where it is not there, and left
 	@echo "testing on a cluster (minutes, where it has been built before; most of an hour the first time)"
-	@$(go) test -tags e2e -count=1 -v -p 1 -timeout 90m ./test/e2e/...
+	@$(go) $(tests) -tags e2e -count=1 -v -p 1 -timeout 90m ./test/e2e/...
 
 e2e-up: ## bring up the cluster of the end-to-end tests, and print how a shell gets to it (most of an hour the first time)
 	@$(go) run ./test/e2e/cluster/cmd up
