@@ -35,7 +35,7 @@ const keyLabel = "imagemirror-e2e"
 // pipelines is Tekton Pipelines.
 var pipelines = project{
 	title: "Tekton Pipelines", folder: "tekton", module: "github.com/tektoncd/pipeline", takes: "5 minutes",
-	label: keyLabel, recipes: []string{"tekton.go"}, settings: slices.Concat(restricted, unreleased),
+	label: keyLabel, recipes: []string{"tekton.go"}, settings: slices.Concat(restricted, unreleased, alone),
 }
 
 // haveTekton sees to it that Tekton Pipelines serves: its release on nodes that are published images, too, or else what is built here.
@@ -154,6 +154,12 @@ var (
 		{`(?m): "?devel"?$`, `: "` + Tekton + `"`},
 		{`(?m)^ +- /sbin/tini\n +- --\n`, ``},
 	}
+	// There is one of each controller, with a Lease for each kind of object: renewed every ten seconds, they were half of what the
+	// API server wrote.
+	alone = []setting{{
+		`(?m)^(  name: config-leader-election-.+\n(?:  .+\n)*data:\n)`,
+		"${1}  lease-duration: 5m\n  renew-deadline: 4m\n  retry-period: 1m\n",
+	}}
 )
 
 func configure(yaml []byte, settings []setting) ([]byte, error) {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"time"
 )
@@ -11,7 +12,7 @@ import (
 var triggers = project{
 	title: "Tekton Triggers", folder: "triggers", module: "github.com/tektoncd/triggers", takes: "3 minutes",
 	label: keyLabel + "-triggers", recipes: []string{"tekton.go", "triggers.go"},
-	settings: []setting{{`(?m): "?devel"?$`, `: "` + Triggers + `"`}},
+	settings: slices.Concat([]setting{{`(?m): "?devel"?$`, `: "` + Triggers + `"`}}, alone),
 }
 
 // haveTriggers sees to it that Tekton Triggers serves. It is built as Tekton Pipelines is, wherever the nodes come from.
