@@ -162,6 +162,9 @@ func TestModulesRequireTheSameVersions(t *testing.T) {
 			if strings.HasPrefix(m.Path, "k8s.io/") && !slices.Contains(inCluster, folder) {
 				continue // a client need not be of the cluster's version
 			}
+			if folder == "tekton" && strings.HasPrefix(m.Path, "go.opentelemetry.io/otel/sdk") {
+				continue // with one whose schema is newer than knative.dev/pkg's, Tekton's programs panic when they start
+			}
 			add(cmp.Or(replaced[m.Path], m), folder)
 		}
 	}
