@@ -415,8 +415,8 @@ func (s *installed) post(url, body string, header http.Header) {
 
 var forwardingRE = regexp.MustCompile(`^Forwarding from (127\.0\.0\.1:\d+) `)
 
-// forward has a port of this machine lead to one in the cluster, and returns its URL. kubectl takes a port that is free, and is
-// started anew where it ends, since a service may have no pod yet that it knows of.
+// forward has a port of this machine lead to one of an EventListener, and returns its URL. kubectl takes a port that is
+// free, and is started anew where it ends: a service may have no pod yet that it knows of, or one that does not listen.
 func (s *installed) forward(to, port string) string {
 	s.t.Helper()
 	var address string
@@ -432,10 +432,15 @@ func (s *installed) forward(to, port string) string {
 		s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 		line, _ := bufio.NewReader(out).ReadString('\n') // nothing where it has ended
 		m := forwardingRE.FindStringSubmatch(line)
-		if m != nil {
-			address = m[1]
+		if m == nil {
+			return false
 		}
-		return m != nil
+		address = m[1]
+		response, err := http.Get("http://" + address + "/live")
+		if err == nil {
+			response.Body.Close()
+		}
+		return err == nil
 	})
 	return "http://" + address
 }
