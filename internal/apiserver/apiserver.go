@@ -31,8 +31,13 @@ func Find(namespace string) (*rest.Config, string, error) {
 	return config, namespace, nil
 }
 
-// Client makes a client for one group of objects: those of a version in the scheme, and no others.
-func Client(config *rest.Config, version schema.GroupVersion, scheme *runtime.Scheme) (rest.Interface, error) {
+// Client makes a client for the objects of one version of an API group, which addToScheme knows. One for all groups, as a clientset
+// has them, makes a program 12 MB larger, and one with Tekton's 17 MB.
+func Client(config *rest.Config, version schema.GroupVersion, addToScheme func(*runtime.Scheme) error) (rest.Interface, error) {
+	scheme := runtime.NewScheme()
+	if err := addToScheme(scheme); err != nil {
+		return nil, err
+	}
 	config = rest.CopyConfig(config)
 	config.GroupVersion, config.APIPath = &version, "/apis"
 	if version.Group == "" {

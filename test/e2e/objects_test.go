@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	yamls "k8s.io/apimachinery/pkg/util/yaml"
@@ -43,11 +42,7 @@ func newAPI(kubeconfig string) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	scheme := runtime.NewScheme()
-	if err := corev1.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	core, err := apiserver.Client(config, corev1.SchemeGroupVersion, scheme)
+	core, err := apiserver.Client(config, corev1.SchemeGroupVersion, corev1.AddToScheme)
 	return &api{client, core}, err
 }
 

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	containerregistry "github.com/google/go-containerregistry/pkg/v1"
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
@@ -436,7 +437,7 @@ func (s *installed) forward(to, port string) string {
 			return false
 		}
 		address = m[1]
-		response, err := http.Get("http://" + address + "/live")
+		response, err := (&http.Client{Timeout: 10 * time.Second}).Get("http://" + address + "/live")
 		if err == nil {
 			response.Body.Close()
 		}
