@@ -6,7 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -27,7 +30,7 @@ func (m *machine) buildNodeImage(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(work)
-	debian, err := m.debian(ctx)
+	debian, err := m.nodeParts(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -49,6 +52,26 @@ func (m *machine) buildNodeImage(ctx context.Context) (string, error) {
 	return image, m.removeImages(ctx, baseRepository, debianRepository)
 }
 
+// nodeParts makes what takes long of what a node is made from, and returns the root folder of its Debian. That is downloaded and unpacked
+// while programs are compiled.
+func (m *machine) nodeParts(ctx context.Context) (debian string, err error) {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		debian, err = m.debian(ctx)
+		return err
+	})
+	both.Go(func() error {
+		for _, p := range nodePrograms {
+			if _, err := m.build(ctx, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	err = both.Wait()
+	return debian, err
+}
+
 // nodeImageName has the hash of all that the node image is made from.
 func (m *machine) nodeImageName() (string, error) {
 	files, err := m.folder("node")
@@ -56,7 +79,7 @@ func (m *machine) nodeImageName() (string, error) {
 		return "", err
 	}
 	inputs := []string{files, recipe("node.go", "release.go", "image.go", "debian.go")}
-	for _, p := range []program{kubernetes, coredns, localpath, pause, kind} {
+	for _, p := range slices.Concat(nodePrograms, []program{kind}) {
 		key, err := m.programKey(p)
 		if err != nil {
 			return "", err

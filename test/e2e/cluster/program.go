@@ -35,6 +35,8 @@ var (
 	kind      = program{name: "kind", folder: "tools", path: "sigs.k8s.io/kind", takes: "a minute"}
 	ko        = program{name: "ko", folder: "tools", path: "github.com/google/ko", takes: "a minute"}
 	tkn       = program{name: "tkn", folder: "tkn", takes: "4 minutes"}
+
+	nodePrograms = []program{kubernetes, coredns, localpath, pause}
 )
 
 // haveTools builds what is used on this machine, whatever the nodes are made of. kubectl is there by itself: the one program with all of
