@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -24,8 +25,8 @@ type world struct {
 // none stands for a file that is not there.
 const none = "\x00none"
 
-// newWorld copies image sets into a new working directory.
-func newWorld(t *testing.T, from string) *world {
+// newWorld copies image sets into a new working directory, with what belongs to no set: those that are named, or all.
+func newWorld(t *testing.T, from string, only ...string) *world {
 	t.Helper()
 	from, err := filepath.Abs(from)
 	if err != nil {
@@ -34,6 +35,13 @@ func newWorld(t *testing.T, from string) *world {
 	t.Chdir(t.TempDir())
 	if err := os.CopyFS(sets, os.DirFS(from)); err != nil {
 		t.Fatal(err)
+	}
+	for _, dir := range subdirectories(sets) {
+		if len(only) > 0 && len(mappingFiles(dir)) > 0 && !slices.Contains(only, filepath.Base(dir)) {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	return &world{t: t}
 }
