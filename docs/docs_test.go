@@ -99,7 +99,7 @@ func variables(pattern *regexp.Regexp, text string) map[string]string {
 func TestEnvironmentIsDocumented(t *testing.T) {
 	helped := map[string]string{}
 	for _, command := range []string{"split", "copy", "report"} {
-		out, err := exec.CommandContext(t.Context(), "go", "run", "imagemirror/cmd/"+command, "-h").Output()
+		out, err := goCommand(t, "run", "imagemirror/cmd/"+command, "-h").Output()
 		if err != nil {
 			t.Fatalf("%s -h: %v", command, err)
 		}
@@ -113,6 +113,13 @@ func TestEnvironmentIsDocumented(t *testing.T) {
 			t.Errorf("variables and what they are unless set (-help +%s):\n%s", document, diff)
 		}
 	}
+}
+
+// goCommand compiles as images are compiled, so that it is done once.
+func goCommand(t *testing.T, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
+	return cmd
 }
 
 // CONTRIBUTING.md's table has every folder that holds files, and no other.

@@ -62,7 +62,7 @@ func TestWorkflowHasTheLeastRights(t *testing.T) {
 // Its commands are split's: run as they stand, where no registry is needed, they pass the sets of this repository.
 func TestWorkflowChecksTheSets(t *testing.T) {
 	split := filepath.Join(t.TempDir(), "split")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", split, "imagemirror/cmd/split").CombinedOutput(); err != nil {
+	if out, err := goCommand(t, "build", "-o", split, "imagemirror/cmd/split").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	var w workflow

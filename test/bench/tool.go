@@ -82,7 +82,7 @@ func (b *bench) program(name string) string { return filepath.Join(b.dir, "bin",
 
 // build builds the tools that will be used.
 func (b *bench) build(ctx context.Context) error {
-	root, err := output(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "imagemirror")
+	root, err := goCommand(ctx, "list", "-m", "-f", "{{.Dir}}", "imagemirror")
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (b *bench) build(ctx context.Context) error {
 			args = []string{"build", "-o", b.program("") + "/", "imagemirror/cmd/..."}
 		}
 		b.say("building %s (minutes, where nothing is cached)", t.name)
-		if _, err := output(ctx, "go", args...); err != nil {
+		if _, err := goCommand(ctx, args...); err != nil {
 			return err
 		}
 	}
@@ -111,11 +111,14 @@ func (b *bench) needs(t tool) bool {
 	return slices.ContainsFunc(b.workloads, func(w workload) bool { return b.uses(t, w) })
 }
 
-func output(ctx context.Context, name string, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, name, args...).Output()
+// goCommand returns what the Go command prints. It compiles without cgo, as images are compiled.
+func goCommand(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		err = fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, exit.Stderr)
+		err = fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, exit.Stderr)
 	}
 	return strings.TrimSpace(string(out)), err
 }

@@ -24,7 +24,9 @@ func TestKilledCopyLeavesTagsWhole(t *testing.T) {
 	w := oldAndNew(t, p)
 	dir := t.TempDir()
 	program := filepath.Join(dir, "copy")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "imagemirror/cmd/copy").CombinedOutput(); err != nil {
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "imagemirror/cmd/copy")
+	build.Env = append(build.Environ(), "CGO_ENABLED=0") // as images have it
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building copy: %v\n%s", err, out)
 	}
 	total := 0
