@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -25,8 +24,8 @@ type world struct {
 // none stands for a file that is not there.
 const none = "\x00none"
 
-// newWorld copies image sets into a new working directory, with what belongs to no set: those that are named, or all.
-func newWorld(t *testing.T, from string, only ...string) *world {
+// newWorld copies image sets into a new working directory.
+func newWorld(t *testing.T, from string) *world {
 	t.Helper()
 	from, err := filepath.Abs(from)
 	if err != nil {
@@ -35,13 +34,6 @@ func newWorld(t *testing.T, from string, only ...string) *world {
 	t.Chdir(t.TempDir())
 	if err := os.CopyFS(sets, os.DirFS(from)); err != nil {
 		t.Fatal(err)
-	}
-	for _, dir := range subdirectories(sets) {
-		if len(only) > 0 && len(mappingFiles(dir)) > 0 && !slices.Contains(only, filepath.Base(dir)) {
-			if err := os.RemoveAll(dir); err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
 	return &world{t: t}
 }
