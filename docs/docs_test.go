@@ -108,7 +108,7 @@ func TestEnvironmentIsDocumented(t *testing.T) {
 	if len(helped) == 0 {
 		t.Fatal("the help lists no variable")
 	}
-	for _, document := range []string{"configuration.md", filepath.Join(root, "README.md")} {
+	for _, document := range []string{filepath.Join("reference", "environment.md"), filepath.Join(root, "README.md")} {
 		if diff := cmp.Diff(helped, variables(documentedVariable, read(t, document))); diff != "" {
 			t.Errorf("variables and what they are unless set (-help +%s):\n%s", document, diff)
 		}

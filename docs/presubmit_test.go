@@ -29,7 +29,7 @@ type workflow struct {
 // The workflow that teams copy runs what a pull request has written with the least rights: it reads the repository, sees no secret,
 // and uses nothing that may become something else.
 func TestWorkflowHasTheLeastRights(t *testing.T) {
-	text := read(t, "presubmit.github.yaml")
+	text := read(t, filepath.Join("how-to", "presubmit.github.yaml"))
 	var w workflow
 	if err := yaml.Unmarshal([]byte(text), &w); err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func TestWorkflowChecksTheSets(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	var w workflow
-	if err := yaml.Unmarshal([]byte(read(t, "presubmit.github.yaml")), &w); err != nil {
+	if err := yaml.Unmarshal([]byte(read(t, filepath.Join("how-to", "presubmit.github.yaml"))), &w); err != nil {
 		t.Fatal(err)
 	}
 	for _, job := range w.Jobs {

@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// docs/settings.md has every key with its default, and an example that sets them all.
+// docs/reference/settings.md has every key with its default, and an example that sets them all.
 func TestDocumented(t *testing.T) {
-	doc, err := os.ReadFile("../../docs/settings.md")
+	doc, err := os.ReadFile("../../docs/reference/settings.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,11 +25,11 @@ func TestDocumented(t *testing.T) {
 	defaults := map[string]string{}
 	keys("", reflect.ValueOf(Settings{}.WithDefaults()), func(key string, value reflect.Value) { defaults[key] = written(key, value) })
 	if diff := cmp.Diff(defaults, documented); diff != "" {
-		t.Errorf("keys and defaults (-code +docs/settings.md):\n%s", diff)
+		t.Errorf("keys and defaults (-code +docs/reference/settings.md):\n%s", diff)
 	}
 	_, example, _ := strings.Cut(string(doc), "```yaml\n")
 	example, _, _ = strings.Cut(example, "```")
-	s, err := Parse("docs/settings.md", []byte(example))
+	s, err := Parse("docs/reference/settings.md", []byte(example))
 	if err != nil {
 		t.Fatal(err)
 	}

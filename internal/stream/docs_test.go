@@ -9,15 +9,15 @@ import (
 	"testing"
 )
 
-// TestDocumentedStreams reads the examples of docs/streams.md, and looks for every key there.
+// TestDocumentedStreams reads the examples of docs/reference/streams.md, and looks for every key there.
 func TestDocumentedStreams(t *testing.T) {
-	doc, err := os.ReadFile("../../docs/streams.md")
+	doc, err := os.ReadFile("../../docs/reference/streams.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	examples := regexp.MustCompile("(?s)```jsonl\n(.*?)```").FindAllStringSubmatch(string(doc), -1)
 	if len(examples) != 2 {
-		t.Fatalf("docs/streams.md has %d examples, want a plan and its results", len(examples))
+		t.Fatalf("docs/reference/streams.md has %d examples, want a plan and its results", len(examples))
 	}
 	plan, results := example(t, examples[0][1]), example(t, examples[1][1])
 	if plan.Header.Stream != Plan || results.Header.Stream != Results || plan.Header.Run != results.Header.Run {
@@ -34,14 +34,14 @@ func TestDocumentedStreams(t *testing.T) {
 	}
 	for _, key := range regexp.MustCompile("`json:\"([a-zA-Z]+)").FindAllStringSubmatch(string(source), -1) {
 		if !strings.Contains(string(doc), "`"+key[1]+"`") && !strings.Contains(string(doc), "."+key[1]+"`") {
-			t.Errorf("docs/streams.md does not say what %q is", key[1])
+			t.Errorf("docs/reference/streams.md does not say what %q is", key[1])
 		}
 	}
 }
 
 func example(t *testing.T, text string) *Content {
 	t.Helper()
-	c, err := Read(strings.NewReader(text), "docs/streams.md")
+	c, err := Read(strings.NewReader(text), "docs/reference/streams.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@
 // A stream is a header, the records, and an end that counts them, so that a stream that was cut is seen, also one
 // cut at a line's end. Each line is an object with one key, which says what the record is. Reading is strict:
 // another version, an unknown key, a record out of order or a record about an unknown mapping is refused.
-// docs/streams.md describes the format for people who read it with other tools.
+// docs/reference/streams.md describes the format for people who read it with other tools.
 package stream
 
 import "time"

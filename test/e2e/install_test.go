@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// The first command of docs/cluster.md says of this cluster's Tekton that it is ready, and of others what to set.
+// The first command of docs/how-to/install.md says of this cluster's Tekton that it is ready, and of others what to set.
 func TestTektonIsChecked(t *testing.T) {
-	document, err := os.ReadFile("../../docs/cluster.md")
+	document, err := os.ReadFile("../../docs/how-to/install.md")
 	if err != nil {
 		t.Fatal(err)
 	}

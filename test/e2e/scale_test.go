@@ -15,7 +15,7 @@ import (
 )
 
 // What more shards bring where requests take long and the cap grows with the shards. How long it took is logged, for
-// docs/performance.md, and not judged: other tests run meanwhile.
+// docs/explanation/performance.md, and not judged: other tests run meanwhile.
 func TestScale(t *testing.T) {
 	s := newSpace(t)
 	const roundTrip = 50 * time.Millisecond

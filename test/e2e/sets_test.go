@@ -115,7 +115,7 @@ func (s *installed) registriesConf() string {
 		"registry.ci.openshift.org", s.source.Host, "quay.io", s.destination.Host)
 }
 
-// pinStart names the image of start, as docs/image-sets.md says.
+// pinStart names the image of start, as docs/how-to/image-sets.md says.
 func (s *installed) pinStart() {
 	s.t.Helper()
 	component, err := os.ReadFile(filepath.Join(s.world.bin, "kustomization.yaml"))

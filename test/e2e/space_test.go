@@ -313,7 +313,7 @@ type report struct {
 	}
 }
 
-// files gets the report of a run as docs/cluster.md says.
+// files gets the report of a run as docs/how-to/read-a-report.md says.
 func (s *space) files(name string) map[string][]byte {
 	s.t.Helper()
 	dir := s.t.TempDir()

@@ -97,20 +97,20 @@ func (s *space) configMapData(name string) map[string]string {
 	return m.Data
 }
 
-// filesOnVolume gets the report of a run whose state is on a claim with the command of docs/cluster.md.
+// filesOnVolume gets the report of a run whose state is on a claim with the command of docs/how-to/read-a-report.md.
 func (s *space) filesOnVolume(run, claim, subPath string) map[string][]byte {
 	s.t.Helper()
 	sample, err := os.ReadFile("../../pipelines/samples/fetch.yaml")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	document, err := os.ReadFile("../../docs/cluster.md")
+	document, err := os.ReadFile("../../docs/how-to/read-a-report.md")
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	command := regexp.MustCompile(`(?m)^    (.* kubectl create --filename fetch.yaml .*)$`).FindStringSubmatch(string(document))
 	if command == nil {
-		s.t.Fatal("docs/cluster.md has no command with fetch.yaml")
+		s.t.Fatal("docs/how-to/read-a-report.md has no command with fetch.yaml")
 	}
 	dir := s.t.TempDir()
 	pod := strings.NewReplacer("mirror-knative-state", claim, "mirror-knative-abcde", run, `subPath: ""`, "subPath: "+subPath,
