@@ -24,14 +24,13 @@ demo: ## mirror the image sets between two registries on this machine
 new-set: ## write a new image set: NAME=payments DEST=quay.io/payments, and OWNERS=alice,bob or SOURCE=IMAGE where they differ
 	@$(go) run ./newset -name '$(NAME)' -dest '$(DEST)' -source '$(SOURCE)' -owners '$(OWNERS)'
 
-test: lint ## lint, fuzz for a moment, run all tests with the race detector, then the end-to-end tests
+test: lint ## everything that needs no cluster: lint, a moment of fuzzing, all tests with the race detector
 	@echo "compiling the registry that tests run against (minutes, where nothing is cached)"
 	@$(go) -C tools build -buildvcs=false -o /dev/null ./registry
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2000x
 	@echo "testing with the race detector (minutes)"
 	@# What takes longest goes first: at the end it would have the processors to itself, and waits a good part of its time.
 	@GORACE=atexit_sleep_ms=0 go $(tests) -race -ldflags=-s -timeout 20m ./test/wire ./test/script ./...
-	@$(MAKE) --no-print-directory e2e
 
 lint: ## formatting, vet, staticcheck, go.mod
 	@echo "checking the formatting"
@@ -57,8 +56,8 @@ fuzz: ## run each fuzz target for FUZZTIME, which is 30s unless told otherwise
 release: ## push the images to REGISTRY (HOST/PATH) as VERSION, which is git's unless given, and write release/release.yaml
 	@$(go) run ./images/release -registry '$(REGISTRY)' -version '$(VERSION)'
 
-e2e: ## run the end-to-end tests, on a cluster that is brought up where it is not there, and left
-	@echo "testing on a cluster (minutes, where it has been built before; most of an hour the first time)"
+e2e: ## the tests on a Kubernetes cluster with Tekton, which is brought up if it is not there, and left running
+	@echo "testing on a cluster (minutes; building it takes half an hour more the first time)"
 	@$(go) $(tests) -tags e2e -count=1 -v -p 1 -timeout 90m ./test/e2e/...
 
 e2e-up: ## bring up the cluster of the end-to-end tests, and print how a shell gets to it (most of an hour the first time)
