@@ -45,6 +45,9 @@ func checkImage(t *testing.T, r release, command, platform string, img v1.Image)
 	if want := "imagemirror/cmd/" + command; built.Path != want {
 		t.Errorf("the program for %s is %s, want %s", platform, built.Path, want)
 	}
+	if !bytes.Contains(files[program], []byte(version)) {
+		t.Errorf("%s for %s cannot print its version %s", command, platform, version)
+	}
 	checkSBOM(t, r, command, platform, img, built)
 }
 

@@ -128,6 +128,7 @@ func (r release) resolve(ctx context.Context, objects []byte, on, sboms string) 
 		"KO_DOCKER_REPO="+r.registry,
 		"KO_DEFAULTBASEIMAGE="+on,
 		"KO_CONFIG_PATH=.ko.yaml",
+		"VERSION="+r.version, // which the commands print: see .ko.yaml
 		"SOURCE_DATE_EPOCH=0",
 		// As the end-to-end tests build ko.
 		"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-trimpath",

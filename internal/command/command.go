@@ -1,5 +1,5 @@
-// Package command is what the three commands have in common at their edge: flags and environment, help, one-line
-// errors and the exit statuses.
+// Package command is the edge that all commands share: signals, flags and environment, help and
+// version, the logger, one-line errors and the exit status.
 //
 //	0  the command did its work; for report: every mapping is well
 //	1  it could not finish it; for report: some mapping failed
@@ -12,7 +12,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -23,18 +22,36 @@ import (
 // Prefix begins the name of every environment variable that the commands read.
 const Prefix = "MIRROR"
 
-// A Command describes one command for its help text.
+// A Command is one command: its help, what it reads from the command line and the environment, and
+// what it does. The zero values of Env and of all fields below Run will do.
 type Command struct {
-	Name     string
-	Synopsis string        // what follows the name, such as "[-out FILE] [SHARD...]"
-	About    string        // a paragraph
-	Flags    *flag.FlagSet // with what the command takes
-	Env      any           // pointer to an envconfig struct, or nil
-	Stderr   io.Writer     // instead of os.Stderr
+	Name     string       // as people type it, such as "copy" or "imagemirror copy"
+	Synopsis string       // what follows the name, such as "[-out FILE] [SHARD...]"
+	About    string       // a paragraph
+	Flags    flag.FlagSet // the command's own; -h and -version are added
+	Env      any          // pointer to an envconfig struct
+
+	// Run does the work, once Flags and Env have been read. The context ends when the process is told
+	// to stop. An error of Refuse says that the input is at fault.
+	Run func(ctx context.Context, args []string) error
+
+	// Refused is called instead of Run if the command line or the environment is refused, with the
+	// reason. It returns what becomes the exit status.
+	Refused func(ctx context.Context, reason error) error
+
+	// IgnoreInterrupt keeps the command running on Ctrl-C, which a shell sends to all commands of a pipe.
+	// SIGTERM, which is sent to one process, then ends it at once.
+	IgnoreInterrupt bool
+
+	// Aside keeps the command from waiting for a reader of standard error: see type Aside.
+	Aside bool
+
+	log    logging
+	stderr io.Writer // instead of os.Stderr
 }
 
-// errHelp says that help was asked for and printed.
-var errHelp = errors.New("help was printed")
+// errShown is returned by parse if the command line asked for help or the version, which is printed.
+var errShown = errors.New("help or version was printed")
 
 // refusal is an error of the input.
 type refusal struct{ error }
@@ -49,41 +66,67 @@ func Refuse(err error) error {
 	return refusal{err}
 }
 
-// Refused says whether err is the input's fault.
-func Refused(err error) bool {
+// Status returns the exit status that err stands for.
+func Status(err error) int {
 	var r refusal
-	return errors.As(err, &r)
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &r):
+		return 2
+	}
+	return 1
 }
 
-// Parse reads args and the environment into c.Flags and c.Env. Its errors are refusals.
-func (c Command) Parse(args []string) error {
+// parse reads args and the environment into c.Flags and c.Env. Its errors are refusals, or errShown.
+func (c *Command) parse(args []string) error {
+	showVersion := c.addVersion()
 	c.Flags.Init(c.Name, flag.ContinueOnError)
 	c.Flags.SetOutput(io.Discard)
 	c.Flags.Usage = func() {}
 	switch err := c.Flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		if err := c.help(os.Stdout); err != nil {
-			return err
-		}
-		return errHelp
+		return shown(c.help(os.Stdout))
 	case err != nil:
 		return Refuse(fmt.Errorf("%w: see %s -h", err, c.Name))
+	case *showVersion:
+		_, err := fmt.Println(c.describe())
+		return shown(err)
 	}
 	if err := c.misplaced(args); err != nil {
 		return Refuse(err)
 	}
-	if c.Env == nil {
-		return nil
-	}
-	if err := envconfig.Process(Prefix, c.Env); err != nil {
-		return Refuse(explain(err))
+	for _, env := range c.environment() {
+		if err := envconfig.Process(Prefix, env); err != nil {
+			return Refuse(explain(err))
+		}
 	}
 	return nil
 }
 
+func (c *Command) addVersion() *bool {
+	return c.Flags.Bool("version", false, "print the version and exit")
+}
+
+// shown returns errShown, unless it could not be shown.
+func shown(err error) error {
+	if err == nil {
+		return errShown
+	}
+	return err
+}
+
+// environment returns the envconfig structs: the command's own, and what all commands have.
+func (c *Command) environment() []any {
+	if c.Env == nil {
+		return []any{&c.log}
+	}
+	return []any{c.Env, &c.log}
+}
+
 // misplaced finds a flag behind the first argument. The flag package takes it for an argument, so it would
 // be looked for as a file. Behind "--" all are arguments.
-func (c Command) misplaced(args []string) error {
+func (c *Command) misplaced(args []string) error {
 	rest := c.Flags.Args()
 	if given := len(args) - len(rest); given > 0 && args[given-1] == "--" {
 		return nil
@@ -96,22 +139,20 @@ func (c Command) misplaced(args []string) error {
 	return nil
 }
 
-func (c Command) help(w io.Writer) error {
+func (c *Command) help(w io.Writer) error {
 	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(out, "Usage: %s\n\n%s\n", strings.TrimSpace(c.Name+" "+c.Synopsis), c.About)
-	heading := "\nFlags:\n"
+	fmt.Fprint(out, "\nFlags:\n")
 	c.Flags.VisitAll(func(f *flag.Flag) {
-		fmt.Fprint(out, heading)
-		heading = ""
 		arg, usage := flag.UnquoteUsage(f)
 		if arg != "" {
 			arg = " " + arg
 		}
 		fmt.Fprintf(out, "  -%s%s\t%s%s\n", f.Name, arg, usage, defaultOf(f))
 	})
-	if c.Env != nil {
-		fmt.Fprint(out, "\nEnvironment:\n")
-		if err := envconfig.Usaget(Prefix, c.Env, out, environment); err != nil {
+	fmt.Fprint(out, "\nEnvironment:\n")
+	for _, env := range c.environment() {
+		if err := envconfig.Usaget(Prefix, env, out, environment); err != nil {
 			return err
 		}
 	}
@@ -123,43 +164,4 @@ func defaultOf(f *flag.Flag) string {
 		return ""
 	}
 	return " (" + f.DefValue + " unless given)"
-}
-
-// Exit tells err on standard error, each of its lines on its own, and returns the exit status that it stands for.
-func (c Command) Exit(err error) int {
-	if err == nil || errors.Is(err, errHelp) {
-		return 0
-	}
-	c.complain(c.stderr(), err)
-	if Refused(err) {
-		return 2
-	}
-	return 1
-}
-
-func (c Command) complain(w io.Writer, err error) {
-	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
-		c.tell(w, slog.LevelError, "", line)
-	}
-}
-
-// Warn tells on standard error of something that is suspicious and no mistake.
-func (c Command) Warn(message string) { c.tell(c.stderr(), slog.LevelWarn, "warning: ", message) }
-
-func (c Command) stderr() io.Writer {
-	if c.Stderr == nil {
-		return os.Stderr
-	}
-	return c.Stderr
-}
-
-// tell writes a line for people, behind the command's name, or one for machines where the environment asks for that. It looks
-// there itself, since what is wrong may be a flag or the environment.
-func (c Command) tell(w io.Writer, level slog.Level, kind, line string) {
-	line = Printable(line)
-	if os.Getenv(formatVariable) == jsonFormat {
-		slog.New(slog.NewJSONHandler(w, nil)).Log(context.Background(), level, line, "command", c.Name)
-		return
-	}
-	fmt.Fprintf(w, "%s: %s%s\n", c.Name, kind, line)
 }

@@ -2,7 +2,6 @@ package command
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -22,12 +21,11 @@ type settings struct {
 	Token       string        `required:"true" desc:"name of the run"`
 }
 
-func example(env any) (Command, *string, *int) {
-	c := Command{
+func example(env any) (*Command, *string, *int) {
+	c := &Command{
 		Name:     "move",
 		Synopsis: "[-out DIR] [-shards N] [THING...]",
 		About:    "Moves things from here to there.\nNothing else is touched.",
-		Flags:    flag.NewFlagSet("", flag.ContinueOnError),
 		Env:      env,
 	}
 	out := c.Flags.String("out", "", "write into `DIR`")
@@ -46,6 +44,7 @@ Flags:
   -check     move nothing
   -out DIR   write into DIR
   -shards N  cut the work into at most N parts (8 unless given)
+  -version   print the version and exit
 
 Environment:
   MIRROR_CONCURRENCY      requests in flight to one registry (16 unless set)
@@ -54,8 +53,10 @@ Environment:
   MIRROR_PATIENCE         time for what is in flight when the run is interrupted (10s unless set)
   MIRROR_SHARE            part of the link to use (0.5 unless set)
   MIRROR_TOKEN            name of the run (has to be set)
+  MIRROR_LOG_FORMAT       form of the log lines on standard error: text or json (text unless set)
 `
 	c, _, _ := example(&settings{})
+	c.addVersion()
 	var got strings.Builder
 	if err := c.help(&got); err != nil {
 		t.Fatal(err)
@@ -65,14 +66,25 @@ Environment:
 	}
 }
 
-func TestHelpWithoutFlagsOrEnvironment(t *testing.T) {
-	c := Command{Name: "rest", Synopsis: "", About: "Does nothing.", Flags: flag.NewFlagSet("", flag.ContinueOnError)}
+func TestHelpOfTheLeastCommand(t *testing.T) {
+	c := &Command{Name: "rest", About: "Does nothing."}
+	c.addVersion()
 	var got strings.Builder
 	if err := c.help(&got); err != nil {
 		t.Fatal(err)
 	}
-	if want := "Usage: rest\n\nDoes nothing.\n"; got.String() != want {
-		t.Errorf("help is %q, want %q", got.String(), want)
+	want := `Usage: rest
+
+Does nothing.
+
+Flags:
+  -version  print the version and exit
+
+Environment:
+  MIRROR_LOG_FORMAT  form of the log lines on standard error: text or json (text unless set)
+`
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Errorf("help (-want +got):\n%s", diff)
 	}
 }
 
@@ -92,7 +104,7 @@ func TestParse(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd, out, shards := example(nil)
-			if err := cmd.Parse(c.args); err != nil {
+			if err := cmd.parse(c.args); err != nil {
 				t.Fatal(err)
 			}
 			if *out != c.out || *shards != c.shards {
@@ -128,23 +140,24 @@ func TestParseRefuses(t *testing.T) {
 				t.Setenv(c.env[0], c.env[1])
 			}
 			cmd, _, _ := example(&settings{})
-			err := cmd.Parse(c.args)
+			err := cmd.parse(c.args)
 			if err == nil {
 				t.Fatal("Parse accepts it")
 			}
 			var got strings.Builder
-			cmd.complain(&got, err)
+			cmd.stderr = &got
+			cmd.complain(err)
 			if got.String() != c.want {
 				t.Errorf("got  %swant %s", got.String(), c.want)
 			}
-			if status := cmd.Exit(err); status != 2 {
+			if status := Status(err); status != 2 {
 				t.Errorf("exit status %d, want 2", status)
 			}
 		})
 	}
 }
 
-func TestExit(t *testing.T) {
+func TestStatus(t *testing.T) {
 	broken := errors.New("the disk is full")
 	for _, c := range []struct {
 		name string
@@ -152,7 +165,6 @@ func TestExit(t *testing.T) {
 		want int
 	}{
 		{"all well", nil, 0},
-		{"help", errHelp, 0},
 		{"not finished", broken, 1},
 		{"refused", Refuse(broken), 2},
 		{"refused, wrapped", fmt.Errorf("starting: %w", Refuse(broken)), 2},
@@ -160,8 +172,7 @@ func TestExit(t *testing.T) {
 		{"nothing refused", Refuse(nil), 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cmd, _, _ := example(nil)
-			if got := cmd.Exit(c.err); got != c.want {
+			if got := Status(c.err); got != c.want {
 				t.Errorf("exit status %d, want %d", got, c.want)
 			}
 		})
@@ -174,7 +185,8 @@ func TestExit(t *testing.T) {
 func TestComplain(t *testing.T) {
 	cmd, _, _ := example(nil)
 	var got strings.Builder
-	cmd.complain(&got, errors.Join(errors.New("a:1: no tag"), errors.New("b:2: \x1b[31mred\r")))
+	cmd.stderr = &got
+	cmd.complain(errors.Join(errors.New("a:1: no tag"), errors.New("b:2: \x1b[31mred\r")))
 	want := "move: a:1: no tag\nmove: b:2: \\x1b[31mred\\r\n"
 	if got.String() != want {
 		t.Errorf("got  %q\nwant %q", got.String(), want)

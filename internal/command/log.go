@@ -6,8 +6,8 @@ import (
 	"log/slog"
 )
 
-// Log is what the environment says about a command's log lines.
-type Log struct {
+// logging is the part of the environment that chooses the form of log lines, for all commands.
+type logging struct {
 	LogFormat string `split_words:"true" default:"text" desc:"form of the log lines on standard error: text or json"`
 }
 
@@ -16,8 +16,8 @@ const (
 	jsonFormat     = "json"
 )
 
-// Logger makes a logger that writes to w.
-func (l Log) Logger(w io.Writer) (*slog.Logger, error) {
+// logger returns a logger that writes to w.
+func (l logging) logger(w io.Writer) (*slog.Logger, error) {
 	switch l.LogFormat {
 	case "text":
 		return slog.New(slog.NewTextHandler(w, nil)), nil

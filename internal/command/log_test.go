@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"strings"
 	"testing"
 
@@ -20,8 +19,9 @@ func TestLinesForMachines(t *testing.T) {
 	t.Setenv("MIRROR_LOG_FORMAT", "json")
 	cmd, _, _ := example(nil)
 	var out strings.Builder
-	cmd.complain(&out, errors.Join(errors.New("a:1: no tag"), Refuse(errors.New("b:2: \x1b[31mred \"x\"\u202e"))))
-	cmd.tell(&out, slog.LevelWarn, "warning: ", "c:3: twice")
+	cmd.stderr = &out
+	cmd.complain(errors.Join(errors.New("a:1: no tag"), Refuse(errors.New("b:2: \x1b[31mred \"x\"\u202e"))))
+	cmd.Warn("c:3: twice")
 	var got []line
 	in := json.NewDecoder(strings.NewReader(out.String()))
 	for {
@@ -50,7 +50,8 @@ func TestLinesForPeople(t *testing.T) {
 		t.Setenv("MIRROR_LOG_FORMAT", format)
 		cmd, _, _ := example(nil)
 		var out strings.Builder
-		cmd.tell(&out, slog.LevelWarn, "warning: ", "c:3: twice\n")
+		cmd.stderr = &out
+		cmd.Warn("c:3: twice\n")
 		if want := "move: warning: c:3: twice\\n\n"; out.String() != want {
 			t.Errorf("in the format %q: got %q, want %q", format, out.String(), want)
 		}
@@ -63,7 +64,7 @@ func TestLogger(t *testing.T) {
 		{"json", `"level":"INFO","msg":"done","images":3}` + "\n"},
 	} {
 		var out strings.Builder
-		log, err := Log{LogFormat: c.format}.Logger(&out)
+		log, err := logging{LogFormat: c.format}.logger(&out)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +73,7 @@ func TestLogger(t *testing.T) {
 			t.Errorf("%s: got %q, want %q at the end", c.format, out.String(), c.want)
 		}
 	}
-	_, err := Log{LogFormat: "xml"}.Logger(io.Discard)
+	_, err := logging{LogFormat: "xml"}.logger(io.Discard)
 	if want := `the environment variable MIRROR_LOG_FORMAT="xml": give text or json`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -17,11 +16,6 @@ import (
 	"imagemirror/internal/junit"
 	"imagemirror/internal/stream"
 )
-
-// status is the exit status that the command gives for err.
-func status(err error) int {
-	return command.Command{Name: "report", Flags: flag.NewFlagSet("", flag.ContinueOnError)}.Exit(err)
-}
 
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
@@ -62,7 +56,7 @@ func TestRun(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var table strings.Builder
 			err := Job{Files: c.files, Out: c.out, Stdin: bytes.NewReader(c.stdin), Table: &table}.Run()
-			if got := status(err); got != c.status {
+			if got := command.Status(err); got != c.status {
 				t.Errorf("exit status %d, want %d", got, c.status)
 			}
 			if (err == nil) != (c.err == "") || err != nil && !strings.HasSuffix(err.Error(), c.err) {
@@ -85,7 +79,7 @@ func TestRunNeedsAWritableOut(t *testing.T) {
 	}
 	in := strings.NewReader("not read")
 	err := Job{Out: dir, Stdin: in, Table: io.Discard}.Run()
-	if status(err) != 2 || !strings.Contains(err.Error(), "permission denied") {
+	if command.Status(err) != 2 || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("got %v, want a refusal", err)
 	}
 	if in.Len() != len("not read") {
@@ -153,7 +147,7 @@ func (full) Write([]byte) (int, error) { return 0, errFull }
 func TestRunSaysThatTheTableWasLost(t *testing.T) {
 	good := named(stream.Results, "", 1).with(result(1, stream.Copied, 5)).bytes(t)
 	err := Job{Stdin: bytes.NewReader(good), Table: full{}}.Run()
-	if status(err) != 1 || !errors.Is(err, errFull) {
+	if command.Status(err) != 1 || !errors.Is(err, errFull) {
 		t.Errorf("got %v, want %v and exit status 1", err, errFull)
 	}
 }

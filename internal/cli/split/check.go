@@ -1,4 +1,4 @@
-package main
+package split
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 )
 
 // examine says what is wrong with the image sets: as lines on standard error, and in the form that was asked for on standard output.
-func (c *config) examine(ctx context.Context, cmd command.Command) error {
-	input, found := presubmit.Check(cmd.Flags.Args(), os.Stdin)
+func (c *config) examine(ctx context.Context, paths []string) error {
+	input, found := presubmit.Check(paths, os.Stdin)
 	if c.online {
 		o, err := c.options()
 		if err != nil {
@@ -34,7 +34,7 @@ func (c *config) examine(ctx context.Context, cmd command.Command) error {
 	if err := report.Write(os.Stdout, c.format); err != nil {
 		return fmt.Errorf("writing to standard output: %w", err)
 	}
-	errs, warnings := tell(cmd, found)
+	errs, warnings := c.show(found)
 	sentence := fmt.Sprintf("%d mappings in %d sets: %d mistakes, %d warnings", input.Mappings(), len(input.Sets), len(errs), warnings)
 	if err := c.Summarize(sentence); err != nil {
 		return err
@@ -46,12 +46,12 @@ func (c *config) examine(ctx context.Context, cmd command.Command) error {
 	return nil
 }
 
-// tell warns of what refuses nothing, and returns the rest.
-func tell(cmd command.Command, found []finding.Finding) (errs []error, warnings int) {
+// show warns of what refuses nothing, and returns the rest.
+func (c *config) show(found []finding.Finding) (errs []error, warnings int) {
 	for _, f := range found {
 		if f.Warning {
 			warnings++
-			cmd.Warn(f.String())
+			c.warn(f.String())
 		} else {
 			errs = append(errs, errors.New(f.String()))
 		}

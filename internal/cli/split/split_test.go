@@ -1,4 +1,4 @@
-package main
+package split
 
 import (
 	"bytes"
@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"imagemirror/internal/command"
 )
 
 // TestMain lets the test binary be the command itself.
 func TestMain(m *testing.M) {
 	if os.Getenv("BE_SPLIT") == "1" {
-		main()
+		command.Main(Command())
 	}
 	os.Exit(m.Run())
 }

@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"archive/tar"
@@ -12,13 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"imagemirror/internal/command"
 	"imagemirror/internal/stream"
 )
 
 // TestMain lets the test binary be the command itself.
 func TestMain(m *testing.M) {
 	if os.Getenv("BE_REPORT") == "1" {
-		main()
+		command.Main(Command())
 	}
 	os.Exit(m.Run())
 }

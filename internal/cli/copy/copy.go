@@ -1,0 +1,131 @@
+// Package copy is the command copy: it carries out a plan, or shards of one. It brings each image to its
+// destination and writes one result for each mapping.
+package copy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"imagemirror/internal/command"
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/credentials/cloud"
+	"imagemirror/internal/execute"
+	"imagemirror/internal/mirror"
+	"imagemirror/internal/progress"
+	"imagemirror/internal/registry"
+	"imagemirror/internal/state"
+	"imagemirror/internal/stream"
+)
+
+// grace is what requests under way get to finish after Ctrl-C; all is written down within ten seconds of it.
+const grace = 8 * time.Second
+
+type config struct {
+	registry.Config
+	credentials.Options
+	ForeignLayers bool `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
+	state.Place
+	command.Results
+
+	out string
+}
+
+// Command returns the command copy.
+func Command() *command.Command {
+	var c config
+	cmd := &command.Command{
+		Name:     "copy",
+		Synopsis: "[-out FILE] [SHARD...]",
+		About: "Carries out the shards of a plan that split wrote, or the plan on standard input, and writes one\n" +
+			"result for each mapping to standard output, for report. A failed mapping is such a result.\n" +
+			"With MIRROR_STATE a SHARD is a name, such as s0, and plan and results are there.",
+		Env:   &c,
+		Run:   c.run,
+		Aside: true, // the copy engine waits for no log line
+	}
+	cmd.Flags.StringVar(&c.out, "out", "", "write the results to `FILE` instead of standard output")
+	return cmd
+}
+
+func (c *config) run(ctx context.Context, shards []string) error {
+	keys, err := credentials.Load(os.Getenv, c.Options, cloud.Keychains()...)
+	if err != nil {
+		return command.Refuse(err)
+	}
+	client, err := registry.New(c.Config, keys)
+	if err != nil {
+		return command.Refuse(err)
+	}
+	if c.Asked() {
+		return c.fromState(ctx, client, shards)
+	}
+	plan, err := read(shards)
+	if err != nil {
+		return command.Refuse(err)
+	}
+	out, err := c.output()
+	if err != nil {
+		return command.Refuse(err)
+	}
+	err = c.carry(ctx, client, plan, out)
+	if closed := out.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// carry carries out a plan, and shows it.
+func (c *config) carry(ctx context.Context, client *registry.Client, plan *execute.Plan, out io.Writer) error {
+	client.Keep(plan.Cap().InFlight, plan.Cap().Rate)
+	images, bytes := plan.Work()
+	display := progress.New(os.Stderr, slog.Default(), images, bytes)
+	defer display.Close()
+	return plan.Carry(ctx, mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: grace}, out)
+}
+
+// read reads the plan, whole, before anything is started.
+func read(shards []string) (*execute.Plan, error) {
+	if err := command.Files(shards, "shards/*.jsonl"); err != nil {
+		return nil, err
+	}
+	var contents []*stream.Content
+	if len(shards) == 0 {
+		c, err := stream.Read(os.Stdin, "standard input")
+		if err != nil {
+			return nil, err
+		}
+		contents = append(contents, c)
+	}
+	for _, name := range shards {
+		c, err := readFile(name)
+		if err != nil {
+			return nil, err
+		}
+		contents = append(contents, c)
+	}
+	return execute.Gather(contents)
+}
+
+func readFile(name string) (*stream.Content, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return stream.Read(f, name)
+}
+
+func (c *config) output() (io.WriteCloser, error) {
+	if c.out == "" {
+		return os.Stdout, nil
+	}
+	f, err := os.Create(c.out)
+	if err != nil {
+		return nil, fmt.Errorf("-out: %w", err)
+	}
+	return f, nil
+}

@@ -1,0 +1,204 @@
+// Package split is the command split: it reads the mapping files of image sets, asks the registries what
+// is there, and writes a plan of what has to move. With -check it only says what is wrong with the files.
+package split
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"syscall"
+
+	"github.com/kelseyhightower/envconfig"
+
+	"imagemirror/internal/command"
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/credentials/cloud"
+	"imagemirror/internal/finding"
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/plan"
+	"imagemirror/internal/registry"
+	"imagemirror/internal/state"
+	"imagemirror/internal/stream"
+)
+
+type config struct {
+	registry.Config
+	credentials.Options
+	ForeignLayers bool    `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
+	Cap           int     `default:"0" desc:"requests in flight to one registry by all shards together; 0: MIRROR_CONCURRENCY by each"`
+	CapRate       float64 `split_words:"true" default:"0" desc:"requests a second to one registry by all shards together; 0: MIRROR_RATE by each"`
+	state.Place
+	command.Results
+	DryRun bool `split_words:"true" default:"false" desc:"with MIRROR_STATE: plan what would be copied, for report, and name no shard in the result shards"`
+
+	check  bool
+	online bool
+	format string
+	out    string
+	shards int
+	warn   func(string)
+}
+
+// Command returns the command split.
+func Command() *command.Command {
+	var c config
+	cmd := &command.Command{
+		Name:     "split",
+		Synopsis: "[-check [-online] [-format FORM]] [-shards N] [-out DIR] PATH...",
+		About: "Makes the plan of a run: what of the image sets has to be copied. PATH is a mapping file,\n" +
+			"an image-set directory (its mapping_* files, with OWNERS beside them), or - for standard input.\n" +
+			"The plan goes to standard output, for copy, or for report as a dry run; with MIRROR_STATE it goes there.",
+		Env:     &c,
+		Run:     c.run,
+		Refused: c.refuse,
+	}
+	c.warn = cmd.Warn
+	cmd.Flags.BoolVar(&c.check, "check", false, "only say what is wrong with the image sets; PATH may be a directory of them, and no registry is asked")
+	cmd.Flags.BoolVar(&c.online, "online", false, "with -check, also ask the registries whether sources are there, and whether an immutable tag would move; reads only")
+	cmd.Flags.StringVar(&c.format, "format", finding.Text, "with -check, also write what is found to standard output, in a `FORM` that CI systems show: github, sarif or junit; text writes nothing there")
+	cmd.Flags.StringVar(&c.out, "out", "", "write `DIR`/shards/NAME.jsonl and DIR/settled.jsonl instead of one stream")
+	cmd.Flags.IntVar(&c.shards, "shards", 1, "with -out or MIRROR_STATE, cut the plan into at most `N` shards")
+	return cmd
+}
+
+func (c *config) run(ctx context.Context, paths []string) error {
+	if err := c.checkFlags(); err != nil {
+		return c.refuse(ctx, command.Refuse(err))
+	}
+	switch {
+	case c.check:
+		return c.examine(ctx, paths)
+	case c.Asked():
+		return c.keep(ctx, paths, nil)
+	}
+	return c.split(ctx, paths, nil)
+}
+
+// refuse keeps in the state, if one is asked for, why there is no plan.
+func (c *config) refuse(ctx context.Context, reason error) error {
+	_ = envconfig.Process(command.Prefix, &c.Place) // also if other variables are wrong
+	if c.check || !c.Asked() {
+		return reason
+	}
+	return c.keep(ctx, nil, reason)
+}
+
+// keep splits into the state, unless the input is refused already, and keeps there why there is no plan.
+func (c *config) keep(ctx context.Context, paths []string, refused error) error {
+	last := context.WithoutCancel(ctx) // for what has to be said also when the run was told to stop
+	run, err := c.Open()
+	if err == nil {
+		err = run.Begin(last)
+	}
+	if err != nil {
+		return errors.Join(refused, refuse(err))
+	}
+	if err = refused; err == nil {
+		err = c.split(ctx, paths, run)
+	}
+	if err == nil || errors.Is(err, plan.ErrInterrupted) {
+		return err
+	}
+	return errors.Join(err, run.Refuse(last, err))
+}
+
+// split makes the plan, in the state where run is not nil.
+func (c *config) split(ctx context.Context, paths []string, run *state.Run) error {
+	input, err := imageset.Load(paths, os.Stdin)
+	for _, w := range input.Warnings {
+		c.warn(w)
+	}
+	if err != nil {
+		return command.Refuse(err)
+	}
+	options, err := c.options()
+	if err != nil {
+		return refuse(err)
+	}
+	options.Warnings = input.Warnings
+	to, where, err := c.output(ctx, run)
+	if err != nil {
+		return refuse(err)
+	}
+	totals, err := plan.Make(ctx, options, input.Sets, to)
+	if err != nil && !errors.Is(err, plan.ErrInterrupted) {
+		return fmt.Errorf("writing the plan to %s: %w", where, err)
+	}
+	slog.Info("planned", "mappings", totals.Mappings, "current", totals.Current, "copies", totals.Copies, "failed", totals.Failed, "bytes", totals.Bytes)
+	if c.out != "" || run != nil {
+		slog.Info("cut", "shards", len(totals.Shards), "duplicated", totals.Duplicated)
+	}
+	if run != nil {
+		err = errors.Join(err, c.tell(totals))
+	}
+	return err
+}
+
+// tell gives a Task's results.
+func (c *config) tell(totals plan.Totals) error {
+	shards, sentence := totals.Shards, totals.String()
+	if c.DryRun {
+		shards, sentence = nil, "dry run, "+sentence
+	}
+	names, err := json.Marshal(append([]string{}, shards...)) // an array also where there are none
+	return errors.Join(err, c.Write("shards", string(names)), c.Summarize(sentence))
+}
+
+// refuse refuses what cannot be begun. That there is no room for the output is not the input's fault.
+func refuse(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	return command.Refuse(err)
+}
+
+// options are what plan needs, from the environment.
+func (c *config) options() (o plan.Options, err error) {
+	if c.Cap < 0 {
+		return o, fmt.Errorf("MIRROR_CAP is %d: give a number of requests in flight, or 0", c.Cap)
+	}
+	if !(c.CapRate >= 0) || math.IsInf(c.CapRate, 1) {
+		return o, fmt.Errorf("MIRROR_CAP_RATE is %g: give a number of requests a second, or 0", c.CapRate)
+	}
+	keys, err := c.keychain()
+	if err != nil {
+		return o, err
+	}
+	client, err := registry.New(c.Config, keys)
+	if err != nil {
+		return o, err
+	}
+	client.Keep(c.Cap, c.CapRate)
+	return plan.Options{Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate}}, nil
+}
+
+// keychain is all that there are, and for a check those for pulling alone: what a pull request runs must not use what can push.
+func (c *config) keychain() (*credentials.Keychain, error) {
+	if c.check {
+		return credentials.LoadPull(c.Options)
+	}
+	return credentials.Load(os.Getenv, c.Options, cloud.Keychains()...)
+}
+
+// output is where the plan goes, and its name for people.
+func (c *config) output(ctx context.Context, run *state.Run) (to plan.Writer, where string, err error) {
+	switch {
+	case run != nil && c.out != "":
+		return nil, "", errors.New("-out and MIRROR_STATE exclude each other: leave one out")
+	case run != nil:
+		to, err = plan.ToParts(run.NewPlan(context.WithoutCancel(ctx), c.DryRun), c.shards)
+		return to, "the run " + run.Name(), err
+	case c.DryRun:
+		return nil, "", errors.New("MIRROR_DRY_RUN needs MIRROR_STATE: without it, split PATH | report is the dry run")
+	case c.out != "":
+		to, err = plan.ToDirectory(c.out, c.shards)
+		return to, c.out, err
+	case c.shards != 1:
+		return nil, "", errors.New("-shards needs -out: name the directory that the shards go to")
+	}
+	return plan.ToStream(os.Stdout), "standard output", nil
+}

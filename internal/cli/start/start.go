@@ -1,0 +1,104 @@
+// Package start is the command start: it starts a run of each image set that it is given, on a cluster,
+// unless one is still active.
+package start
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"imagemirror/internal/apiserver"
+	"imagemirror/internal/command"
+	"imagemirror/internal/start"
+)
+
+const about = `Starts a run of each image set, as a PipelineRun, unless one of the set is still active: then it
+says so and is done. Two of it at once start one run. It removes old runs of the set, too. SET is
+a name, or several with commas between them.
+
+Exit status: 0 each set has its run, or was skipped; 1 the API server did not do it; 2 there is no
+such set, or none that can run.`
+
+type config struct {
+	Namespace       string `desc:"namespace of the image sets (the pod's or the kubeconfig's unless set)"`
+	ClusterRegistry string `split_words:"true" desc:"start: the parameter cluster-registry of the runs"`
+
+	warn func(string)
+}
+
+// Command returns the command start.
+func Command() *command.Command {
+	var c config
+	cmd := &command.Command{Name: "start", Synopsis: "SET...", About: about, Env: &c, Run: c.run}
+	c.warn = cmd.Warn
+	return cmd
+}
+
+func (c *config) run(ctx context.Context, args []string) error {
+	sets := names(args)
+	if len(sets) == 0 {
+		return command.Refuse(errors.New("no SET is given: name an image set"))
+	}
+	starter, err := c.connect()
+	if err != nil {
+		return err
+	}
+	var refused, failed []error
+	for _, set := range sets {
+		outcome, err := starter.Start(ctx, set)
+		c.tell(set, outcome)
+		if unfit := (*start.Unfit)(nil); errors.As(err, &unfit) {
+			refused = append(refused, err)
+		} else {
+			failed = append(failed, err)
+		}
+	}
+	if err := errors.Join(failed...); err != nil {
+		return errors.Join(append(refused, err)...)
+	}
+	return command.Refuse(errors.Join(refused...))
+}
+
+// names are the sets, each once.
+func names(args []string) []string {
+	var all []string
+	for _, arg := range args {
+		for name := range strings.SplitSeq(arg, ",") {
+			if name = strings.TrimSpace(name); name != "" && !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
+}
+
+func (c *config) connect() (*start.Starter, error) {
+	config, namespace, err := apiserver.Find(c.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Hostname() // in a pod its name
+	if err != nil {
+		return nil, err
+	}
+	return start.New(config, namespace, fmt.Sprintf("%s/%d", self, os.Getpid()), c.ClusterRegistry)
+}
+
+// tell says what was done for a set.
+func (c *config) tell(set string, o start.Outcome) {
+	if o.Settings != nil {
+		for line := range strings.SplitSeq(o.Settings.Error(), "\n") {
+			c.warn(line)
+		}
+	}
+	switch {
+	case o.Run != "":
+		slog.Info("started", "set", set, "run", o.Run, "pruned", o.Pruned)
+	case o.Skipped != "":
+		slog.Info("skipped", "set", set, "because", o.Skipped, "pruned", o.Pruned)
+	}
+}
