@@ -4,14 +4,13 @@
 package manifest
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
-	"regexp"
 	"strings"
+
+	"imagemirror/internal/digest"
 )
 
 // MaxSize is the largest manifest that is accepted, in bytes. Registries are asked to accept as much
@@ -63,12 +62,6 @@ type content struct {
 	Blobs         []Descriptor `json:"blobs"`
 	Manifests     []Descriptor `json:"manifests"`
 	FSLayers      any          `json:"fsLayers"`
-}
-
-// Digest is the sha256 digest of a manifest's bytes.
-func Digest(b []byte) string {
-	sum := sha256.Sum256(b)
-	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // Parse reads a manifest. mediaType is the Content-Type that the registry gave, and may be empty. Its errors are
@@ -158,8 +151,6 @@ func (d Descriptor) Foreign() bool {
 	return len(d.URLs) > 0 && (strings.Contains(d.MediaType, ".nondistributable.") || strings.Contains(d.MediaType, ".foreign."))
 }
 
-var digestRE = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-
 // seen checks descriptors and drops repeated ones.
 type seen struct {
 	size map[string]int64
@@ -171,7 +162,7 @@ func (s *seen) add(list []Descriptor, d Descriptor) []Descriptor {
 		return list
 	}
 	switch {
-	case !digestRE.MatchString(d.Digest):
+	case !digest.Valid(d.Digest):
 		s.err = fmt.Errorf("the manifest names the digest %.80q, and only sha256 digests can be copied", d.Digest)
 		return list
 	case d.Size < 0:

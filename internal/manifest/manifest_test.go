@@ -7,20 +7,22 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"imagemirror/internal/digest"
 )
 
-func digest(c string) string { return "sha256:" + strings.Repeat(c, 64) }
+func digestOf(c string) string { return "sha256:" + strings.Repeat(c, 64) }
 
 func descriptor(mediaType, c string, size int) string {
-	return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d}`, mediaType, digest(c), size)
+	return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d}`, mediaType, digestOf(c), size)
 }
 
 func TestParse(t *testing.T) {
 	config := descriptor("application/vnd.oci.image.config.v1+json", "c", 10)
 	layer := descriptor("application/vnd.oci.image.layer.v1.tar+zstd", "a", 20)
 	wantBlobs := []Descriptor{
-		{MediaType: "application/vnd.oci.image.config.v1+json", Digest: digest("c"), Size: 10},
-		{MediaType: "application/vnd.oci.image.layer.v1.tar+zstd", Digest: digest("a"), Size: 20},
+		{MediaType: "application/vnd.oci.image.config.v1+json", Digest: digestOf("c"), Size: 10},
+		{MediaType: "application/vnd.oci.image.layer.v1.tar+zstd", Digest: digestOf("a"), Size: 20},
 	}
 	for _, c := range []struct {
 		name, given, content string
@@ -38,8 +40,8 @@ func TestParse(t *testing.T) {
 			descriptor(OCIIndex, "b", 30) + `,` + descriptor("application/vnd.example.thing", "d", 40) + `]}`,
 			Manifest{
 				MediaType: OCIIndex,
-				Children:  []Descriptor{{MediaType: OCIIndex, Digest: digest("b"), Size: 30}},
-				Blobs:     []Descriptor{{MediaType: "application/vnd.example.thing", Digest: digest("d"), Size: 40}},
+				Children:  []Descriptor{{MediaType: OCIIndex, Digest: digestOf("b"), Size: 30}},
+				Blobs:     []Descriptor{{MediaType: "application/vnd.example.thing", Digest: digestOf("d"), Size: 40}},
 			}},
 		{"an empty index", "", `{"schemaVersion":2,"manifests":[]}`, Manifest{MediaType: OCIIndex}},
 		{"an artifact manifest", OCIArtifact, `{"mediaType":"` + OCIArtifact + `","artifactType":"x/y","blobs":[` + layer + `]}`,
@@ -67,9 +69,9 @@ func TestParseRefuses(t *testing.T) {
 		{"nothing", "", `{}`, "no media type"},
 		{"a path for a digest", OCIManifest, `{"config":{"digest":"sha256:../../etc","size":1}}`, "only sha256"},
 		{"sha512", OCIManifest, `{"config":{"digest":"sha512:` + strings.Repeat("a", 128) + `","size":1}}`, "only sha256"},
-		{"a negative size", OCIManifest, `{"config":{"digest":"` + digest("a") + `","size":-1}}`, "size -1"},
-		{"one blob in two sizes", OCIManifest, `{"config":` + layer + `,"layers":[{"digest":"` + digest("a") + `","size":21}]}`, "sizes 20 and 21"},
-		{"a size that is no number", OCIManifest, `{"config":{"digest":"` + digest("a") + `","size":"1"}}`, "no JSON"},
+		{"a negative size", OCIManifest, `{"config":{"digest":"` + digestOf("a") + `","size":-1}}`, "size -1"},
+		{"one blob in two sizes", OCIManifest, `{"config":` + layer + `,"layers":[{"digest":"` + digestOf("a") + `","size":21}]}`, "sizes 20 and 21"},
+		{"a size that is no number", OCIManifest, `{"config":{"digest":"` + digestOf("a") + `","size":"1"}}`, "no JSON"},
 	} {
 		_, err := Parse(c.given, []byte(c.content))
 		if err == nil || !strings.Contains(err.Error(), c.says) {
@@ -111,7 +113,7 @@ func FuzzParse(f *testing.F) {
 		}
 		seen := map[string]bool{}
 		for _, d := range append(m.Children, m.Blobs...) {
-			if !digestRE.MatchString(d.Digest) || d.Size < 0 || seen[d.Digest] {
+			if !digest.Valid(d.Digest) || d.Size < 0 || seen[d.Digest] {
 				t.Errorf("the descriptor %+v is accepted, or there twice", d)
 			}
 			seen[d.Digest] = true

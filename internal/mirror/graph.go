@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/registry"
 )
@@ -190,25 +191,25 @@ func (b *builder) node(j *job, r *repo, source *registry.Repository, digest stri
 	return n, nil
 }
 
-func (b *builder) manifest(digest string) (registry.Manifest, manifest.Manifest, error) {
-	m, ok := b.manifests[digest]
+func (b *builder) manifest(named string) (registry.Manifest, manifest.Manifest, error) {
+	m, ok := b.manifests[named]
 	if !ok {
-		return m, manifest.Manifest{}, fmt.Errorf("the plan lacks the manifest %s", digest)
+		return m, manifest.Manifest{}, fmt.Errorf("the plan lacks the manifest %s", named)
 	}
-	if p, ok := b.parsed[digest]; ok {
+	if p, ok := b.parsed[named]; ok {
 		return m, p, nil
 	}
-	if got := manifest.Digest(m.Content); got != digest {
-		return m, manifest.Manifest{}, fmt.Errorf("the plan's manifest %s has the digest %s", digest, got)
+	if got := digest.Of(m.Content); got != named {
+		return m, manifest.Manifest{}, fmt.Errorf("the plan's manifest %s has the digest %s", named, got)
 	}
 	p, err := manifest.Parse(m.MediaType, m.Content)
 	if err != nil {
-		return m, p, fmt.Errorf("manifest %s: %w", digest, err)
+		return m, p, fmt.Errorf("manifest %s: %w", named, err)
 	}
 	// What the registry called it may be too general for another registry to take.
 	m.MediaType = p.MediaType
-	b.manifests[digest] = m
-	b.parsed[digest] = p
+	b.manifests[named] = m
+	b.parsed[named] = p
 	return m, p, nil
 }
 

@@ -2,13 +2,11 @@ package mirror
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"hash"
 	"io"
 	"time"
 
+	"imagemirror/internal/digest"
 	"imagemirror/internal/registry"
 )
 
@@ -27,13 +25,13 @@ type source struct {
 	body   io.ReadCloser
 	offset int64 // of the next byte that is read
 	hashed int64 // bytes that the hash has seen
-	hash   hash.Hash
+	hash   digest.Hash
 	mixed  bool  // it came from more than one repository since its beginning
 	err    error // the last error of Open or Read, other than io.EOF
 }
 
 func (e *engine) source(bl *blob, t Transfer) *source {
-	return &source{ctx: e.work, blob: bl, transfer: t, tries: e.Client.Retries(), from: registry.NewDownload(bl.digest, bl.sources), hash: sha256.New()}
+	return &source{ctx: e.work, blob: bl, transfer: t, tries: e.Client.Retries(), from: registry.NewDownload(bl.digest, bl.sources), hash: digest.NewHash()}
 }
 
 // seek makes the next Read begin at offset, which is not beyond what has been read. From an offset of 0 all is hashed anew;
@@ -124,7 +122,7 @@ func (s *source) took(p []byte) (int, error) {
 		return len(p), nil
 	}
 	s.Close()
-	if got := "sha256:" + hex.EncodeToString(s.hash.Sum(nil)); got != s.blob.digest {
+	if got := s.hash.Digest(); got != s.blob.digest {
 		if !s.mixed { // or else whoever gave the end is asked for all of it
 			s.from.Turn()
 		}

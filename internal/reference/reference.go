@@ -5,14 +5,12 @@ package reference
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/distribution/reference"
-)
 
-// sha256RE is the one kind of digest that registries agree on; sha512 is optional in the distribution spec.
-var sha256RE = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	"imagemirror/internal/digest"
+)
 
 // Reference names an image, or a repository when both Tag and Digest are empty. It is comparable: two
 // spellings of one name (docker.io, index.docker.io, no host) are equal once parsed.
@@ -50,7 +48,7 @@ func parse(s string, wildcards bool) (Reference, error) {
 			return Reference{}, fmt.Errorf("%q: %q is no tag: write at most 128 letters, digits, '_', '.' and '-', beginning with none of the last two", s, tag)
 		}
 	}
-	if pinned && !sha256RE.MatchString(hash) {
+	if pinned && !digest.Valid(hash) {
 		return Reference{}, fmt.Errorf("%q: %q is no digest: write sha256: and 64 hexadecimal digits", s, hash)
 	}
 	if strings.Contains(repo, "*") {

@@ -5,14 +5,14 @@ import (
 	"testing"
 )
 
-const digest = "sha256:0561bce5bdc5fd79af0e51c4f161ed7ab76aca4674e5f906555ff4c676b83e60"
+const hash = "sha256:0561bce5bdc5fd79af0e51c4f161ed7ab76aca4674e5f906555ff4c676b83e60"
 
 func TestParse(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"quay.io/org/image", "quay.io/org/image"},
 		{"quay.io/org/image:v1", "quay.io/org/image:v1"},
-		{"quay.io/org/image@" + digest, "quay.io/org/image@" + digest},
-		{"quay.io/org/image:v1@" + digest, "quay.io/org/image:v1@" + digest},
+		{"quay.io/org/image@" + hash, "quay.io/org/image@" + hash},
+		{"quay.io/org/image:v1@" + hash, "quay.io/org/image:v1@" + hash},
 		{"localhost:5000/image:v1", "localhost:5000/image:v1"},
 		{"127.0.0.1:5000/a/b/c/d:v1", "127.0.0.1:5000/a/b/c/d:v1"},
 		{"[::1]:5000/a:v1", "[::1]:5000/a:v1"},
@@ -82,7 +82,7 @@ func TestMatch(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"quay.io/org/image:v1", "a:b@" + digest, "[::1]:5/a", "x//y", ":", "@"} {
+	for _, s := range []string{"quay.io/org/image:v1", "a:b@" + hash, "[::1]:5/a", "x//y", ":", "@"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
+	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
 )
 
@@ -18,10 +18,10 @@ type Manifest struct {
 }
 
 // Head asks what digest a tag or digest is at. An image that does not exist is an *Error with status 404.
-func (r *Repository) Head(ctx context.Context, identifier string) (digest string, err error) {
+func (r *Repository) Head(ctx context.Context, identifier string) (found string, err error) {
 	for _, l := range r.locations {
-		if digest, err = l.head(ctx, identifier); err == nil {
-			return digest, nil
+		if found, err = l.head(ctx, identifier); err == nil {
+			return found, nil
 		}
 	}
 	return "", r.fail(err, "asking for "+identifier+" in")
@@ -35,12 +35,12 @@ func (l location) head(ctx context.Context, identifier string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	digest := resp.Header.Get("Docker-Content-Digest")
+	announced := resp.Header.Get("Docker-Content-Digest")
 	_ = resp.Body.Close()
-	if isDigest(digest) {
-		return digest, nil
+	if digest.Valid(announced) {
+		return announced, nil
 	}
-	// Some registries' HEAD does not tell: the content has to.
+	// Some registries' HEAD has no digest, or none that can be used: the content has to tell.
 	m, err := l.manifest(ctx, identifier)
 	return m.Digest, err
 }
@@ -86,12 +86,12 @@ func (l location) readManifest(ctx context.Context, identifier string) (m Manife
 	if len(b) > manifest.MaxSize {
 		return Manifest{}, false, &Error{Err: wrongAnswer("the manifest has more than %d bytes, which is more than registries have to take", manifest.MaxSize)}
 	}
-	m = Manifest{Digest: manifest.Digest(b), MediaType: resp.Header.Get("Content-Type"), Content: b}
+	m = Manifest{Digest: digest.Of(b), MediaType: resp.Header.Get("Content-Type"), Content: b}
 	announced := resp.Header.Get("Docker-Content-Digest")
-	if strings.Contains(identifier, ":") {
+	if digest.Valid(identifier) {
 		announced = identifier
 	}
-	if isDigest(announced) && announced != m.Digest {
+	if digest.Valid(announced) && announced != m.Digest {
 		return Manifest{}, true, &Error{Err: wrongAnswer("the manifest was announced as %s, and what came is %s", announced, m.Digest)}
 	}
 	return m, false, nil
@@ -109,12 +109,8 @@ func (r *Repository) PutManifest(ctx context.Context, identifier string, m Manif
 		return r.fail(err, fmt.Sprintf("pushing the manifest %s to", identifier))
 	}
 	defer discard(resp)
-	if got := resp.Header.Get("Docker-Content-Digest"); isDigest(got) && got != m.Digest {
+	if got := resp.Header.Get("Docker-Content-Digest"); digest.Valid(got) && got != m.Digest {
 		return r.fail(&Error{Err: wrongAnswer("it stored %s as %s", m.Digest, got)}, fmt.Sprintf("pushing the manifest %s to", identifier))
 	}
 	return nil
-}
-
-func isDigest(s string) bool {
-	return len(s) == len("sha256:")+64 && strings.HasPrefix(s, "sha256:")
 }

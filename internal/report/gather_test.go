@@ -48,7 +48,7 @@ func (s *sheet) cutOff() *sheet { s.cut = true; return s }
 func (s *sheet) announcing(n int) *sheet { s.header.Mappings, s.cut = n, true; return s }
 
 func result(id int, status string, bytes int64) stream.Result {
-	return stream.Result{ID: id, Status: status, Digest: "sha256:new", Bytes: bytes}
+	return stream.Result{ID: id, Status: status, Digest: digest("new"), Bytes: bytes}
 }
 
 func broken(id int, message string) stream.Result {
@@ -85,7 +85,7 @@ func brief(r *Report) []string {
 }
 
 func TestGather(t *testing.T) {
-	work := func(id int) stream.Copy { return stream.Copy{ID: id, Digest: "sha256:new", Bytes: 100} }
+	work := func(id int) stream.Copy { return stream.Copy{ID: id, Digest: digest("new"), Bytes: 100} }
 	for _, c := range []struct {
 		name   string
 		sheets []*sheet
@@ -301,14 +301,14 @@ func TestGatherKeepsRunsApart(t *testing.T) {
 }
 
 func TestGatherKnowsTheImageOfWhatFailed(t *testing.T) {
-	plan := named(stream.Plan, "a", 1, 2).with(stream.Copy{ID: 1, Digest: "sha256:new", Old: "sha256:old", Bytes: 9}, stream.Copy{ID: 2, Digest: "sha256:new"})
+	plan := named(stream.Plan, "a", 1, 2).with(stream.Copy{ID: 1, Digest: digest("new"), Old: digest("old"), Bytes: 9}, stream.Copy{ID: 2, Digest: digest("new")})
 	results := named(stream.Results, "a", 1, 2).with(broken(1, "no"))
 	for _, order := range [][]*sheet{{plan, results}, {results, plan}} {
 		r, err := gather(t, order...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m := r.Results[0]; m.Digest != "sha256:new" || m.Old != "sha256:old" || m.Bytes != 0 {
+		if m := r.Results[0]; m.Digest != digest("new") || m.Old != digest("old") || m.Bytes != 0 {
 			t.Errorf("digest %q, old %q, %d bytes; want the plan's digests and no bytes", m.Digest, m.Old, m.Bytes)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"imagemirror/internal/digest"
 )
 
 // Bounds on what is read. Larger input is refused.
@@ -215,6 +217,8 @@ func (d *decoder) manifest(m Manifest) error {
 	switch {
 	case d.c.Header.Stream != Plan:
 		return errors.New("a manifest stands in a stream of results")
+	case !digest.Valid(m.Digest):
+		return digestError("a manifest", m.Digest)
 	case len(m.Content) > MaxManifest:
 		return fmt.Errorf("manifest %q is larger than %d bytes", m.Digest, MaxManifest)
 	case d.content[m.Digest]:
@@ -231,8 +235,13 @@ func (d *decoder) copy(c Copy) error {
 	if d.c.Header.Stream != Plan {
 		return errors.New("a copy stands in a stream of results")
 	}
-	if c.Digest == "" || c.Bytes < 0 {
-		return fmt.Errorf("the copy of mapping %d has no digest, or a negative size", c.ID)
+	switch {
+	case !digest.Valid(c.Digest):
+		return digestError(fmt.Sprintf("the copy of mapping %d", c.ID), c.Digest)
+	case c.Old != "" && !digest.Valid(c.Old):
+		return digestError(fmt.Sprintf("the copy of mapping %d", c.ID), c.Old)
+	case c.Bytes < 0:
+		return fmt.Errorf("the copy of mapping %d has a negative size", c.ID)
 	}
 	if err := d.settle(c.ID); err != nil {
 		return err
@@ -251,6 +260,11 @@ func (d *decoder) result(r Result) error {
 	default:
 		return fmt.Errorf("the status %q of mapping %d is none of %s, %s, %s", r.Status, r.ID, Copied, Current, Failed)
 	}
+	for _, d := range []string{r.Digest, r.Old} {
+		if d != "" && !digest.Valid(d) {
+			return digestError(fmt.Sprintf("the result of mapping %d", r.ID), d)
+		}
+	}
 	if r.Bytes < 0 || r.Seconds < 0 {
 		return fmt.Errorf("the result of mapping %d has a negative size or time", r.ID)
 	}
@@ -259,6 +273,11 @@ func (d *decoder) result(r Result) error {
 	}
 	d.c.Results = append(d.c.Results, r)
 	return nil
+}
+
+// digestError is the error of a record with a digest that is not digest.Valid.
+func digestError(record, got string) error {
+	return fmt.Errorf("%s has the digest %.80q: want sha256: and 64 hexadecimal digits", record, got)
 }
 
 // settle notes that a mapping has its copy or its result.

@@ -19,7 +19,10 @@ const (
 	resultsHeader = `{"header":{"version":2,"stream":"results","run":"r","mappings":1,"started":"2026-03-01T12:00:00Z"}}`
 	mapping       = `{"mapping":{"id":1,"source":"a/b:c","destination":"d/e:f","file":"mapping_x","line":3}}`
 	current       = `{"result":{"id":1,"status":"current"}}`
-	manifest      = `{"manifest":{"digest":"sha256:ab","mediaType":"m","content":"e30="}}`
+	manifest      = `{"manifest":{"digest":"` + image + `","mediaType":"m","content":"e30="}}`
+
+	image    = "sha256:abababababababababababababababababababababababababababababababab"
+	replaced = "sha256:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"
 )
 
 func ended(records int) string {
@@ -44,10 +47,10 @@ func samples() map[string]*Content {
 			Sets:      []Set{{Name: "knative", Owners: []string{"alice", "bob"}}},
 			Mappings:  mappings,
 			Results:   []Result{failed},
-			Manifests: []Manifest{{Digest: "sha256:ab", MediaType: "application/vnd.oci.image.manifest.v1+json", Content: []byte("{}")}},
+			Manifests: []Manifest{{Digest: image, MediaType: "application/vnd.oci.image.manifest.v1+json", Content: []byte("{}")}},
 			Copies: []Copy{
-				{ID: 1, Digest: "sha256:ab", Old: "sha256:cd", Bytes: 1234, MountFrom: []string{"knative/old"}},
-				{ID: 5, Digest: "sha256:ab"},
+				{ID: 1, Digest: image, Old: replaced, Bytes: 1234, MountFrom: []string{"knative/old"}},
+				{ID: 5, Digest: image},
 			},
 		},
 		"results": {
@@ -57,8 +60,8 @@ func samples() map[string]*Content {
 			Mappings: mappings,
 			Results: []Result{
 				failed,
-				{ID: 1, Status: Copied, Digest: "sha256:ab", Old: "sha256:cd", Bytes: 1234, Seconds: 1.5},
-				{ID: 5, Status: Current, Digest: "sha256:ab"},
+				{ID: 1, Status: Copied, Digest: image, Old: replaced, Bytes: 1234, Seconds: 1.5},
+				{ID: 5, Status: Current, Digest: image},
 			},
 		},
 	}
@@ -160,7 +163,8 @@ func TestCut(t *testing.T) {
 
 func TestReadRefuses(t *testing.T) {
 	second := strings.Replace(mapping, `"id":1`, `"id":2`, 1)
-	move := `{"copy":{"id":1,"digest":"sha256:ab","bytes":1}}`
+	move := `{"copy":{"id":1,"digest":"` + image + `","bytes":1}}`
+	path := "sha256:../../" + image[13:]
 	edit := func(s, old, with string) string {
 		if !strings.Contains(s, old) {
 			t.Fatalf("%s does not hold %s", s, old)
@@ -193,10 +197,17 @@ func TestReadRefuses(t *testing.T) {
 		{"a mapping without a source", lines(planHeader, edit(mapping, "a/b:c", "")), "in:2: mapping 1 has no source or no destination"},
 		{"a mapping without a destination", lines(planHeader, edit(mapping, "d/e:f", "")), "in:2: mapping 1 has no source or no destination"},
 		{"a manifest among results", lines(resultsHeader, mapping, manifest), "in:3: a manifest stands in a stream of results"},
-		{"a manifest twice", lines(planHeader, mapping, manifest, manifest), `in:4: manifest "sha256:ab" is there twice`},
+		{"a manifest twice", lines(planHeader, mapping, manifest, manifest), `in:4: manifest "` + image + `" is there twice`},
 		{"a copy among results", lines(resultsHeader, mapping, move), "in:3: a copy stands in a stream of results"},
-		{"a copy of nothing", lines(planHeader, mapping, edit(move, "sha256:ab", "")), "in:3: the copy of mapping 1 has no digest, or a negative size"},
-		{"a copy of a negative size", lines(planHeader, mapping, edit(move, `"bytes":1`, `"bytes":-1`)), "in:3: the copy of mapping 1 has no digest, or a negative size"},
+		{"a copy of nothing", lines(planHeader, mapping, edit(move, image, "")), `in:3: the copy of mapping 1 has the digest "": want sha256: and 64 hexadecimal digits`},
+		{"a copy of a path", lines(planHeader, mapping, edit(move, image, path)), `in:3: the copy of mapping 1 has the digest "sha256:../../`},
+		{"a copy of another algorithm", lines(planHeader, mapping, edit(move, "sha256", "sha512")), `in:3: the copy of mapping 1 has the digest "sha512:`},
+		{"a copy over a path", lines(planHeader, mapping, edit(move, `"bytes"`, `"old":"`+path+`","bytes"`)), `in:3: the copy of mapping 1 has the digest "sha256:../../`},
+		{"a manifest of a path", lines(planHeader, mapping, edit(manifest, image, path)), `in:3: a manifest has the digest "sha256:../../`},
+		{"a manifest in upper case", lines(planHeader, mapping, edit(manifest, image, "sha256:"+strings.ToUpper(image[7:]))), `in:3: a manifest has the digest "sha256:ABAB`},
+		{"a result of a short digest", lines(planHeader, mapping, edit(current, `"status"`, `"digest":"`+image[:70]+`","status"`)), `in:3: the result of mapping 1 has the digest "sha256:abab`},
+		{"a result over a long digest", lines(planHeader, mapping, edit(current, `"status"`, `"old":"`+image+`a","status"`)), `in:3: the result of mapping 1 has the digest "sha256:abab`},
+		{"a copy of a negative size", lines(planHeader, mapping, edit(move, `"bytes":1`, `"bytes":-1`)), "in:3: the copy of mapping 1 has a negative size"},
 		{"a copy of an unknown mapping", lines(planHeader, mapping, edit(move, `"id":1`, `"id":7`)), "in:3: a record is about mapping 7, which is not in the stream"},
 		{"a copy and a result", lines(planHeader, mapping, move, current), "in:4: mapping 1 has two copies or results"},
 		{"two results", lines(resultsHeader, mapping, current, current), "in:4: mapping 1 has two copies or results"},

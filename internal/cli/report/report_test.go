@@ -40,7 +40,7 @@ func results(t *testing.T, status string) []byte {
 	var b bytes.Buffer
 	w := stream.NewWriter(&b, stream.Header{Stream: stream.Results, Run: "r", Mappings: 1})
 	w.Mapping(stream.Mapping{ID: 1, Source: "ci.example.com/a:v1", Destination: "quay.io/org/a:v1", File: "mapping_a", Line: 7})
-	r := stream.Result{ID: 1, Status: status, Digest: "sha256:ab"}
+	r := stream.Result{ID: 1, Status: status, Digest: "sha256:" + strings.Repeat("ab", 32)}
 	if status == stream.Failed {
 		r.Error = &stream.Error{Side: "destination", Status: 403, Message: "denied"}
 	}
