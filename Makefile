@@ -32,7 +32,7 @@ test: lint ## everything that needs no cluster: lint, a moment of fuzzing, all t
 	@# What takes longest goes first: at the end it would have the processors to itself, and waits a good part of its time.
 	@GORACE=atexit_sleep_ms=0 go $(tests) -race -ldflags=-s -timeout 20m ./test/wire ./test/script ./...
 
-lint: ## formatting, vet, staticcheck, go.mod
+lint: ## formatting, go.mod, vet, staticcheck, actionlint
 	@echo "checking the formatting"
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted, run gofmt -w on:" >&2; echo "$$files" >&2; exit 1; }
 	@echo "checking the modules"
@@ -42,6 +42,8 @@ lint: ## formatting, vet, staticcheck, go.mod
 	@$(go) vet -tags e2e ./...
 	@$(go) -C tools vet ./...
 	@$(go) tool -modfile=tools/go.mod staticcheck -tags e2e ./...
+	@echo "checking the workflows"
+	@$(go) tool -modfile=tools/actionlint/go.mod actionlint -shellcheck= -pyflakes= .github/workflows/*.yaml docs/how-to/presubmit.github.yaml
 
 bench: ## run all benchmarks, then measure beside crane and regsync (BENCH='-h' lists what)
 	@$(go) $(tests) -run '^$$' -bench . -benchmem ./...

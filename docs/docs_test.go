@@ -174,3 +174,37 @@ func holdsFiles(t *testing.T, name string) bool {
 	}
 	return found
 }
+
+var (
+	namedTest   = regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w*)`")
+	namedScript = regexp.MustCompile("`(\\w+\\.txtar)`")
+	declared    = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z]\w*)\(`)
+)
+
+// Documents name the tests that show what they promise.
+func TestNamedTestsExist(t *testing.T) {
+	there := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+		case strings.HasSuffix(path, "_test.go"):
+			for _, m := range declared.FindAllStringSubmatch(read(t, path), -1) {
+				there[m[1]] = true
+			}
+		case strings.HasSuffix(path, ".txtar"):
+			there[d.Name()] = true
+		}
+		return err
+	})
+	if err != nil || len(there) == 0 {
+		t.Fatalf("found the tests %v, %v", there, err)
+	}
+	for _, file := range markdown(t) {
+		text := read(t, file)
+		for _, m := range append(namedTest.FindAllStringSubmatch(text, -1), namedScript.FindAllStringSubmatch(text, -1)...) {
+			if !there[m[1]] {
+				t.Errorf("%s names %s, which does not exist", file, m[1])
+			}
+		}
+	}
+}
