@@ -192,25 +192,3 @@ func TestComplain(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", got.String(), want)
 	}
 }
-
-func TestPrintable(t *testing.T) {
-	for _, c := range []struct{ name, in, want string }{
-		{"empty", "", ""},
-		{"plain", `manifest "v1" unknown: 50% of C:\x`, `manifest "v1" unknown: 50% of C:\x`},
-		{"other alphabets", "снимок 画像 🚀", "снимок 画像 🚀"},
-		{"lines and tabs", "a\r\nb\tc", `a\r\nb\tc`},
-		{"colour", "\x1b[31mred\x1b[0m", `\x1b[31mred\x1b[0m`},
-		{"eight-bit control", "\u009b31m", `\u009b31m`},
-		{"writing direction", "a\u202eb\u2066c", `a\u202eb\u2066c`},
-		{"no width", "quay\u200b.io\ufeff", `quay\u200b.io\ufeff`},
-		{"line separator", "a\u2028b", `a\u2028b`},
-		{"not UTF-8", "a\xff\xfeb", "a\uFFFDb"},
-		{"NUL", "a\x00b", `a\x00b`},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if got := Printable(c.in); got != c.want {
-				t.Errorf("Printable(%q) = %q, want %q", c.in, got, c.want)
-			}
-		})
-	}
-}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"imagemirror/internal/text"
 )
 
 // Main runs c with the arguments of the process, and ends the process.
@@ -88,7 +90,7 @@ func (c *Command) standardError() io.Writer {
 // tell writes a line for people, after the command's name, or one for machines if the environment asks
 // for that. It reads the environment itself, since the line may be about a flag or the environment.
 func (c *Command) tell(level slog.Level, kind, line string) {
-	line = Printable(line)
+	line = text.Printable(line)
 	w := c.standardError()
 	if os.Getenv(formatVariable) == jsonFormat {
 		slog.New(slog.NewJSONHandler(w, nil)).Log(context.Background(), level, line, "command", c.Name)

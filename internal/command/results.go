@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"imagemirror/internal/text"
 )
 
 // maxSummary bounds a sentence among Tekton's results: all results of a Task have 4096 bytes together.
@@ -15,11 +17,11 @@ type Results struct {
 }
 
 // Write gives a result; where no directory is named it does nothing.
-func (r Results) Write(name, text string) error {
+func (r Results) Write(name, value string) error {
 	if r.ResultsDir == "" {
 		return nil
 	}
-	if err := os.WriteFile(filepath.Join(r.ResultsDir, name), []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(r.ResultsDir, name), []byte(value), 0o644); err != nil {
 		return fmt.Errorf("MIRROR_RESULTS_DIR: %w", err)
 	}
 	return nil
@@ -27,5 +29,5 @@ func (r Results) Write(name, text string) error {
 
 // Summarize gives a sentence as the result summary.
 func (r Results) Summarize(sentence string) error {
-	return r.Write("summary", Clip(Printable(sentence), maxSummary))
+	return r.Write("summary", text.Line(sentence, maxSummary))
 }

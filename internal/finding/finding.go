@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"imagemirror/internal/command"
+	"imagemirror/internal/text"
 )
 
 // A Rule is a kind of finding.
@@ -52,9 +52,9 @@ func (f Finding) String() string {
 	case f.File == "":
 		return f.Message
 	case f.Line == 0:
-		return command.Printable(f.File) + ": " + f.Message
+		return text.Printable(f.File) + ": " + f.Message
 	}
-	return fmt.Sprintf("%s:%d: %s", command.Printable(f.File), f.Line, f.Message)
+	return fmt.Sprintf("%s:%d: %s", text.Printable(f.File), f.Line, f.Message)
 }
 
 // level is the word that both GitHub and SARIF have for it.
@@ -111,5 +111,5 @@ func relative(file string) string {
 			}
 		}
 	}
-	return filepath.ToSlash(command.Printable(file))
+	return filepath.ToSlash(text.Printable(file))
 }

@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"imagemirror/internal/command"
+	"imagemirror/internal/text"
 )
 
 // GitHub's runner decodes these, and takes a line end, or in a property a colon or a comma, for the end of what it reads:
@@ -22,7 +22,7 @@ func (r *Report) github(w io.Writer) error {
 	for _, warnings := range []bool{false, true} {
 		for _, f := range r.Findings {
 			if f.Warning == warnings {
-				fmt.Fprintf(out, "::%s %stitle=%s::%s\n", f.level(), place(f), property.Replace(f.Rule.ID), data.Replace(command.Printable(f.Message)))
+				fmt.Fprintf(out, "::%s %stitle=%s::%s\n", f.level(), place(f), property.Replace(f.Rule.ID), data.Replace(text.Printable(f.Message)))
 			}
 		}
 	}

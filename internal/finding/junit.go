@@ -5,8 +5,8 @@ import (
 	"path"
 	"strings"
 
-	"imagemirror/internal/command"
 	"imagemirror/internal/junit"
+	"imagemirror/internal/text"
 )
 
 // junit writes a suite for each directory and a case for each file, so that what is right is seen, too. A case fails by
@@ -42,7 +42,7 @@ func testCase(file, dir string, found []Finding) junit.Case {
 	}
 	var errs, warnings []string
 	for _, f := range found {
-		line := command.Printable(f.String())
+		line := text.Printable(f.String())
 		if f.Warning {
 			warnings = append(warnings, line)
 			continue
@@ -50,7 +50,7 @@ func testCase(file, dir string, found []Finding) junit.Case {
 		errs = append(errs, line)
 		if c.Failure == nil {
 			c.Line = f.Line
-			c.Failure = &junit.Result{Message: command.Printable(f.Message), Type: f.Rule.ID}
+			c.Failure = &junit.Result{Message: text.Printable(f.Message), Type: f.Rule.ID}
 		}
 	}
 	if c.Failure != nil {

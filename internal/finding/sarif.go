@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"imagemirror/internal/command"
+	"imagemirror/internal/text"
 )
 
 // The properties of SARIF 2.1.0 that are needed: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
@@ -75,7 +75,7 @@ func (r *Report) sarif(w io.Writer) error {
 		}
 		run.Results = append(run.Results, sarifResult{
 			RuleID: f.Rule.ID, RuleIndex: index, Level: f.level(),
-			Message: sarifText{command.Printable(f.Message)}, Locations: locations(f),
+			Message: sarifText{text.Printable(f.Message)}, Locations: locations(f),
 		})
 	}
 	enc := json.NewEncoder(w)

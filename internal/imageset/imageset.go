@@ -14,11 +14,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"imagemirror/internal/mapping"
 	"imagemirror/internal/settings"
+	"imagemirror/internal/text"
 )
 
 // Base is the name of the directory beside the sets that they include in kustomize. It is passed over, and no set's name.
@@ -325,14 +324,11 @@ func (l *loader) newSet(name, absolute, dir string) (*Set, error) {
 
 // checkName refuses names that would break the lines they are shown in.
 func checkName(path string) error {
-	if !utf8.ValidString(path) || strings.ContainsFunc(path, hidden) {
+	if !text.IsPrintable(path) {
 		return fmt.Errorf("the name %q has characters that cannot be shown: rename it", path)
 	}
 	return nil
 }
-
-// hidden says whether a character cannot be seen, or moves others about where it is shown.
-func hidden(r rune) bool { return !unicode.IsPrint(r) }
 
 // reason is err without the path that it repeats.
 func reason(err error) error {

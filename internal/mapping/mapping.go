@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"imagemirror/internal/reference"
+	"imagemirror/internal/text"
 )
 
 // Bounds on what is read. What is larger is refused.
@@ -20,6 +21,7 @@ const (
 	MaxLine     = 64 << 10 // bytes of a line, without its end
 	MaxMappings = 1 << 20  // mappings of a file
 	maxName     = 1 << 10  // bytes of an image's name; a registry's own limits add up to less
+	maxQuoted   = 100      // characters of what a message quotes
 )
 
 // A Mapping is one source-destination pair: a line with three destinations is three mappings.
@@ -87,7 +89,7 @@ func (p *parser) line(n int, line string) {
 		p.problems.Add(p.file, n, err)
 	}
 	if len(fields) == 1 {
-		p.problems.Add(p.file, n, fmt.Errorf("source %q has no destination: write SRC DST", clip(fields[0])))
+		p.problems.Add(p.file, n, fmt.Errorf("source %q has no destination: write SRC DST", text.Clip(fields[0], maxQuoted)))
 	}
 	for _, f := range fields[1:] {
 		dst, derr := destination(f)
@@ -131,7 +133,7 @@ func split(line string) ([]string, error) {
 
 func source(s string) (reference.Reference, error) {
 	if len(s) > maxName {
-		return reference.Reference{}, fmt.Errorf("source %q is too long for an image name", clip(s))
+		return reference.Reference{}, fmt.Errorf("source %q is too long for an image name", text.Clip(s, maxQuoted))
 	}
 	r, err := reference.ParsePattern(s)
 	switch {
@@ -161,7 +163,7 @@ func (p *parser) untagged(n int, src reference.Reference, destinations []string)
 
 func destination(s string) (reference.Reference, error) {
 	if len(s) > maxName {
-		return reference.Reference{}, fmt.Errorf("destination %q is too long for an image name", clip(s))
+		return reference.Reference{}, fmt.Errorf("destination %q is too long for an image name", text.Clip(s, maxQuoted))
 	}
 	r, err := reference.Parse(s)
 	switch {
@@ -204,13 +206,4 @@ func (p *parser) share(r reference.Reference) reference.Reference {
 		*s = one
 	}
 	return r
-}
-
-// clip shortens what is quoted in a message.
-func clip(s string) string {
-	const most = 100
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "..."
 }

@@ -90,7 +90,7 @@ func TestParseRefuses(t *testing.T) {
 		{"an equals sign and no destination", "q.io/a:1=", equals},
 		{"a carriage return within a line", "q.io/a:1 q.io/b:1\rq.io/c:1 q.io/d:1", "the line has another line's end within it: end lines with a newline (LF or CRLF)"},
 		{"a long line", "q.io/a:1" + strings.Repeat(" q.io/b:1", 8000), "the line has 72008 bytes, and 65536 at most are read: give some of its destinations a line of their own"},
-		{"a long name", "q.io/a:1 q.io/" + strings.Repeat("b", 2000), `destination "q.io/` + strings.Repeat("b", 95) + `..." is too long for an image name`},
+		{"a long name", "q.io/a:1 q.io/" + strings.Repeat("b", 2000), `destination "q.io/` + strings.Repeat("b", 95) + `…" is too long for an image name`},
 		{"a zero byte", "q.io/a:1 q.io/b:1\x00", "the file is no text: write it as plain UTF-8, or gzip'd"},
 		{"bytes that are not UTF-8", "# caf\xe9", "the file is no text: write it as plain UTF-8, or gzip'd"},
 		{"an escape sequence", "q.io/a:1 \x1b[31m", `destination "\x1b[31m" is no image name: write HOST/REPOSITORY:TAG in lower case, such as quay.io/org/image:v1`},

@@ -1,7 +1,6 @@
 package presubmit
 
 import (
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -87,6 +86,3 @@ func commonWord(files []string) string {
 	}
 	return most
 }
-
-// sizeOf is a number of bytes for people.
-func sizeOf(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }

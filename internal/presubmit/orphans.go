@@ -11,6 +11,7 @@ import (
 
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/settings"
+	"imagemirror/internal/text"
 )
 
 // maxConfigMap is what Kubernetes takes of the values of a ConfigMap together, in bytes.
@@ -170,7 +171,7 @@ func (n *notes) generated(k *kustomization) {
 			size += n.carried(k, entry{scalar(&g.Files[i]), g.Files[i].Line}, keys, listed)
 		}
 		if size > maxConfigMap {
-			n.add(ruleConfigMap, k.path, max(g.Name.Line, 1), "the files of this ConfigMap have %s, and it takes 1 MiB: list some of them in another", sizeOf(size))
+			n.add(ruleConfigMap, k.path, max(g.Name.Line, 1), "the files of this ConfigMap have %s, and it takes 1 MiB: list some of them in another", text.Size(size))
 		}
 	}
 	for _, name := range append([]string{"OWNERS", settings.File}, mappingFiles(k.dir)...) {

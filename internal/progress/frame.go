@@ -9,6 +9,8 @@ import (
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+
+	"imagemirror/internal/text"
 )
 
 const (
@@ -104,8 +106,8 @@ func (f *frame) drawTransfer(w io.Writer, t *transfer, width int) error {
 	if t.size > 0 {
 		percent = fmt.Sprintf("%d%%", min(int(float64(crossed)/float64(t.size)*100), 100))
 	}
-	digest := short(t.digest) + "  "
-	amount := fmt.Sprintf("%10s / %-10s", size(crossed), size(t.size))
+	digest := column(text.ShortDigest(t.digest), shortDigest) + "  "
+	amount := fmt.Sprintf("%10s / %-10s", text.Size(crossed), text.Size(t.size))
 	room := width - len("  ") - len(" 100%")
 	switch {
 	case room >= minName+len(digest)+len(amount):
@@ -146,8 +148,8 @@ func (f *frame) drawBytes(st decor.Statistics) string {
 		left = f.left.Round(time.Second).String() + " left"
 	}
 	for _, part := range []string{
-		size(f.crossed) + " / " + size(f.total),
-		fmt.Sprintf("%14s", size(int64(f.rate.perSecond()))+"/s"),
+		text.Size(f.crossed) + " / " + text.Size(f.total),
+		fmt.Sprintf("%14s", text.Size(int64(f.rate.perSecond()))+"/s"),
 		fmt.Sprintf("%12s", left),
 	} {
 		if st.AvailableWidth < len(s)+len(part)+minBar {

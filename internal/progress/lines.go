@@ -3,11 +3,10 @@ package progress
 import (
 	"context"
 	"log/slog"
-	"time"
 
-	"imagemirror/internal/command"
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
 )
 
 // lines is the display for logs.
@@ -39,19 +38,19 @@ func (l *lines) Image(o mirror.Outcome) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("source", command.Printable(o.Source.String())),
-		slog.String("destination", command.Printable(o.Destination.String())),
-		slog.String("digest", command.Printable(o.Digest)),
+		slog.String("source", text.Printable(o.Source.String())),
+		slog.String("destination", text.Printable(o.Destination.String())),
+		slog.String("digest", text.Printable(o.Digest)),
 		slog.Int64("bytes", o.Bytes),
-		slog.String("took", round(o.Took).String()),
+		slog.String("took", text.Round(o.Took).String()),
 	}
 	level, status := slog.LevelInfo, stream.Copied
 	if failed {
 		level, status = slog.LevelError, stream.Failed
 		e := stream.ErrorOf(o.Err)
-		attrs = append(attrs, slog.String("error", command.Clip(command.Printable(e.Message), maxText)))
+		attrs = append(attrs, slog.String("error", text.Line(e.Message, maxText)))
 		if e.Advice != "" {
-			attrs = append(attrs, slog.String("advice", command.Clip(command.Printable(e.Advice), maxText)))
+			attrs = append(attrs, slog.String("advice", text.Line(e.Advice, maxText)))
 		}
 	}
 	l.log.LogAttrs(context.Background(), level, status, attrs...)
@@ -66,21 +65,10 @@ func (l *lines) Close() {
 	if n := l.interrupted.Load(); n > 0 {
 		attrs = append(attrs, "interrupted", n)
 	}
-	l.log.Info("finished", append(attrs, "bytes", l.sent.Load(), "took", round(l.took()).String())...)
+	l.log.Info("finished", append(attrs, "bytes", l.sent.Load(), "took", text.Round(l.took()).String())...)
 }
 
 type silent struct{}
 
 func (silent) Add(int64)  {}
 func (silent) Done(error) {}
-
-// round leaves as much of a duration as people read.
-func round(d time.Duration) time.Duration {
-	switch {
-	case d < time.Second:
-		return d.Round(time.Millisecond)
-	case d < time.Minute:
-		return d.Round(100 * time.Millisecond)
-	}
-	return d.Round(time.Second)
-}

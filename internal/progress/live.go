@@ -9,9 +9,9 @@ import (
 
 	"github.com/vbauerster/mpb/v8"
 
-	"imagemirror/internal/command"
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
 )
 
 // maxFailures is how many failures are told above the moving lines. A registry that is down fails thousands of images for
@@ -59,8 +59,8 @@ func (l *live) Image(o mirror.Outcome) {
 	}
 	switch told := l.told.Add(1); {
 	case told <= maxFailures:
-		message := command.Clip(command.Printable(stream.ErrorOf(o.Err).Message), maxText)
-		l.above.print(fmt.Sprintf("failed  %s: %s\n", command.Printable(o.Destination.String()), message))
+		message := text.Line(stream.ErrorOf(o.Err).Message, maxText)
+		l.above.print(fmt.Sprintf("failed  %s: %s\n", text.Printable(o.Destination.String()), message))
 	case told == maxFailures+1:
 		l.above.print("More images fail: they are counted here, and in the results.\n")
 	}
@@ -86,9 +86,9 @@ func (l *live) summary() string {
 		s += fmt.Sprintf(", %d not finished", n)
 	}
 	took, sent := l.took(), l.sent.Load()
-	s += fmt.Sprintf(": %s in %s", size(sent), round(took))
+	s += fmt.Sprintf(": %s in %s", text.Size(sent), text.Round(took))
 	if seconds := took.Seconds(); seconds >= 1 && sent > 0 {
-		s += fmt.Sprintf(", %s/s", size(int64(float64(sent)/seconds)))
+		s += fmt.Sprintf(", %s/s", text.Size(int64(float64(sent)/seconds)))
 	}
 	return s + "\n"
 }

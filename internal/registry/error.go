@@ -11,7 +11,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"unicode"
+
+	"imagemirror/internal/text"
 )
 
 // The sides of a copy that can be at fault.
@@ -230,25 +231,5 @@ func withoutTags(s string) string {
 	return b.String()
 }
 
-// clean makes outside text one bounded line of printable characters.
-func clean(s string) string {
-	var b strings.Builder
-	n := 0
-	for _, word := range strings.Fields(s) {
-		if b.Len() > 0 {
-			b.WriteByte(' ')
-			n++
-		}
-		for _, r := range word {
-			if n == maxWords {
-				b.WriteString("…")
-				return b.String()
-			}
-			if unicode.IsPrint(r) && r != unicode.ReplacementChar {
-				b.WriteRune(r)
-				n++
-			}
-		}
-	}
-	return b.String()
-}
+// clean returns outside text as one bounded line of printable characters.
+func clean(s string) string { return text.Line(strings.Join(strings.Fields(s), " "), maxWords) }

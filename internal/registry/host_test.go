@@ -119,8 +119,8 @@ func TestProxiesAreNotTakenForPrivateAddresses(t *testing.T) {
 func TestCleanWords(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"plain  text\nin lines", "plain text in lines"},
-		{"\x1b[31mred\x1b[0m\x00", "[31mred[0m"},
-		{"evil\u202etxt", "eviltxt"},
+		{"\x1b[31mred\x1b[0m\x00", `\x1b[31mred\x1b[0m\x00`},
+		{"evil\u202etxt", `evil\u202etxt`},
 		{strings.Repeat("x", 1000), strings.Repeat("x", maxWords) + "…"},
 	} {
 		if got := clean(c.in); got != c.want {

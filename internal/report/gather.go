@@ -10,6 +10,7 @@ import (
 	"unique"
 
 	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
 )
 
 // The errors of mappings that no stream has a result for.
@@ -100,7 +101,7 @@ func (g *gathering) add(c *stream.Content) error {
 // warn takes in warnings, which a plan and its results have both.
 func (g *gathering) warn(lines []string) {
 	for _, l := range lines {
-		l = text(l, maxMessage)
+		l = text.Line(l, maxMessage)
 		if len(g.warnings) < maxWarnings && !slices.Contains(g.warnings, l) {
 			g.warnings = append(g.warnings, l)
 		}
@@ -119,24 +120,24 @@ func (g *gathering) span(c *stream.Content) {
 func names(list []string) []string {
 	var all []string
 	for _, o := range list[:min(len(list), maxOwners)] {
-		all = append(all, text(o, maxOwner))
+		all = append(all, text.Line(o, maxOwner))
 	}
 	return all
 }
 
 func (g *gathering) mapping(c *stream.Content, m stream.Mapping) error {
 	k := key{c.Header.Run, m.ID}
-	source, destination := text(m.Source, maxName), text(m.Destination, maxName)
+	source, destination := text.Line(m.Source, maxName), text.Line(m.Destination, maxName)
 	e := g.mappings[k]
 	if e == nil {
 		set := g.sets[setKey{c.Header.Run, m.Set}]
 		e = &entry{key: k, Result: Result{
 			Source:      source,
 			Destination: destination,
-			Set:         unique.Make(text(m.Set, maxName)).Value(),
+			Set:         unique.Make(text.Line(m.Set, maxName)).Value(),
 			Owners:      set.owners,
 			Notify:      set.notify,
-			File:        unique.Make(text(m.File, maxName)).Value(),
+			File:        unique.Make(text.Line(m.File, maxName)).Value(),
 			Line:        m.Line,
 		}}
 		g.mappings[k] = e
@@ -151,12 +152,12 @@ func (g *gathering) mapping(c *stream.Content, m stream.Mapping) error {
 
 // plan notes what is to be done, for a dry run and for a mapping that fails before its image is known.
 func (e *entry) plan(c stream.Copy, shard string) {
-	e.shard = unique.Make(text(shard, maxName)).Value()
+	e.shard = unique.Make(text.Line(shard, maxName)).Value()
 	if !e.settled {
 		e.Bytes = c.Bytes
 	}
-	e.Digest = cmp.Or(e.Digest, text(c.Digest, maxName))
-	e.Old = cmp.Or(e.Old, text(c.Old, maxName))
+	e.Digest = cmp.Or(e.Digest, text.Line(c.Digest, maxName))
+	e.Old = cmp.Or(e.Old, text.Line(c.Old, maxName))
 }
 
 // settle takes a result, unless the mapping has a better one.
@@ -166,14 +167,14 @@ func (e *entry) settle(r stream.Result, began time.Time) {
 	}
 	e.settled, e.began = true, began
 	e.Status, e.Bytes, e.Seconds = r.Status, r.Bytes, min(r.Seconds, maxSeconds)
-	e.Digest = cmp.Or(text(r.Digest, maxName), e.Digest)
-	e.Old = cmp.Or(text(r.Old, maxName), e.Old)
+	e.Digest = cmp.Or(text.Line(r.Digest, maxName), e.Digest)
+	e.Old = cmp.Or(text.Line(r.Old, maxName), e.Old)
 	e.Error, e.Side, e.HTTPStatus, e.Advice = "", "", 0, ""
 	if r.Status == stream.Failed {
-		e.Error = text(r.Error.Message, maxMessage)
-		e.Side = text(r.Error.Side, maxName)
+		e.Error = text.Line(r.Error.Message, maxMessage)
+		e.Side = text.Line(r.Error.Side, maxName)
 		e.HTTPStatus = r.Error.Status
-		e.Advice = text(r.Error.Advice, maxMessage)
+		e.Advice = text.Line(r.Error.Advice, maxMessage)
 	}
 }
 
@@ -212,7 +213,7 @@ func (g *gathering) cut(c *stream.Content) {
 	if missing > 0 {
 		line += fmt.Sprintf(", before it named %d of its %s", missing, count(c.Header.Mappings, "mapping"))
 	}
-	g.cuts = append(g.cuts, text(line, maxMessage))
+	g.cuts = append(g.cuts, text.Line(line, maxMessage))
 }
 
 // judge gives every mapping its result.

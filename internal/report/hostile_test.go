@@ -14,6 +14,7 @@ import (
 
 	"imagemirror/internal/junit"
 	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
 )
 
 // hostile is text that would do harm in one format or another.
@@ -59,7 +60,7 @@ func hostileRun(t testing.TB, kind string) *Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Cuts = append(r.Cuts, text(hostile[0], maxMessage))
+	r.Cuts = append(r.Cuts, text.Line(hostile[0], maxMessage))
 	return r
 }
 

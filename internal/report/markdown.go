@@ -7,7 +7,7 @@ import (
 
 	"imagemirror/internal/stream"
 
-	"imagemirror/internal/command"
+	"imagemirror/internal/text"
 )
 
 // Bounds of the Markdown. GitHub refuses a comment of more than 65536 characters.
@@ -44,11 +44,11 @@ func (r *Report) headline() string {
 	case s.Mappings == 0:
 		return "Nothing to mirror"
 	case r.planned() > 0:
-		return fmt.Sprintf("Dry run: %d of %s to copy, %s", r.planned(), all, size(s.Bytes))
+		return fmt.Sprintf("Dry run: %d of %s to copy, %s", r.planned(), all, text.Size(s.Bytes))
 	case s.Copied == 0:
 		return fmt.Sprintf("Nothing to copy: %s up to date", all)
 	}
-	return fmt.Sprintf("%d of %s copied, %s", s.Copied, all, size(s.Bytes))
+	return fmt.Sprintf("%d of %s copied, %s", s.Copied, all, text.Size(s.Bytes))
 }
 
 func (r *Report) markdownCounts(p *page) {
@@ -66,7 +66,7 @@ func (r *Report) markdownCounts(p *page) {
 		if rows[i] == total {
 			return append([]string{"**total**"}, total.numbers("**%s**")...)
 		}
-		return append([]string{cell(command.Clip(rows[i].set, shownSet))}, rows[i].numbers("%s")...)
+		return append([]string{cell(text.Clip(rows[i].set, shownSet))}, rows[i].numbers("%s")...)
 	})
 	if n := len(sets) - listedInPage; n > 0 {
 		p.line("and %s.\n", count(n, "more set"))
@@ -82,7 +82,7 @@ func (t *tally) numbers(format string) []string {
 	for _, n := range []int{t.mappings, t.copied + t.planned, t.current, t.failed} {
 		columns = append(columns, fmt.Sprintf(format, fmt.Sprint(n)))
 	}
-	return append(columns, fmt.Sprintf(format, size(t.bytes)))
+	return append(columns, fmt.Sprintf(format, text.Size(t.bytes)))
 }
 
 func (r *Report) markdownFailures(p *page) {
@@ -152,7 +152,7 @@ func (r *Report) markdownMoves(p *page) {
 		if m.Old != "" {
 			old = cell(old)
 		}
-		return []string{cell(m.Destination), old, cell(short(m.Digest)), size(m.Bytes)}
+		return []string{cell(m.Destination), old, cell(text.ShortDigest(m.Digest)), text.Size(m.Bytes)}
 	})
 	if !r.dry() {
 		p.line("</details>")

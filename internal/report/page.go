@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"imagemirror/internal/command"
+	"imagemirror/internal/text"
 )
 
 // page is a text in Markdown of a bounded size.
@@ -55,7 +55,7 @@ func row(cells []string) string { return "| " + strings.Join(cells, " | ") + " |
 
 // code is text that Markdown shows as it is: no markup, no link, and no mention that writes to a stranger.
 func code(s string) string {
-	s = strings.Join(strings.Fields(command.Clip(s, shownText)), " ")
+	s = strings.Join(strings.Fields(text.Clip(s, shownText)), " ")
 	if s == "" {
 		return "–"
 	}

@@ -12,6 +12,7 @@ import (
 
 	"imagemirror/internal/command"
 	"imagemirror/internal/state"
+	"imagemirror/internal/text"
 )
 
 // poll is how often the state is asked for what is missing.
@@ -90,7 +91,7 @@ const maxRefusal = 100
 func clean(lines []string) []string {
 	var all []string
 	for _, l := range lines[:min(len(lines), maxRefusal)] {
-		all = append(all, "split: "+text(l, maxMessage))
+		all = append(all, "split: "+text.Line(l, maxMessage))
 	}
 	if n := len(lines) - maxRefusal; n > 0 {
 		all = append(all, fmt.Sprintf("split: and %d more", n))
@@ -104,7 +105,7 @@ func (r Run) silence(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	why := text(cmp.Or(r.SplitReason, r.SplitStatus, "its task's status is not known"), maxName)
+	why := text.Line(cmp.Or(r.SplitReason, r.SplitStatus, "its task's status is not known"), maxName)
 	if begun {
 		return []string{fmt.Sprintf("split was ended before it had a plan (%s)", why)}, nil
 	}
@@ -133,13 +134,13 @@ func (r Run) attempts(ctx context.Context, g *gathering, shard string, until tim
 	if g.ran && len(all) == 0 {
 		// Its copy may have had nothing to read.
 		if _, err := r.Shard(ctx, shard); err != nil {
-			g.cuts = append(g.cuts, text(err.Error(), maxMessage))
+			g.cuts = append(g.cuts, text.Line(err.Error(), maxMessage))
 		}
 	}
 	// The last one first: of two failures of one mapping that counts which is there already.
 	for _, a := range slices.Backward(all) {
 		if a.Err != nil {
-			g.cuts = append(g.cuts, text(a.Err.Error(), maxMessage))
+			g.cuts = append(g.cuts, text.Line(a.Err.Error(), maxMessage))
 		} else if err := g.add(a.Results); err != nil {
 			return err
 		}

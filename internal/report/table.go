@@ -11,7 +11,7 @@ import (
 
 	"imagemirror/internal/stream"
 
-	"imagemirror/internal/command"
+	"imagemirror/internal/text"
 )
 
 // How many mappings the table lists of those that were copied, and of those that failed for one reason in one set; and how many warnings.
@@ -55,7 +55,7 @@ func (r *Report) tableCounts(w io.Writer) {
 		sets = append(sets, total)
 	}
 	for i, t := range sets {
-		fmt.Fprintf(out, "%s\t%8d\t%7d\t%7d\t%6d\t%10s", command.Clip(t.set, shownSet), t.mappings, t.copied+t.planned, t.current, t.failed, size(t.bytes))
+		fmt.Fprintf(out, "%s\t%8d\t%7d\t%7d\t%6d\t%10s", text.Clip(t.set, shownSet), t.mappings, t.copied+t.planned, t.current, t.failed, text.Size(t.bytes))
 		if d := took(r.Summary.DurationSeconds); d != "" && i == len(sets)-1 {
 			fmt.Fprintf(out, "  in %s", d)
 		}
@@ -80,7 +80,7 @@ func (r *Report) tableMoves(w io.Writer) {
 	out := columns(w)
 	fmt.Fprintf(out, "%10s\tOLD\t  NEW\tDESTINATION\n", sent)
 	for _, m := range moves {
-		fmt.Fprintf(out, "%10s\t%s\t→ %s\t%s\n", size(m.Bytes), m.before(), short(m.Digest), command.Clip(m.Destination, shownName))
+		fmt.Fprintf(out, "%10s\t%s\t→ %s\t%s\n", text.Size(m.Bytes), m.before(), text.ShortDigest(m.Digest), text.Clip(m.Destination, shownName))
 	}
 	out.Flush()
 }
@@ -104,7 +104,7 @@ func (r *Report) tableFailures(w io.Writer) {
 			fmt.Fprintf(w, "    %s\n", g.words(plain))
 			out := columns(w)
 			for _, m := range g.results[:min(listedFailures, len(g.results))] {
-				fmt.Fprintf(out, "      %s\t%s\n", command.Clip(m.at(), shownName), command.Clip(m.culprit(), shownName))
+				fmt.Fprintf(out, "      %s\t%s\n", text.Clip(m.at(), shownName), text.Clip(m.culprit(), shownName))
 			}
 			out.Flush()
 			if n := len(g.results) - listedFailures; n > 0 {
@@ -122,7 +122,7 @@ func (r *Report) tableWarnings(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\nWARNINGS\n")
 	for _, l := range all[:min(listedWarnings, len(all))] {
-		fmt.Fprintf(w, "  %s\n", command.Clip(l, shownText))
+		fmt.Fprintf(w, "  %s\n", text.Clip(l, shownText))
 	}
 	if n := len(all) - listedWarnings; n > 0 {
 		fmt.Fprintf(w, "  and %d more\n", n)

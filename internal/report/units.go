@@ -3,11 +3,10 @@ package report
 import (
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
-	"imagemirror/internal/command"
 	"imagemirror/internal/reference"
+	"imagemirror/internal/text"
 )
 
 // Bounds on what a result holds, so that one hostile answer does not fill the report. Text is counted in characters.
@@ -28,53 +27,19 @@ const (
 	shownSet  = 80
 )
 
-// text is s as one printable line of at most limit characters and a mark that says that there was more.
-func text(s string, limit int) string {
-	return command.Clip(command.Printable(command.Clip(s, limit)), limit)
-}
-
-// size is n bytes as people read them, in powers of 1024.
-func size(n int64) string {
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	v := float64(n) / 1024
-	unit := 0
-	for v >= 1023.95 {
-		v /= 1024
-		unit++
-	}
-	return fmt.Sprintf("%.1f %ciB", v, "KMGTPE"[unit])
-}
-
-// took is a time as people read it, and nothing where there is none.
+// took returns a time as people read it, and "" if there is none.
 func took(seconds float64) string {
 	d := time.Duration(min(seconds, maxSeconds) * float64(time.Second))
-	switch {
-	case d <= 0:
+	if d <= 0 {
 		return ""
-	case d < time.Second:
-		return d.Round(time.Millisecond).String()
-	case d < time.Minute:
-		return d.Round(100 * time.Millisecond).String()
 	}
-	return d.Round(time.Second).String()
-}
-
-// short is as much of a digest as tells images apart for people.
-func short(digest string) string {
-	_, hex, ok := strings.Cut(digest, ":")
-	if !ok {
-		hex = digest
-	}
-	chars := []rune(hex)
-	return string(chars[:min(12, len(chars))])
+	return text.Round(d).String()
 }
 
 // before is what the destination's tag was at, for people.
 func (r *Result) before() string {
 	if r.Old != "" {
-		return short(r.Old)
+		return text.ShortDigest(r.Old)
 	}
 	if d, err := reference.Parse(r.Destination); err == nil && d.Tag == "" {
 		return "no tag"

@@ -2,29 +2,8 @@ package report
 
 import (
 	"math"
-	"strings"
 	"testing"
 )
-
-func TestSize(t *testing.T) {
-	for _, c := range []struct {
-		n    int64
-		want string
-	}{
-		{0, "0 B"},
-		{1023, "1023 B"},
-		{1024, "1.0 KiB"},
-		{1536, "1.5 KiB"},
-		{1<<20 - 1, "1.0 MiB"},
-		{312 << 20, "312.0 MiB"},
-		{1<<30 - 1<<24, "1008.0 MiB"},
-		{math.MaxInt64, "8.0 EiB"},
-	} {
-		if got := size(c.n); got != c.want {
-			t.Errorf("size(%d) = %q, want %q", c.n, got, c.want)
-		}
-	}
-}
 
 func TestTook(t *testing.T) {
 	for _, c := range []struct {
@@ -45,19 +24,6 @@ func TestTook(t *testing.T) {
 	}
 }
 
-func TestShort(t *testing.T) {
-	for _, c := range []struct{ in, want string }{
-		{"sha256:0561bce5bdc5fd79af0e51c4f161ed7ab76aca4674e5f906555ff4c676b83e60", "0561bce5bdc5"},
-		{"sha256:ab", "ab"},
-		{"", ""},
-		{"画像画像画像画像画像画像画像", "画像画像画像画像画像画像"},
-	} {
-		if got := short(c.in); got != c.want {
-			t.Errorf("short(%q) = %q, want %q", c.in, got, c.want)
-		}
-	}
-}
-
 func TestBefore(t *testing.T) {
 	for _, c := range []struct {
 		in   Result
@@ -71,30 +37,6 @@ func TestBefore(t *testing.T) {
 		if got := c.in.before(); got != c.want {
 			t.Errorf("%+v: before is %q, want %q", c.in, got, c.want)
 		}
-	}
-}
-
-func TestText(t *testing.T) {
-	for _, c := range []struct {
-		name, in string
-		limit    int
-		want     string
-	}{
-		{"short", "plain", 10, "plain"},
-		{"as long as may be", "plain", 5, "plain"},
-		{"too long", "plainly", 5, "plain…"},
-		{"characters, not bytes", "画像画像", 4, "画像画像"},
-		{"an escape counts as it shows", "a\x1bbcdefg", 6, `a\x1bb…`},
-		{"not UTF-8", "a\xffb", 5, "a\uFFFDb"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if got := text(c.in, c.limit); got != c.want {
-				t.Errorf("text(%q, %d) = %q, want %q", c.in, c.limit, got, c.want)
-			}
-		})
-	}
-	if got := len(text(strings.Repeat("\x00", 1<<20), 100)); got > 110 {
-		t.Errorf("a long text has %d bytes where 100 characters are the bound", got)
 	}
 }
 

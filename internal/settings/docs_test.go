@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"imagemirror/internal/text"
 )
 
 // docs/reference/settings.md has every key with its default, and an example that sets them all.
@@ -58,7 +60,7 @@ func keys(above string, s reflect.Value, visit func(key string, value reflect.Va
 func written(key string, value reflect.Value) string {
 	switch v := value.Interface().(type) {
 	case time.Duration:
-		return strings.TrimSuffix(v.String(), "0m0s")
+		return text.Duration(v)
 	case []string:
 		if key == "destinations" {
 			return "any"

@@ -12,17 +12,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
 	"imagemirror/internal/mapping"
+	"imagemirror/internal/text"
 )
 
 const (
 	maxList   = 1000 // entries of a list, and keys of a mapping
-	maxQuoted = 100  // bytes of what is quoted in a message
+	maxQuoted = 100  // characters of what is quoted in a message
 )
 
 // A Value is one place in a file.
@@ -215,7 +215,7 @@ func (v Value) Word() (string, bool) {
 		v.Refuse("%s has no value: write one, or leave it out", v.called())
 	case v.node.Kind != yaml.ScalarNode:
 		v.Refuse("%s is no text: write one value", v.called())
-	case strings.ContainsFunc(v.node.Value, func(r rune) bool { return !unicode.IsPrint(r) }):
+	case !text.IsPrintable(v.node.Value):
 		v.Refuse("%s is %s, which has characters that cannot be shown", v.called(), quote(v.node.Value))
 	default:
 		return v.node.Value, true
@@ -249,17 +249,8 @@ func (v Value) Duration(least, most time.Duration) time.Duration {
 			return d
 		}
 	}
-	v.Refuse("%s is %s: write a time from %s to %s, such as 90m or 5h, or leave it out", v.called(), v.shown(), short(least), short(most))
+	v.Refuse("%s is %s: write a time from %s to %s, such as 90m or 5h, or leave it out", v.called(), v.shown(), text.Duration(least), text.Duration(most))
 	return 0
-}
-
-// short is a time without the parts that are 0, as people write it.
-func short(d time.Duration) string {
-	s := strings.TrimSuffix(d.String(), "0s")
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }
 
 // empty says whether nothing is written where a value belongs.
@@ -274,7 +265,7 @@ func (v Value) called() string {
 	if v.name == "" {
 		return "the file"
 	}
-	return clip(v.name)
+	return text.Clip(v.name, maxQuoted)
 }
 
 func (v Value) shown() string {
@@ -298,11 +289,4 @@ func names(known []Key) string {
 	return strings.Join(list[:len(list)-1], ", ") + " or " + list[len(list)-1]
 }
 
-func quote(s string) string { return strconv.Quote(clip(s)) }
-
-func clip(s string) string {
-	if len(s) <= maxQuoted {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxQuoted], "") + "..."
-}
+func quote(s string) string { return strconv.Quote(text.Clip(s, maxQuoted)) }
