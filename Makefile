@@ -12,6 +12,8 @@ go := CGO_ENABLED=0 go
 test lint e2e e2e-up: export GOGC := 400
 # Lint vets all, so that tests need not, with all that they are compiled with, once more.
 tests := test -vet=off
+# The module that builds the cluster of the end-to-end tests.
+cluster := test/e2e/cluster
 
 .PHONY: help demo new-set test lint bench fuzz release e2e e2e-up e2e-down
 
@@ -31,17 +33,21 @@ test: lint ## everything that needs no cluster: lint, a moment of fuzzing, all t
 	@echo "testing with the race detector (minutes)"
 	@# What takes longest goes first: at the end it would have the processors to itself, and waits a good part of its time.
 	@GORACE=atexit_sleep_ms=0 go $(tests) -race -ldflags=-s -timeout 20m ./test/wire ./test/script ./...
+	@$(go) -C $(cluster) $(tests) ./...
 
 lint: ## formatting, go.mod, vet, staticcheck, actionlint
 	@echo "checking the formatting"
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted, run gofmt -w on:" >&2; echo "$$files" >&2; exit 1; }
 	@echo "checking the modules"
 	@$(go) mod tidy -diff
+	@$(go) -C $(cluster) mod tidy -diff
 	@$(go) mod verify
 	@echo "running vet and staticcheck (minutes, where nothing is cached)"
 	@$(go) vet -tags e2e ./...
 	@$(go) -C tools vet ./...
+	@$(go) -C $(cluster) vet ./...
 	@$(go) tool -modfile=tools/go.mod staticcheck -tags e2e ./...
+	@$(go) -C $(cluster) tool -modfile=../../../tools/go.mod staticcheck ./...
 	@echo "checking the workflows"
 	@$(go) tool -modfile=tools/actionlint/go.mod actionlint -shellcheck= -pyflakes= .github/workflows/*.yaml docs/how-to/presubmit.github.yaml
 
@@ -58,12 +64,12 @@ fuzz: ## run each fuzz target for FUZZTIME, which is 30s unless told otherwise
 release: ## push the images to REGISTRY (HOST/PATH) as VERSION, which is git's unless given, and write release/release.yaml
 	@$(go) run ./images/release -registry '$(REGISTRY)' -version '$(VERSION)'
 
-e2e: ## the tests on a Kubernetes cluster with Tekton, which is brought up if it is not there, and left running
+e2e: ## the tests on a Kubernetes cluster with Tekton, which is brought up if it is not there, and left running (RUN=TestMirror: one)
 	@echo "testing on a cluster (minutes; building it takes half an hour more the first time)"
-	@$(go) $(tests) -tags e2e -count=1 -v -p 1 -timeout 90m ./test/e2e/...
+	@$(go) $(tests) -tags e2e -count=1 -v -timeout 90m -run '$(RUN)' ./test/e2e
 
-e2e-up: ## bring up the cluster of the end-to-end tests, and print how a shell gets to it (most of an hour the first time)
-	@$(go) run ./test/e2e/cluster/cmd up
+e2e-up: ## bring up that cluster, and print the variables by which a shell finds it
+	@$(go) -C $(cluster) run ./cmd up
 
 e2e-down: ## take it down; what was built for it is kept
-	@$(go) run ./test/e2e/cluster/cmd down
+	@$(go) -C $(cluster) run ./cmd down

@@ -16,7 +16,7 @@ import (
 
 // tools is the module that pins ko. It is that of the end-to-end tests, which build Tekton with it: pinned in one place, it is
 // compiled once.
-const tools = "test/e2e/tools/go.mod"
+const tools = "test/e2e/cluster/tools/go.mod"
 
 // separator is what is between documents of YAML.
 const separator = "\n---\n"

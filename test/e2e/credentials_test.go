@@ -58,7 +58,7 @@ func TestPushAndPullSecrets(t *testing.T) {
 func TestClusterRegistry(t *testing.T) {
 	s := newSpace(t)
 	account := "system:serviceaccount:" + s.name + ":" + s.name
-	own := registrytest.NewProxy(t, s.copies, registrytest.ProxyOptions{Host: s.Host, Auth: &registrytest.Auth{
+	own := registrytest.NewProxy(t, s.copies, registrytest.ProxyOptions{Host: s.host, Auth: &registrytest.Auth{
 		JWT: true, Users: []registrytest.User{},
 		Lookup: func(_, token string) (registrytest.User, bool) {
 			name := s.review(token)

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -133,7 +134,7 @@ func (s *space) gate(run string) (open func()) {
 	s.t.Helper()
 	label := gateLabel + s.name + "-" + run
 	s.t.Cleanup(func() {
-		if _, err := output(s.Command(context.Background(), "kubectl", "label", "nodes", "--all", label+"-")); err != nil {
+		if _, err := output(exec.CommandContext(context.Background(), "kubectl", "label", "nodes", "--all", label+"-")); err != nil {
 			s.t.Error(err)
 		}
 	})

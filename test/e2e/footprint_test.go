@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,8 +53,8 @@ func (s *space) sample() (stop func() map[string]footprint) {
 	var mu sync.Mutex
 	seen := map[string]footprint{}
 	file := "/tmp/" + s.name
-	for _, node := range s.Nodes {
-		cmd := s.Command(s.t.Context(), "docker", "exec", node, "sh", "-c", sampling, "sh", file)
+	for _, node := range s.nodes {
+		cmd := exec.CommandContext(s.t.Context(), "docker", "exec", node, "sh", "-c", sampling, "sh", file)
 		out, err := cmd.StdoutPipe()
 		if err == nil {
 			err = cmd.Start()
@@ -79,8 +80,8 @@ func (s *space) sample() (stop func() map[string]footprint) {
 		})
 	}
 	return func() map[string]footprint {
-		for _, node := range s.Nodes {
-			if _, err := output(s.Command(s.t.Context(), "docker", "exec", node, "rm", "-f", file)); err != nil {
+		for _, node := range s.nodes {
+			if _, err := output(exec.CommandContext(s.t.Context(), "docker", "exec", node, "rm", "-f", file)); err != nil {
 				s.t.Fatal(err)
 			}
 		}

@@ -87,8 +87,8 @@ func TestMirror(t *testing.T) {
 	s := newSpace(t)
 	tags := s.fill(forty)
 	on := s.checkRuns(tags, func(name string) *ended {
-		nodes.RLock()
-		defer nodes.RUnlock()
+		nodesLock.RLock()
+		defer nodesLock.RUnlock()
 		return s.finish(name, "set", sixShards)
 	})
 	if on < 2 {

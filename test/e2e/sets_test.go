@@ -97,7 +97,7 @@ func (s *installed) openRegistries() {
 	for _, set := range s.sets {
 		users = append(users, user(set.Name, set.Settings.Destinations...))
 	}
-	options := registrytest.ProxyOptions{Host: s.Host, Delay: delay, Auth: &registrytest.Auth{Users: users}}
+	options := registrytest.ProxyOptions{Host: s.host, Delay: delay, Auth: &registrytest.Auth{Users: users}}
 	s.source = registrytest.NewProxy(s.t, s.sources, options)
 	s.destination = registrytest.NewProxy(s.t, s.copies, options)
 }
@@ -272,7 +272,7 @@ func (s *installed) idle() {
 func (s *installed) start(sets ...string) (log string, status int) {
 	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "start"), sets...)
-	cmd.Env = append(s.Settings(), "MIRROR_NAMESPACE="+s.name)
+	cmd.Env = append(os.Environ(), "MIRROR_NAMESPACE="+s.name)
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		s.t.Fatal(err)
@@ -347,7 +347,7 @@ func (s *installed) checkListener() {
 	s.t.Helper()
 	s.kubectl("create", "secret", "generic", "mirror-listener", "--from-literal=token="+s.token)
 	s.t.Cleanup(func() {
-		_, _ = output(s.Command(context.Background(), "kubectl", "delete", "clusterrole,clusterrolebinding", "mirror-listener"))
+		_, _ = output(exec.CommandContext(context.Background(), "kubectl", "delete", "clusterrole,clusterrolebinding", "mirror-listener"))
 	})
 	s.applyFolder(filepath.Join(s.root, "triggers"))
 	s.kubectl("wait", "eventlistener", "mirror", "--for=condition=Ready", "--timeout=3m")
@@ -422,7 +422,7 @@ func (s *installed) forward(to, port string) string {
 	s.t.Helper()
 	var address string
 	s.until("the port that leads to "+to, func() bool {
-		cmd := s.Command(s.t.Context(), "kubectl", "--namespace", s.name, "port-forward", "--address=127.0.0.1", to, ":"+port)
+		cmd := exec.CommandContext(s.t.Context(), "kubectl", "--namespace", s.name, "port-forward", "--address=127.0.0.1", to, ":"+port)
 		out, err := cmd.StdoutPipe()
 		if err == nil {
 			err = cmd.Start()

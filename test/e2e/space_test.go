@@ -134,7 +134,7 @@ func onDisk(tb testing.TB) *registrytest.Registry {
 func (s *space) openRegistries() {
 	s.t.Helper()
 	robot := registrytest.User{Name: "robot", Password: "right", Pull: []string{""}, Push: []string{"mirror"}}
-	options := registrytest.ProxyOptions{Host: s.Host, Delay: delay, Auth: &registrytest.Auth{Users: []registrytest.User{robot}}}
+	options := registrytest.ProxyOptions{Host: s.host, Delay: delay, Auth: &registrytest.Auth{Users: []registrytest.User{robot}}}
 	s.source = registrytest.NewProxy(s.t, s.sources, options)
 	s.destination = registrytest.NewProxy(s.t, s.copies, options)
 }
@@ -177,7 +177,7 @@ func (s *space) configMapOf(name string, data map[string]string) string {
 func (s *space) leave() {
 	ctx := context.Background() // the test's own is over
 	if s.t.Failed() {
-		out, err := output(s.Command(ctx, "kubectl", "--namespace", s.name, "get", "pipelineruns,taskruns,pods,events"))
+		out, err := output(exec.CommandContext(ctx, "kubectl", "--namespace", s.name, "get", "pipelineruns,taskruns,pods,events"))
 		s.t.Logf("%s%v", out, err)
 	}
 	if err := s.client.Resource(corev1.SchemeGroupVersion.WithResource("namespaces")).Delete(ctx, s.name, metav1.DeleteOptions{}); err != nil {
@@ -187,7 +187,7 @@ func (s *space) leave() {
 
 func (s *space) kubectl(args ...string) string {
 	s.t.Helper()
-	out, err := output(s.Command(s.t.Context(), "kubectl", append([]string{"--namespace", s.name}, args...)...))
+	out, err := output(exec.CommandContext(s.t.Context(), "kubectl", append([]string{"--namespace", s.name}, args...)...))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -318,7 +318,7 @@ func (s *space) files(name string) map[string][]byte {
 	s.t.Helper()
 	dir := s.t.TempDir()
 	cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "report"), "-out", dir)
-	cmd.Env = append(s.Settings(), "MIRROR_STATE=configmaps", "MIRROR_NAMESPACE="+s.name, "MIRROR_RUN="+name, "MIRROR_GRACE=0s")
+	cmd.Env = append(os.Environ(), "MIRROR_STATE=configmaps", "MIRROR_NAMESPACE="+s.name, "MIRROR_RUN="+name, "MIRROR_GRACE=0s")
 	_, failed := output(cmd) // as the run has
 	if _, err := os.Stat(filepath.Join(dir, "report.json")); err != nil {
 		s.t.Fatal(failed, err)

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -72,7 +73,7 @@ func (s *space) kill(pod corev1.Pod) {
 	s.t.Helper()
 	_, id, _ := strings.Cut(step(pod).ContainerID, "//")
 	const processes = `kill -9 $(grep -l "$1" /proc/[0-9]*/cgroup | cut -d / -f 3)`
-	if _, err := output(s.Command(s.t.Context(), "docker", "exec", pod.Spec.NodeName, "sh", "-c", processes, "sh", id)); err != nil {
+	if _, err := output(exec.CommandContext(s.t.Context(), "docker", "exec", pod.Spec.NodeName, "sh", "-c", processes, "sh", id)); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -5,6 +5,8 @@ package e2e
 import (
 	"context"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +31,7 @@ func TestRights(t *testing.T) {
 func TestConfigMaps(t *testing.T) {
 	t.Parallel()
 	w := up(t)
-	out, err := w.run(t.Context(), []string{"IMAGEMIRROR_TEST_KUBECONFIG=" + w.Kubeconfig},
+	out, err := w.run(t.Context(), []string{"IMAGEMIRROR_TEST_KUBECONFIG=" + os.Getenv(kubeconfigVar)},
 		"go", "test", "-count=1", "-v", "-run", "ConfigMaps", "./internal/state")
 	if err != nil || strings.Contains(string(out), "--- SKIP") || !strings.Contains(string(out), "--- PASS: TestConfigMaps ") {
 		t.Errorf("%v\n%s", err, out)
@@ -75,10 +77,10 @@ func TestCopyLosesItsPod(t *testing.T) {
 	}{
 		{"deleted", func(s *space, pod corev1.Pod) { s.delete("pods", pod.Name) }},
 		{"drained", func(s *space, pod corev1.Pod) {
-			nodes.Lock()
-			defer nodes.Unlock()
+			nodesLock.Lock()
+			defer nodesLock.Unlock()
 			defer func() {
-				if _, err := output(s.Command(context.Background(), "kubectl", "uncordon", pod.Spec.NodeName)); err != nil {
+				if _, err := output(exec.CommandContext(context.Background(), "kubectl", "uncordon", pod.Spec.NodeName)); err != nil {
 					s.t.Error(err)
 				}
 			}()

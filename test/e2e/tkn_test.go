@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -66,7 +67,7 @@ func (s *space) follow(run string) (shown func() string) {
 	s.t.Helper()
 	ctx, end := context.WithCancel(s.t.Context())
 	var out bytes.Buffer
-	cmd := s.Command(ctx, "tkn", "pipelinerun", "logs", run, "--follow", "--namespace", s.name)
+	cmd := exec.CommandContext(ctx, "tkn", "pipelinerun", "logs", run, "--follow", "--namespace", s.name)
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &out, 5*time.Second
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -93,7 +94,7 @@ func (s *space) follow(run string) (shown func() string) {
 
 func (s *space) tkn(args ...string) string {
 	s.t.Helper()
-	out, err := output(s.Command(s.t.Context(), "tkn", args...))
+	out, err := output(exec.CommandContext(s.t.Context(), "tkn", args...))
 	if err != nil {
 		s.t.Fatal(err)
 	}

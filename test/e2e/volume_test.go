@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -56,7 +57,7 @@ apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
   name: ` + name + `
-  annotations: {volume.kubernetes.io/selected-node: ` + s.Nodes[len(s.Nodes)-1] + `}
+  annotations: {volume.kubernetes.io/selected-node: ` + s.nodes[len(s.nodes)-1] + `}
 spec:
   accessModes: [ReadWriteOnce]
   resources: {requests: {storage: 16Mi}}
@@ -82,7 +83,7 @@ func (s *space) write(claim, file, content string) {
 		s.t.Fatalf("the volume %s is no folder of a node", pv.Name)
 	}
 	at := path.Join(root, file)
-	cmd := s.Command(s.t.Context(), "docker", "exec", "--interactive", s.Nodes[len(s.Nodes)-1],
+	cmd := exec.CommandContext(s.t.Context(), "docker", "exec", "--interactive", s.nodes[len(s.nodes)-1],
 		"sh", "-c", `mkdir -p "$(dirname "$1")" && cat > "$1"`, "sh", at)
 	cmd.Stdin = strings.NewReader(content)
 	if _, err := output(cmd); err != nil {
@@ -118,7 +119,7 @@ func (s *space) filesOnVolume(run, claim, subPath string) map[string][]byte {
 	if err := os.WriteFile(filepath.Join(dir, "fetch.yaml"), []byte(pod), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := s.Command(s.t.Context(), "sh", "-c", strings.ReplaceAll(command[1], "NAMESPACE", s.name))
+	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", strings.ReplaceAll(command[1], "NAMESPACE", s.name))
 	cmd.Dir = dir
 	if _, err := output(cmd); err != nil {
 		s.t.Fatal(err)

@@ -15,35 +15,38 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"imagemirror/test/e2e/cluster"
 )
 
-// world is what the tests share: the cluster, and what is made of the tree that they stand in.
+// A world is what the tests share: the cluster, and what is built from the tree.
 type world struct {
-	*cluster.Cluster
 	*api
-	yaml []byte // release.yaml, of this machine's platform
-	bin  string // a folder with the commands report, start and newset, for this machine
+	nodes []string // names of the cluster's nodes, the control plane's first
+	host  string   // address by which pods reach this machine
+	yaml  []byte   // release.yaml, for this machine's platform
+	bin   string   // directory with the commands report, start and newset
 }
 
 var bringUp = sync.OnceValues(func() (*world, error) {
-	ctx := context.Background() // it outlives the test that asks first
-	c, err := cluster.Up(ctx, os.Stderr)
-	if err != nil {
-		return nil, err
-	}
-	w := &world{Cluster: c}
-	if w.api, err = newAPI(c.Kubeconfig); err != nil {
-		return nil, err
-	}
+	ctx := context.Background() // the world outlives the test that asks first
 	dir, err := os.MkdirTemp("", "imagemirror-e2e-")
 	if err != nil {
 		return nil, err
 	}
-	w.bin, made = dir, dir
-	if _, err := w.run(ctx, nil, "go", "run", "./images/release", "-out", dir,
-		"-registry", cluster.Registry+"/imagemirror", "-version", "e2e", "-platforms", "linux/"+runtime.GOARCH); err != nil {
+	made = dir
+	w := &world{bin: dir}
+	if err := findCluster(ctx, dir); err != nil {
+		return nil, err
+	}
+	if w.api, err = newAPI(os.Getenv(kubeconfigVar)); err != nil {
+		return nil, err
+	}
+	if w.nodes, w.host, err = w.findNodes(ctx); err != nil {
+		return nil, err
+	}
+	_, err = w.run(ctx, nil, "go", "run", "./images/release", "-out", dir,
+		"-registry", os.Getenv(registryVar)+"/imagemirror", "-version", "e2e",
+		"-platforms", "linux/"+runtime.GOARCH)
+	if err != nil {
 		return nil, err
 	}
 	if w.yaml, err = os.ReadFile(filepath.Join(dir, "release.yaml")); err != nil {
@@ -53,11 +56,11 @@ var bringUp = sync.OnceValues(func() (*world, error) {
 	return w, err
 })
 
-// made is the folder that bringUp has made, if it was called.
+// made is the directory that bringUp has made, if it was called.
 var made string
 
-// nodes is locked by a test that takes a node away, and locked for reading by one whose pods are to be spread over all.
-var nodes sync.RWMutex
+// nodesLock is locked by a test that takes a node away, and locked for reading by one whose pods are to be spread over all.
+var nodesLock sync.RWMutex
 
 // atOnce is how many tests run at a time. They mostly wait for pods, so more of them than the machine has cores.
 const atOnce = "6"
@@ -76,12 +79,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// up skips a test where there can be no cluster, unless CI is to have one.
+// up returns the world. It skips the test if there can be no cluster, unless CI=true demands one.
 func up(t *testing.T) *world {
 	t.Helper()
 	w, err := bringUp()
-	var unavailable *cluster.Unavailable
-	if errors.As(err, &unavailable) && os.Getenv("CI") != "true" {
+	if errors.Is(err, errUnavailable) && os.Getenv("CI") != "true" {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -90,11 +92,11 @@ func up(t *testing.T) *world {
 	return w
 }
 
-// run runs a program in the root of the repository, and returns what it writes.
+// run runs a program in the root of the repository, and returns its standard output.
 func (w *world) run(ctx context.Context, env []string, program string, args ...string) ([]byte, error) {
-	cmd := w.Command(ctx, program, args...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = "../.."
-	cmd.Env = append(cmd.Env, env...)
+	cmd.Env = append(os.Environ(), env...)
 	return output(cmd)
 }
 

@@ -1,75 +1,68 @@
-// Package cluster brings up a real Kubernetes cluster for the end-to-end tests: three nodes of kind's, a registry that they and
-// this machine reach under one name, Tekton Pipelines and Tekton Triggers. Where no published images are to be had, it makes them,
-// from Go modules and Debian's packages; README.md in the folder above tells how. All that takes long is kept in the user's cache
-// directory, under a hash of what it was made from.
+// Package cluster brings up a Kubernetes cluster for the end-to-end tests: three nodes made with
+// kind, a registry that the nodes and this machine reach by the same name, Tekton Pipelines and
+// Tekton Triggers. If kind's published node image cannot be pulled, everything is built from Go
+// modules and Debian packages. What takes long is kept in the user's cache directory, under a hash
+// of its inputs. README.md explains how the parts are made.
 package cluster
 
 import (
 	"context"
 	"io"
 	"os"
-	"os/exec"
 )
 
 const (
-	// Kubernetes is the version of the cluster.
-	Kubernetes = "v1.35.4"
-	// Tekton is the version of Tekton Pipelines in it.
-	Tekton = "v1.15.0"
-	// Triggers is the version of Tekton Triggers in it.
-	Triggers = "v0.34.0"
-	// Registry is the host of the cluster's registry, from this machine and from the nodes. It speaks plain HTTP.
-	Registry = "localhost:5050"
+	kubernetesVersion = "v1.35.4"
+	pipelinesVersion  = "v1.15.0"
+	triggersVersion   = "v0.34.0"
+
+	// registryHost is the cluster's registry, by the name that this machine and the nodes use. It
+	// speaks plain HTTP.
+	registryHost = "localhost:5050"
 
 	clusterName = "imagemirror-e2e"
 )
 
-// Cluster is one that is up.
-type Cluster struct {
-	Kubeconfig string   // path of the file
-	Nodes      []string // their names: the control plane's, then the workers'
-	Host       string   // address at which pods and nodes reach this machine
-
-	machine *machine
-}
-
-// Unavailable is why this machine can have no cluster. Tests that need one are skipped then.
+// Unavailable means that this machine cannot have a cluster.
 type Unavailable struct{ Reason string }
 
-func (u *Unavailable) Error() string { return "this machine can have no cluster: " + u.Reason }
+func (u *Unavailable) Error() string { return "this machine cannot have a cluster: " + u.Reason }
 
-// Up brings up the cluster, or what is missing of it, and says on progress what it does. It can be called again at any time, also
-// after one that failed, or was killed. The error can be an *Unavailable.
-func Up(ctx context.Context, progress io.Writer) (*Cluster, error) {
+// Up brings up the cluster, or what is missing of it, and writes its progress. It may be called
+// again at any time, also after an earlier call failed or was killed. It returns the environment
+// variables, as NAME=VALUE, by which programs and the tests find the cluster. The error may be an
+// *Unavailable.
+func Up(ctx context.Context, progress io.Writer) ([]string, error) {
 	m, unlock, err := open(ctx, progress)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	for _, step := range []func(context.Context) error{
-		m.haveDocker,
-		m.haveTools,
-		m.haveNodes,
-		m.haveRegistry,
-		m.haveTekton,
-		m.haveTriggers,
+	for _, ensure := range []func(context.Context) error{
+		m.ensureDocker,
+		m.ensureTools,
+		m.ensureNodes,
+		m.ensureRegistry,
+		m.ensurePipelines,
+		m.ensureTriggers,
 	} {
-		if err := step(ctx); err != nil {
+		if err := ensure(ctx); err != nil {
 			return nil, err
 		}
 	}
-	m.say("the cluster is up")
-	return m.describe(ctx)
+	m.logf("the cluster is up")
+	return m.settings(), nil
 }
 
-// Down removes the cluster and its registry, and ends the Docker daemon if Up started it. What Up built is kept.
+// Down removes the cluster and its registry, and stops the Docker daemon if Up started it. It keeps
+// what Up built.
 func Down(ctx context.Context, progress io.Writer) error {
 	m, unlock, err := open(ctx, progress)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	m.say("removing the cluster")
+	m.logf("removing the cluster")
 	if err := os.RemoveAll(m.path("run", "cluster")); err != nil {
 		return err
 	}
@@ -83,12 +76,4 @@ func Down(ctx context.Context, progress io.Writer) error {
 		return err
 	}
 	return m.stopDocker(ctx)
-}
-
-// Settings are the variables, as NAME=VALUE, by which kubectl, tkn, ko, kind and docker are found and speak to the cluster.
-func (c *Cluster) Settings() []string { return c.machine.settings() }
-
-// Command is one of these programs, with arguments, ready to run.
-func (c *Cluster) Command(ctx context.Context, program string, args ...string) *exec.Cmd {
-	return c.machine.command(ctx, program, args...)
 }

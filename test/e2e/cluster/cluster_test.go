@@ -36,11 +36,11 @@ func TestPartIsMadeOnceForEachKey(t *testing.T) {
 		t.Errorf("the part for another key holds %q, %v", b, err)
 	}
 	if exists(first) {
-		t.Error("the part that is no longer of use is still there")
+		t.Error("the outdated part is still there")
 	}
 }
 
-func TestPartThatFailedIsNotThere(t *testing.T) {
+func TestFailedPartIsNotKept(t *testing.T) {
 	m := &machine{cache: t.TempDir()}
 	if _, err := m.part("thing", "a", func(string) error { return os.ErrInvalid }); err != os.ErrInvalid {
 		t.Fatalf("got error %v", err)
@@ -56,9 +56,9 @@ func TestPartThatFailedIsNotThere(t *testing.T) {
 	}
 }
 
-func TestKeyTellsInputsApart(t *testing.T) {
+func TestKeyDependsOnWhereInputsEnd(t *testing.T) {
 	if keyOf("ab", "c") == keyOf("a", "bc") {
-		t.Error("it makes no difference where one input ends and another begins")
+		t.Error("two lists of inputs have the same key")
 	}
 }
 
@@ -91,27 +91,48 @@ command:
 	if err != nil || string(got) != want {
 		t.Errorf("got %s, %v", got, err)
 	}
-	if _, err := configure([]byte("data: {}\n"), restricted); err == nil || !strings.Contains(err.Error(), "set-security-context") {
-		t.Errorf("of a configuration without the flag: %v", err)
+	_, err = configure([]byte("data: {}\n"), restricted)
+	if err == nil || !strings.Contains(err.Error(), "set-security-context") {
+		t.Errorf("a configuration without the flag: got error %v", err)
 	}
 }
 
-func TestReleaseIsConfiguredForRestrictedPods(t *testing.T) {
+func TestPublishedReleaseIsConfigured(t *testing.T) {
 	files := http.NewServeMux()
 	files.HandleFunc("/release.yaml", func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w, "data:\n  set-security-context: \"false\"\n  set-security-context-read-only-root-filesystem: \"false\"\n")
+		io.WriteString(w, "data:\n  set-security-context: \"false\"\n"+
+			"  set-security-context-read-only-root-filesystem: \"false\"\n")
+	})
+	files.HandleFunc("/more.yaml", func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "kind: More\n")
 	})
 	server := httptest.NewServer(files)
 	defer server.Close()
-	release, err := download(t.Context(), server.URL+"/release.yaml")
+	m := &machine{cache: t.TempDir(), progress: io.Discard}
+	if err := os.Mkdir(m.path("run"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := project{
+		dir: "some", released: restricted,
+		published: []string{server.URL + "/release.yaml", server.URL + "/more.yaml"},
+	}
+	file, err := m.download(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if release, err = configure(release, restricted); err != nil || strings.Count(string(release), `: "true"`) != 2 {
-		t.Errorf("got %s, %v", release, err)
+	const want = `data:
+  set-security-context: "true"
+  set-security-context-read-only-root-filesystem: "true"
+
+---
+kind: More
+`
+	if got, err := os.ReadFile(file); err != nil || string(got) != want {
+		t.Errorf("got %s, %v", got, err)
 	}
-	if _, err := download(t.Context(), server.URL+"/other.yaml"); err == nil || !strings.Contains(err.Error(), "404") {
-		t.Errorf("of a release that is not there: %v", err)
+	p.published = []string{server.URL + "/other.yaml"}
+	if _, err := m.download(t.Context(), p); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("a release that is not there: got error %v", err)
 	}
 }
 
@@ -130,50 +151,62 @@ func TestErrorOfACommandEndsWithItsLastLines(t *testing.T) {
 	}
 }
 
-// A package is compiled once, for the project's own tests, its tools and all programs of the cluster, where what it is made of has the
-// same versions in all modules. Of what they require in common, Tekton's projects alone have versions that do not go together.
+// A package is compiled once for the project's tests, its tools and all programs of the cluster if
+// the modules require the same versions. Only Tekton's projects require versions of each other that
+// do not go together.
 func TestModulesRequireTheSameVersions(t *testing.T) {
-	type module struct{ Path, Version string }
-	versions := map[string]map[string][]string{}
-	add := func(m module, folder string) {
-		if versions[m.Path] == nil {
-			versions[m.Path] = map[string][]string{}
-		}
-		versions[m.Path][m.Version] = append(versions[m.Path][m.Version], folder)
-	}
+	versions := map[string]map[string][]string{} // by module and version: who requires it
 	inCluster := []string{"kubernetes", "coredns", "localpath", "tekton", "triggers", "tkn"}
-	for _, folder := range append([]string{"../..", "../../tools", "tools"}, inCluster...) {
-		out, err := output(exec.CommandContext(t.Context(), "go", "mod", "edit", "-json", filepath.Join("..", folder, "go.mod")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var file struct {
-			Require []module
-			Replace []struct{ Old, New module }
-		}
-		if err := json.Unmarshal(out, &file); err != nil {
-			t.Fatal(err)
-		}
-		replaced := map[string]module{}
-		for _, r := range file.Replace {
-			replaced[r.Old.Path] = r.New
-		}
-		for _, m := range file.Require {
-			if strings.HasPrefix(m.Path, "k8s.io/") && !slices.Contains(inCluster, folder) {
-				continue // a client need not be of the cluster's version
+	others := []string{"../../..", "../../../tools", ".", "tools"}
+	for _, dir := range slices.Concat(others, inCluster) {
+		for _, r := range requirements(t, dir) {
+			if strings.HasPrefix(r.Path, "k8s.io/") && slices.Contains(others, dir) {
+				continue // a client need not have the cluster's version
 			}
-			if folder == "tekton" && strings.HasPrefix(m.Path, "go.opentelemetry.io/otel/sdk") {
-				continue // with one whose schema is newer than knative.dev/pkg's, Tekton's programs panic when they start
+			if dir == "tekton" && strings.HasPrefix(r.Path, "go.opentelemetry.io/otel/sdk") {
+				continue // with a newer schema than knative.dev/pkg's, Tekton panics at its start
 			}
-			add(cmp.Or(replaced[m.Path], m), folder)
+			if versions[r.Path] == nil {
+				versions[r.Path] = map[string][]string{}
+			}
+			versions[r.Path][r.Version] = append(versions[r.Path][r.Version], dir)
 		}
 	}
 	for path, of := range versions {
-		if len(of) > 1 && !strings.HasPrefix(path, "knative.dev/") && !strings.HasPrefix(path, "github.com/tektoncd/") {
-			t.Errorf("%s has several versions: %v; README.md tells how to have one", path, of)
+		tekton := strings.HasPrefix(path, "knative.dev/") ||
+			strings.HasPrefix(path, "github.com/tektoncd/")
+		if len(of) > 1 && !tekton {
+			t.Errorf("%s has several versions: %v; see README.md, To another version", path, of)
 		}
 	}
 	if len(versions["k8s.io/client-go"]) == 0 {
 		t.Error("no module requires k8s.io/client-go")
 	}
+}
+
+type requirement struct{ Path, Version string }
+
+// requirements returns the modules that the go.mod in a directory requires, with its replacements.
+func requirements(t *testing.T, dir string) []requirement {
+	t.Helper()
+	file := filepath.Join(dir, "go.mod")
+	out, err := output(exec.CommandContext(t.Context(), "go", "mod", "edit", "-json", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parsed struct {
+		Require []requirement
+		Replace []struct{ Old, New requirement }
+	}
+	if err := json.Unmarshal(out, &parsed); err != nil {
+		t.Fatal(err)
+	}
+	replaced := map[string]requirement{}
+	for _, r := range parsed.Replace {
+		replaced[r.Old.Path] = r.New
+	}
+	for i, r := range parsed.Require {
+		parsed.Require[i] = cmp.Or(replaced[r.Path], r)
+	}
+	return parsed.Require
 }

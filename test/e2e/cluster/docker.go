@@ -13,28 +13,30 @@ import (
 	"time"
 )
 
-// haveDocker finds a Docker daemon that answers, or else starts one.
-func (m *machine) haveDocker(ctx context.Context) error {
-	if runtime.GOOS != "linux" && !m.findDocker(ctx) {
-		return &Unavailable{"no Docker daemon answers, and one can be started on Linux only"}
-	}
+// ensureDocker finds a Docker daemon that answers, or starts one.
+func (m *machine) ensureDocker(ctx context.Context) error {
 	if m.findDocker(ctx) {
 		return nil
 	}
-	if os.Geteuid() != 0 {
-		return &Unavailable{"no Docker daemon answers, and one can be started by root only"}
+	if runtime.GOOS != "linux" {
+		return &Unavailable{"no Docker daemon answers, and only Linux can start one: start Docker"}
 	}
-	if err := m.install(ctx, map[string]string{"dockerd": "docker.io", "iptables": "iptables"}); err != nil {
+	if os.Geteuid() != 0 {
+		return &Unavailable{"no Docker daemon answers, and only root can start one: start Docker"}
+	}
+	err := m.install(ctx, map[string]string{"dockerd": "docker.io", "iptables": "iptables"})
+	if err != nil {
 		return err
 	}
-	// Where there is an init system, the package has brought up its daemon.
+	// With an init system, the package has started its daemon.
 	if m.findDocker(ctx) {
 		return nil
 	}
 	return m.startDocker(ctx)
 }
 
-// findDocker says whether a daemon answers: the one that was started here, or the machine's. Later commands speak to it.
+// findDocker reports whether a daemon answers: the one that was started here, or the machine's.
+// Later commands use that one.
 func (m *machine) findDocker(ctx context.Context) bool {
 	for _, host := range []string{"unix://" + m.path("run", "docker.sock"), ""} {
 		m.docker = host
@@ -51,16 +53,16 @@ func (m *machine) dockerAnswers(ctx context.Context) bool {
 	return run(m.command(ctx, "docker", "version")) == nil
 }
 
-// startDocker starts a daemon that keeps all that is its own in the cache, and outlives this process.
+// startDocker starts a daemon that keeps all its data in the cache and outlives this process.
 func (m *machine) startDocker(ctx context.Context) error {
-	m.say("starting a Docker daemon")
+	m.logf("starting a Docker daemon")
 	m.docker = "unix://" + m.path("run", "docker.sock")
 	log, err := os.Create(m.path("run", "dockerd.log"))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	// One that was killed has left its number, which may be another process's by now.
+	// A daemon that was killed leaves its process ID, which may belong to another process now.
 	if err := os.RemoveAll(m.path("run", "dockerd.pid")); err != nil {
 		return err
 	}
@@ -85,10 +87,10 @@ func (m *machine) dockerArgs(ctx context.Context) ([]string, error) {
 		"--data-root", m.path("docker"),
 		"--exec-root", m.path("run", "docker"),
 		"--pidfile", m.path("run", "dockerd.pid"),
-		// Names that are not the containers' have no answer: asked of the machine, they would leave it.
+		// Names other than the containers' get no answer, so that no query leaves the machine.
 		"--dns", "127.0.0.1",
 	}
-	may, err := mayGiveSysResource()
+	may, err := mayGrantSysResource()
 	if err != nil || may {
 		return args, err
 	}
@@ -96,8 +98,9 @@ func (m *machine) dockerArgs(ctx context.Context) ([]string, error) {
 	return append(args, "--add-runtime", "limited="+wrapper, "--default-runtime", "limited"), err
 }
 
-// mayGiveSysResource says whether this process can pass CAP_SYS_RESOURCE on, as --privileged does.
-func mayGiveSysResource() (bool, error) {
+// mayGrantSysResource reports whether this process can pass on CAP_SYS_RESOURCE, as --privileged
+// does.
+func mayGrantSysResource() (bool, error) {
 	const sysResource = 24 // its number in linux/capability.h
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -121,7 +124,7 @@ func (m *machine) awaitDocker(ctx context.Context, ended <-chan struct{}) error 
 		}
 	})
 	if err == nil && !answers {
-		err = errors.New("the Docker daemon has ended at once")
+		err = errors.New("the Docker daemon exited at once")
 	}
 	if err != nil {
 		return fmt.Errorf("%w: see %s", err, m.path("run", "dockerd.log"))
@@ -129,7 +132,7 @@ func (m *machine) awaitDocker(ctx context.Context, ended <-chan struct{}) error 
 	return nil
 }
 
-// stopDocker ends the daemon that answers if startDocker has started it.
+// stopDocker stops the daemon if startDocker started it.
 func (m *machine) stopDocker(ctx context.Context) error {
 	if m.docker == "" {
 		return nil
@@ -142,18 +145,21 @@ func (m *machine) stopDocker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.say("ending the Docker daemon")
+	m.logf("stopping the Docker daemon")
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		return err
 	}
-	err = until(ctx, time.Minute, "the end of the Docker daemon", func() bool { return syscall.Kill(pid, 0) != nil })
-	// One before it that was killed has left its folder mounted upon itself.
+	err = until(ctx, time.Minute, "the end of the Docker daemon", func() bool {
+		return syscall.Kill(pid, 0) != nil
+	})
+	// An earlier daemon that was killed leaves its directory mounted on itself.
 	for err == nil && run(m.command(ctx, "umount", m.path("docker"))) == nil {
 	}
 	return err
 }
 
-// install sees to it that commands are there, by installing the Debian packages that have them.
+// install installs the Debian packages of the commands that are missing. packages maps each command
+// to its package.
 func (m *machine) install(ctx context.Context, packages map[string]string) error {
 	var missing []string
 	for command, name := range packages {
@@ -164,14 +170,16 @@ func (m *machine) install(ctx context.Context, packages map[string]string) error
 	if len(missing) == 0 {
 		return nil
 	}
+	names := strings.Join(missing, ", ")
 	if os.Geteuid() != 0 {
-		return &Unavailable{fmt.Sprintf("it has no %s, which root only can install", strings.Join(missing, ", "))}
+		return &Unavailable{names + " is missing, and only root can install it"}
 	}
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return &Unavailable{fmt.Sprintf("it has no %s, and no apt-get to install it with", strings.Join(missing, ", "))}
+		return &Unavailable{names + " is missing, and there is no apt-get to install it"}
 	}
-	m.say("installing %s", strings.Join(missing, ", "))
-	for _, args := range [][]string{{"update", "-qq"}, append([]string{"install", "-qqy", "--no-install-recommends"}, missing...)} {
+	m.logf("installing %s", names)
+	install := append([]string{"install", "-qqy", "--no-install-recommends"}, missing...)
+	for _, args := range [][]string{{"update", "-qq"}, install} {
 		cmd := m.command(ctx, "apt-get", args...)
 		cmd.Env = append(cmd.Env, "DEBIAN_FRONTEND=noninteractive")
 		if err := run(cmd); err != nil {

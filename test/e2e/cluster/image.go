@@ -18,25 +18,25 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// entry is a file, a folder or a symbolic link in an image.
+// An entry is a file, a directory or a symbolic link in an image.
 type entry struct {
-	path string // without the leading /; a folder's ends with one
+	path string // without the leading slash; a directory's ends with a slash
 	mode int64
 	from string // file with the content
 	text string // or the content itself
-	link string // or what it is a link to
+	link string // or the target of the link
 }
 
-// programEntry is a program in an image's root folder.
+// programEntry returns an entry for a program.
 func programEntry(name, file string) entry { return entry{path: name, mode: 0o755, from: file} }
 
-// image is one of a single layer, for this machine's architecture.
+// image makes an image with a single layer, for this machine's architecture.
 func image(config v1.Config, entries ...entry) (v1.Image, error) {
 	content, err := layerOf(entries)
 	if err != nil {
 		return nil, err
 	}
-	// Images stay on this machine, and nodes unpack them at once: compressing them costs more than it saves.
+	// Images stay on this machine, and nodes unpack them at once. Compression would only cost time.
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(content)), nil
 	}, tarball.WithCompressionLevel(0))
@@ -85,15 +85,20 @@ func (e entry) write(w *tar.Writer) error {
 	return err
 }
 
-// kubernetesImage serves under the names of all of Kubernetes' images, and as the one that makes volumes: the programs, iptables
-// for kube-proxy, and a shell.
+// kubernetesImage makes the image that serves under the names of all of Kubernetes' images, and as
+// the one that makes volumes. It has the programs, iptables for kube-proxy, and a shell.
 func (m *machine) kubernetesImage(ctx context.Context, debian string) (v1.Image, error) {
 	program, err := m.build(ctx, kubernetes)
 	if err != nil {
 		return nil, err
 	}
-	entries := []entry{{path: "tmp/", mode: 0o1777}, programEntry("usr/local/bin/kubernetes", program)}
-	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "etcd"} {
+	entries := []entry{
+		{path: "tmp/", mode: 0o1777},
+		programEntry("usr/local/bin/kubernetes", program),
+	}
+	for _, name := range []string{
+		"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "etcd",
+	} {
 		entries = append(entries, entry{path: "usr/local/bin/" + name, link: "kubernetes"})
 	}
 	iptables, err := m.iptables(ctx, debian)
@@ -105,16 +110,19 @@ func (m *machine) kubernetesImage(ctx context.Context, debian string) (v1.Image,
 	for _, name := range []string{"sh", "mkdir", "rm"} {
 		entries = append(entries, entry{path: "bin/" + name, link: "busybox"})
 	}
-	return image(v1.Config{Env: []string{"PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}}, entries...)
+	const path = "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	return image(v1.Config{Env: []string{path}}, entries...)
 }
 
-// iptables is the files of Debian's iptables, the older kind, with its extensions and the libraries that they are linked with.
+// iptables returns the files of Debian's iptables-legacy, with its extensions and the shared
+// libraries of both.
 func (m *machine) iptables(ctx context.Context, debian string) ([]entry, error) {
 	const program = "/usr/sbin/xtables-legacy-multi"
 	var entries []entry
 	for _, name := range []string{"iptables", "ip6tables"} {
 		for _, suffix := range []string{"", "-save", "-restore"} {
-			entries = append(entries, entry{path: "usr/sbin/" + name + suffix, link: filepath.Base(program)})
+			link := entry{path: "usr/sbin/" + name + suffix, link: filepath.Base(program)}
+			entries = append(entries, link)
 		}
 	}
 	files := []string{program}
@@ -132,7 +140,7 @@ func (m *machine) iptables(ctx context.Context, debian string) ([]entry, error) 
 	return entries, err
 }
 
-// libraries is the shared ones that some files of a Debian system are linked with, one by one and indirectly.
+// libraries returns the shared libraries that some files of a Debian system need, also indirectly.
 func (m *machine) libraries(ctx context.Context, debian string, files []string) ([]string, error) {
 	out, err := output(m.command(ctx, "chroot", append([]string{debian, "ldd"}, files...)...))
 	if err != nil {
@@ -140,7 +148,7 @@ func (m *machine) libraries(ctx context.Context, debian string, files []string) 
 	}
 	var libraries []string
 	for word := range strings.FieldsSeq(string(out)) {
-		// With a colon it is the headline over a file's libraries.
+		// A word with a colon is the heading of a file's list.
 		if strings.HasPrefix(word, "/") && !strings.HasSuffix(word, ":") {
 			libraries = append(libraries, word)
 		}
@@ -149,11 +157,12 @@ func (m *machine) libraries(ctx context.Context, debian string, files []string) 
 	return slices.Compact(libraries), nil
 }
 
-// singleProgram is an image with nothing but a program, at /NAME, which is found by NAME alone, too.
+// singleProgram makes an image with nothing but a program, at /NAME. PATH has it, too.
 func (m *machine) singleProgram(ctx context.Context, p program) (v1.Image, error) {
 	file, err := m.build(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	return image(v1.Config{Entrypoint: []string{"/" + p.name}, Env: []string{"PATH=/"}}, programEntry(p.name, file))
+	config := v1.Config{Entrypoint: []string{"/" + p.name}, Env: []string{"PATH=/"}}
+	return image(config, programEntry(p.name, file))
 }

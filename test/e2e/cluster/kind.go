@@ -15,11 +15,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// publishedNode is kind's image of a node, where it is to be had.
-const publishedNode = "kindest/node:" + Kubernetes
+// publishedNode is the node image that the kind project publishes.
+const publishedNode = "kindest/node:" + kubernetesVersion
 
-// haveNodes sees to it that the nodes run. A cluster that was made differently, or does not run as it was made, is made anew.
-func (m *machine) haveNodes(ctx context.Context) error {
+// ensureNodes makes the nodes, unless they run already. It makes them anew if their inputs have
+// changed, or if they were restarted since.
+func (m *machine) ensureNodes(ctx context.Context) error {
 	image, err := m.nodeImage(ctx)
 	if err != nil {
 		return err
@@ -45,15 +46,16 @@ func (m *machine) haveNodes(ctx context.Context) error {
 		return err
 	}
 	if strings.Count(starts, " running ") != 3 {
-		return fmt.Errorf("a node has ended again:\n%s", starts)
+		return fmt.Errorf("a node has stopped again:\n%s", starts)
 	}
 	return os.WriteFile(m.path("run", "cluster"), []byte(key+starts), 0o644)
 }
 
 func (m *machine) createNodes(ctx context.Context, image string) error {
-	m.say("creating three nodes (half a minute)")
+	m.logf("creating three nodes (half a minute)")
 	err := run(m.command(ctx, "kind", "create", "cluster", "--name", clusterName, "--image", image,
-		"--config", filepath.Join(m.source, "node", "kind.yaml"), "--kubeconfig", m.path("kubeconfig")))
+		"--config", filepath.Join(m.source, "node", "kind.yaml"),
+		"--kubeconfig", m.path("kubeconfig")))
 	if err != nil {
 		return err
 	}
@@ -65,44 +67,49 @@ func (m *machine) createNodes(ctx context.Context, image string) error {
 		return err
 	}
 	for _, n := range nodes {
-		if err := m.knowRegistry(ctx, n); err != nil {
+		if err := m.addRegistryHost(ctx, n); err != nil {
 			return err
 		}
 	}
-	if err := run(m.command(ctx, "kubectl", "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=3m")); err != nil {
+	err = run(m.command(ctx, "kubectl", "wait", "--for=condition=Ready", "nodes", "--all",
+		"--timeout=3m"))
+	if err != nil {
 		return err
 	}
 	return m.rollOut(ctx, "kube-system", "local-path-storage")
 }
 
-// rollOut waits until the deployments of some namespaces are there as they should be.
+// rollOut waits until the deployments of some namespaces are complete.
 func (m *machine) rollOut(ctx context.Context, namespaces ...string) error {
 	for _, namespace := range namespaces {
-		if err := run(m.command(ctx, "kubectl", "--namespace", namespace, "rollout", "status", "deployment", "--timeout=4m")); err != nil {
+		err := run(m.command(ctx, "kubectl", "--namespace", namespace,
+			"rollout", "status", "deployment", "--timeout=4m"))
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// nodesKey tells how nodes are made.
+// nodesKey returns a hash of how the nodes are made.
 func (m *machine) nodesKey(image string) (string, error) {
-	files, err := m.folder("node")
+	files, err := m.sources("node")
 	return keyOf(image, files, recipe("kind.go", "network.go", "registry.go")), err
 }
 
-// nodeImage is what the nodes are made of: the published image if the machine's own daemon has it or can pull it, or else one that
-// is built here.
+// nodeImage returns the image of the nodes: the published one if the machine's own daemon has it or
+// can pull it, otherwise one that is built here.
 func (m *machine) nodeImage(ctx context.Context) (string, error) {
-	if m.docker == "" && m.havePublished(ctx) {
+	if m.docker == "" && m.pullPublished(ctx) {
 		m.published = true
 		return publishedNode, nil
 	}
 	return m.buildNodeImage(ctx)
 }
 
-// havePublished pulls the published image. It asks first whether that can be done, which takes seconds where it cannot.
-func (m *machine) havePublished(ctx context.Context) bool {
+// pullPublished pulls the published image, and reports whether it is there. It asks the registry
+// first, so that a machine without Internet access waits for seconds only.
+func (m *machine) pullPublished(ctx context.Context) bool {
 	if m.hasImage(ctx, publishedNode) {
 		return true
 	}
@@ -110,42 +117,48 @@ func (m *machine) havePublished(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	quick := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: 5 * time.Second}
+	quick := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ResponseHeaderTimeout: 5 * time.Second,
+	}
 	asking, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if _, err := remote.Head(tag, remote.WithContext(asking), remote.WithTransport(quick)); err != nil {
 		return false
 	}
-	m.say("pulling %s", publishedNode)
+	m.logf("pulling %s", publishedNode)
 	return run(m.command(ctx, "docker", "pull", publishedNode)) == nil
 }
 
-// containers are the IDs of the nodes', running or not.
+// containers returns the IDs of the nodes' containers, running or not.
 func (m *machine) containers(ctx context.Context) ([]string, error) {
-	out, err := output(m.command(ctx, "docker", "ps", "--all", "--quiet", "--filter", "label=io.x-k8s.kind.cluster="+clusterName))
+	out, err := output(m.command(ctx, "docker", "ps", "--all", "--quiet",
+		"--filter", "label=io.x-k8s.kind.cluster="+clusterName))
 	return strings.Fields(string(out)), err
 }
 
-// nodesRun says whether all nodes run, are made as they would be now, and have run since. Those that were started again, as a Docker
-// daemon does with what it finds, are without the routes and rules of the pods' network, and Kubernetes in them is not ready.
+// nodesRun reports whether all nodes run, were made from the current inputs, and were never
+// restarted. A Docker daemon restarts the containers that it finds, but then the routes and rules
+// of the pods' network are gone and Kubernetes is not ready.
 func (m *machine) nodesRun(ctx context.Context, key string) (bool, error) {
 	made, err := os.ReadFile(m.path("run", "cluster"))
 	if err != nil {
-		return false, nil // it was never made whole
+		return false, nil // no cluster was ever completed
 	}
 	starts, err := m.nodeStarts(ctx)
 	return string(made) == key+starts, err
 }
 
-// nodeStarts says since when each node's container runs, or what else it does.
+// nodeStarts returns a line for each node's container: its name, its status and its start.
 func (m *machine) nodeStarts(ctx context.Context) (string, error) {
 	containers, err := m.containers(ctx)
 	if err != nil || len(containers) == 0 {
 		return "", err
 	}
 	slices.Sort(containers)
-	args := append([]string{"inspect", "--format", "{{.Name}} {{.State.Status}} {{.State.StartedAt}}"}, containers...)
-	out, err := output(m.command(ctx, "docker", args...))
+	args := []string{"inspect", "--format", "{{.Name}} {{.State.Status}} {{.State.StartedAt}}"}
+	out, err := output(m.command(ctx, "docker", append(args, containers...)...))
 	return "\n" + string(out), err
 }
 
@@ -154,17 +167,18 @@ func (m *machine) removeNodes(ctx context.Context) error {
 	if err != nil || len(containers) == 0 {
 		return err
 	}
-	return run(m.command(ctx, "docker", append([]string{"rm", "--force", "--volumes"}, containers...)...))
+	args := append([]string{"rm", "--force", "--volumes"}, containers...)
+	return run(m.command(ctx, "docker", args...))
 }
 
-// node is what the pods' network, and the tests, have to know of one.
+// A node is what the pods' network needs to know of a node.
 type node struct {
 	name    string
 	address string // of the node itself
-	pods    string // addresses of the pods on it, as a CIDR
+	pods    string // addresses of its pods, as a CIDR
 }
 
-// nodes asks the cluster for its nodes, the control plane's first.
+// nodes returns the nodes of the cluster.
 func (m *machine) nodes(ctx context.Context) ([]node, error) {
 	out, err := output(m.command(ctx, "kubectl", "get", "nodes", "--output", "json"))
 	if err != nil {
@@ -193,19 +207,4 @@ func (m *machine) nodes(ctx context.Context) ([]node, error) {
 		nodes = append(nodes, n)
 	}
 	return nodes, nil
-}
-
-// describe tells of the cluster what its users need.
-func (m *machine) describe(ctx context.Context) (*Cluster, error) {
-	nodes, err := m.nodes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c := &Cluster{Kubeconfig: m.path("kubeconfig"), machine: m}
-	for _, n := range nodes {
-		c.Nodes = append(c.Nodes, n.name)
-	}
-	network, err := m.network(ctx)
-	c.Host = network.Gateway
-	return c, err
 }

@@ -15,19 +15,19 @@ import (
 	"github.com/rogpeppe/go-internal/lockedfile"
 )
 
-// machine is the one that this runs on: where its cache and the sources are, and which Docker daemon is used.
+// A machine is the one that this process runs on: its cache, its sources and its Docker daemon.
 type machine struct {
-	cache    string // folder for all that is kept
-	source   string // the folder test/e2e
-	docker   string // what DOCKER_HOST has to be; empty: what it is anyway
+	cache    string // directory for everything that is kept
+	source   string // directory of this module
+	docker   string // value for DOCKER_HOST; empty: the environment's
 	progress io.Writer
 	started  time.Time
 
-	published bool // the nodes are of kind's published image
+	published bool // the nodes are made of kind's published image
 }
 
-// open prepares a machine for this process alone: others wait until it is unlocked.
-func open(ctx context.Context, progress io.Writer) (*machine, func(), error) {
+// open prepares the machine for this process. Other processes wait until it calls unlock.
+func open(ctx context.Context, progress io.Writer) (m *machine, unlock func(), err error) {
 	source, err := findSource()
 	if err != nil {
 		return nil, nil, err
@@ -36,7 +36,7 @@ func open(ctx context.Context, progress io.Writer) (*machine, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &machine{
+	m = &machine{
 		cache:    filepath.Join(cache, "imagemirror", "e2e"),
 		source:   source,
 		progress: progress,
@@ -47,26 +47,23 @@ func open(ctx context.Context, progress io.Writer) (*machine, func(), error) {
 			return nil, nil, err
 		}
 	}
-	unlock, err := lockedfile.MutexAt(m.path("lock")).Lock()
+	unlock, err = lockedfile.MutexAt(m.path("lock")).Lock()
 	return m, unlock, err
 }
 
-// findSource returns the folder test/e2e of the repository that the working directory lies in.
+// findSource returns the directory of this module: the working directory or one above it.
 func findSource() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
-	for {
-		source := filepath.Join(dir, "test", "e2e")
-		if exists(filepath.Join(source, "kubernetes", "go.mod")) {
-			return source, nil
-		}
+	for !exists(filepath.Join(dir, "kubernetes", "go.mod")) {
 		if dir == filepath.Dir(dir) {
-			return "", errors.New("no test/e2e in the working directory or above it: run within the repository")
+			return "", errors.New("finding the cluster's sources: run this in test/e2e/cluster")
 		}
 		dir = filepath.Dir(dir)
 	}
+	return dir, nil
 }
 
 func exists(path string) bool {
@@ -74,24 +71,22 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// path is one below the cache's folder.
+// path returns a path in the cache.
 func (m *machine) path(elements ...string) string {
 	return filepath.Join(append([]string{m.cache}, elements...)...)
 }
 
-// say tells of a step that begins, and when.
-func (m *machine) say(format string, args ...any) {
-	fmt.Fprintf(m.progress, "%6s  %s\n", time.Since(m.started).Round(time.Second), fmt.Sprintf(format, args...))
+// logf writes a line of progress, with the time since the start.
+func (m *machine) logf(format string, args ...any) {
+	since := time.Since(m.started).Round(time.Second)
+	fmt.Fprintf(m.progress, "%6s  %s\n", since, fmt.Sprintf(format, args...))
 }
 
-// env is the environment of every command.
-func (m *machine) env() []string {
-	return append(os.Environ(), m.settings()...)
-}
-
-// settings are the variables that lead to the cluster, and to the programs that speak to it.
+// settings returns the variables by which programs, and the tests, find the cluster.
 func (m *machine) settings() []string {
 	settings := []string{
+		"IMAGEMIRROR_E2E_KUBECONFIG=" + m.path("kubeconfig"),
+		"IMAGEMIRROR_E2E_REGISTRY=" + registryHost,
 		"KUBECONFIG=" + m.path("kubeconfig"),
 		"PATH=" + m.path("bin") + string(os.PathListSeparator) + os.Getenv("PATH"),
 	}
@@ -101,47 +96,51 @@ func (m *machine) settings() []string {
 	return settings
 }
 
-// command is a program from the cache, or else from the machine. It is asked to end when ctx does, so that it can clean up.
+// command returns a program from the cache, or otherwise from PATH. When ctx ends it gets SIGTERM
+// and ten seconds to clean up.
 func (m *machine) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	if own := m.path("bin", program); exists(own) {
 		program = own
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = m.env()
+	cmd.Env = append(os.Environ(), m.settings()...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
 
-// run runs a command that says nothing of interest unless it fails.
+// run runs a command. Its output matters only if it fails.
 func run(cmd *exec.Cmd) error {
 	out, err := cmd.CombinedOutput()
 	return commandError(cmd, out, err)
 }
 
-// output runs a command and returns what it wrote to its standard output.
+// output runs a command and returns its standard output.
 func output(cmd *exec.Cmd) ([]byte, error) {
-	var errors strings.Builder
-	cmd.Stderr = &errors
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	return out, commandError(cmd, []byte(errors.String()), err)
+	return out, commandError(cmd, []byte(stderr.String()), err)
 }
 
-// commandError names the command that failed, and ends with the last lines that it wrote.
+// commandError adds the command and the last lines of its output to the error that it ended with.
 func commandError(cmd *exec.Cmd, written []byte, err error) error {
 	if err == nil {
 		return nil
 	}
-	const most = 15
+	const words, limit = 8, 15
 	lines := strings.Split(strings.TrimSpace(string(written)), "\n")
-	lines = lines[max(0, len(lines)-most):]
-	what := append([]string{filepath.Base(cmd.Path)}, cmd.Args[1:]...)
-	return fmt.Errorf("%s: %w\n%s", strings.Join(what[:min(len(what), 8)], " "), err, strings.Join(lines, "\n"))
+	lines = lines[max(0, len(lines)-limit):]
+	command := append([]string{filepath.Base(cmd.Path)}, cmd.Args[1:]...)
+	command = command[:min(len(command), words)]
+	return fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, strings.Join(lines, "\n"))
 }
 
-// until asks again and again until the answer is yes, for as long as patience lasts; what names what it waits for.
+// until calls ask until it returns true, for as long as patience. What it waits for is named in the
+// error.
 func until(ctx context.Context, patience time.Duration, what string, ask func() bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%s took more than %s", what, patience))
+	late := fmt.Errorf("%s took more than %s", what, patience)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, late)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()

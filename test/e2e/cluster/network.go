@@ -8,10 +8,11 @@ import (
 	"strings"
 )
 
-// allPods is kind's range of addresses for pods.
+// allPods is kind's default address range for pods.
 const allPods = "10.244.0.0/16"
 
-// connect gives each node a range of addresses for its pods, a route to each other node's, and rules for what leaves it.
+// connect configures the pods' network: on each node an address range for its pods, a route to the
+// pods of each other node, and rules for what leaves the node.
 func (m *machine) connect(ctx context.Context, nodes []node) error {
 	network, err := m.network(ctx)
 	if err != nil {
@@ -30,9 +31,10 @@ func (m *machine) connect(ctx context.Context, nodes []node) error {
 	return nil
 }
 
-// rulesFormat has what pods send to others than pods come from their node, since there is no way back to a pod; and has nothing
-// go to where it should not, such as the address of a service that is not there yet, which the machine would send to its gateway.
-// Docker's DNS is a loopback address, of which the node is told another.
+// rulesFormat is the rules of a node. Packets from pods to anything but pods get the node's address,
+// because nothing else has a route back to a pod. Packets to addresses outside of the cluster are
+// refused: before kube-proxy knows a service, the machine would send its packets to its gateway.
+// Loopback addresses are allowed, because Docker's DNS is one.
 const rulesFormat = `*nat
 -A POSTROUTING -s %[1]s ! -d %[1]s -j MASQUERADE
 COMMIT
@@ -47,7 +49,7 @@ COMMIT
 COMMIT
 `
 
-// route configures the pods' side of a node's network, and its routes.
+// route configures the network plugins of a node, and its routes to the pods of other nodes.
 func (m *machine) route(ctx context.Context, n node, nodes []node) error {
 	plugins, err := json.Marshal(podNetwork(n))
 	if err != nil {
@@ -67,11 +69,12 @@ func (m *machine) route(ctx context.Context, n node, nodes []node) error {
 	return nil
 }
 
-// network is Docker's that the nodes are in.
-type network struct{ Subnet, Gateway string }
+// A network is the Docker network of the nodes.
+type network struct{ Subnet string }
 
 func (m *machine) network(ctx context.Context) (network, error) {
-	out, err := output(m.command(ctx, "docker", "network", "inspect", "--format", "{{json .IPAM.Config}}", "kind"))
+	out, err := output(m.command(ctx, "docker", "network", "inspect",
+		"--format", "{{json .IPAM.Config}}", "kind"))
 	if err != nil {
 		return network{}, err
 	}
@@ -84,12 +87,12 @@ func (m *machine) network(ctx context.Context) (network, error) {
 			return n, nil
 		}
 	}
-	return network{}, fmt.Errorf("the Docker network \"kind\" has no range of IPv4 addresses: %s", out)
+	return network{}, fmt.Errorf("the Docker network \"kind\" has no IPv4 range: %s", out)
 }
 
 type object = map[string]any
 
-// podNetwork is the configuration by which the container runtime connects a pod to its node.
+// podNetwork returns the CNI configuration by which the container runtime connects pods to a node.
 func podNetwork(n node) object {
 	return object{
 		"cniVersion": "0.3.1",
@@ -108,12 +111,13 @@ func podNetwork(n node) object {
 	}
 }
 
-// on is a command on a node.
+// on returns a command that runs a program on a node.
 func (m *machine) on(ctx context.Context, n node, program string, args ...string) *exec.Cmd {
-	return m.command(ctx, "docker", append([]string{"exec", "--interactive", n.name, program}, args...)...)
+	args = append([]string{"exec", "--interactive", n.name, program}, args...)
+	return m.command(ctx, "docker", args...)
 }
 
-// write is a command that writes a file on a node, with the folders above it.
+// write returns a command that writes a file on a node, and creates the directories above it.
 func (m *machine) write(ctx context.Context, n node, path, content string) *exec.Cmd {
 	cmd := m.on(ctx, n, "install", "-D", "-m", "644", "/dev/stdin", path)
 	cmd.Stdin = strings.NewReader(content)

@@ -18,8 +18,8 @@ const (
 	debianRepository = "imagemirror-e2e/debian"
 )
 
-// buildNodeImage has kind build a node image, from parts that are made here, and returns its name. kind takes Kubernetes as an
-// archive in the form of a release, and adds it to a base image.
+// buildNodeImage builds a node image with kind, and returns its name. kind takes Kubernetes as an
+// archive in the form of a release, and adds it to a base image. Both are made here.
 func (m *machine) buildNodeImage(ctx context.Context) (string, error) {
 	image, err := m.nodeImageName()
 	if err != nil || m.hasImage(ctx, image) {
@@ -42,18 +42,20 @@ func (m *machine) buildNodeImage(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	m.say("building the node image (a minute)")
+	m.logf("building the node image (a minute)")
 	if err := m.removeImages(ctx, nodeRepository); err != nil {
 		return "", err
 	}
-	if err := run(m.command(ctx, "kind", "build", "node-image", "--type", "file", "--base-image", base, "--image", image, release)); err != nil {
+	err = run(m.command(ctx, "kind", "build", "node-image", "--type", "file",
+		"--base-image", base, "--image", image, release))
+	if err != nil {
 		return "", err
 	}
 	return image, m.removeImages(ctx, baseRepository, debianRepository)
 }
 
-// nodeParts makes what takes long of what a node is made from, and returns the root folder of its Debian. That is downloaded and unpacked
-// while programs are compiled.
+// nodeParts makes the parts of a node that take long, and returns the root directory of its Debian.
+// Debian is downloaded and unpacked while the programs are compiled.
 func (m *machine) nodeParts(ctx context.Context) (debian string, err error) {
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
@@ -72,9 +74,9 @@ func (m *machine) nodeParts(ctx context.Context) (debian string, err error) {
 	return debian, err
 }
 
-// nodeImageName has the hash of all that the node image is made from.
+// nodeImageName returns a name with a hash of everything that the node image is made from.
 func (m *machine) nodeImageName() (string, error) {
-	files, err := m.folder("node")
+	files, err := m.sources("node")
 	if err != nil {
 		return "", err
 	}
@@ -93,10 +95,11 @@ func (m *machine) hasImage(ctx context.Context, image string) bool {
 	return run(m.command(ctx, "docker", "image", "inspect", image)) == nil
 }
 
-// removeImages removes the images of some repositories. What others are made from stays until they go.
+// removeImages removes all images of some repositories. Docker keeps layers that others need.
 func (m *machine) removeImages(ctx context.Context, repositories ...string) error {
 	for _, repository := range repositories {
-		out, err := output(m.command(ctx, "docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", repository))
+		out, err := output(m.command(ctx, "docker", "image", "ls",
+			"--format", "{{.Repository}}:{{.Tag}}", repository))
 		if err != nil {
 			return err
 		}
@@ -109,9 +112,9 @@ func (m *machine) removeImages(ctx context.Context, repositories ...string) erro
 	return nil
 }
 
-// baseImage makes the image that kind adds Kubernetes to, and returns its name.
+// baseImage builds the image that kind adds Kubernetes to, and returns its name.
 func (m *machine) baseImage(ctx context.Context, debian, work string) (string, error) {
-	m.say("building the base image of the nodes (half a minute)")
+	m.logf("building the base image of the nodes (half a minute)")
 	tar := m.command(ctx, "tar", "-C", debian, "-c", ".")
 	root, err := tar.StdoutPipe()
 	if err != nil {
@@ -132,13 +135,14 @@ func (m *machine) baseImage(ctx context.Context, debian, work string) (string, e
 	if err := m.baseContext(ctx, context); err != nil {
 		return "", err
 	}
-	build := m.command(ctx, "docker", "build", "--tag", baseRepository, "--build-arg", "DEBIAN="+debianRepository, context)
-	// BuildKit would look for the image that is built on in a registry.
+	build := m.command(ctx, "docker", "build", "--tag", baseRepository,
+		"--build-arg", "DEBIAN="+debianRepository, context)
+	// BuildKit would look for the base image in a registry.
 	build.Env = append(build.Env, "DOCKER_BUILDKIT=0")
 	return baseRepository, run(build)
 }
 
-// baseContext fills the folder that node/Dockerfile is built from.
+// baseContext fills the directory that node/Dockerfile is built from.
 func (m *machine) baseContext(ctx context.Context, dir string) error {
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join(m.source, "node"))); err != nil {
 		return err
@@ -150,7 +154,7 @@ func (m *machine) baseContext(ctx context.Context, dir string) error {
 	if err := os.Link(program, filepath.Join(dir, kubernetes.name)); err != nil {
 		return err
 	}
-	module, err := m.moduleDir(ctx, kind.folder, kind.path)
+	module, err := m.moduleDir(ctx, kind.dir, kind.path)
 	if err != nil {
 		return err
 	}
@@ -161,7 +165,7 @@ func (m *machine) baseContext(ctx context.Context, dir string) error {
 	return setModes(filepath.Join(dir, "kind"))
 }
 
-// setModes gives files that come from a Go module, which keeps no modes, those that kind's Dockerfile gives them.
+// setModes gives files the modes that kind's Dockerfile gives them. A Go module keeps no modes.
 func setModes(dir string) error {
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {

@@ -6,17 +6,19 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 )
 
-// recipes is this package's own source: how a part is made belongs to what it was made from.
+// recipes is this package's own source. How a part is made is one of its inputs.
 //
 //go:embed *.go
 var recipes embed.FS
 
-// part returns the folder of a part of the cache, which make fills unless it is there. A part under its name is whole. Those of
-// the same name that were made from something else are removed: they can be large.
+// part returns the directory of a part in the cache, and calls make to fill it if it is not there.
+// A part that is there under its name is whole. Parts of the same name with another key are
+// removed, because they can be large.
 func (m *machine) part(name, key string, make func(dir string) error) (string, error) {
 	dir := m.path("parts", name+"-"+key)
 	if exists(dir) {
@@ -26,8 +28,8 @@ func (m *machine) part(name, key string, make func(dir string) error) (string, e
 	if err != nil {
 		return "", err
 	}
-	for _, folder := range old {
-		if err := os.RemoveAll(folder); err != nil {
+	for _, outdated := range old {
+		if err := os.RemoveAll(outdated); err != nil {
 			return "", err
 		}
 	}
@@ -41,7 +43,7 @@ func (m *machine) part(name, key string, make func(dir string) error) (string, e
 	return dir, os.Rename(unfinished, dir)
 }
 
-// keyOf is a short hash over all that decides what a part is.
+// keyOf returns a short hash of everything that decides what a part contains.
 func keyOf(inputs ...string) string {
 	h := sha256.New()
 	for _, input := range inputs {
@@ -50,29 +52,29 @@ func keyOf(inputs ...string) string {
 	return fmt.Sprintf("%x", h.Sum(nil)[:6])
 }
 
-// recipe is the source in some files of this package.
+// recipe returns the source of some files of this package.
 func recipe(files ...string) string {
 	var all strings.Builder
 	for _, file := range files {
 		b, err := recipes.ReadFile(file)
 		if err != nil {
-			panic(err) // a name that is not embedded is a mistake in this package
+			panic(err) // the names are constants of this package
 		}
 		all.Write(b)
 	}
 	return all.String()
 }
 
-// folder is all that lies below a folder of the sources but tests, in one string.
-func (m *machine) folder(name string) (string, error) {
+// sources returns, in one string, every file below a directory of this module except tests.
+func (m *machine) sources(dir string) (string, error) {
 	var all strings.Builder
-	root := os.DirFS(m.source)
-	err := fs.WalkDir(root, name, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || strings.HasSuffix(path, "_test.go") {
+	root := os.DirFS(filepath.Join(m.source, dir))
+	err := fs.WalkDir(root, ".", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || strings.HasSuffix(file, "_test.go") {
 			return err
 		}
-		b, err := fs.ReadFile(root, path)
-		fmt.Fprintf(&all, "%s %d\n%s", path, len(b), b)
+		b, err := fs.ReadFile(root, file)
+		fmt.Fprintf(&all, "%s %d\n%s", path.Join(dir, file), len(b), b)
 		return err
 	})
 	return all.String(), err

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -9,25 +10,28 @@ import (
 	"time"
 )
 
-// publishedYAML is where Tekton's project has the release.
-const publishedYAML = "https://infra.tekton.dev/tekton-releases/pipeline/previous/" + Tekton + "/release.yaml"
-
-// publishedTekton downloads Tekton's release, set up for restricted pods, and returns the file.
-func (m *machine) publishedTekton(ctx context.Context) (file string, err error) {
-	m.say("downloading Tekton Pipelines %s", Tekton)
-	yaml, err := download(ctx, publishedYAML)
+// download writes the published release of a project into a file, configured for the tests, and
+// returns its name.
+func (m *machine) download(ctx context.Context, p project) (file string, err error) {
+	m.logf("downloading %s %s", p.title, p.version)
+	var documents [][]byte
+	for _, url := range p.published {
+		content, err := fetch(ctx, url)
+		if err != nil {
+			return "", err
+		}
+		documents = append(documents, content)
+	}
+	yaml, err := configure(bytes.Join(documents, []byte("\n---\n")), p.released)
 	if err != nil {
 		return "", err
 	}
-	if yaml, err = configure(yaml, restricted); err != nil {
-		return "", err
-	}
-	file = m.path("run", "tekton.yaml")
+	file = m.path("run", p.dir+".yaml")
 	return file, os.WriteFile(file, yaml, 0o644)
 }
 
-// download gets a file of some megabytes at most, within a minute.
-func download(ctx context.Context, url string) ([]byte, error) {
+// fetch gets a file of up to 16 MiB, within a minute.
+func fetch(ctx context.Context, url string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -42,10 +46,10 @@ func download(ctx context.Context, url string) ([]byte, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("downloading %s: %s", url, response.Status)
 	}
-	const most = 16 << 20
-	content, err := io.ReadAll(io.LimitReader(response.Body, most+1))
-	if len(content) > most {
-		return nil, fmt.Errorf("downloading %s: it is larger than %d bytes", url, most)
+	const limit = 16 << 20
+	content, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	if len(content) > limit {
+		return nil, fmt.Errorf("downloading %s: larger than %d bytes", url, limit)
 	}
 	return content, err
 }

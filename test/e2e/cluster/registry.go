@@ -4,14 +4,11 @@ import (
 	"context"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
-
-	"imagemirror/internal/registrytest"
 )
 
 const (
@@ -26,32 +23,37 @@ http: {addr: ":5000"}
 `
 )
 
-// haveRegistry sees to it that the registry runs. It is a container on the nodes' network, and keeps what is in it in a volume, so
-// that Tekton's images need not be built again with the next cluster.
-func (m *machine) haveRegistry(ctx context.Context) error {
+// ensureRegistry starts the registry, unless it runs. It is a container on the nodes' network. Its
+// content is in a volume, so that the next cluster need not build Tekton's images again.
+func (m *machine) ensureRegistry(ctx context.Context) error {
 	image, err := m.registryImage(ctx)
 	if err != nil {
 		return err
 	}
-	out, err := output(m.command(ctx, "docker", "ps", "--filter", "name=^"+registryName+"$", "--format", "{{.Image}}"))
+	out, err := output(m.command(ctx, "docker", "ps",
+		"--filter", "name=^"+registryName+"$", "--format", "{{.Image}}"))
 	if err != nil || string(out) == image+"\n" {
 		return err
 	}
 	if err := m.removeRegistry(ctx); err != nil {
 		return err
 	}
-	m.say("starting the registry")
-	// Its input is held open, since it ends when that does.
-	err = run(m.command(ctx, "docker", "run", "--detach", "--interactive", "--name", registryName, "--network", "kind",
-		"--publish", "127.0.0.1:5050:5000", "--volume", registryName+":/var/lib/registry", image))
+	m.logf("starting the registry")
+	// --interactive keeps its standard input open: the registry exits when that is closed.
+	err = run(m.command(ctx, "docker", "run", "--detach", "--interactive",
+		"--name", registryName, "--network", "kind", "--publish", "127.0.0.1:5050:5000",
+		"--volume", registryName+":/var/lib/registry", image))
 	if err != nil {
 		return err
 	}
-	return until(ctx, 30*time.Second, "the start of the registry", func() bool { return registryAnswers(ctx) })
+	return until(ctx, 30*time.Second, "the start of the registry", func() bool {
+		return registryAnswers(ctx)
+	})
 }
 
 func registryAnswers(ctx context.Context) bool {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+Registry+"/v2/", nil)
+	url := "http://" + registryHost + "/v2/"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false
 	}
@@ -65,11 +67,11 @@ func registryAnswers(ctx context.Context) bool {
 
 // registryImage builds the registry's image, unless Docker has it, and returns its name.
 func (m *machine) registryImage(ctx context.Context) (string, error) {
-	program, err := registrytest.Build(m.progress)
+	key, err := m.programKey(registry)
 	if err != nil {
 		return "", err
 	}
-	image := registryRepository + ":" + keyOf(filepath.Base(program), recipe("registry.go", "image.go"))
+	image := registryRepository + ":" + keyOf(key, recipe("registry.go", "image.go"))
 	if m.hasImage(ctx, image) {
 		return image, nil
 	}
@@ -79,12 +81,19 @@ func (m *machine) registryImage(ctx context.Context) (string, error) {
 	if err := m.removeImages(ctx, registryRepository); err != nil {
 		return "", err
 	}
-	return image, m.loadRegistry(ctx, program, image)
+	return image, m.loadRegistry(ctx, image)
 }
 
-func (m *machine) loadRegistry(ctx context.Context, program, reference string) error {
+func (m *machine) loadRegistry(ctx context.Context, reference string) error {
+	program, err := m.build(ctx, registry)
+	if err != nil {
+		return err
+	}
 	content, err := image(
-		v1.Config{Cmd: []string{"/registry", "/etc/registry.yml"}, Env: []string{"OTEL_TRACES_EXPORTER=none"}},
+		v1.Config{
+			Cmd: []string{"/registry", "/etc/registry.yml"},
+			Env: []string{"OTEL_TRACES_EXPORTER=none"},
+		},
 		programEntry("registry", program),
 		entry{path: "etc/registry.yml", mode: 0o644, text: registrySettings},
 		entry{path: "tmp/", mode: 0o1777},
@@ -105,14 +114,17 @@ func (m *machine) loadRegistry(ctx context.Context, program, reference string) e
 }
 
 func (m *machine) removeRegistry(ctx context.Context) error {
-	out, err := output(m.command(ctx, "docker", "ps", "--all", "--quiet", "--filter", "name=^"+registryName+"$"))
+	out, err := output(m.command(ctx, "docker", "ps", "--all", "--quiet",
+		"--filter", "name=^"+registryName+"$"))
 	if err != nil || len(out) == 0 {
 		return err
 	}
 	return run(m.command(ctx, "docker", "rm", "--force", registryName))
 }
 
-// knowRegistry has a node's container runtime find the registry under the name that it has on this machine.
-func (m *machine) knowRegistry(ctx context.Context, n node) error {
-	return run(m.write(ctx, n, "/etc/containerd/certs.d/"+Registry+"/hosts.toml", "[host.\"http://"+registryName+":5000\"]\n"))
+// addRegistryHost makes a node's container runtime find the registry by the name that this machine
+// uses.
+func (m *machine) addRegistryHost(ctx context.Context, n node) error {
+	return run(m.write(ctx, n, "/etc/containerd/certs.d/"+registryHost+"/hosts.toml",
+		"[host.\"http://"+registryName+":5000\"]\n"))
 }

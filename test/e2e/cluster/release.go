@@ -17,13 +17,15 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// release writes the archive of Kubernetes, and returns its path. Its programs are the one in the base image, by other names.
+// release writes the archive of a Kubernetes release, and returns its path. Its programs are scripts
+// that call the one program in the base image.
 func (m *machine) release(ctx context.Context, debian, work string) (string, error) {
 	bin := filepath.Join(work, "release", "kubernetes", "server", "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(work, "release", "kubernetes", "version"), []byte(Kubernetes+"\n"), 0o644); err != nil {
+	version := filepath.Join(work, "release", "kubernetes", "version")
+	if err := os.WriteFile(version, []byte(kubernetesVersion+"\n"), 0o644); err != nil {
 		return "", err
 	}
 	for _, program := range []string{"kubeadm", "kubelet", "kubectl"} {
@@ -39,7 +41,7 @@ func (m *machine) release(ctx context.Context, debian, work string) (string, err
 	return file, archive(file, os.DirFS(filepath.Join(work, "release")))
 }
 
-// archive writes a tar file, in gzip's form without its compression.
+// archive writes a tar file in gzip's format, without compression.
 func archive(file string, content fs.FS) error {
 	f, err := os.Create(file)
 	if err != nil {
@@ -63,15 +65,18 @@ func archive(file string, content fs.FS) error {
 	return f.Close()
 }
 
-// imageArchives writes the release's four archives of images, with every image that a node needs, so that kind has none to pull.
+// imageArchives writes the release's four archives of images. They hold every image that a node
+// needs, so that kind pulls none.
 func (m *machine) imageArchives(ctx context.Context, debian, dir string) error {
 	images, err := m.nodeImages(ctx, debian)
 	if err != nil {
 		return err
 	}
 	archives := map[string]map[name.Reference]v1.Image{}
-	for _, file := range []string{"kube-apiserver.tar", "kube-controller-manager.tar", "kube-scheduler.tar", "kube-proxy.tar"} {
-		archives[file] = map[name.Reference]v1.Image{}
+	for _, program := range []string{
+		"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy",
+	} {
+		archives[program+".tar"] = map[name.Reference]v1.Image{}
 	}
 	needed, err := m.neededImages(ctx)
 	if err != nil {
@@ -82,7 +87,7 @@ func (m *machine) imageArchives(ctx context.Context, debian, dir string) error {
 		if err != nil {
 			return err
 		}
-		file, content := placeOf(image)
+		file, content := archiveOf(image)
 		archives[file][tag] = images[content]
 	}
 	for file, content := range archives {
@@ -93,7 +98,7 @@ func (m *machine) imageArchives(ctx context.Context, debian, dir string) error {
 	return nil
 }
 
-// nodeImages is what there is to serve as the images of a node, by the program in it.
+// nodeImages returns the images that a node can have, by the name of the program in each.
 func (m *machine) nodeImages(ctx context.Context, debian string) (map[string]v1.Image, error) {
 	all, err := m.kubernetesImage(ctx, debian)
 	if err != nil {
@@ -108,9 +113,9 @@ func (m *machine) nodeImages(ctx context.Context, debian string) (map[string]v1.
 	return images, nil
 }
 
-// placeOf decides which archive an image goes to, and which program serves for it. kindnet is here in name only: kind wants it in
-// the node image, and kind.yaml has it not used.
-func placeOf(image string) (file, program string) {
+// archiveOf returns the archive that an image goes to, and the program that serves as that image.
+// kindnet is there in name only: kind wants it in the node image, but kind.yaml turns it off.
+func archiveOf(image string) (file, program string) {
 	switch {
 	case strings.Contains(image, "/coredns"):
 		return "kube-controller-manager.tar", coredns.name
@@ -122,18 +127,23 @@ func placeOf(image string) (file, program string) {
 	return "kube-apiserver.tar", kubernetes.name
 }
 
-// neededImages asks kubeadm and reads kind's source for the names of the images that a node has to have.
+// neededImages returns the names of the images that a node needs, from kubeadm and kind's source.
 func (m *machine) neededImages(ctx context.Context) ([]string, error) {
-	out, err := output(m.command(ctx, "kubernetes", "kubeadm", "config", "images", "list", "--kubernetes-version", Kubernetes))
+	out, err := output(m.command(ctx, "kubernetes", "kubeadm", "config", "images", "list",
+		"--kubernetes-version", kubernetesVersion))
 	if err != nil {
 		return nil, err
 	}
 	images := strings.Fields(string(out))
-	dir, err := m.moduleDir(ctx, kind.folder, kind.path)
+	dir, err := m.moduleDir(ctx, kind.dir, kind.path)
 	if err != nil {
 		return nil, err
 	}
-	for _, file := range []string{"pkg/build/nodeimage/const_cni.go", "pkg/build/nodeimage/const_storage.go", "images/base/files/etc/containerd/config.toml"} {
+	for _, file := range []string{
+		"pkg/build/nodeimage/const_cni.go",
+		"pkg/build/nodeimage/const_storage.go",
+		"images/base/files/etc/containerd/config.toml",
+	} {
 		b, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {
 			return nil, err

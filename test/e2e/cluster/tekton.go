@@ -16,47 +16,59 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-const certificates = "/etc/ssl/certs/ca-certificates.crt"
+const (
+	certificates = "/etc/ssl/certs/ca-certificates.crt"
+	releases     = "https://infra.tekton.dev/tekton-releases/"
+	keyLabel     = "imagemirror-e2e"
+)
 
-// project is one of Tekton's, built from its Go module by ko into the registry, which keeps it.
+// A project is one of Tekton's: its published release, or what ko builds from its Go module into
+// the cluster's registry.
 type project struct {
-	title    string // for people
-	folder   string // of the module here that requires it
-	module   string
-	takes    string    // to build, where nothing is cached
-	label    string    // of the namespace tekton-pipelines: what of the project the cluster has
-	recipes  []string  // files of this package that it is made by
-	settings []setting // changes of its configuration
+	title   string // for people
+	version string
+	dir     string // of the module here that requires it
+	module  string
+	takes   string   // time to build without caches
+	recipes []string // files of this package that decide what is built
+
+	published []string  // URLs of its release
+	released  []setting // changes to the configuration of its release
+	built     []setting // changes to the configuration in its module
+
+	label string // of the namespace tekton-pipelines, for the key of what the cluster has
+	apply func(m *machine, ctx context.Context, file string) error
 }
 
-// keyLabel is where the cluster keeps what Tekton it has.
-const keyLabel = "imagemirror-e2e"
-
-// pipelines is Tekton Pipelines.
 var pipelines = project{
-	title: "Tekton Pipelines", folder: "tekton", module: "github.com/tektoncd/pipeline", takes: "5 minutes",
-	label: keyLabel, recipes: []string{"tekton.go"}, settings: slices.Concat(restricted, unreleased, alone),
+	title: "Tekton Pipelines", version: pipelinesVersion,
+	dir: "tekton", module: "github.com/tektoncd/pipeline", takes: "5 minutes",
+	recipes:   []string{"tekton.go"},
+	published: []string{releases + "pipeline/previous/" + pipelinesVersion + "/release.yaml"},
+	released:  restricted,
+	built:     slices.Concat(restricted, unreleased, alone),
+	label:     keyLabel,
+	apply:     (*machine).applyPipelines,
 }
 
-// haveTekton sees to it that Tekton Pipelines serves: its release on nodes that are published images, too, or else what is built here.
-func (m *machine) haveTekton(ctx context.Context) error {
+// ensurePipelines installs Tekton Pipelines, unless the cluster has it.
+func (m *machine) ensurePipelines(ctx context.Context) error { return m.ensure(ctx, pipelines) }
+
+// ensure installs a project, unless the cluster has it. Nodes that are published images get the
+// published release if it can be downloaded. Otherwise the project is built.
+func (m *machine) ensure(ctx context.Context, p project) error {
 	if m.published {
-		release := "published-" + Tekton
-		if m.serves(ctx, pipelines, release) {
+		release := "published-" + p.version
+		if m.serves(ctx, p, release) {
 			return nil
 		}
-		file, err := m.publishedTekton(ctx)
+		file, err := m.download(ctx, p)
 		if err == nil {
-			return m.applyTekton(ctx, release, file)
+			return m.start(ctx, p, release, file)
 		}
-		m.say("%v", err) // it can still be built
+		m.logf("building %s instead of its release: %v", p.title, err)
 	}
-	return m.have(ctx, pipelines, m.applyTekton)
-}
-
-// have sees to it that a project serves, which apply starts from its configuration.
-func (m *machine) have(ctx context.Context, p project, apply func(ctx context.Context, key, file string) error) error {
-	module, err := m.folder(p.folder)
+	module, err := m.sources(p.dir)
 	if err != nil {
 		return err
 	}
@@ -64,47 +76,66 @@ func (m *machine) have(ctx context.Context, p project, apply func(ctx context.Co
 	if m.serves(ctx, p, key) {
 		return nil
 	}
-	base, pushed, err := m.tektonBase(ctx, p.folder+"-"+key)
+	file, err := m.configuration(ctx, p, key)
 	if err != nil {
 		return err
 	}
-	if !pushed {
-		// What was resolved before has gone with the registry's content.
-		if err := os.RemoveAll(m.path("parts", p.folder+"-"+key)); err != nil {
-			return err
-		}
-	}
-	const file = "config.yaml"
-	dir, err := m.part(p.folder, key, func(dir string) error { return m.resolve(ctx, p, base, filepath.Join(dir, file)) })
-	if err != nil {
-		return err
-	}
-	return apply(ctx, key, filepath.Join(dir, file))
+	return m.start(ctx, p, key, file)
 }
 
+// serves reports whether the cluster has a project in the form that key names.
 func (m *machine) serves(ctx context.Context, p project, key string) bool {
-	out, err := output(m.command(ctx, "kubectl", "get", "namespace", "tekton-pipelines", "--output", "jsonpath={.metadata.labels."+p.label+"}"))
+	out, err := output(m.command(ctx, "kubectl", "get", "namespace", "tekton-pipelines",
+		"--output", "jsonpath={.metadata.labels."+p.label+"}"))
 	return err == nil && string(out) == key
 }
 
-// nowServes notes that the cluster has a project.
-func (m *machine) nowServes(ctx context.Context, p project, key string) error {
-	return run(m.command(ctx, "kubectl", "label", "--overwrite", "namespace", "tekton-pipelines", p.label+"="+key))
+// start applies a project's configuration, and labels the cluster with its key.
+func (m *machine) start(ctx context.Context, p project, key, file string) error {
+	m.logf("starting %s (half a minute)", p.title)
+	if err := p.apply(m, ctx, file); err != nil {
+		return err
+	}
+	return run(m.command(ctx, "kubectl", "label", "--overwrite", "namespace", "tekton-pipelines",
+		p.label+"="+key))
 }
 
-// tektonBase is the image that Tekton's are built upon: certificates, a user, and a place for temporary files. It says whether the
-// registry had it already.
-func (m *machine) tektonBase(ctx context.Context, key string) (reference string, pushed bool, err error) {
-	tag, err := name.NewTag(Registry + "/tekton-base:" + key)
+// configuration builds a project's images, unless the registry has them, and returns the file with
+// its configuration.
+func (m *machine) configuration(ctx context.Context, p project, key string) (string, error) {
+	base, pushed, err := m.tektonBase(ctx, p.dir+"-"+key)
+	if err != nil {
+		return "", err
+	}
+	if !pushed {
+		// The registry has lost its content, and with it the images of the cached configuration.
+		if err := os.RemoveAll(m.path("parts", p.dir+"-"+key)); err != nil {
+			return "", err
+		}
+	}
+	const file = "config.yaml"
+	dir, err := m.part(p.dir, key, func(dir string) error {
+		return m.resolve(ctx, p, base, filepath.Join(dir, file))
+	})
+	return filepath.Join(dir, file), err
+}
+
+// tektonBase pushes the base of Tekton's images: certificates, a user and a directory for temporary
+// files. It reports whether the registry had it already.
+func (m *machine) tektonBase(
+	ctx context.Context, key string,
+) (reference string, pushed bool, err error) {
+	tag, err := name.NewTag(registryHost + "/tekton-base:" + key)
 	if err != nil {
 		return "", false, err
 	}
 	if _, err := remote.Head(tag, remote.WithContext(ctx)); err == nil {
 		return tag.String(), true, nil
 	}
+	const users = "nonroot:x:65532:65532:nonroot:/tmp:/sbin/nologin\n"
 	entries := []entry{
 		{path: "tmp/", mode: 0o1777},
-		{path: "etc/passwd", mode: 0o644, text: "nonroot:x:65532:65532:nonroot:/tmp:/sbin/nologin\n"},
+		{path: "etc/passwd", mode: 0o644, text: users},
 	}
 	if exists(certificates) {
 		entries = append(entries, entry{path: certificates[1:], mode: 0o644, from: certificates})
@@ -118,80 +149,92 @@ func (m *machine) tektonBase(ctx context.Context, key string) (reference string,
 
 // resolve builds a project's images and writes its configuration with their digests.
 func (m *machine) resolve(ctx context.Context, p project, base, file string) error {
-	m.say("building %s (%s where nothing is cached)", p.title, p.takes)
-	module, err := m.moduleDir(ctx, p.folder, p.module)
+	m.logf("building %s (%s without caches)", p.title, p.takes)
+	module, err := m.moduleDir(ctx, p.dir, p.module)
 	if err != nil {
 		return err
 	}
-	cmd := m.command(ctx, "ko", "resolve", "--base-import-paths", "--sbom=none", "--platform=linux/"+runtime.GOARCH,
+	cmd := m.command(ctx, "ko", "resolve", "--base-import-paths", "--sbom=none",
+		"--platform=linux/"+runtime.GOARCH,
 		"--recursive", "--filename", filepath.Join(module, "config"))
-	cmd.Dir = filepath.Join(m.source, p.folder)
-	// Tekton copies one of its programs into each pod: without symbols that is a third less.
-	cmd.Env = append(cmd.Env, "GOWORK=off", "GOFLAGS=-ldflags=-s", "KO_DOCKER_REPO="+Registry+"/"+p.folder, "KO_DEFAULTBASEIMAGE="+base)
+	cmd.Dir = filepath.Join(m.source, p.dir)
+	// Tekton copies one of its programs into each pod. Without symbols it is a third smaller.
+	cmd.Env = append(cmd.Env, "GOWORK=off", "GOFLAGS=-ldflags=-s",
+		"KO_DOCKER_REPO="+registryHost+"/"+p.dir, "KO_DEFAULTBASEIMAGE="+base)
 	yaml, err := output(cmd)
 	if err != nil {
 		return err
 	}
-	yaml, err = configure(yaml, p.settings)
+	yaml, err = configure(yaml, p.built)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(file, yaml, 0o644)
 }
 
-// setting is a change of Tekton's configuration.
+// A setting is a change to Tekton's configuration: a regular expression and its replacement.
 type setting struct{ old, new string }
 
 var (
-	// The restricted Pod Security Standard admits Tekton's own containers with the security contexts only.
+	// The restricted Pod Security Standard admits Tekton's own containers only with security
+	// contexts.
 	restricted = []setting{
 		{`(?m)^(  set-security-context): "false"$`, `$1: "true"`},
 		{`(?m)^(  set-security-context-read-only-root-filesystem): "false"$`, `$1: "true"`},
 	}
-	// What differs in a configuration that is not yet a release. tini, which is no Go program, is for resolvers that start others;
-	// none of those is used in tests.
+	// unreleased sets what a release sets. It also removes tini, which is not a Go program. Only
+	// resolvers that start other programs need it, and no test uses one of those.
 	unreleased = []setting{
-		{`(?m): "?devel"?$`, `: "` + Tekton + `"`},
+		{`(?m): "?devel"?$`, `: "` + pipelinesVersion + `"`},
 		{`(?m)^ +- /sbin/tini\n +- --\n`, ``},
 	}
-	// There is one of each controller, with a Lease for each kind of object: renewed every ten seconds, they were half of what the
-	// API server wrote.
+	// There is one of each controller, with a Lease for each kind of object. Renewed every ten
+	// seconds, they were half of what the API server wrote.
 	alone = []setting{{
 		`(?m)^(  name: config-leader-election-.+\n(?:  .+\n)*data:\n)`,
 		"${1}  lease-duration: 5m\n  renew-deadline: 4m\n  retry-period: 1m\n",
 	}}
 )
 
+// configure applies the settings. Each has to match.
 func configure(yaml []byte, settings []setting) ([]byte, error) {
 	for _, s := range settings {
 		old := regexp.MustCompile(s.old)
 		if !old.Match(yaml) {
-			return nil, fmt.Errorf("nothing in the configuration of Tekton matches %s", s.old)
+			return nil, fmt.Errorf("configuring Tekton: nothing matches %s", s.old)
 		}
 		yaml = old.ReplaceAll(yaml, []byte(s.new))
 	}
 	return yaml, nil
 }
 
-func (m *machine) applyTekton(ctx context.Context, key, file string) error {
-	m.say("starting Tekton Pipelines (half a minute)")
-	// Its larger definitions do not fit into the annotation by which a client-side apply remembers them.
-	if err := run(m.command(ctx, "kubectl", "apply", "--server-side", "--force-conflicts", "--filename", file)); err != nil {
+func (m *machine) applyPipelines(ctx context.Context, file string) error {
+	// On the server's side, because its larger definitions do not fit into the annotation of a
+	// client-side apply.
+	err := run(m.command(ctx, "kubectl", "apply", "--server-side", "--force-conflicts",
+		"--filename", file))
+	if err != nil {
 		return err
 	}
 	if err := m.rollOut(ctx, "tekton-pipelines", "tekton-pipelines-resolvers"); err != nil {
 		return err
 	}
-	if err := until(ctx, time.Minute, "the start of Tekton's webhook", func() bool { return m.admits(ctx) }); err != nil {
-		return err
-	}
-	return m.nowServes(ctx, pipelines, key)
+	return until(ctx, time.Minute, "the start of Tekton's webhook", func() bool {
+		return m.admitsTask(ctx)
+	})
 }
 
-// admits says whether Tekton takes a Task: its webhook serves only a while after it is ready.
-func (m *machine) admits(ctx context.Context) bool {
-	cmd := m.command(ctx, "kubectl", "create", "--dry-run=server", "--namespace", "default", "--filename", "-")
-	cmd.Stdin = strings.NewReader(`{"apiVersion": "tekton.dev/v1", "kind": "Task", "metadata": {"name": "probe"},
+// admitsTask reports whether Tekton accepts a Task. Its webhook needs a moment after it is ready.
+func (m *machine) admitsTask(ctx context.Context) bool {
+	return m.admits(ctx, `{"apiVersion": "tekton.dev/v1", "kind": "Task",
+		"metadata": {"name": "probe"},
 		"spec": {"steps": [{"name": "probe", "image": "probe", "command": ["probe"]}]}}`)
+}
+
+// admits reports whether the cluster would create an object.
+func (m *machine) admits(ctx context.Context, object string) bool {
+	cmd := m.command(ctx, "kubectl", "create", "--dry-run=server", "--namespace", "default",
+		"--filename", "-")
+	cmd.Stdin = strings.NewReader(object)
 	return run(cmd) == nil
 }
