@@ -17,6 +17,9 @@ import (
 // (OCI distribution spec, "Pushing Manifests"), and not more.
 const MaxSize = 4 << 20
 
+// MaxDepth bounds how deep indexes may be nested within indexes.
+const MaxDepth = 8
+
 // Media types of manifests.
 const (
 	DockerSchema1       = "application/vnd.docker.distribution.manifest.v1+json"

@@ -151,16 +151,13 @@ func (b *builder) repo(j *job) (*repo, error) {
 	return r, nil
 }
 
-// maxDepth bounds indexes within indexes.
-const maxDepth = 8
-
 // node adds a manifest, and all that it leads to, to a repository.
 func (b *builder) node(j *job, r *repo, source *registry.Repository, digest string, depth int) (*node, error) {
 	if n := r.nodes[digest]; n != nil {
 		return n, n.err
 	}
-	if depth > maxDepth {
-		return nil, fmt.Errorf("the image %s has more than %d indexes within indexes", j.Digest, maxDepth)
+	if depth > manifest.MaxDepth {
+		return nil, fmt.Errorf("the image %s has more than %d indexes within indexes", j.Digest, manifest.MaxDepth)
 	}
 	m, parsed, err := b.manifest(digest)
 	if err != nil {

@@ -61,7 +61,7 @@ func (p *parts) settled(r stream.Result) {
 }
 
 func (p *parts) end(copies []stream.Copy, totals *Totals, t *trees) error {
-	packed := shard.PackWithin(p.repositories(copies, t), p.shards, shard.Cap(p.header.Cap))
+	packed := shard.PackWithin(p.repositories(copies, t), p.shards, p.header.Cap)
 	totals.Duplicated = packed.Duplicated
 	for _, s := range packed.Shards {
 		totals.Shards = append(totals.Shards, s.Name)
@@ -156,7 +156,7 @@ func (p *parts) putShard(s shard.Shard, copies []stream.Copy, t *trees) error {
 // putStream writes a stream about some of the mappings.
 func (p *parts) putStream(s shard.Shard, ids []int, rest func(*stream.Writer)) error {
 	h := p.header
-	h.Shard, h.Mappings, h.Cap = s.Name, len(ids), stream.Cap(s.Cap)
+	h.Shard, h.Mappings, h.Cap = s.Name, len(ids), s.Cap
 	if s.Name != "" {
 		h.Warnings = nil
 	}

@@ -32,7 +32,6 @@ type fetched struct {
 
 // Bounds on what one image leads to.
 const (
-	maxDepth     = 8      // indexes within indexes
 	maxManifests = 10_000 // in all
 	maxBytes     = 32 << 20
 )
@@ -58,8 +57,8 @@ func (t *trees) need(ctx context.Context, from *registry.Repository, digest stri
 }
 
 func (im *image) need(ctx context.Context, d manifest.Descriptor, known *registry.Manifest, depth int) error {
-	if depth > maxDepth {
-		return fmt.Errorf("the image has more than %d indexes within indexes", maxDepth)
+	if depth > manifest.MaxDepth {
+		return fmt.Errorf("the image has more than %d indexes within indexes", manifest.MaxDepth)
 	}
 	if again, err := im.begin(d.Digest); again || err != nil {
 		return err

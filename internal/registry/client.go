@@ -21,6 +21,12 @@ import (
 	"imagemirror/internal/registriesconf"
 )
 
+// Bounds of a Config, which a set's settings keep to as well.
+const (
+	MaxConcurrency = 1000
+	MaxRetries     = 100
+)
+
 // Config is what the environment says about registries.
 type Config struct {
 	Concurrency    int           `default:"16" desc:"requests in flight to one registry"`
@@ -45,12 +51,12 @@ func (c Config) fromDirectory() Config {
 
 func (c Config) check() error {
 	switch {
-	case c.Concurrency < 1 || c.Concurrency > 1000:
-		return fmt.Errorf("MIRROR_CONCURRENCY is %d: give a number from 1 to 1000", c.Concurrency)
+	case c.Concurrency < 1 || c.Concurrency > MaxConcurrency:
+		return fmt.Errorf("MIRROR_CONCURRENCY is %d: give a number from 1 to %d", c.Concurrency, MaxConcurrency)
 	case !(c.Rate >= 0) || math.IsInf(c.Rate, 1):
 		return fmt.Errorf("MIRROR_RATE is %g: give a number of requests a second, or 0", c.Rate)
-	case c.Retries < 1 || c.Retries > 100:
-		return fmt.Errorf("MIRROR_RETRIES is %d: give a number from 1 to 100", c.Retries)
+	case c.Retries < 1 || c.Retries > MaxRetries:
+		return fmt.Errorf("MIRROR_RETRIES is %d: give a number from 1 to %d", c.Retries, MaxRetries)
 	case c.Stall < time.Second:
 		return fmt.Errorf("MIRROR_STALL is %s: give at least 1s", c.Stall)
 	}

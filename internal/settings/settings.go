@@ -43,8 +43,7 @@ const (
 
 // Bounds of what a file may say.
 const (
-	MaxFile   = 64 << 10 // bytes
-	MaxShards = 256      // as many combinations as Tekton takes in a matrix
+	MaxFile = 64 << 10 // bytes
 	// ForReport is what of a run's timeout is left to report, which runs also where the time of the others is over.
 	ForReport  = 15 * time.Minute
 	MinTimeout = 2 * ForReport

@@ -1,28 +1,24 @@
 package shard
 
+import "imagemirror/internal/stream"
+
 // Least is how many requests in flight to a registry a shard is left at least: with fewer, its pod waits more than it works.
 const Least = 4
 
-// A Cap is what all shards of a run together may ask of one registry. What is 0 is without bounds.
-type Cap struct {
-	InFlight int     // requests at once
-	Rate     float64 // requests a second
-}
-
 // PackWithin is Pack into at most n shards, and into no more of those that touch one registry than leaves each of them Least
 // requests in flight. Each shard has its Cap then: the sum of those that touch a registry is never above c.
-func PackWithin(repositories []Repository, n int, c Cap) Plan {
+func PackWithin(repositories []Repository, n int, c stream.Cap) Plan {
 	known := make(map[string][]string, len(repositories))
 	for _, r := range repositories {
 		known[r.Name] = append(known[r.Name], r.Registries...)
 	}
 	p := Pack(repositories, n)
 	touched := p.touched(known)
-	for over := c.excess(touched); over > 0; over = c.excess(touched) {
+	for over := excess(c, touched); over > 0; over = excess(c, touched) {
 		p = Pack(repositories, len(p.Shards)-over)
 		touched = p.touched(known)
 	}
-	c.divide(p.Shards, touched)
+	divide(c, p.Shards, touched)
 	return p
 }
 
@@ -41,7 +37,7 @@ func (p Plan) touched(known map[string][]string) []map[string]bool {
 }
 
 // excess is by how many shards a registry is touched too often, where none is left with no more than one.
-func (c Cap) excess(touched []map[string]bool) int {
+func excess(c stream.Cap, touched []map[string]bool) int {
 	if c.InFlight == 0 {
 		return 0
 	}
@@ -64,7 +60,7 @@ func counts(touched []map[string]bool) map[string]int {
 
 // divide gives each shard the least of its parts of the registries that it touches. What does not divide evenly goes to
 // the first shards, which are the heaviest.
-func (c Cap) divide(shards []Shard, touched []map[string]bool) {
+func divide(c stream.Cap, shards []Shard, touched []map[string]bool) {
 	total, given := counts(touched), map[string]int{}
 	for i, registries := range touched {
 		mine := c

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"imagemirror/internal/stream"
 )
 
 // from are repositories on q.io, each with the source registry of its place.
@@ -30,21 +32,21 @@ func TestPackWithin(t *testing.T) {
 		name         string
 		repositories []Repository
 		n            int
-		cap          Cap
-		want         []Cap
+		cap          stream.Cap
+		want         []stream.Cap
 	}{
-		{"no cap", from("ci", "ci", "ci"), 2, Cap{}, []Cap{{}, {}}},
-		{"nothing to do", nil, 2, Cap{InFlight: 16}, nil},
-		{"as many as asked for", from("ci", "ci", "ci"), 2, Cap{InFlight: 16}, []Cap{{InFlight: 8}, {InFlight: 8}}},
-		{"the heaviest gets what is left over", from("ci", "ci", "ci"), 3, Cap{InFlight: 16}, []Cap{{InFlight: 6}, {InFlight: 5}, {InFlight: 5}}},
-		{"no more than have four", from("ci", "ci", "ci", "ci"), 4, Cap{InFlight: 11}, []Cap{{InFlight: 6}, {InFlight: 5}}},
-		{"less than four for all", from("ci", "ci"), 2, Cap{InFlight: 3}, []Cap{{InFlight: 3}}},
-		{"other registries", elsewhere, 3, Cap{InFlight: 4}, []Cap{{InFlight: 4}, {InFlight: 4}, {InFlight: 4}}},
-		{"a rate", from("ci", "ci"), 2, Cap{Rate: 5}, []Cap{{Rate: 2.5}, {Rate: 2.5}}},
-		{"both", from("ci", "ci", "ci"), 3, Cap{InFlight: 8, Rate: 5}, []Cap{{4, 2.5}, {4, 2.5}}},
+		{"no cap", from("ci", "ci", "ci"), 2, stream.Cap{}, []stream.Cap{{}, {}}},
+		{"nothing to do", nil, 2, stream.Cap{InFlight: 16}, nil},
+		{"as many as asked for", from("ci", "ci", "ci"), 2, stream.Cap{InFlight: 16}, []stream.Cap{{InFlight: 8}, {InFlight: 8}}},
+		{"the heaviest gets what is left over", from("ci", "ci", "ci"), 3, stream.Cap{InFlight: 16}, []stream.Cap{{InFlight: 6}, {InFlight: 5}, {InFlight: 5}}},
+		{"no more than have four", from("ci", "ci", "ci", "ci"), 4, stream.Cap{InFlight: 11}, []stream.Cap{{InFlight: 6}, {InFlight: 5}}},
+		{"less than four for all", from("ci", "ci"), 2, stream.Cap{InFlight: 3}, []stream.Cap{{InFlight: 3}}},
+		{"other registries", elsewhere, 3, stream.Cap{InFlight: 4}, []stream.Cap{{InFlight: 4}, {InFlight: 4}, {InFlight: 4}}},
+		{"a rate", from("ci", "ci"), 2, stream.Cap{Rate: 5}, []stream.Cap{{Rate: 2.5}, {Rate: 2.5}}},
+		{"both", from("ci", "ci", "ci"), 3, stream.Cap{InFlight: 8, Rate: 5}, []stream.Cap{{InFlight: 4, Rate: 2.5}, {InFlight: 4, Rate: 2.5}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var got []Cap
+			var got []stream.Cap
 			for _, s := range PackWithin(tc.repositories, tc.n, tc.cap).Shards {
 				got = append(got, s.Cap)
 			}
@@ -66,7 +68,7 @@ func TestPackWithinProperties(t *testing.T) {
 			r.Registries = []string{fmt.Sprint("source", rng.IntN(3)), fmt.Sprint("destination", rng.IntN(2))}
 			registries[r.Name] = append(registries[r.Name], r.Registries...)
 		}
-		n, c := 1+rng.IntN(40), Cap{InFlight: 1 + rng.IntN(100), Rate: float64(rng.IntN(50))}
+		n, c := 1+rng.IntN(40), stream.Cap{InFlight: 1 + rng.IntN(100), Rate: float64(rng.IntN(50))}
 		p := PackWithin(repositories, n, c)
 		check(t, repositories, len(p.Shards), p)
 		if len(p.Shards) > n {

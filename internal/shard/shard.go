@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"imagemirror/internal/stream"
 )
 
 // Max is the most shards of a plan: a Tekton matrix has at most 256 combinations unless the cluster's operator
@@ -46,7 +48,7 @@ type Shard struct {
 	Repositories []string // names, sorted
 	Bytes        int64    // of distinct blobs for each registry
 	Requests     int64
-	Cap          Cap // what it may ask of one registry; set by PackWithin
+	Cap          stream.Cap // what it may ask of one registry; set by PackWithin
 }
 
 // Weight is what the shard costs, in bytes.

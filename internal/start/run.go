@@ -8,6 +8,8 @@ import (
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"imagemirror/internal/settings"
 )
 
 // The Pipeline, and its retries of copy.
@@ -19,8 +21,7 @@ const (
 // What is left of a run's time is copy's.
 const (
 	splitTime  = 10 * time.Minute // at most
-	reportTime = 10 * time.Minute
-	finalTime  = 15 * time.Minute // report's, with the start of its pod
+	reportTime = 10 * time.Minute // of settings.ForReport, the rest being for the start of its pod
 )
 
 var createOptions = metav1.CreateOptions{FieldManager: "imagemirror-start"}
@@ -85,14 +86,14 @@ func workspaces(set *set) []v1.WorkspaceBinding {
 func timeouts(whole time.Duration) *v1.TimeoutFields {
 	return &v1.TimeoutFields{
 		Pipeline: &metav1.Duration{Duration: whole},
-		Tasks:    &metav1.Duration{Duration: whole - finalTime},
-		Finally:  &metav1.Duration{Duration: finalTime},
+		Tasks:    &metav1.Duration{Duration: whole - settings.ForReport},
+		Finally:  &metav1.Duration{Duration: settings.ForReport},
 	}
 }
 
 // shares are the tasks' parts of a run's time, such that copy with all its retries ends before the tasks' time does.
 func shares(whole time.Duration) []v1.PipelineTaskRunSpec {
-	tasks := whole - finalTime
+	tasks := whole - settings.ForReport
 	split := min(splitTime, tasks/4)
 	copies := (tasks - split) / (1 + copyRetries)
 	share := func(task string, d time.Duration) v1.PipelineTaskRunSpec {

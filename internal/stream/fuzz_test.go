@@ -14,7 +14,7 @@ func FuzzRead(f *testing.F) {
 	for _, c := range samples() {
 		f.Add(write(f, c))
 	}
-	f.Add([]byte(lines(planHeader, mapping, manifest, current, ended(3))))
+	f.Add([]byte(lines(planHeader, mapping, manifestRecord, current, ended(3))))
 	f.Add([]byte(lines(resultsHeader, mapping, ended(1))))
 	f.Add([]byte(planHeader))
 	f.Fuzz(func(t *testing.T, in []byte) {

@@ -9,13 +9,13 @@ import (
 	"io"
 
 	"imagemirror/internal/digest"
+	"imagemirror/internal/manifest"
 )
 
 // Bounds on what is read. Larger input is refused.
 const (
-	MaxManifest = 4 << 20 // bytes; as many as manifest.MaxSize
-	maxLine     = MaxManifest*4/3 + 64<<10
-	maxRecords  = 4 << 20
+	maxLine    = manifest.MaxSize*4/3 + 64<<10
+	maxRecords = 4 << 20
 )
 
 // errNoStream says that the input is something else.
@@ -219,8 +219,8 @@ func (d *decoder) manifest(m Manifest) error {
 		return errors.New("a manifest stands in a stream of results")
 	case !digest.Valid(m.Digest):
 		return digestError("a manifest", m.Digest)
-	case len(m.Content) > MaxManifest:
-		return fmt.Errorf("manifest %q is larger than %d bytes", m.Digest, MaxManifest)
+	case len(m.Content) > manifest.MaxSize:
+		return fmt.Errorf("manifest %q is larger than %d bytes", m.Digest, manifest.MaxSize)
 	case d.content[m.Digest]:
 		return fmt.Errorf("manifest %q is there twice", m.Digest)
 	}

@@ -12,14 +12,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"imagemirror/internal/manifest"
 )
 
 const (
-	planHeader    = `{"header":{"version":2,"stream":"plan","run":"r","mappings":1,"started":"2026-03-01T12:00:00Z"}}`
-	resultsHeader = `{"header":{"version":2,"stream":"results","run":"r","mappings":1,"started":"2026-03-01T12:00:00Z"}}`
-	mapping       = `{"mapping":{"id":1,"source":"a/b:c","destination":"d/e:f","file":"mapping_x","line":3}}`
-	current       = `{"result":{"id":1,"status":"current"}}`
-	manifest      = `{"manifest":{"digest":"` + image + `","mediaType":"m","content":"e30="}}`
+	planHeader     = `{"header":{"version":2,"stream":"plan","run":"r","mappings":1,"started":"2026-03-01T12:00:00Z"}}`
+	resultsHeader  = `{"header":{"version":2,"stream":"results","run":"r","mappings":1,"started":"2026-03-01T12:00:00Z"}}`
+	mapping        = `{"mapping":{"id":1,"source":"a/b:c","destination":"d/e:f","file":"mapping_x","line":3}}`
+	current        = `{"result":{"id":1,"status":"current"}}`
+	manifestRecord = `{"manifest":{"digest":"` + image + `","mediaType":"m","content":"e30="}}`
 
 	image    = "sha256:abababababababababababababababababababababababababababababababab"
 	replaced = "sha256:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"
@@ -120,7 +122,7 @@ func TestSkimDropsManifestsOnly(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Skim (-want +got):\n%s", diff)
 	}
-	twice := lines(planHeader, mapping, manifest, manifest, current, ended(4))
+	twice := lines(planHeader, mapping, manifestRecord, manifestRecord, current, ended(4))
 	if _, err := Skim(strings.NewReader(twice), "plan"); err == nil {
 		t.Error("Skim accepts a manifest that is there twice")
 	}
@@ -196,15 +198,15 @@ func TestReadRefuses(t *testing.T) {
 		{"a mapping twice", lines(planHeader, mapping, mapping), "in:3: mapping 1 is there twice"},
 		{"a mapping without a source", lines(planHeader, edit(mapping, "a/b:c", "")), "in:2: mapping 1 has no source or no destination"},
 		{"a mapping without a destination", lines(planHeader, edit(mapping, "d/e:f", "")), "in:2: mapping 1 has no source or no destination"},
-		{"a manifest among results", lines(resultsHeader, mapping, manifest), "in:3: a manifest stands in a stream of results"},
-		{"a manifest twice", lines(planHeader, mapping, manifest, manifest), `in:4: manifest "` + image + `" is there twice`},
+		{"a manifest among results", lines(resultsHeader, mapping, manifestRecord), "in:3: a manifest stands in a stream of results"},
+		{"a manifest twice", lines(planHeader, mapping, manifestRecord, manifestRecord), `in:4: manifest "` + image + `" is there twice`},
 		{"a copy among results", lines(resultsHeader, mapping, move), "in:3: a copy stands in a stream of results"},
 		{"a copy of nothing", lines(planHeader, mapping, edit(move, image, "")), `in:3: the copy of mapping 1 has the digest "": want sha256: and 64 hexadecimal digits`},
 		{"a copy of a path", lines(planHeader, mapping, edit(move, image, path)), `in:3: the copy of mapping 1 has the digest "sha256:../../`},
 		{"a copy of another algorithm", lines(planHeader, mapping, edit(move, "sha256", "sha512")), `in:3: the copy of mapping 1 has the digest "sha512:`},
 		{"a copy over a path", lines(planHeader, mapping, edit(move, `"bytes"`, `"old":"`+path+`","bytes"`)), `in:3: the copy of mapping 1 has the digest "sha256:../../`},
-		{"a manifest of a path", lines(planHeader, mapping, edit(manifest, image, path)), `in:3: a manifest has the digest "sha256:../../`},
-		{"a manifest in upper case", lines(planHeader, mapping, edit(manifest, image, "sha256:"+strings.ToUpper(image[7:]))), `in:3: a manifest has the digest "sha256:ABAB`},
+		{"a manifest of a path", lines(planHeader, mapping, edit(manifestRecord, image, path)), `in:3: a manifest has the digest "sha256:../../`},
+		{"a manifest in upper case", lines(planHeader, mapping, edit(manifestRecord, image, "sha256:"+strings.ToUpper(image[7:]))), `in:3: a manifest has the digest "sha256:ABAB`},
 		{"a result of a short digest", lines(planHeader, mapping, edit(current, `"status"`, `"digest":"`+image[:70]+`","status"`)), `in:3: the result of mapping 1 has the digest "sha256:abab`},
 		{"a result over a long digest", lines(planHeader, mapping, edit(current, `"status"`, `"old":"`+image+`a","status"`)), `in:3: the result of mapping 1 has the digest "sha256:abab`},
 		{"a copy of a negative size", lines(planHeader, mapping, edit(move, `"bytes":1`, `"bytes":-1`)), "in:3: the copy of mapping 1 has a negative size"},
@@ -246,11 +248,11 @@ func TestReadBoundsALine(t *testing.T) {
 		t.Errorf("an endless line: %v", err)
 	}
 	big := samples()["plan"]
-	big.Manifests[0].Content = make([]byte, MaxManifest)
+	big.Manifests[0].Content = make([]byte, manifest.MaxSize)
 	if _, err := Read(bytes.NewReader(write(t, big)), "in"); err != nil {
 		t.Errorf("a manifest of the largest size: %v", err)
 	}
-	big.Manifests[0].Content = make([]byte, MaxManifest+1)
+	big.Manifests[0].Content = make([]byte, manifest.MaxSize+1)
 	if _, err := Read(bytes.NewReader(write(t, big)), "in"); err == nil || !strings.Contains(err.Error(), "is larger than 4194304 bytes") {
 		t.Errorf("a manifest that is larger: %v", err)
 	}

@@ -49,7 +49,8 @@ type Header struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// Cap is what may be asked of one registry. What is 0 is without bounds.
+// A Cap bounds what is asked of one registry, by all shards of a run or by one of them. A field that
+// is 0 sets no bound.
 type Cap struct {
 	InFlight int     `json:"inFlight,omitempty"` // requests at once
 	Rate     float64 `json:"rate,omitempty"`     // requests a second
@@ -77,7 +78,7 @@ type Mapping struct {
 type Manifest struct {
 	Digest    string `json:"digest"`
 	MediaType string `json:"mediaType"` // as the source registry gave it
-	Content   []byte `json:"content"`   // in base64; at most MaxManifest bytes
+	Content   []byte `json:"content"`   // in base64; at most manifest.MaxSize bytes
 }
 
 // Copy says that a mapping's image has to move. Every manifest that its digest leads to is in the stream.
