@@ -109,8 +109,8 @@ func (s *space) filesOnVolume(run, claim, subPath string) map[string][]byte {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	command := regexp.MustCompile(`(?m)^    (.* kubectl create --filename fetch.yaml .*)$`).FindStringSubmatch(string(document))
-	if command == nil {
+	command := regexp.MustCompile(`    .* kubectl create --filename fetch.yaml .*\n(?:    .*\n)*`).FindString(string(document))
+	if command == "" {
 		s.t.Fatal("docs/how-to/read-a-report.md has no command with fetch.yaml")
 	}
 	dir := s.t.TempDir()
@@ -119,7 +119,7 @@ func (s *space) filesOnVolume(run, claim, subPath string) map[string][]byte {
 	if err := os.WriteFile(filepath.Join(dir, "fetch.yaml"), []byte(pod), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", strings.ReplaceAll(command[1], "NAMESPACE", s.name))
+	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", strings.ReplaceAll(command, "NAMESPACE", s.name))
 	cmd.Dir = dir
 	if _, err := output(cmd); err != nil {
 		s.t.Fatal(err)
