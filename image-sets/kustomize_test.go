@@ -119,8 +119,8 @@ func checkCronJob(t *testing.T, job *batchv1.CronJob, set string) {
 	t.Helper()
 	want := settings.DefaultSchedule
 	if content, err := os.ReadFile(filepath.Join(set, settings.File)); err == nil {
-		s, err := settings.Parse(settings.File, content)
-		if err != nil {
+		s, found := settings.Parse(settings.File, content)
+		if err := found.Err(); err != nil {
 			t.Fatal(err)
 		}
 		want = s.WithDefaults().Schedule

@@ -37,8 +37,8 @@ func TestNewSet(t *testing.T) {
 		t.Errorf("the mapping is %q, want %q", line, want)
 	}
 	input, err := imageset.Load([]string{root + "/payments"}, nil)
-	if err != nil || len(input.Warnings) > 0 {
-		t.Fatalf("the set has %v and the warnings %q", err, input.Warnings)
+	if err != nil || len(input.Found.All()) > 0 {
+		t.Fatalf("the set has %v", input.Found.All())
 	}
 	if diff := cmp.Diff([]string{"alice", "bob"}, input.Sets[0].Owners); diff != "" {
 		t.Errorf("owners (-want +got):\n%s", diff)

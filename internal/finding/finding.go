@@ -1,16 +1,15 @@
-// Package finding holds what a check finds wrong with files, and writes it in the forms that CI systems show beside a pull
-// request: as lines, GitHub's annotations, SARIF or JUnit.
+// Package finding holds what a check finds in files that people write, and writes it in the forms
+// that CI systems show beside a pull request: GitHub's annotations, SARIF or JUnit.
+//
+// A finding is made where the mistake is seen, with its rule, file and line. It becomes text only
+// when it is shown.
 package finding
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
-	"io"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 
 	"imagemirror/internal/text"
 )
@@ -21,95 +20,139 @@ type Rule struct {
 	Text string // what the rule asks for, in a sentence
 }
 
-// A Finding is one thing that is wrong, or odd, at a place in a file.
+// The rules of findings that several packages make. A package has its other rules itself.
+var (
+	Input = &Rule{"input", "Every run can read the files, and each destination has one source."}
+	Odd   = &Rule{"odd", "Nothing is written twice, or left without effect."}
+)
+
+// A Finding is one thing that is wrong, or odd, at a place in a file. As an error it is the line
+// "file:line: message".
 type Finding struct {
 	Rule    *Rule
 	Warning bool // it refuses nothing
 	File    string
-	Line    int // from 1; 0 where it is about a path, or about no file
-	Message string
+	Line    int // from 1; 0 if the finding is about a path, or about no file
+	Err     error
 }
 
-// lineRE is how all that the commands say of files is written.
-var lineRE = regexp.MustCompile(`^(.+?):(\d+): (.*)$`)
-
-// Parse reads a finding from a line as the commands write it: "file:line: message", or "path: message".
-func Parse(rule *Rule, line string) Finding {
-	if m := lineRE.FindStringSubmatch(line); m != nil {
-		if n, err := strconv.Atoi(m[2]); err == nil && n > 0 {
-			return Finding{Rule: rule, File: m[1], Line: n, Message: m[3]}
-		}
-	}
-	if path, message, found := strings.Cut(line, ": "); found && !strings.ContainsAny(path, " ") {
-		return Finding{Rule: rule, File: path, Message: message}
-	}
-	return Finding{Rule: rule, Message: line}
-}
-
-// String is the finding as a line.
-func (f Finding) String() string {
+// Error returns the finding as one printable line.
+func (f Finding) Error() string {
+	line := f.Err.Error()
 	switch {
 	case f.File == "":
-		return f.Message
 	case f.Line == 0:
-		return text.Printable(f.File) + ": " + f.Message
+		line = f.File + ": " + line
+	default:
+		line = fmt.Sprintf("%s:%d: %s", f.File, f.Line, line)
 	}
-	return fmt.Sprintf("%s:%d: %s", text.Printable(f.File), f.Line, f.Message)
+	return text.Printable(line)
 }
 
-// level is the word that both GitHub and SARIF have for it.
-func (f Finding) level() string {
-	if f.Warning {
-		return "warning"
-	}
-	return "error"
+// Unwrap returns what was found, without its place.
+func (f Finding) Unwrap() error { return f.Err }
+
+// MaxKept is how many findings a List keeps of each kind. It counts the rest, since hostile files
+// may have a mistake on every line.
+const MaxKept = 1000
+
+// kind is what a List counts by.
+type kind struct {
+	rule    *Rule
+	warning bool
 }
 
-// Sort orders findings by file and line.
-func Sort(all []Finding) {
-	slices.SortStableFunc(all, func(a, b Finding) int {
+// A List collects findings: the first MaxKept mistakes and the first MaxKept warnings of each rule.
+// The zero value is an empty list.
+type List struct {
+	kept  []Finding
+	count map[kind]int // of all findings, kept or not
+	cut   []Finding    // the first of each kind that was not kept
+}
+
+// Add appends a finding.
+func (l *List) Add(f Finding) { l.add(f, 1) }
+
+// add appends a finding that stands for n of its kind.
+func (l *List) add(f Finding, n int) {
+	if l.count == nil {
+		l.count = map[kind]int{}
+	}
+	k := kind{f.Rule, f.Warning}
+	switch before := l.count[k]; {
+	case before < MaxKept:
+		l.kept = append(l.kept, f)
+	case before == MaxKept:
+		l.cut = append(l.cut, f)
+	}
+	l.count[k] += n
+}
+
+// Refuse adds a mistake.
+func (l *List) Refuse(rule *Rule, file string, line int, format string, args ...any) {
+	l.Add(Finding{Rule: rule, File: file, Line: line, Err: fmt.Errorf(format, args...)})
+}
+
+// Warn adds a warning.
+func (l *List) Warn(rule *Rule, file string, line int, format string, args ...any) {
+	l.Add(Finding{Rule: rule, Warning: true, File: file, Line: line, Err: fmt.Errorf(format, args...)})
+}
+
+// Merge appends the findings of another list.
+func (l *List) Merge(other *List) {
+	for _, f := range other.kept {
+		l.Add(f)
+	}
+	for _, f := range other.cut {
+		l.add(f, other.count[kind{f.Rule, f.Warning}]-MaxKept)
+	}
+}
+
+// Promote turns the warnings of a rule into mistakes.
+func (l *List) Promote(rule *Rule) {
+	for _, list := range [][]Finding{l.kept, l.cut} {
+		for i := range list {
+			list[i].Warning = list[i].Warning && list[i].Rule != rule
+		}
+	}
+	warnings := kind{rule, true}
+	if n := l.count[warnings]; n > 0 {
+		delete(l.count, warnings)
+		l.count[kind{rule, false}] += n
+	}
+}
+
+// Sort orders the findings by file and line.
+func (l *List) Sort() {
+	slices.SortStableFunc(l.kept, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
 }
 
-// A Report is all that a check of files found.
-type Report struct {
-	Files    []string // that were checked, also those with nothing wrong
-	Findings []Finding
-}
-
-// forms are the forms besides lines, by name.
-var forms = map[string]func(*Report, io.Writer) error{
-	"github": (*Report).github,
-	"sarif":  (*Report).sarif,
-	"junit":  (*Report).junit,
-}
-
-// Text is the form in which nothing is written, since a command says its lines on standard error in any case.
-const Text = "text"
-
-// Forms are the names of all forms.
-const Forms = "text, github, sarif or junit"
-
-// Known says whether there is a form of that name.
-func Known(form string) bool { return form == Text || forms[form] != nil }
-
-// Write writes the report in the form of that name.
-func (r *Report) Write(w io.Writer, form string) error {
-	if form == Text {
-		return nil
+// All returns the findings in order. If some of a kind were not kept, the last finding of that kind
+// counts them.
+func (l *List) All() []Finding {
+	all := slices.Clone(l.kept)
+	for _, f := range l.cut {
+		f.Err = fmt.Errorf("there are %d more findings of the rule %q, the first of them here: correct those before and check again",
+			l.count[kind{f.Rule, f.Warning}]-MaxKept, f.Rule.ID)
+		all = append(all, f)
 	}
-	return forms[form](r, w)
+	return all
 }
 
-// relative is a file's name from the working directory, as code review and the forms have it: with slashes.
-func relative(file string) string {
-	if filepath.IsAbs(file) {
-		if here, err := filepath.Abs("."); err == nil {
-			if rel, err := filepath.Rel(here, file); err == nil && filepath.IsLocal(rel) {
-				file = rel
-			}
+// Warnings returns the findings that refuse nothing.
+func (l *List) Warnings() []Finding {
+	return slices.DeleteFunc(l.All(), func(f Finding) bool { return !f.Warning })
+}
+
+// Err returns the mistakes as one error with a line for each, or nil if there are none.
+func (l *List) Err() error {
+	var errs []error
+	for _, f := range l.All() {
+		if !f.Warning {
+			errs = append(errs, f)
 		}
 	}
-	return filepath.ToSlash(text.Printable(file))
+	return errors.Join(errs...)
 }

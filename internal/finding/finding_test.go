@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
+	"fmt"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -25,11 +27,11 @@ func hostile() *Report {
 	return &Report{
 		Files: []string{"sets/a/mapping_a", "sets/b/mapping_b"},
 		Findings: []Finding{
-			{Rule: odd, Warning: true, File: "sets/a/mapping_a", Line: 7, Message: "100% odd"},
-			{Rule: twice, File: "sets/a/mapping_a", Line: 3, Message: "line\r\n::set-env name=x::y & <b>]]>"},
-			{Rule: twice, File: "sets/a b/x:1,y%/map\u202e", Line: 2, Message: "\x1b[31mred"},
-			{Rule: twice, File: "../other/OWNERS", Message: "not below the working directory"},
-			{Rule: odd, Message: "about no file"},
+			{Rule: odd, Warning: true, File: "sets/a/mapping_a", Line: 7, Err: errors.New("100% odd")},
+			{Rule: twice, File: "sets/a/mapping_a", Line: 3, Err: errors.New("line\r\n::set-env name=x::y & <b>]]>")},
+			{Rule: twice, File: "sets/a b/x:1,y%/map\u202e", Line: 2, Err: errors.New("\x1b[31mred")},
+			{Rule: twice, File: "../other/OWNERS", Err: errors.New("not below the working directory")},
+			{Rule: odd, Err: errors.New("about no file")},
 		},
 	}
 }
@@ -43,7 +45,7 @@ func write(t *testing.T, r *Report, form string) string {
 	return b.String()
 }
 
-func TestText(t *testing.T) {
+func TestTextWritesNothing(t *testing.T) {
 	if got := write(t, hostile(), Text); got != "" {
 		t.Errorf("got %q, want nothing", got)
 	}
@@ -150,21 +152,86 @@ func TestJUnit(t *testing.T) {
 	}
 }
 
-func TestParse(t *testing.T) {
-	for line, want := range map[string]Finding{
-		"a/b:12: destination q.io/x:1 has it at c:3: leave one": {File: "a/b", Line: 12, Message: "destination q.io/x:1 has it at c:3: leave one"},
-		"image-sets: the directory has no mapping file: name":   {File: "image-sets", Message: "the directory has no mapping file: name"},
-		"no PATH is given: name a mapping file":                 {Message: "no PATH is given: name a mapping file"},
-		"a PATH is empty: name one":                             {Message: "a PATH is empty: name one"},
-		"a b/mapping_x:1: no such file or directory":            {File: "a b/mapping_x", Line: 1, Message: "no such file or directory"},
-		"a:99999999999999999999: x":                             {File: "a:99999999999999999999", Message: "x"},
+func TestFindingIsALine(t *testing.T) {
+	gone := errors.New("gone")
+	for want, f := range map[string]Finding{
+		"a/b:12: gone":     {File: "a/b", Line: 12, Err: gone},
+		"image-sets: gone": {File: "image-sets", Err: gone},
+		"gone":             {Err: gone},
+		`a\nb:1: c\x1b`:    {File: "a\nb", Line: 1, Err: errors.New("c\x1b")},
 	} {
-		got := Parse(nil, line)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%q (-want +got):\n%s", line, diff)
+		if got := f.Error(); got != want {
+			t.Errorf("%#v: got the line %q, want %q", f, got, want)
 		}
-		if got.String() != line {
-			t.Errorf("%q is written %q", line, got)
+	}
+	if err := error(Finding{File: "a", Err: gone}); !errors.Is(err, gone) {
+		t.Errorf("%v does not wrap its cause", err)
+	}
+}
+
+func TestListKeepsMistakesApartFromWarnings(t *testing.T) {
+	var l List
+	if err := l.Err(); err != nil {
+		t.Errorf("an empty list has the error %v", err)
+	}
+	l.Warn(odd, "b", 2, "odd")
+	if err := l.Err(); err != nil {
+		t.Errorf("a warning is the error %v", err)
+	}
+	l.Refuse(twice, "b", 1, "one")
+	l.Refuse(twice, "a", 3, "two")
+	l.Sort()
+	if got, want := l.Err().Error(), "a:3: two\nb:1: one"; got != want {
+		t.Errorf("got the error %q, want %q", got, want)
+	}
+	if w := l.Warnings(); len(w) != 1 || w[0].Error() != "b:2: odd" {
+		t.Errorf("got the warnings %v", w)
+	}
+}
+
+func TestPromotedWarningsAreMistakes(t *testing.T) {
+	var l List
+	for i := range MaxKept + 3 {
+		l.Warn(odd, "a", i+1, "odd")
+	}
+	l.Warn(twice, "b", 1, "perhaps twice")
+	l.Promote(odd)
+	if w := l.Warnings(); len(w) != 1 || w[0].Rule != twice {
+		t.Errorf("got the warnings %v, want that of the other rule", w)
+	}
+	lines := strings.Split(l.Err().Error(), "\n")
+	if got, want := lines[len(lines)-1], fmt.Sprintf("a:%d: there are 3 more", MaxKept+1); len(lines) != MaxKept+1 || !strings.HasPrefix(got, want) {
+		t.Errorf("got %d mistakes and %q at last, want %q", len(lines), got, want)
+	}
+}
+
+// Of each kind the first findings are kept and the rest is counted, also over merged lists.
+func TestListIsBounded(t *testing.T) {
+	fill := func(file string, n int) *List {
+		l := &List{}
+		for i := range n {
+			l.Refuse(twice, file, i+1, "twice")
+			l.Warn(twice, file, i+1, "perhaps twice")
 		}
+		l.Refuse(odd, file, n, "odd")
+		return l
+	}
+	l := &List{}
+	for _, one := range []*List{fill("a", MaxKept/2), fill("b", MaxKept+5), fill("c", MaxKept+7)} {
+		l.Merge(one)
+	}
+	all := l.All()
+	if got, want := len(all), 2*(MaxKept+1)+3; got != want {
+		t.Fatalf("got %d findings, want %d", got, want)
+	}
+	want := fmt.Sprintf("b:%d: there are %d more findings of the rule \"twice\", the first of them here: correct those before and check again",
+		MaxKept/2+1, MaxKept/2+MaxKept+5+MaxKept+7-MaxKept)
+	for _, f := range all[len(all)-2:] {
+		if got := f.Error(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if mistake, warning := all[len(all)-2], all[len(all)-1]; mistake.Warning || !warning.Warning {
+		t.Errorf("the rests are %+v and %+v, want a mistake and a warning", mistake, warning)
 	}
 }

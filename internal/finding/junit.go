@@ -6,11 +6,10 @@ import (
 	"strings"
 
 	"imagemirror/internal/junit"
-	"imagemirror/internal/text"
 )
 
-// junit writes a suite for each directory and a case for each file, so that what is right is seen, too. A case fails by
-// its errors; warnings are its output.
+// junit writes a suite for each directory and a case for each file, also for files with nothing
+// wrong. A case fails if the file has a mistake; warnings are its output.
 func (r *Report) junit(w io.Writer) error {
 	said := map[string][]Finding{}
 	files := append([]string{}, r.Files...)
@@ -42,7 +41,7 @@ func testCase(file, dir string, found []Finding) junit.Case {
 	}
 	var errs, warnings []string
 	for _, f := range found {
-		line := text.Printable(f.String())
+		line := f.Error()
 		if f.Warning {
 			warnings = append(warnings, line)
 			continue
@@ -50,7 +49,7 @@ func testCase(file, dir string, found []Finding) junit.Case {
 		errs = append(errs, line)
 		if c.Failure == nil {
 			c.Line = f.Line
-			c.Failure = &junit.Result{Message: text.Printable(f.Message), Type: f.Rule.ID}
+			c.Failure = &junit.Result{Message: f.message(), Type: f.Rule.ID}
 		}
 	}
 	if c.Failure != nil {

@@ -7,11 +7,10 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"imagemirror/internal/text"
 )
 
-// The properties of SARIF 2.1.0 that are needed: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
+// The properties of SARIF 2.1.0 that a report needs:
+// https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 type (
 	sarifLog struct {
 		Schema  string     `json:"$schema"`
@@ -21,7 +20,7 @@ type (
 	sarifRun struct {
 		Tool       sarifTool     `json:"tool"`
 		ColumnKind string        `json:"columnKind"`
-		Results    []sarifResult `json:"results"` // an array also where there are none, or the check did not run
+		Results    []sarifResult `json:"results"` // never null: that would mean that the check did not run
 	}
 	sarifTool struct {
 		Driver sarifDriver `json:"driver"`
@@ -75,7 +74,7 @@ func (r *Report) sarif(w io.Writer) error {
 		}
 		run.Results = append(run.Results, sarifResult{
 			RuleID: f.Rule.ID, RuleIndex: index, Level: f.level(),
-			Message: sarifText{text.Printable(f.Message)}, Locations: locations(f),
+			Message: sarifText{f.message()}, Locations: locations(f),
 		})
 	}
 	enc := json.NewEncoder(w)

@@ -1,8 +1,7 @@
 package imageset
 
 import (
-	"fmt"
-
+	"imagemirror/internal/finding"
 	"imagemirror/internal/mapping"
 	"imagemirror/internal/reference"
 )
@@ -10,9 +9,10 @@ import (
 // claims hold the first mapping to each destination of a run.
 type claims map[reference.Reference]*mapping.Mapping
 
-// add claims the destinations of one file's mappings and returns those that the run keeps. A destination that has
-// another source already is an error; one that has the same is a warning, and is left out.
-func (c claims) add(ms []mapping.Mapping, errs, warnings *mapping.Problems) []mapping.Mapping {
+// add claims the destinations of one file's mappings and returns the mappings that the run keeps. A
+// destination with another source already is a mistake; one with the same source is a warning, and
+// its mapping is left out.
+func (c claims) add(ms []mapping.Mapping, found *finding.List) []mapping.Mapping {
 	kept := make([]mapping.Mapping, 0, len(ms))
 	for i := range ms {
 		m := &ms[i]
@@ -22,12 +22,12 @@ func (c claims) add(ms []mapping.Mapping, errs, warnings *mapping.Problems) []ma
 			c[claimed(m)] = m
 			kept = append(kept, *m)
 		case origin(first) != origin(m):
-			errs.Add(m.File, m.Line, fmt.Errorf("destination %s has the source %s here and the source %s at %s:%d: keep one of the two",
-				m.Destination, m.Source, first.Source, first.File, first.Line))
+			found.Refuse(finding.Input, m.File, m.Line, "destination %s has the source %s here and the source %s at %s:%d: keep one of the two",
+				m.Destination, m.Source, first.Source, first.File, first.Line)
 		case first.File == m.File && first.Line == m.Line:
-			warnings.Add(m.File, m.Line, fmt.Errorf("destination %s is twice on the line: it is mirrored once", m.Destination))
+			found.Warn(finding.Odd, m.File, m.Line, "destination %s is twice on the line: it is mirrored once", m.Destination)
 		default:
-			warnings.Add(m.File, m.Line, mirroredOnce(m, first))
+			warnOnce(found, m, m, first)
 		}
 	}
 	return kept

@@ -38,6 +38,15 @@ func lines(in *Input) []string {
 	return out
 }
 
+// warnings returns the lines of what is odd about the input.
+func warnings(in *Input) []string {
+	var lines []string
+	for _, w := range in.Found.Warnings() {
+		lines = append(lines, w.Error())
+	}
+	return lines
+}
+
 // pair is a line of a mapping file.
 func pair(name string) string { return "q.io/s/" + name + ":1 q.io/d/" + name + "\n" }
 
@@ -77,7 +86,7 @@ func TestLoad(t *testing.T) {
 	if diff := cmp.Diff(want, lines(in)); diff != "" {
 		t.Errorf("mappings (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string(nil), in.Warnings); diff != "" {
+	if diff := cmp.Diff([]string(nil), warnings(in)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"ada", "grace"}, in.Sets[1].Owners); diff != "" {
@@ -117,8 +126,8 @@ func TestLoadConfigMap(t *testing.T) {
 	if diff := cmp.Diff([]string{"mappings mappings/mapping_a:1 q.io/d/a:1"}, lines(in)); diff != "" {
 		t.Errorf("mappings (-want +got):\n%s", diff)
 	}
-	if len(in.Sets[0].Owners) != 2 || in.Warnings != nil {
-		t.Errorf("got owners %q and warnings %q", in.Sets[0].Owners, in.Warnings)
+	if len(in.Sets[0].Owners) != 2 || warnings(in) != nil {
+		t.Errorf("got owners %q and warnings %q", in.Sets[0].Owners, warnings(in))
 	}
 }
 
@@ -145,10 +154,16 @@ func TestLoadWarns(t *testing.T) {
 		"b/OWNERS:1: no approver is named: nobody is named when an image of the set fails",
 		"b/mapping_1:1: this is named twice: it is read once",
 	}
-	if diff := cmp.Diff(want, in.Warnings); diff != "" {
+	if diff := cmp.Diff(want, warnings(in)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{want[1], want[6]}, in.Unowned); diff != "" {
+	var unowned []string
+	for _, w := range in.Found.Warnings() {
+		if w.Rule == Owned {
+			unowned = append(unowned, w.Error())
+		}
+	}
+	if diff := cmp.Diff([]string{want[1], want[6]}, unowned); diff != "" {
 		t.Errorf("what nobody owns (-want +got):\n%s", diff)
 	}
 	if got, want := len(lines(in)), 3; got != want {
@@ -159,8 +174,8 @@ func TestLoadWarns(t *testing.T) {
 func TestLoadAcceptsEmptyFiles(t *testing.T) {
 	write(t, map[string]string{"a/mapping_1": "", "a/mapping_2": "# later\n", "a/OWNERS": owners})
 	in, err := Load([]string{"a"}, nil)
-	if err != nil || len(in.Warnings) != 2 || len(in.Sets) != 1 {
-		t.Errorf("got %d sets, warnings %q, error %v", len(in.Sets), in.Warnings, err)
+	if err != nil || len(warnings(in)) != 2 || len(in.Sets) != 1 {
+		t.Errorf("got %d sets, warnings %q, error %v", len(in.Sets), warnings(in), err)
 	}
 }
 
@@ -248,7 +263,7 @@ func TestLoadSaysAll(t *testing.T) {
 	if diff := cmp.Diff(want, strings.Split(fmt.Sprint(err), "\n")); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"b/mapping_1:4: destination q.io/d/a:1 has the same source at a/mapping_1:1 already: it is mirrored once"}, in.Warnings); diff != "" {
+	if diff := cmp.Diff([]string{"b/mapping_1:4: destination q.io/d/a:1 has the same source at a/mapping_1:1 already: it is mirrored once"}, warnings(in)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
@@ -267,7 +282,7 @@ func TestOwnSets(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	for _, w := range in.Warnings {
+	for _, w := range warnings(in) {
 		t.Errorf("warning %s", w)
 	}
 	for _, s := range in.Sets {

@@ -1,10 +1,14 @@
 package imageset
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 
+	"imagemirror/internal/finding"
 	"imagemirror/internal/strictyaml"
 )
 
@@ -14,13 +18,38 @@ const (
 	maxOwner  = 100
 )
 
-// loadOwners returns the approvers that an OWNERS file names. Where there is none, the error is fs.ErrNotExist.
-func loadOwners(path string) ([]string, error) {
-	data, err := readSmall(path, maxOwners)
-	if err != nil {
-		return nil, err
+// Owned is the rule of findings about sets that nobody owns. They are warnings: a run mirrors such a
+// set. A change to a set is not to be merged while it has one.
+var Owned = &finding.Rule{ID: "owners", Text: "Each set has an OWNERS file that names approvers."}
+
+// owners reads the approvers of the set in dir.
+func (l *loader) owners(set *Set, dir, absolute string) {
+	file := filepath.Join(dir, "OWNERS")
+	data, err := readSmall(file, maxOwners)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		l.unowned(absolute, file, fmt.Errorf("the image set %q has no OWNERS file: nobody is named when an image of it fails", set.Name))
+		return
+	case err != nil:
+		l.refuse(file, 1, err)
+		return
 	}
-	return parseOwners(path, data)
+	var found *finding.List
+	set.Owners, found = parseOwners(file, data)
+	l.input.Found.Merge(found)
+	if len(set.Owners) == 0 && found.Err() == nil {
+		l.unowned(absolute, file, errors.New("no approver is named: nobody is named when an image of the set fails"))
+	}
+}
+
+// unowned warns that nobody owns the set in the directory absolute. The rule Owned is for whole sets:
+// if only files of a set are named, it is merely odd.
+func (l *loader) unowned(absolute, file string, err error) {
+	rule := finding.Odd
+	if l.named[absolute] {
+		rule = Owned
+	}
+	l.input.Found.Warn(rule, file, 1, "%w", err)
 }
 
 // readSmall reads a regular file, up to one byte more than size.
@@ -30,21 +59,21 @@ func readSmall(path string, size int64) ([]byte, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s:1: %w", path, reason(err))
+		return nil, reason(err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, size+1))
 	if err != nil {
-		return nil, fmt.Errorf("%s:1: reading the file: %w", path, reason(err))
+		return nil, fmt.Errorf("reading the file: %w", reason(err))
 	}
 	return data, nil
 }
 
 // parseOwners returns the approvers that an OWNERS file names: the file that code review bots read. Only the approvers
 // matter here; the other keys are known so that one that is misspelt is not passed over.
-func parseOwners(path string, data []byte) ([]string, error) {
+func parseOwners(path string, data []byte) ([]string, *finding.List) {
 	var approvers, others []string
-	err := strictyaml.Read(path, data, maxOwners, func(v strictyaml.Value) {
+	found := strictyaml.Read(path, data, maxOwners, func(v strictyaml.Value) {
 		v.Keys(
 			strictyaml.Key{Name: "approvers", Read: people(&approvers)},
 			strictyaml.Key{Name: "reviewers", Read: people(&others)},
@@ -53,10 +82,10 @@ func parseOwners(path string, data []byte) ([]string, error) {
 			strictyaml.Key{Name: "options", Read: ownersOptions},
 		)
 	})
-	if err != nil {
-		return nil, err
+	if found.Err() != nil {
+		return nil, found
 	}
-	return approvers, nil
+	return approvers, found
 }
 
 func ownersOptions(v strictyaml.Value) {

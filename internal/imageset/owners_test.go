@@ -22,8 +22,8 @@ func TestParseOwners(t *testing.T) {
 		{"reviewers only", "reviewers:\n- alan\n", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := parseOwners("OWNERS", []byte(c.text))
-			if err != nil {
+			got, found := parseOwners("OWNERS", []byte(c.text))
+			if err := found.Err(); err != nil {
 				t.Error(err)
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
@@ -50,7 +50,8 @@ func TestParseOwnersRefuses(t *testing.T) {
 		{"a large file", strings.Repeat("#", maxOwners+1), "1: the file has more than 1024 KiB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := parseOwners("OWNERS", []byte(c.text))
+			got, found := parseOwners("OWNERS", []byte(c.text))
+			err := found.Err()
 			if err == nil {
 				t.Fatalf("got %q and no error", got)
 			}

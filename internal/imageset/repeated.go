@@ -1,8 +1,7 @@
 package imageset
 
 import (
-	"fmt"
-
+	"imagemirror/internal/finding"
 	"imagemirror/internal/mapping"
 )
 
@@ -23,7 +22,7 @@ type placed struct {
 
 // repeated warns of each mapping that a wildcard brings about, too. Which tags a wildcard means is known only when the
 // registry is asked; a tag that a line names is known before.
-func (i *Input) repeated() []string {
+func (i *Input) repeated() {
 	patterns := map[route][]placed{}
 	i.each(func(m placed) {
 		r := routeOf(m.Mapping)
@@ -32,9 +31,8 @@ func (i *Input) repeated() []string {
 		}
 	})
 	if len(patterns) == 0 {
-		return nil
+		return
 	}
-	var warnings mapping.Problems
 	i.each(func(m placed) {
 		if m.Source.Digest != "" || m.Source.Wildcard() || m.Source.Tag != m.Destination.Tag {
 			return
@@ -47,11 +45,10 @@ func (i *Input) repeated() []string {
 			if m.at < pattern.at {
 				first, again = m, pattern
 			}
-			warnings.Add(again.File, again.Line, mirroredOnce(m.Mapping, first.Mapping))
+			warnOnce(&i.Found, m.Mapping, again.Mapping, first.Mapping)
 			return
 		}
 	})
-	return warnings.Lines()
 }
 
 // each calls visit for each mapping of the run, in order.
@@ -65,7 +62,8 @@ func (i *Input) each(visit func(placed)) {
 	}
 }
 
-// mirroredOnce says of a mapping that another place asks for the same.
-func mirroredOnce(m, first *mapping.Mapping) error {
-	return fmt.Errorf("destination %s has the same source at %s:%d already: it is mirrored once", m.Destination, first.File, first.Line)
+// warnOnce warns at the place of again that first already asks for what m does.
+func warnOnce(found *finding.List, m, again, first *mapping.Mapping) {
+	found.Warn(finding.Odd, again.File, again.Line, "destination %s has the same source at %s:%d already: it is mirrored once",
+		m.Destination, first.File, first.Line)
 }

@@ -8,37 +8,40 @@ import (
 	"path/filepath"
 	"strings"
 
+	"imagemirror/internal/finding"
 	"imagemirror/internal/mapping"
 	"imagemirror/internal/settings"
 )
 
-// loadSettings reads the settings of the set in dir. Where there is no file, none are set.
-func loadSettings(dir, set string) (settings.Settings, error) {
+// settings reads the settings of the set in dir. If there is no file, the set has none.
+func (l *loader) settings(set *Set, dir string) {
 	path := filepath.Join(dir, settings.File)
 	data, err := readSmall(path, settings.MaxFile)
 	// A link to nothing is a mistake: taken for no file, it would let immutable tags move.
 	if _, missing := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && missing != nil {
-		return settings.Settings{}, nil
+		return
 	}
 	if err != nil {
-		return settings.Settings{}, err
+		l.refuse(path, 1, err)
+		return
 	}
-	s, err := settings.Parse(path, data)
-	if s.Name != "" && s.Name != set {
-		err = errors.Join(&mapping.Problem{File: path, Line: s.NameLine, Err: fmt.Errorf("metadata.name is %q, and the set is %q: write the name of the directory", s.Name, set)}, err)
+	s, found := settings.Parse(path, data)
+	if s.Name != "" && s.Name != set.Name {
+		found.Refuse(finding.Input, path, s.NameLine, "metadata.name is %q, and the set is %q: write the name of the directory", s.Name, set.Name)
+		found.Sort()
 	}
-	if err != nil {
-		// Half of the allowed destinations would refuse the others.
-		return settings.Settings{}, err
+	l.input.Found.Merge(found)
+	// Half of the allowed destinations would refuse the others.
+	if found.Err() == nil {
+		set.Settings = s
 	}
-	return s, nil
 }
 
 // shownPrefixes is how many of the prefixes that a set may publish to are named in a message.
 const shownPrefixes = 5
 
 // outside refuses the mappings to destinations that the set may not publish to.
-func (s *Set) outside(ms []mapping.Mapping, problems *mapping.Problems) {
+func (s *Set) outside(ms []mapping.Mapping, found *finding.List) {
 	allowed := s.Settings.Destinations
 	prefixes := strings.Join(allowed[:min(len(allowed), shownPrefixes)], ", ")
 	if n := len(allowed) - shownPrefixes; n > 0 {
@@ -46,8 +49,8 @@ func (s *Set) outside(ms []mapping.Mapping, problems *mapping.Problems) {
 	}
 	for _, m := range ms {
 		if !s.Settings.Allows(m.Destination) {
-			problems.Add(m.File, m.Line, fmt.Errorf("destination %s is outside of what %s of the set allows (%s): correct it, or add a prefix to spec.destinations",
-				m.Destination, settings.File, prefixes))
+			found.Refuse(finding.Input, m.File, m.Line, "destination %s is outside of what %s of the set allows (%s): correct it, or add a prefix to spec.destinations",
+				m.Destination, settings.File, prefixes)
 		}
 	}
 }

@@ -1,8 +1,8 @@
 // Package mapping reads mapping files: lists of which image goes where, one source and its destinations a line.
 //
-// People write these files by hand, so Parse goes on after a mistake and returns all of them, each with its line
-// and what to do about it. It refuses what it cannot be sure of (a stray "=", a lone carriage return) rather
-// than mirror something else than was meant.
+// People write these files by hand, so Parse goes on after a mistake and returns all of them, each
+// with its line and what to do about it. It refuses what is ambiguous (a stray "=", a lone carriage
+// return) rather than mirror something that was not meant.
 package mapping
 
 import (
@@ -11,6 +11,7 @@ import (
 	"io"
 	"strings"
 
+	"imagemirror/internal/finding"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/text"
 )
@@ -32,32 +33,30 @@ type Mapping struct {
 	Line        int                 // from 1
 }
 
-// A File is what a mapping file says.
-type File struct {
-	Mappings []Mapping
-	Warnings Problems
-}
-
-// Parse reads a mapping file, plain or gzip'd; file is its label in what is returned. The error is a *Problems that
-// holds everything that is wrong with the file. The File is there all the same, with the lines that are right.
-func Parse(r io.Reader, file string) (*File, error) {
-	p := parser{file: file, shared: map[string]string{}}
+// Parse reads a mapping file, plain or gzip'd; file is its label in what is returned. Lines with a
+// mistake are among the findings, and the mappings are those of all other lines.
+func Parse(r io.Reader, file string) ([]Mapping, *finding.List) {
+	p := parser{file: file, found: &finding.List{}, shared: map[string]string{}}
 	text, err := read(r, file)
 	if err != nil {
-		p.problems.Add(file, 1, err)
+		p.refuse(1, err)
 	} else if line, err := checkText(text); err != nil {
-		p.problems.Add(file, line, err)
+		p.refuse(line, err)
 	} else {
 		p.lines(text)
 	}
-	return &p.File, p.problems.Err()
+	return p.mappings, p.found
 }
 
 type parser struct {
-	File
 	file     string
-	problems Problems
+	mappings []Mapping
+	found    *finding.List
 	shared   map[string]string // one copy of each registry, repository, tag and digest
+}
+
+func (p *parser) refuse(line int, err error) {
+	p.found.Add(finding.Finding{Rule: finding.Input, File: p.file, Line: line, Err: err})
 }
 
 func (p *parser) lines(text string) {
@@ -65,8 +64,8 @@ func (p *parser) lines(text string) {
 	for line := range strings.SplitSeq(text, "\n") {
 		n++
 		p.line(n, strings.TrimRight(line, "\r"))
-		if len(p.Mappings) > MaxMappings {
-			p.problems.Add(p.file, n, fmt.Errorf("the file has more than %d mappings: split it into several runs", MaxMappings))
+		if len(p.mappings) > MaxMappings {
+			p.refuse(n, fmt.Errorf("the file has more than %d mappings: split it into several runs", MaxMappings))
 			return
 		}
 	}
@@ -75,7 +74,7 @@ func (p *parser) lines(text string) {
 func (p *parser) line(n int, line string) {
 	fields, err := split(line)
 	if err != nil {
-		p.problems.Add(p.file, n, err)
+		p.refuse(n, err)
 		return
 	}
 	if len(fields) == 0 {
@@ -86,10 +85,10 @@ func (p *parser) line(n int, line string) {
 		src, err = p.untagged(n, src, fields[1:])
 	}
 	if err != nil {
-		p.problems.Add(p.file, n, err)
+		p.refuse(n, err)
 	}
 	if len(fields) == 1 {
-		p.problems.Add(p.file, n, fmt.Errorf("source %q has no destination: write SRC DST", text.Clip(fields[0], maxQuoted)))
+		p.refuse(n, fmt.Errorf("source %q has no destination: write SRC DST", text.Clip(fields[0], maxQuoted)))
 	}
 	for _, f := range fields[1:] {
 		dst, derr := destination(f)
@@ -97,9 +96,9 @@ func (p *parser) line(n int, line string) {
 			dst, derr = complete(src, dst)
 		}
 		if derr != nil {
-			p.problems.Add(p.file, n, derr)
+			p.refuse(n, derr)
 		} else if err == nil {
-			p.Mappings = append(p.Mappings, Mapping{Source: p.share(src), Destination: p.share(dst), File: p.file, Line: n})
+			p.mappings = append(p.mappings, Mapping{Source: p.share(src), Destination: p.share(dst), File: p.file, Line: n})
 		}
 	}
 }
@@ -157,7 +156,7 @@ func (p *parser) untagged(n int, src reference.Reference, destinations []string)
 	if len(destinations) == 0 {
 		return src, fmt.Errorf("source %q has no tag and no digest: write %s:TAG, or %s:* for all tags", src, src, src)
 	}
-	p.Warnings.Add(p.file, n, fmt.Errorf("source %q has no tag: latest is taken, as for its destinations; write %s:latest", src, src))
+	p.found.Warn(finding.Odd, p.file, n, "source %q has no tag: latest is taken, as for its destinations; write %s:latest", src, src)
 	return src.WithTag("latest"), nil
 }
 

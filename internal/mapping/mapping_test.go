@@ -12,6 +12,8 @@ import (
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"imagemirror/internal/finding"
 )
 
 const digest = "sha256:0561bce5bdc5fd79af0e51c4f161ed7ab76aca4674e5f906555ff4c676b83e60"
@@ -51,11 +53,11 @@ func TestParse(t *testing.T) {
 		{"a port", "localhost:5000/a:1 localhost:5001/b", []string{"1: localhost:5000/a:1 localhost:5001/b:1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Parse(strings.NewReader(c.text), "m")
-			if err != nil {
+			got, found := Parse(strings.NewReader(c.text), "m")
+			if err := found.Err(); err != nil {
 				t.Error(err)
 			}
-			if diff := cmp.Diff(c.want, pairs(got.Mappings)); diff != "" {
+			if diff := cmp.Diff(c.want, pairs(got)); diff != "" {
 				t.Errorf("mappings (-want +got):\n%s", diff)
 			}
 		})
@@ -96,9 +98,10 @@ func TestParseRefuses(t *testing.T) {
 		{"an escape sequence", "q.io/a:1 \x1b[31m", `destination "\x1b[31m" is no image name: write HOST/REPOSITORY:TAG in lower case, such as quay.io/org/image:v1`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Parse(strings.NewReader("# x\n"+c.text+"\n"), "d/m")
+			got, found := Parse(strings.NewReader("# x\n"+c.text+"\n"), "d/m")
+			err := found.Err()
 			if err == nil {
-				t.Fatalf("got %q and no error", pairs(got.Mappings))
+				t.Fatalf("got %q and no error", pairs(got))
 			}
 			if diff := cmp.Diff("d/m:2: "+c.want, err.Error()); diff != "" {
 				t.Errorf("error (-want +got):\n%s", diff)
@@ -109,9 +112,9 @@ func TestParseRefuses(t *testing.T) {
 
 // All that is wrong is said at once, and what is right is there beside it.
 func TestParseGoesOn(t *testing.T) {
-	got, err := Parse(strings.NewReader("q.io/a q.io/A:1\nq.io/b:1 q.io/c:1 q.io/d::1\n\nx=\nq.io/e:1"), "m")
+	got, found := Parse(strings.NewReader("q.io/a q.io/A:1\nq.io/b:1 q.io/c:1 q.io/d::1\n\nx=\nq.io/e:1"), "m")
 	want := []string{"m:1: source", "m:1: destination", "m:2: destination", `m:4: "="`, "m:5: source"}
-	lines := strings.Split(fmt.Sprint(err), "\n")
+	lines := strings.Split(fmt.Sprint(found.Err()), "\n")
 	for i, line := range lines {
 		if i >= len(want) || !strings.HasPrefix(line, want[i]) {
 			t.Errorf("line %d is %q, want one of %q", i, line, want)
@@ -120,33 +123,33 @@ func TestParseGoesOn(t *testing.T) {
 	if len(lines) != len(want) {
 		t.Errorf("got %d lines, want %d", len(lines), len(want))
 	}
-	if diff := cmp.Diff([]string{"2: q.io/b:1 q.io/c:1"}, pairs(got.Mappings)); diff != "" {
+	if diff := cmp.Diff([]string{"2: q.io/b:1 q.io/c:1"}, pairs(got)); diff != "" {
 		t.Errorf("mappings (-want +got):\n%s", diff)
 	}
 }
 
 func TestParseTakesLatest(t *testing.T) {
-	got, err := Parse(strings.NewReader("q.io/a q.io/b:latest q.io/c:latest"), "m")
-	if err != nil {
+	got, found := Parse(strings.NewReader("q.io/a q.io/b:latest q.io/c:latest"), "m")
+	if err := found.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"1: q.io/a:latest q.io/b:latest", "1: q.io/a:latest q.io/c:latest"}, pairs(got.Mappings)); diff != "" {
+	if diff := cmp.Diff([]string{"1: q.io/a:latest q.io/b:latest", "1: q.io/a:latest q.io/c:latest"}, pairs(got)); diff != "" {
 		t.Errorf("mappings (-want +got):\n%s", diff)
 	}
-	want := []string{`m:1: source "q.io/a" has no tag: latest is taken, as for its destinations; write q.io/a:latest`}
-	if diff := cmp.Diff(want, got.Warnings.Lines()); diff != "" {
-		t.Errorf("warnings (-want +got):\n%s", diff)
+	want := `m:1: source "q.io/a" has no tag: latest is taken, as for its destinations; write q.io/a:latest`
+	if w := found.Warnings(); len(w) != 1 || w[0].Error() != want {
+		t.Errorf("got the warnings %v, want %s", w, want)
 	}
 }
 
-func TestParseBoundsWhatItSays(t *testing.T) {
-	_, err := Parse(strings.NewReader(strings.Repeat("nonsense here\n", 3000)), "m")
-	lines := strings.Split(fmt.Sprint(err), "\n")
-	if got, want := len(lines), maxProblems+1; got != want {
+func TestMistakesOfAFileAreBounded(t *testing.T) {
+	_, found := Parse(strings.NewReader(strings.Repeat("nonsense here\n", 3000)), "m")
+	lines := strings.Split(fmt.Sprint(found.Err()), "\n")
+	if got, want := len(lines), finding.MaxKept+1; got != want {
 		t.Fatalf("got %d lines, want %d", got, want)
 	}
-	if got, want := lines[maxProblems], "m:1000: there are 2000 more of these: mend the first ones and check again"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	if got, want := lines[finding.MaxKept], `m:1001: there are 2000 more findings of the rule "input"`; !strings.HasPrefix(got, want) {
+		t.Errorf("got %q, want it to begin with %q", got, want)
 	}
 }
 
@@ -177,7 +180,8 @@ func TestParseGzip(t *testing.T) {
 		{"large once decompressed", "m.gz", compress(t, strings.Repeat("\n", MaxFile+1)), "m.gz:1: the file has more than 16 MiB: split it into several"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Parse(strings.NewReader(c.data), c.file)
+			got, found := Parse(strings.NewReader(c.data), c.file)
+			err := found.Err()
 			if c.want != "" {
 				if err == nil || err.Error() != c.want {
 					t.Errorf("got error %v, want %s", err, c.want)
@@ -187,7 +191,7 @@ func TestParseGzip(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			if diff := cmp.Diff([]string{"1: q.io/a:1 q.io/b:2"}, pairs(got.Mappings)); diff != "" {
+			if diff := cmp.Diff([]string{"1: q.io/a:1 q.io/b:2"}, pairs(got)); diff != "" {
 				t.Errorf("mappings (-want +got):\n%s", diff)
 			}
 		})
@@ -196,19 +200,20 @@ func TestParseGzip(t *testing.T) {
 
 func TestParseBoundsTheFile(t *testing.T) {
 	line := "#" + strings.Repeat("x", 1022) + "\n"
-	if _, err := Parse(strings.NewReader(strings.Repeat(line, MaxFile/len(line))), "m"); err != nil {
-		t.Errorf("a file of the largest size: %v", err)
+	if _, found := Parse(strings.NewReader(strings.Repeat(line, MaxFile/len(line))), "m"); found.Err() != nil {
+		t.Errorf("a file of the largest size: %v", found.Err())
 	}
 	want := "m:1: the file has more than 16 MiB: split it into several"
-	if _, err := Parse(strings.NewReader(strings.Repeat(line, MaxFile/len(line))+"\n"), "m"); err == nil || err.Error() != want {
+	_, found := Parse(strings.NewReader(strings.Repeat(line, MaxFile/len(line))+"\n"), "m")
+	if err := found.Err(); err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 }
 
 func TestParseReadError(t *testing.T) {
 	broken := errors.New("the disk is gone")
-	_, err := Parse(io.MultiReader(strings.NewReader("q.io/a:1 q.io/b:1\n"), iotest.ErrReader(broken)), "m")
-	if !errors.Is(err, broken) || err.Error() != "m:1: reading the file: the disk is gone" {
+	_, found := Parse(io.MultiReader(strings.NewReader("q.io/a:1 q.io/b:1\n"), iotest.ErrReader(broken)), "m")
+	if err := found.Err(); !errors.Is(err, broken) || err.Error() != "m:1: reading the file: the disk is gone" {
 		t.Errorf("got error %v", err)
 	}
 }
@@ -223,11 +228,11 @@ func TestParseIsLight(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	parsed, err := Parse(strings.NewReader(file), "m")
+	parsed, found := Parse(strings.NewReader(file), "m")
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if err != nil || len(parsed.Mappings) != 5000 {
-		t.Fatalf("got %d mappings, error %v", len(parsed.Mappings), err)
+	if err := found.Err(); err != nil || len(parsed) != 5000 {
+		t.Fatalf("got %d mappings, error %v", len(parsed), err)
 	}
 	if got := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / 5000; got > 400 {
 		t.Errorf("a mapping takes %d bytes, want at most 400", got)
@@ -245,20 +250,19 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		first, _ := Parse(bytes.NewReader(data), "m")
-		ms := first.Mappings
+		ms, _ := Parse(bytes.NewReader(data), "m")
 		var text strings.Builder
 		for _, m := range ms {
 			fmt.Fprintf(&text, "%s %s\n", m.Source, m.Destination)
 		}
-		again, err := Parse(strings.NewReader(text.String()), "m")
-		if err != nil {
+		again, found := Parse(strings.NewReader(text.String()), "m")
+		if err := found.Err(); err != nil {
 			t.Fatalf("%q is read as %q, and that is refused: %v", data, text.String(), err)
 		}
 		for i := range ms {
 			ms[i].Line = i + 1
 		}
-		if diff := cmp.Diff(ms, again.Mappings); diff != "" {
+		if diff := cmp.Diff(ms, again); diff != "" {
 			t.Errorf("read again (-first +second):\n%s", diff)
 		}
 	})

@@ -11,20 +11,20 @@ import (
 )
 
 // files checks the names of a set's mapping files.
-func (n *notes) files(dir string) {
+func (c *checker) files(dir string) {
 	names := mappingFiles(dir)
-	n.misnamed(dir, names)
+	c.misnamed(dir, names)
 	twins := map[string]string{}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
 		if errs := validation.IsConfigMapKey(name); len(errs) > 0 {
-			n.add(ruleConfigMap, path, 1, "the file's name %.100q can be no key of a ConfigMap: name it with at most %d letters, digits, '-', '_' and '.'",
+			c.found.Refuse(ruleConfigMap, path, 1, "the file's name %.100q can be no key of a ConfigMap: name it with at most %d letters, digits, '-', '_' and '.'",
 				name, validation.DNS1123SubdomainMaxLength)
 		}
 		// Where letters have no case, one of the two would replace the other.
 		folded := strings.TrimSuffix(strings.ToLower(name), ".gz")
 		if first := twins[folded]; first != "" {
-			n.add(ruleConfigMap, path, 1, "the file differs from %s in its case or in .gz alone: both are read; remove one, or give it another name", first)
+			c.found.Refuse(ruleConfigMap, path, 1, "the file differs from %s in its case or in .gz alone: both are read; remove one, or give it another name", first)
 		} else {
 			twins[folded] = name
 		}
@@ -33,7 +33,7 @@ func (n *notes) files(dir string) {
 
 // misnamed finds files that are not named as their set. Where none of several is, another name that they have in common will
 // do: that was a choice, as origin in the set openshift, and no slip.
-func (n *notes) misnamed(dir string, files []string) {
+func (c *checker) misnamed(dir string, files []string) {
 	set := setName(dir)
 	begins := []string{set, strings.ReplaceAll(set, "-", "_"), strings.ReplaceAll(set, "_", "-")}
 	if len(files) > 1 && !slices.ContainsFunc(files, func(f string) bool { return named(f, begins) }) {
@@ -43,7 +43,7 @@ func (n *notes) misnamed(dir string, files []string) {
 	}
 	for _, f := range files {
 		if !named(f, begins) {
-			n.add(ruleFileName, filepath.Join(dir, f), 1, "the file's name does not begin with %s, as those of the set do: rename it",
+			c.found.Refuse(ruleFileName, filepath.Join(dir, f), 1, "the file's name does not begin with %s, as those of the set do: rename it",
 				alternatives(begins))
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
 )
 
@@ -80,7 +81,7 @@ type places struct {
 }
 
 // kustomization is that of a directory, or nil where there is none. What cannot be read is noted, once.
-func (p *places) kustomization(n *notes, dir string) *kustomization {
+func (p *places) kustomization(c *checker, dir string) *kustomization {
 	dir = filepath.Clean(dir)
 	k, known := p.read[dir]
 	if known {
@@ -89,7 +90,7 @@ func (p *places) kustomization(n *notes, dir string) *kustomization {
 	if path := kustomizationFile(dir); path != "" {
 		k = &kustomization{dir: dir, path: path}
 		if line, err := readYAML(path, k); err != nil {
-			n.add(ruleInput, path, line, "%v", err)
+			c.found.Refuse(finding.Input, path, line, "%v", err)
 			k = nil
 		}
 	}

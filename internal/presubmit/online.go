@@ -2,6 +2,7 @@ package presubmit
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"imagemirror/internal/finding"
@@ -10,31 +11,30 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// Ask says what the registries have against the mappings: sources that are not there or may not be read, and immutable tags that
-// would move. Its error is that it was interrupted.
-func Ask(ctx context.Context, o plan.Options, input *imageset.Input) ([]finding.Finding, error) {
-	n := &notes{}
+// Ask asks the registries about the mappings, and returns the sources that are missing or unreadable
+// and the immutable tags that would move. Its error is that it was interrupted.
+func Ask(ctx context.Context, o plan.Options, input *imageset.Input) (*finding.List, error) {
+	var found finding.List
 	doubts, err := plan.Probe(ctx, o, input.Sets)
-	said := map[finding.Finding]bool{} // a source is one finding, however many destinations the line has
+	said := map[string]bool{} // a source is one finding, however many destinations the line has
 	for _, d := range doubts {
-		rule := ruleSource
+		f := finding.Finding{Rule: ruleSource, File: d.File, Line: d.Line, Err: advised(d.Err)}
 		if d.Moves {
-			rule = ruleImmutable
+			f.Rule = ruleImmutable
 		}
-		f := finding.Finding{Rule: rule, File: d.File, Line: d.Line, Message: advised(d.Err)}
-		if !said[f] {
-			said[f] = true
-			n.note(f)
+		if line := f.Rule.ID + " " + f.Error(); !said[line] {
+			said[line] = true
+			found.Add(f)
 		}
 	}
-	return n.all(), err
+	return &found, err
 }
 
-// advised is an error with what to do about it.
-func advised(err error) string {
+// advised returns an error of a registry as a line with what to do about it.
+func advised(err error) error {
 	e := stream.ErrorOf(err)
 	if e.Advice == "" || strings.HasSuffix(e.Message, e.Advice) {
-		return e.Message
+		return errors.New(e.Message)
 	}
-	return e.Message + ": " + e.Advice
+	return errors.New(e.Message + ": " + e.Advice)
 }

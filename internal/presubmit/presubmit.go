@@ -3,7 +3,6 @@
 package presubmit
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -17,9 +16,6 @@ import (
 
 // The kinds of findings.
 var (
-	ruleInput     = &finding.Rule{ID: "input", Text: "Every run can read the files, and each destination has one source."}
-	ruleOdd       = &finding.Rule{ID: "odd", Text: "Nothing is written twice, or left without effect."}
-	ruleOwners    = &finding.Rule{ID: "owners", Text: "Each set has an OWNERS file that names approvers."}
 	ruleReversed  = &finding.Rule{ID: "reversed", Text: "The source stands first on a line."}
 	ruleFileName  = &finding.Rule{ID: "file-name", Text: "Mapping files are named mapping_NAME..., as the set."}
 	ruleConfigMap = &finding.Rule{ID: "config-map", Text: "The set's files fit into its ConfigMaps, each under a key of its own."}
@@ -28,77 +24,38 @@ var (
 	ruleImmutable = &finding.Rule{ID: "immutable", Text: "A tag that the set calls immutable does not move."}
 )
 
-// maxFindings bounds how many findings of one rule are kept: behind them stands the count of the rest.
-const maxFindings = 1000
-
-// notes gathers findings.
-type notes struct {
-	found []finding.Finding
-	count map[*finding.Rule]int
+// A checker collects what is found about image sets.
+type checker struct {
+	found finding.List
 }
 
-// add notes an error.
-func (n *notes) add(rule *finding.Rule, file string, line int, format string, args ...any) {
-	n.note(finding.Finding{Rule: rule, File: file, Line: line, Message: fmt.Sprintf(format, args...)})
-}
-
-func (n *notes) note(f finding.Finding) {
-	if n.count == nil {
-		n.count = map[*finding.Rule]int{}
-	}
-	if n.count[f.Rule]++; n.count[f.Rule] <= maxFindings {
-		n.found = append(n.found, f)
-	}
-}
-
-// all are the findings in order.
-func (n *notes) all() []finding.Finding {
-	finding.Sort(n.found)
-	for rule, count := range n.count {
-		if more := count - maxFindings; more > 0 {
-			n.found = append(n.found, finding.Finding{Rule: rule, Message: fmt.Sprintf("there are %d more findings of the kind %q: mend the first ones and check again", more, rule.ID)})
-		}
-	}
-	return n.found
-}
-
-// Check reads the image sets that paths name, as imageset.Load does, and says what is wrong with them. A directory of image
-// sets stands for them all.
-func Check(paths []string, stdin io.Reader) (*imageset.Input, []finding.Finding) {
-	n := &notes{}
-	paths = slices.DeleteFunc(collections(paths), n.lost)
-	input := n.load(paths, stdin)
+// Check reads the image sets that paths name, as imageset.Load does, and returns what is wrong with
+// them, by file and line. A directory of image sets stands for all of them.
+func Check(paths []string, stdin io.Reader) (*imageset.Input, *finding.List) {
+	c := &checker{}
+	paths = slices.DeleteFunc(collections(paths), c.lost)
+	input := c.load(paths, stdin)
 	places := &places{read: map[string]*kustomization{}}
 	sets := slices.DeleteFunc(paths, func(path string) bool { return !isDir(path) || isBase(path) })
 	for _, dir := range sets {
-		n.files(dir)
-		n.kustomized(places, dir)
+		c.files(dir)
+		c.kustomized(places, dir)
 	}
-	n.installed(places, sets)
-	n.reversed(input)
-	return input, n.all()
+	c.installed(places, sets)
+	c.reversed(input)
+	c.found.Sort()
+	return input, &c.found
 }
 
-// load reads the sets. Where all of them were lost, that is said already.
-func (n *notes) load(paths []string, stdin io.Reader) *imageset.Input {
-	if len(paths) == 0 && len(n.found) > 0 {
+// load reads the sets. If all of them were lost, that has been said already.
+func (c *checker) load(paths []string, stdin io.Reader) *imageset.Input {
+	if len(paths) == 0 && len(c.found.All()) > 0 {
 		return &imageset.Input{}
 	}
-	input, err := imageset.Load(paths, stdin)
-	for _, line := range input.Warnings {
-		f := finding.Parse(ruleOdd, line)
-		f.Warning = true
-		// A run mirrors what nobody owns, and a change that leaves it so is not to be merged.
-		if slices.Contains(input.Unowned, line) {
-			f.Rule, f.Warning = ruleOwners, false
-		}
-		n.note(f)
-	}
-	if err != nil {
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			n.note(finding.Parse(ruleInput, line))
-		}
-	}
+	input, _ := imageset.Load(paths, stdin) // the error is what it found
+	// A run mirrors what nobody owns, but a change that leaves it so is not to be merged.
+	input.Found.Promote(imageset.Owned)
+	c.found.Merge(&input.Found)
 	return input
 }
 

@@ -94,7 +94,7 @@ type directions struct {
 // reversed finds lines whose source is where the sets publish to, and whose destination is where they read from. That a line leads
 // from a public registry to one of builds is no sign: base images do. It takes others that say the opposite: the same repositories in any
 // set, or the same organisations in this set. A set whose settings name its destinations has said what it means.
-func (n *notes) reversed(input *imageset.Input) {
+func (c *checker) reversed(input *imageset.Input) {
 	d := &directions{
 		pairs: newTraffic(repositories), everywhere: newTraffic(organisations),
 		roles: roles{published: map[string]int{}, read: map[string]int{}, publisher: map[string]*mapping.Mapping{}},
@@ -109,12 +109,12 @@ func (n *notes) reversed(input *imageset.Input) {
 	}
 	for _, set := range input.Sets {
 		if len(set.Settings.Destinations) == 0 {
-			n.reversedIn(set, d)
+			c.reversedIn(set, d)
 		}
 	}
 }
 
-func (n *notes) reversedIn(set *imageset.Set, d *directions) {
+func (c *checker) reversedIn(set *imageset.Set, d *directions) {
 	d.here, d.coarse = newTraffic(organisations), newTraffic(registries)
 	for i := range set.Mappings {
 		d.here.add(&set.Mappings[i])
@@ -128,7 +128,7 @@ func (n *notes) reversedIn(set *imageset.Set, d *directions) {
 			continue
 		}
 		file, line = m.File, m.Line
-		n.note(finding.Finding{Rule: ruleReversed, Warning: !sure, File: file, Line: line, Message: fmt.Sprintf(
+		c.found.Add(finding.Finding{Rule: ruleReversed, Warning: !sure, File: file, Line: line, Err: fmt.Errorf(
 			"source and destination seem to be swapped: it goes from %s to %s, and %s:%d from %s to %s; write the source first, or, if it is meant, name the destination in the set's settings.yaml",
 			m.Source.Name(), m.Destination.Name(), other.File, other.Line, other.Source.Name(), other.Destination.Name())})
 	}

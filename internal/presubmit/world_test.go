@@ -142,8 +142,8 @@ func settingsOf(set, spec string) string {
 func (w *world) found() []string {
 	_, all := Check(append([]string{sets}, w.extra...), nil)
 	var lines []string
-	for _, f := range all {
-		line := f.String()
+	for _, f := range all.All() {
+		line := f.Error()
 		if f.Warning {
 			line = "warning: " + line
 		}

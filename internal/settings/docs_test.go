@@ -31,8 +31,8 @@ func TestDocumented(t *testing.T) {
 	}
 	_, example, _ := strings.Cut(string(doc), "```yaml\n")
 	example, _, _ = strings.Cut(example, "```")
-	s, err := Parse("docs/reference/settings.md", []byte(example))
-	if err != nil {
+	s, found := Parse("docs/reference/settings.md", []byte(example))
+	if err := found.Err(); err != nil {
 		t.Fatal(err)
 	}
 	keys("", reflect.ValueOf(s), func(key string, value reflect.Value) {

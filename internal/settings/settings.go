@@ -16,6 +16,7 @@ import (
 
 	"github.com/robfig/cron/v3"
 
+	"imagemirror/internal/finding"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/strictyaml"
 )
@@ -73,12 +74,12 @@ type History struct {
 	Age    time.Duration `yaml:"age"`    // but none that ended longer ago
 }
 
-// Parse reads a settings file; file is its label in what is refused. The error is a *mapping.Problems with everything that
-// is wrong with the file; what is right is in the Settings all the same.
-func Parse(file string, data []byte) (Settings, error) {
+// Parse reads a settings file; file is its label in findings. What is right with the file is in the
+// Settings even if something else is wrong.
+func Parse(file string, data []byte) (Settings, *finding.List) {
 	var s Settings
-	err := strictyaml.Read(file, data, MaxFile, s.object)
-	return s, err
+	found := strictyaml.Read(file, data, MaxFile, s.object)
+	return s, found
 }
 
 // WithDefaults is s with the default of what it does not say.

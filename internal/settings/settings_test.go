@@ -44,8 +44,8 @@ spec:
 			Settings{Name: "knative", NameLine: 4, Destinations: []string{"quay.io", "docker.io/org", "docker.io/org", "localhost:5000/a/b", "docker.io"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Parse("f", []byte(c.text))
-			if err != nil {
+			got, found := Parse("f", []byte(c.text))
+			if err := found.Err(); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
@@ -95,8 +95,8 @@ func TestParseRefuses(t *testing.T) {
 		{"a binary file", "\xff\xfe", []string{"1: the file is no text"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Parse("f", []byte(c.text))
-			got := strings.Split(fmt.Sprint(err), "\n")
+			_, found := Parse("f", []byte(c.text))
+			got := strings.Split(fmt.Sprint(found.Err()), "\n")
 			if len(got) != len(c.want) {
 				t.Fatalf("got %q, want %q", got, c.want)
 			}
@@ -124,8 +124,8 @@ func TestAllows(t *testing.T) {
 		{"docker.io/team/image:v1", true},
 		{"team2/image:v1", false},
 	} {
-		s, err := Parse("f", []byte(head+"spec: {destinations: [quay.io/org, team]}\n"))
-		if err != nil {
+		s, found := Parse("f", []byte(head+"spec: {destinations: [quay.io/org, team]}\n"))
+		if err := found.Err(); err != nil {
 			t.Fatal(err)
 		}
 		r, err := reference.Parse(c.destination)
@@ -158,7 +158,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("a: &a [*a]\n? [x]\n: y\n<<: *a\n"))
 	f.Add([]byte("spec: {schedule: 'TZ=0'}\n---\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := Parse("f", data)
+		s, found := Parse("f", data)
+		err := found.Err()
 		if err == nil {
 			if CheckName(s.Name) != nil || s.Schedule != "" && CheckSchedule(s.Schedule) != nil {
 				t.Errorf("accepted the name %q and the schedule %q", s.Name, s.Schedule)

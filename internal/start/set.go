@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"imagemirror/internal/finding"
 	"imagemirror/internal/settings"
 )
 
@@ -51,7 +52,9 @@ func gather(name string, configMaps []corev1.ConfigMap) (*set, error) {
 			}
 			in[key] = m.Name
 			if key == settings.File {
-				set.settings, set.mistakes = settings.Parse(path(name, key), []byte(content(m, key)))
+				var found *finding.List
+				set.settings, found = settings.Parse(path(name, key), []byte(content(m, key)))
+				set.mistakes = found.Err()
 			}
 		}
 	}

@@ -16,7 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"imagemirror/internal/mapping"
+	"imagemirror/internal/finding"
 	"imagemirror/internal/text"
 )
 
@@ -39,21 +39,21 @@ type Key struct {
 }
 
 type reader struct {
-	file     string
-	problems mapping.Problems
+	file  string
+	found finding.List
 }
 
-// Read gives the file's one document to visit. data may have at most size bytes. The error is a *mapping.Problems with all
-// that was refused, by line.
-func Read(file string, data []byte, size int, visit func(Value)) error {
+// Read gives the file's one document to visit, and returns all that was refused, by line. data may
+// have at most size bytes.
+func Read(file string, data []byte, size int, visit func(Value)) *finding.List {
 	r := &reader{file: file}
 	if node, line, err := document(data, size); err != nil {
-		r.problems.Add(file, line, err)
+		r.found.Refuse(finding.Input, file, line, "%w", err)
 	} else {
 		visit(Value{node: node, from: r})
 	}
-	r.problems.Sort()
-	return r.problems.Err()
+	r.found.Sort()
+	return &r.found
 }
 
 // document is the one document of a file, or nil where it is empty. With an error comes the line where it is.
@@ -113,9 +113,9 @@ func (v Value) Line() int {
 	return v.node.Line
 }
 
-// Refuse notes what is wrong with the value.
+// Refuse adds a mistake at the value.
 func (v Value) Refuse(format string, args ...any) {
-	v.from.problems.Add(v.from.file, v.Line(), fmt.Errorf(format, args...))
+	v.from.found.Refuse(finding.Input, v.from.file, v.Line(), format, args...)
 }
 
 // Keys reads a mapping. A key that is none of known, or is there twice, is refused. Where nothing is written, nothing is read.

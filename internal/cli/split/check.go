@@ -12,7 +12,8 @@ import (
 	"imagemirror/internal/presubmit"
 )
 
-// examine says what is wrong with the image sets: as lines on standard error, and in the form that was asked for on standard output.
+// examine tells what is wrong with the image sets: as lines on standard error, and in the form that
+// was asked for on standard output.
 func (c *config) examine(ctx context.Context, paths []string) error {
 	input, found := presubmit.Check(paths, os.Stdin)
 	if c.online {
@@ -24,39 +25,30 @@ func (c *config) examine(ctx context.Context, paths []string) error {
 		if err != nil {
 			return err
 		}
-		found = append(found, doubts...)
-		finding.Sort(found)
+		found.Merge(doubts)
+		found.Sort()
 	}
-	report := finding.Report{Findings: found}
+	report := finding.Report{Findings: found.All()}
 	for _, set := range input.Sets {
 		report.Files = append(report.Files, set.Files...)
 	}
 	if err := report.Write(os.Stdout, c.format); err != nil {
 		return fmt.Errorf("writing to standard output: %w", err)
 	}
-	errs, warnings := c.show(found)
-	sentence := fmt.Sprintf("%d mappings in %d sets: %d mistakes, %d warnings", input.Mappings(), len(input.Sets), len(errs), warnings)
+	warnings := found.Warnings()
+	for _, w := range warnings {
+		c.warn(w.Error())
+	}
+	mistakes := len(report.Findings) - len(warnings)
+	sentence := fmt.Sprintf("%d mappings in %d sets: %d mistakes, %d warnings", input.Mappings(), len(input.Sets), mistakes, len(warnings))
 	if err := c.Summarize(sentence); err != nil {
 		return err
 	}
-	if len(errs) > 0 {
-		return command.Refuse(errors.Join(errs...))
+	if err := found.Err(); err != nil {
+		return command.Refuse(err)
 	}
-	slog.Info("checked", "sets", len(input.Sets), "mappings", input.Mappings(), "warnings", warnings)
+	slog.Info("checked", "sets", len(input.Sets), "mappings", input.Mappings(), "warnings", len(warnings))
 	return nil
-}
-
-// show warns of what refuses nothing, and returns the rest.
-func (c *config) show(found []finding.Finding) (errs []error, warnings int) {
-	for _, f := range found {
-		if f.Warning {
-			warnings++
-			c.warn(f.String())
-		} else {
-			errs = append(errs, errors.New(f.String()))
-		}
-	}
-	return errs, warnings
 }
 
 // checkFlags refuses flags that do not go together.

@@ -109,8 +109,10 @@ func (c *config) keep(ctx context.Context, paths []string, refused error) error 
 // split makes the plan, in the state where run is not nil.
 func (c *config) split(ctx context.Context, paths []string, run *state.Run) error {
 	input, err := imageset.Load(paths, os.Stdin)
-	for _, w := range input.Warnings {
-		c.warn(w)
+	var warnings []string
+	for _, w := range input.Found.Warnings() {
+		warnings = append(warnings, w.Error())
+		c.warn(w.Error())
 	}
 	if err != nil {
 		return command.Refuse(err)
@@ -119,7 +121,7 @@ func (c *config) split(ctx context.Context, paths []string, run *state.Run) erro
 	if err != nil {
 		return refuse(err)
 	}
-	options.Warnings = input.Warnings
+	options.Warnings = warnings
 	to, where, err := c.output(ctx, run)
 	if err != nil {
 		return refuse(err)
