@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math"
@@ -43,26 +44,59 @@ type config struct {
 	warn   func(string)
 }
 
-// Command returns the command split.
+const aboutPlan = `Makes the plan of a run: what of the image sets has to be copied. PATH is a mapping file,
+an image-set directory (its mapping_* files, with OWNERS beside them), or - for standard input.
+The plan goes to standard output, for copy, or for report as a dry run; with MIRROR_STATE it goes there.`
+
+const aboutCheck = `Lists the mistakes in image sets, each with its file and line. PATH is a mapping file, an
+image-set directory (its mapping_* files, with OWNERS beside them), a directory of image sets,
+or - for standard input. No registry is asked unless -online is given.
+
+Exit status: 0 nothing is wrong, 2 there are mistakes, 1 it could not be found out.`
+
+// Command returns the step command split, which plans and, with -check, checks.
 func Command() *command.Command {
-	var c config
-	cmd := &command.Command{
-		Name:     "split",
-		Synopsis: "[-check [-online] [-format FORM]] [-shards N] [-out DIR] PATH...",
-		About: "Makes the plan of a run: what of the image sets has to be copied. PATH is a mapping file,\n" +
-			"an image-set directory (its mapping_* files, with OWNERS beside them), or - for standard input.\n" +
-			"The plan goes to standard output, for copy, or for report as a dry run; with MIRROR_STATE it goes there.",
-		Env:     &c,
-		Run:     c.run,
-		Refused: c.refuse,
-	}
-	c.warn = cmd.Warn
+	c, cmd := newCommand("split", "[-check [-online] [-format FORM]] [-shards N] [-out DIR] PATH...", aboutPlan)
 	cmd.Flags.BoolVar(&c.check, "check", false, "only say what is wrong with the image sets; PATH may be a directory of them, and no registry is asked")
-	cmd.Flags.BoolVar(&c.online, "online", false, "with -check, also ask the registries whether sources are there, and whether an immutable tag would move; reads only")
-	cmd.Flags.StringVar(&c.format, "format", finding.Text, "with -check, also write what is found to standard output, in a `FORM` that CI systems show: github, sarif or junit; text writes nothing there")
-	cmd.Flags.StringVar(&c.out, "out", "", "write `DIR`/shards/NAME.jsonl and DIR/settled.jsonl instead of one stream")
-	cmd.Flags.IntVar(&c.shards, "shards", 1, "with -out or MIRROR_STATE, cut the plan into at most `N` shards")
+	c.addCheckFlags(&cmd.Flags, "with -check, ")
+	c.addPlanFlags(&cmd.Flags)
 	return cmd
+}
+
+// Plan returns the command that makes a plan, for people.
+func Plan() *command.Command {
+	c, cmd := newCommand("plan", "[-shards N] [-out DIR] PATH...", aboutPlan)
+	c.addPlanFlags(&cmd.Flags)
+	return cmd
+}
+
+// Check returns the command that says what is wrong with image sets, for people.
+func Check() *command.Command {
+	c, cmd := newCommand("check", "[-online] [-format FORM] PATH...", aboutCheck)
+	c.check = true
+	cmd.Env = &struct {
+		*registry.Config
+		*credentials.Options
+	}{&c.Config, &c.Options}
+	c.addCheckFlags(&cmd.Flags, "")
+	return cmd
+}
+
+func newCommand(name, synopsis, about string) (*config, *command.Command) {
+	c := &config{format: finding.Text, shards: 1}
+	cmd := &command.Command{Name: name, Synopsis: synopsis, About: about, Env: c, Run: c.run, Refused: c.refuse}
+	c.warn = cmd.Warn
+	return c, cmd
+}
+
+func (c *config) addCheckFlags(flags *flag.FlagSet, when string) {
+	flags.BoolVar(&c.online, "online", false, when+"also ask the registries whether sources are there, and whether an immutable tag would move; reads only")
+	flags.StringVar(&c.format, "format", finding.Text, when+"also write what is found to standard output, in a `FORM` that CI systems show: github, sarif or junit; text writes nothing there")
+}
+
+func (c *config) addPlanFlags(flags *flag.FlagSet) {
+	flags.StringVar(&c.out, "out", "", "write `DIR`/shards/NAME.jsonl and DIR/settled.jsonl instead of one stream")
+	flags.IntVar(&c.shards, "shards", 1, "with -out or MIRROR_STATE, cut the plan into at most `N` shards")
 }
 
 func (c *config) run(ctx context.Context, paths []string) error {

@@ -1,0 +1,25 @@
+// Command imagemirror mirrors container images: it is what people type. The step commands split, copy,
+// report and start run the same code on a cluster.
+package main
+
+import (
+	"imagemirror/internal/cli/copy"
+	"imagemirror/internal/cli/report"
+	"imagemirror/internal/cli/split"
+	"imagemirror/internal/cli/start"
+	"imagemirror/internal/command"
+)
+
+const about = `Mirrors container images to other registries, as mapping files say. Only what changed moves.
+Registries, credentials and limits come from the environment: the help of each command lists its variables.`
+
+func main() {
+	g := &command.Group{Name: "imagemirror", About: about, Members: []command.Member{
+		{Name: "check", About: "lists what is wrong with image sets, without asking a registry", New: split.Check},
+		{Name: "plan", About: "asks the registries, and writes a plan of what has to be copied", New: split.Plan},
+		{Name: "copy", About: "carries out a plan, or shards of one, and writes the results", New: copy.Command},
+		{Name: "report", About: "shows what became of a run, or would: results, or a plan", New: report.Command},
+		{Name: "start", About: "starts runs of image sets on a cluster", New: start.Command},
+	}}
+	g.Main()
+}
