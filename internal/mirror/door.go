@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"imagemirror/internal/registry"
+	"imagemirror/internal/retry"
 )
 
 // door is the way into a repository. Some registries (quay.io among them) make a repository with the first push to it,
@@ -35,10 +36,8 @@ func (e *engine) upload(ctx context.Context, r *repo, digest, from string) (*reg
 	}
 	up, err := r.to.Begin(ctx, digest, from)
 	if first && denied(err) {
-		select {
-		case <-time.After(secondKnock):
+		if retry.Sleep(ctx, secondKnock) == nil {
 			up, err = r.to.Begin(ctx, digest, "")
-		case <-ctx.Done():
 		}
 	}
 	e.mu.Lock()

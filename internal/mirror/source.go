@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 
 	"imagemirror/internal/digest"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/retry"
 )
 
 // source reads a blob from where it is to be had. A transfer that breaks off is taken up where it broke, with
@@ -19,7 +19,7 @@ type source struct {
 	transfer Transfer
 	broken   int   // transfers that broke off, since the last that brought much
 	brokeAt  int64 // offset of the last that did
-	tries    int   // how many may
+	policy   retry.Policy
 
 	from   *registry.Download
 	body   io.ReadCloser
@@ -31,7 +31,7 @@ type source struct {
 }
 
 func (e *engine) source(bl *blob, t Transfer) *source {
-	return &source{ctx: e.work, blob: bl, transfer: t, tries: e.Client.Retries(), from: registry.NewDownload(bl.digest, bl.sources), hash: digest.NewHash()}
+	return &source{ctx: e.work, blob: bl, transfer: t, policy: e.policy(), from: registry.NewDownload(bl.digest, bl.sources), hash: digest.NewHash()}
 }
 
 // seek makes the next Read begin at offset, which is not beyond what has been read. From an offset of 0 all is hashed anew;
@@ -100,11 +100,11 @@ func (s *source) Read(p []byte) (int, error) {
 		if s.broken++; s.broken > 1 {
 			s.from.Turn()
 		}
-		if s.broken >= s.tries {
+		if s.broken >= s.policy.Tries {
 			s.err = s.fault(fmt.Errorf("the blob %s breaks off, the last time at byte %d of %d: %w", s.blob.digest, s.offset, s.blob.size, err))
 			return 0, s.err
 		}
-		if s.err = pause(s.ctx, s.broken); s.err != nil {
+		if s.err = retry.Sleep(s.ctx, s.policy.Backoff(s.broken)); s.err != nil {
 			return 0, s.err
 		}
 	}
@@ -139,17 +139,4 @@ func (e *corruptError) Unwrap() error { return e.error }
 
 func (s *source) fault(err error) error {
 	return &registry.Error{Side: registry.Source, Name: s.from.At().Name(), Doing: "reading a blob in", Err: err}
-}
-
-// pause waits before a broken transfer is taken up: not at all the first time, and then longer each time.
-func pause(ctx context.Context, broken int) error {
-	if broken <= 1 {
-		return nil
-	}
-	select {
-	case <-time.After(min(100*time.Millisecond<<broken, 5*time.Second)):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"imagemirror/internal/registry"
+	"imagemirror/internal/retry"
 )
 
 const (
@@ -81,29 +82,39 @@ func (e *engine) read(bl *blob, t Transfer) ([]byte, error) {
 	src := e.source(bl, t)
 	defer src.Close()
 	b := make([]byte, bl.size)
-	for broken := 1; ; broken++ {
+	err := e.policy().Do(e.work, func(n int) (time.Duration, error) {
+		if n > 1 {
+			src.seek(0)
+		}
 		_, err := io.ReadFull(src, b)
 		var corrupt *corruptError
-		if err == nil || !errors.As(err, &corrupt) || broken >= e.triesFor(err) || pause(e.work, broken) != nil {
-			return b, err
+		if !errors.As(err, &corrupt) || n >= e.triesFor(err) {
+			return retry.Never, err
 		}
-		src.seek(0)
-	}
+		return 0, err
+	})
+	return b, err
+}
+
+// policy returns how transfers that broke off are retried.
+func (e *engine) policy() retry.Policy {
+	return retry.Policy{Tries: e.Client.Retries(), First: 400 * time.Millisecond, Max: 5 * time.Second, Immediate: true}
 }
 
 // retry makes attempts at an upload as long as another may help. Between them reopen gets the sink an upload that
 // can be used, or says false: the registry has the blob after all, or refuses.
 func (e *engine) retry(s *sink, attempt func() error, reopen func() bool) {
-	for broken := 1; ; broken++ {
+	_ = e.policy().Do(e.work, func(n int) (time.Duration, error) {
+		if n > 1 && !reopen() {
+			return retry.Never, s.err
+		}
 		err := attempt()
-		s.err = tried(err, broken)
-		if err == nil || broken >= e.triesFor(err) || !worthAnother(err) || pause(e.work, broken) != nil {
-			return
+		s.err = tried(err, n)
+		if n >= e.triesFor(err) || !worthAnother(err) {
+			return retry.Never, err
 		}
-		if !reopen() {
-			return
-		}
-	}
+		return 0, err
+	})
 }
 
 // tried notes in a destination's error how many attempts there were.
@@ -259,7 +270,7 @@ func (u *uploader) blame(err error) error {
 func (u *uploader) again() bool {
 	u.have = 0
 	var corrupt *corruptError
-	if u.src.blob.size >= resuming && !errors.As(u.err, &corrupt) && noticed(u.work) == nil {
+	if u.src.blob.size >= resuming && !errors.As(u.err, &corrupt) && retry.Sleep(u.work, noticing) == nil {
 		if n, err := u.up.Offset(u.work); err == nil && n <= u.src.offset {
 			u.have = n
 		}
@@ -267,15 +278,8 @@ func (u *uploader) again() bool {
 	return u.have > 0 || u.reopen(u.sink)
 }
 
-// noticed gives the registry time to see that a connection has gone and to write down what it had from it.
-func noticed(ctx context.Context) error {
-	select {
-	case <-time.After(500 * time.Millisecond):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
+// noticing is how long a registry gets to see that a connection has gone, and to write down what it had from it.
+const noticing = 500 * time.Millisecond
 
 // sendMany reads the blob once for several registries. Those whose upload breaks off get it again, each on its own, as do
 // those that want it in parts: between parts, an upload has no place in flight, for which it would wait while others wait for it.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"imagemirror/internal/retry"
 )
 
 // budget is what one registry is asked at once: a number of requests in flight that shrinks by half when the
@@ -148,7 +150,7 @@ func (b *budget) start(ctx context.Context, download bool) error {
 		if wait <= 0 {
 			break
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := retry.Sleep(ctx, wait); err != nil {
 			b.release(download)
 			return err
 		}
@@ -229,15 +231,4 @@ func kind(download bool) int {
 		return 1
 	}
 	return 0
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

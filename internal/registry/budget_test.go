@@ -140,26 +140,3 @@ func TestBudgetKeepsToTheRate(t *testing.T) {
 		}
 	})
 }
-
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
-	for _, c := range []struct {
-		value string
-		want  time.Duration
-	}{
-		{"", 0},
-		{"7", 7 * time.Second},
-		{"0", 0},
-		{"-3", 0},
-		{"99999999", time.Minute},
-		{"999999999999999999999999", 0},
-		{"Tue, 24 Nov 2026 08:00:09 GMT", 9 * time.Second},
-		{"Tue, 24 Nov 2026 07:00:00 GMT", 0},
-		{"Tue, 24 Nov 2099 08:00:00 GMT", time.Minute},
-		{"soon", 0},
-	} {
-		if got := retryAfter(c.value, now); got != c.want {
-			t.Errorf("retryAfter(%q) = %s, want %s", c.value, got, c.want)
-		}
-	}
-}

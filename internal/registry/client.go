@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registriesconf"
+	"imagemirror/internal/retry"
 )
 
 // Bounds of a Config, which a set's settings keep to as well.
@@ -206,8 +206,13 @@ func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side str
 	return location{host: h, access: want}, nil
 }
 
-// Retries is how many tries a request gets that a registry does not answer well.
+// Retries returns how many attempts a request gets.
 func (c *Client) Retries() int { return c.config.Retries }
+
+// policy returns how the client's requests are retried.
+func (c *Client) policy() retry.Policy {
+	return retry.Policy{Tries: c.config.Retries, First: 250 * time.Millisecond, Max: 10 * time.Second}
+}
 
 // Registries are all that it may be asked for at.
 func (r *Repository) Registries() []string {
@@ -246,15 +251,4 @@ func (r *Repository) fail(err error, doing string) error {
 	e.Doing = cmp.Or(e.Doing, doing)
 	e.Name = cmp.Or(e.Name, r.name)
 	return &e
-}
-
-// transient says whether a status may be another one the next time. Front servers have statuses of their own above 504.
-func transient(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return true
-	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported, http.StatusInsufficientStorage:
-		return false
-	}
-	return status >= 500
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 
+	"imagemirror/internal/retry"
 	"imagemirror/internal/text"
 )
 
@@ -55,7 +56,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Passing says whether it is an error of the moment, which another try may not meet.
 func (e *Error) Passing() bool {
 	if e.Status != 0 {
-		return transient(e.Status)
+		return retry.Transient(e.Status)
 	}
 	return !hopeless(e.Err)
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
+	"imagemirror/internal/retry"
 )
 
 // Manifest is a manifest as a registry gave it. Its content has its digest: that has been checked.
@@ -56,35 +58,30 @@ func (r *Repository) Manifest(ctx context.Context, identifier string) (m Manifes
 }
 
 func (l location) manifest(ctx context.Context, identifier string) (m Manifest, err error) {
-	for try := 1; ; try++ {
-		var whole bool
-		m, whole, err = l.readManifest(ctx, identifier)
-		if err == nil || !whole || try >= l.host.client.config.Retries || ctx.Err() != nil {
-			return m, err
-		}
-		if e := sleep(ctx, backoff(try)); e != nil {
-			return m, err
-		}
-	}
+	err = l.host.client.policy().Do(ctx, func(int) (wait time.Duration, err error) {
+		m, wait, err = l.readManifest(ctx, identifier)
+		return wait, err
+	})
+	return m, err
 }
 
-// readManifest reads a manifest once. again says that its bytes came, and were not what was announced: a broken
-// transfer, which another try may mend.
-func (l location) readManifest(ctx context.Context, identifier string) (m Manifest, again bool, err error) {
+// readManifest reads a manifest once. Another try may help when its bytes came and were not what was announced, which
+// a broken transfer explains; do has retried all else.
+func (l location) readManifest(ctx context.Context, identifier string) (m Manifest, wait time.Duration, err error) {
 	resp, err := l.host.do(ctx, &call{
 		method: http.MethodGet, rest: "manifests/" + identifier, access: l.access,
 		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},
 	})
 	if err != nil {
-		return Manifest{}, false, err
+		return Manifest{}, retry.Never, err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, manifest.MaxSize+1))
 	if err != nil {
-		return Manifest{}, true, &Error{Err: plain(ctx, err)}
+		return Manifest{}, 0, &Error{Err: plain(ctx, err)}
 	}
 	if len(b) > manifest.MaxSize {
-		return Manifest{}, false, &Error{Err: wrongAnswer("the manifest has more than %d bytes, which is more than registries have to take", manifest.MaxSize)}
+		return Manifest{}, retry.Never, &Error{Err: wrongAnswer("the manifest has more than %d bytes, which is more than registries have to take", manifest.MaxSize)}
 	}
 	m = Manifest{Digest: digest.Of(b), MediaType: resp.Header.Get("Content-Type"), Content: b}
 	announced := resp.Header.Get("Docker-Content-Digest")
@@ -92,9 +89,9 @@ func (l location) readManifest(ctx context.Context, identifier string) (m Manife
 		announced = identifier
 	}
 	if digest.Valid(announced) && announced != m.Digest {
-		return Manifest{}, true, &Error{Err: wrongAnswer("the manifest was announced as %s, and what came is %s", announced, m.Digest)}
+		return Manifest{}, 0, &Error{Err: wrongAnswer("the manifest was announced as %s, and what came is %s", announced, m.Digest)}
 	}
-	return m, false, nil
+	return m, 0, nil
 }
 
 // PutManifest stores a manifest under a tag, or under its digest. The registry's word that it has another digest is an

@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
+
+	"imagemirror/internal/retry"
 )
 
 // call is a request to a registry, as often as it takes.
@@ -30,9 +30,8 @@ type call struct {
 	expect   []int  // statuses that are answers; any other is an error
 }
 
-// Bounds on how long a registry's wishes are followed.
+// Bounds on how far a registry's wishes are followed.
 const (
-	maxRetryAfter  = 60 * time.Second
 	maxRedirects   = 5
 	commitPatience = 5 // times Stall that a registry may take to take in a blob, which it hashes
 )
@@ -48,24 +47,23 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 		tries = 1
 	}
 	h.renew(ctx, c)
+	var resp *http.Response
 	var e *Error
-	for try := 1; ; try++ {
-		var resp *http.Response
-		var wait time.Duration
-		resp, wait, e = h.try(ctx, c)
-		if e == nil {
-			return resp, nil
+	err := h.client.policy().Do(ctx, func(n int) (wait time.Duration, err error) {
+		if resp, wait, e = h.try(ctx, c); e == nil {
+			return 0, nil
 		}
-		e.Tries = try
+		e.Tries = n
 		if e.Status != 0 && c.stream == nil {
 			tries = h.client.config.Retries // it does answer
 		}
-		if wait < 0 || try >= tries || ctx.Err() != nil {
-			break
+		if n >= tries {
+			wait = retry.Never
 		}
-		if err := sleep(ctx, max(wait, backoff(try))); err != nil {
-			break
-		}
+		return wait, e
+	})
+	if err == nil {
+		return resp, nil
 	}
 	if e.Status == 0 && ctx.Err() == nil && !errors.Is(e, errBusy) {
 		h.health.gaveUp()
@@ -73,21 +71,12 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	return nil, e
 }
 
-// backoff is how long to wait before the try after this one: 250 ms, doubled with each, up to 10 s, with jitter.
-func backoff(try int) time.Duration {
-	d := min(250*time.Millisecond<<(try-1), 10*time.Second)
-	return d/2 + rand.N(d/2) //nolint:gosec // jitter is no secret
-}
-
-// never says that another try is of no use.
-const never = time.Duration(-1)
-
 // try sends the request once, and again with other authorization where that is what was wrong. On an error it returns
-// how long to wait for the next try, or never.
+// how long to wait for the next try, or retry.Never.
 func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration, *Error) {
 	answered, err := h.auth.begin(ctx)
 	if err != nil {
-		return nil, never, &Error{Err: err}
+		return nil, retry.Never, &Error{Err: err}
 	}
 	if answered != nil {
 		defer answered()
@@ -109,7 +98,7 @@ func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration,
 					at = fresh
 					continue
 				}
-				return nil, never, e // the token service's
+				return nil, retry.Never, e // the token service's
 			}
 			return nil, h.waitAfter(ctx, err), &Error{Err: plain(ctx, err)}
 		}
@@ -173,29 +162,18 @@ func (h *host) judge(c *call, resp *http.Response, sent authorization) bool {
 func (h *host) slowDown(resp *http.Response, began time.Time) time.Duration {
 	switch {
 	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable:
-		wait := retryAfter(resp.Header.Get("Retry-After"), time.Now())
+		wait := retry.After(resp.Header, time.Now())
 		h.budget.throttled(began, wait)
 		return wait
-	case transient(resp.StatusCode):
+	case retry.Transient(resp.StatusCode):
 		return 0
 	}
-	return never
-}
-
-// retryAfter reads both forms of the header (RFC 9110, section 10.2.3), bounded.
-func retryAfter(value string, now time.Time) time.Duration {
-	wait := time.Duration(0)
-	if seconds, err := strconv.Atoi(value); err == nil {
-		wait = time.Duration(min(max(seconds, 0), 3600)) * time.Second
-	} else if at, err := http.ParseTime(value); err == nil {
-		wait = at.Sub(now)
-	}
-	return min(max(wait, 0), maxRetryAfter)
+	return retry.Never
 }
 
 func (h *host) waitAfter(ctx context.Context, err error) time.Duration {
 	if ctx.Err() != nil || hopeless(err) || errors.Is(err, errBusy) {
-		return never
+		return retry.Never
 	}
 	return 0
 }

@@ -10,8 +10,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/distribution/reference"
+
+	"imagemirror/internal/retry"
 )
 
 // Bounds on a list of tags.
@@ -72,15 +75,16 @@ type tagPage struct {
 
 // page reads a page, and again where it breaks off.
 func (l *tagList) page(ctx context.Context, query string) (tagPage, error) {
-	for try := 1; ; try++ {
-		page, again, err := l.read(ctx, query)
-		if !again {
-			return page, err
+	var page tagPage
+	err := l.host.client.policy().Do(ctx, func(n int) (time.Duration, error) {
+		var again bool
+		var err error
+		if page, again, err = l.read(ctx, query); again {
+			return 0, &Error{Err: err, Tries: n}
 		}
-		if try >= l.host.client.config.Retries || sleep(ctx, backoff(try)) != nil {
-			return page, &Error{Err: err, Tries: try}
-		}
-	}
+		return retry.Never, err
+	})
+	return page, err
 }
 
 // read reads a page once. again says that it broke off, which another try may mend.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"imagemirror/internal/credentials"
+	"imagemirror/internal/retry"
 )
 
 // token is a bearer token that is fetched when it is first wanted and again before it runs out.
@@ -64,7 +65,7 @@ func (t *token) get(ctx context.Context, fetch func(context.Context, challenge, 
 // isRefusal says whether the token service understood, and said no.
 func isRefusal(err error) bool {
 	status := StatusOf(err)
-	return status >= 400 && status < 500 && !transient(status)
+	return status >= 400 && status < 500 && !retry.Transient(status)
 }
 
 // refreshed says whether the token is another one than value by now.
@@ -80,16 +81,17 @@ func (h *host) fetchToken(ctx context.Context, c challenge, cred credentials.Cre
 	if err != nil {
 		return issued{}, h.tokenError(err, 0)
 	}
-	for try := 1; ; try++ {
-		got, wait, err := h.askForToken(ctx, realm, c.service, cred, scopes)
-		if err == nil {
-			return got, nil
+	var got issued
+	err = h.client.policy().Do(ctx, func(n int) (time.Duration, error) {
+		var wait time.Duration
+		var e *Error
+		if got, wait, e = h.askForToken(ctx, realm, c.service, cred, scopes); e == nil {
+			return 0, nil
 		}
-		err.Tries = try
-		if wait < 0 || try >= h.client.config.Retries || ctx.Err() != nil || sleep(ctx, max(wait, backoff(try))) != nil {
-			return issued{}, err
-		}
-	}
+		e.Tries = n
+		return wait, e
+	})
+	return got, err
 }
 
 // checkRealm refuses a token service that would have credentials travel in the clear.
@@ -104,13 +106,13 @@ func (h *host) checkRealm(ctx context.Context, realm string) (*url.URL, error) {
 	return u, h.mayLead(ctx, u)
 }
 
-// askForToken asks once. On an error it returns how long to wait for the next try, or never.
+// askForToken asks once. On an error it returns how long to wait for the next try, or retry.Never.
 func (h *host) askForToken(ctx context.Context, realm *url.URL, service string, cred credentials.Credential, scopes []string) (issued, time.Duration, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, h.client.config.Stall)
 	defer cancel()
 	req, err := tokenRequest(ctx, realm, service, cred, scopes)
 	if err != nil {
-		return issued{}, never, h.tokenError(err, 0)
+		return issued{}, retry.Never, h.tokenError(err, 0)
 	}
 	resp, err := h.httpFor(realm).Do(req)
 	if err != nil {
@@ -120,10 +122,10 @@ func (h *host) askForToken(ctx context.Context, realm *url.URL, service string, 
 	if resp.StatusCode != http.StatusOK {
 		e := h.tokenError(nil, resp.StatusCode)
 		e.Code, e.Words = words(resp)
-		if !transient(resp.StatusCode) {
-			return issued{}, never, e
+		if !retry.Transient(resp.StatusCode) {
+			return issued{}, retry.Never, e
 		}
-		return issued{}, retryAfter(resp.Header.Get("Retry-After"), time.Now()), e
+		return issued{}, retry.After(resp.Header, time.Now()), e
 	}
 	got, err := readToken(resp.Body)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"imagemirror/internal/apiserver"
+	"imagemirror/internal/retry"
 )
 
 const (
@@ -32,10 +32,10 @@ const (
 	// maxRunName leaves room in a name of 253 characters for the object's and the chunk's.
 	maxRunName = 180
 	maxLabel   = 63
-	// tries, with a pause that doubles from firstPause, are half a minute: an API server that is restarted is back by then.
-	tries      = 7
-	firstPause = 500 * time.Millisecond
 )
+
+// patience lasts half a minute at least, in which an API server that is restarted comes back.
+var patience = retry.Policy{Tries: 8, First: 500 * time.Millisecond, Max: 32 * time.Second}
 
 // The label with the name of the run, and the keys of a ConfigMap's content.
 const (
@@ -165,7 +165,7 @@ func (s *configMaps) create(ctx context.Context, name string, m *corev1.ConfigMa
 	m.Immutable = new(bool)
 	*m.Immutable = true
 	again := false
-	err := retry(ctx, func() error {
+	err := insist(ctx, func() error {
 		err := s.client.Post().Namespace(s.namespace).Resource("configmaps").Body(m).Do(ctx).Error()
 		if again && apierrors.IsAlreadyExists(err) && s.same(ctx, name, m) {
 			return nil
@@ -189,7 +189,7 @@ func (s *configMaps) same(ctx context.Context, name string, m *corev1.ConfigMap)
 
 func (s *configMaps) get(ctx context.Context, name string) (*corev1.ConfigMap, error) {
 	var m corev1.ConfigMap
-	err := retry(ctx, func() error {
+	err := insist(ctx, func() error {
 		return s.client.Get().Namespace(s.namespace).Resource("configmaps").Name(s.prefix + name).Do(ctx).Into(&m)
 	})
 	if apierrors.IsNotFound(err) {
@@ -201,28 +201,17 @@ func (s *configMaps) get(ctx context.Context, name string) (*corev1.ConfigMap, e
 	return &m, nil
 }
 
-// retry asks again where the API server did not answer, or answered that it could not just then.
-func retry(ctx context.Context, ask func() error) error {
-	pause := firstPause
-	for try := 1; ; try++ {
+// insist asks again where the API server did not answer, or answered that it could not just then.
+func insist(ctx context.Context, ask func() error) error {
+	return patience.Do(ctx, func(n int) (time.Duration, error) {
 		err := ask()
-		if err == nil || try == tries || ctx.Err() != nil || !transient(err) {
-			return err
+		var status apierrors.APIStatus
+		if errors.As(err, &status) && !retry.Transient(int(status.Status().Code)) {
+			return retry.Never, err
 		}
-		slog.Warn("the API server does not answer well, and is asked again", "in", pause, "error", err)
-		select {
-		case <-time.After(pause):
-			pause *= 2
-		case <-ctx.Done():
+		if err != nil && n < patience.Tries && ctx.Err() == nil {
+			slog.Warn("the API server does not answer well, and is asked again", "error", err)
 		}
-	}
-}
-
-func transient(err error) bool {
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		return true
-	}
-	code := status.Status().Code
-	return code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
+		return 0, err
+	})
 }
