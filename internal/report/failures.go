@@ -9,44 +9,73 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// listedPeople is how many owners of a set are named, and how many to tell.
+// listedPeople bounds how many owners of a set are named, and how many people to tell.
 const listedPeople = 10
 
-// failure is a cause and the mappings that failed for it.
+// A cause is why a mapping failed. Mappings that failed for the same cause are shown together.
+type cause struct {
+	side    string
+	status  int
+	message string
+	advice  string
+}
+
+func (r *Result) cause() cause { return cause{r.Side, r.HTTPStatus, r.Error, r.Advice} }
+
+// String returns the cause without the advice, in one line.
+func (c cause) String() string {
+	if where := c.where(); where != "" {
+		return where + ": " + c.message
+	}
+	return c.message
+}
+
+func (c cause) where() string {
+	switch {
+	case c.side != "" && c.status != 0:
+		return fmt.Sprintf("%s, HTTP %d", c.side, c.status)
+	case c.status != 0:
+		return fmt.Sprintf("HTTP %d", c.status)
+	}
+	return c.side
+}
+
+// A failure is a cause and the mappings that failed for it.
 type failure struct {
 	cause
-	groups []*group
+	groups []*failedGroup
 	count  int
 }
 
-// group is the mappings of one image set.
-type group struct {
+// A failedGroup is those mappings of a failure that belong to the same set and people.
+type failedGroup struct {
 	set     string
 	people  people
 	results []*Result
 }
 
-// failures is what failed: the cause that struck most mappings first, otherwise in the order of the results.
+// failures groups what failed. The cause of most mappings comes first; otherwise the order is that of the
+// results.
 func (r *Report) failures() []*failure {
-	type place struct {
+	type groupKey struct {
 		cause
 		set, owners, notify string
 	}
 	var all []*failure
-	causes, places := map[cause]*failure{}, map[place]*group{}
-	for _, m := range r.only(stream.Failed) {
-		f := causes[m.cause()]
+	byCause, byGroup := map[cause]*failure{}, map[groupKey]*failedGroup{}
+	for _, m := range r.withStatus(stream.Failed) {
+		f := byCause[m.cause()]
 		if f == nil {
 			f = &failure{cause: m.cause()}
-			causes[f.cause] = f
+			byCause[f.cause] = f
 			all = append(all, f)
 		}
 		f.count++
-		at := place{f.cause, m.Set, strings.Join(m.Owners, "\n"), strings.Join(m.Notify, "\n")}
-		g := places[at]
+		key := groupKey{f.cause, m.Set, strings.Join(m.Owners, "\n"), strings.Join(m.Notify, "\n")}
+		g := byGroup[key]
 		if g == nil {
-			g = &group{set: m.Set, people: people{m.Owners, m.Notify}}
-			places[at] = g
+			g = &failedGroup{set: m.Set, people: people{m.Owners, m.Notify}}
+			byGroup[key] = g
 			f.groups = append(f.groups, g)
 		}
 		g.results = append(g.results, m)
@@ -55,23 +84,24 @@ func (r *Report) failures() []*failure {
 	return all
 }
 
-// words is how many mappings of which set failed, whose it is, and whom to tell. Names are shown as show makes them.
-func (g *group) words(show func(string) string) string {
+// heading returns how many mappings of which set failed, who owns it, and whom to tell. show escapes names
+// for the format.
+func (g *failedGroup) heading(show func(string) string) string {
 	s := count(len(g.results), "mapping")
 	if g.set != "" {
 		s += " of " + show(g.set)
 	}
-	if owners := some(g.people.owners, show); owners != "" {
+	if owners := listPeople(g.people.owners, show); owners != "" {
 		s += ", owned by " + owners
 	}
-	if notify := some(g.people.notify, show); notify != "" {
+	if notify := listPeople(g.people.notify, show); notify != "" {
 		s += "; tell " + notify
 	}
 	return s
 }
 
-// some are the first of names, and how many there are more.
-func some(names []string, show func(string) string) string {
+// listPeople returns the first of names, and how many more there are.
+func listPeople(names []string, show func(string) string) string {
 	var list []string
 	for _, name := range names[:min(listedPeople, len(names))] {
 		list = append(list, show(name))
@@ -82,9 +112,7 @@ func some(names []string, show func(string) string) string {
 	return strings.Join(list, ", ")
 }
 
-func plain(s string) string { return s }
-
-// culprit is the image that the error is about.
+// culprit returns the image that the error is about.
 func (r *Result) culprit() string {
 	if r.Side == "source" {
 		return "from " + r.Source

@@ -5,7 +5,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,103 +13,91 @@ import (
 	"time"
 )
 
-// directory is where the files of a report go, or "" for nowhere.
-type directory string
-
-// openDirectory makes the directory where it is absent, and sees now, not when all is read, that it can be written.
-func openDirectory(name string) (directory, error) {
-	d := directory(name)
-	// A report is for others to read, such as the next step of a pipeline under another user.
-	if err := os.MkdirAll(name, 0o755); err != nil {
-		return "", fmt.Errorf("creating -out: %w", err)
-	}
-	probe, err := d.create("probe")
-	if err != nil {
-		return "", fmt.Errorf("writing into -out: %w", err)
-	}
-	return d, errors.Join(probe.Close(), os.Remove(probe.Name()))
+// A File is one format of a report, as a file.
+type File struct {
+	Name  string
+	Write func(io.Writer) error
 }
 
-// create makes a file of a name that nobody else uses.
-func (d directory) create(name string) (*os.File, error) {
-	return os.Create(filepath.Join(string(d), "."+name+"."+rand.Text()))
+// Files returns the report's files.
+func (r *Report) Files() []File {
+	return []File{
+		{"report.json", r.WriteJSON},
+		{"report.md", r.WriteMarkdown},
+		{"junit.xml", r.WriteJUnit},
+	}
 }
 
-// write puts a file into the directory, whole or not at all.
-func (d directory) write(name string, content func(io.Writer) error) (err error) {
-	f, err := d.create(name)
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-			err = fmt.Errorf("writing %s: %w", name, err)
-		}
-	}()
-	buf := bufio.NewWriter(f)
-	if err := errors.Join(content(buf), buf.Flush(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), filepath.Join(string(d), name))
-}
-
-// write writes the files of the report.
-func (r *Report) write(out directory) error {
-	if out == "" {
-		return nil
-	}
-	var errs []error
-	for name, content := range r.files() {
-		errs = append(errs, out.write(name, content))
-	}
-	return errors.Join(errs...)
-}
-
-// archive writes the files of the report as a tar archive, for who can take nothing but a stream from where report runs, such as a
-// pod's log.
-func (r *Report) archive(w io.Writer) error {
+// WriteTar writes the report's files as a tar archive, for those who can take nothing but a stream from
+// where report runs, such as a pod's log.
+func (r *Report) WriteTar(w io.Writer) error {
 	out := tar.NewWriter(w)
-	for name, write := range r.files() {
+	for _, file := range r.Files() {
 		var content bytes.Buffer
-		if err := write(&content); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
+		if err := file.Write(&content); err != nil {
+			return fmt.Errorf("writing %s: %w", file.Name, err)
 		}
-		if err := out.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(content.Len()), ModTime: time.Now()}); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
+		header := &tar.Header{Name: file.Name, Mode: 0o644, Size: int64(content.Len()), ModTime: time.Now()}
+		if err := out.WriteHeader(header); err != nil {
+			return fmt.Errorf("writing %s: %w", file.Name, err)
 		}
 		if _, err := content.WriteTo(out); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
+			return fmt.Errorf("writing %s: %w", file.Name, err)
 		}
 	}
 	return out.Close()
 }
 
-// files are the names of a report's files, and what writes each.
-func (r *Report) files() map[string]func(io.Writer) error {
-	return map[string]func(io.Writer) error{"report.json": r.writeJSON, "report.md": r.writeMarkdown, "junit.xml": r.writeJUnit}
+// A Directory takes the files of a report. The zero Directory takes none.
+type Directory struct{ path string }
+
+// OpenDirectory makes the directory if it is absent. It fails if no file can be made there, so that this is
+// known before a report is.
+func OpenDirectory(path string) (Directory, error) {
+	d := Directory{path}
+	// A report is for others to read, such as the next step of a pipeline under another user.
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return d, err
+	}
+	probe, err := d.create("probe")
+	if err != nil {
+		return d, err
+	}
+	return d, errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-// writeJSON writes a result a line: whole ones are found by grep, and no report is held in memory twice.
-func (r *Report) writeJSON(w io.Writer) error {
-	summary, err := json.Marshal(r.Summary)
+// Write writes the files of the report, each of them whole or not at all.
+func (d Directory) Write(r *Report) error {
+	if d.path == "" {
+		return nil
+	}
+	var errs []error
+	for _, file := range r.Files() {
+		if err := d.write(file); err != nil {
+			errs = append(errs, fmt.Errorf("writing %s: %w", file.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d Directory) write(file File) (err error) {
+	f, err := d.create(file.Name)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "{\n\"summary\": %s,\n\"results\": [", summary)
-	var line bytes.Buffer
-	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false)
-	for i, m := range r.Results {
-		line.Reset()
-		if err := enc.Encode(m); err != nil {
-			return err
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
 		}
-		if i > 0 {
-			fmt.Fprint(w, ",")
-		}
-		fmt.Fprintf(w, "\n%s", bytes.TrimRight(line.Bytes(), "\n"))
+	}()
+	buf := bufio.NewWriter(f)
+	if err := errors.Join(file.Write(buf), buf.Flush(), f.Close()); err != nil {
+		return err
 	}
-	_, err = fmt.Fprint(w, "\n]\n}\n")
-	return err
+	return os.Rename(f.Name(), filepath.Join(d.path, file.Name))
+}
+
+// create makes a temporary file, under a name that nobody else uses.
+func (d Directory) create(name string) (*os.File, error) {
+	return os.Create(filepath.Join(d.path, "."+name+"."+rand.Text()))
 }

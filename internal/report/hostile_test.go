@@ -56,7 +56,7 @@ func hostileRun(t testing.TB, kind string) *Report {
 	}
 	s.header.Mappings = id
 	s.with(rest...)
-	r, err := gather(t, s)
+	r, err := build(t, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func printable(t *testing.T, what string) {
 func TestHostileTable(t *testing.T) {
 	eachHostile(t, func(t *testing.T, r *Report) {
 		var b strings.Builder
-		if err := r.writeTable(&b); err != nil {
+		if err := r.WriteTable(&b); err != nil {
 			t.Fatal(err)
 		}
 		printable(t, b.String())
@@ -102,7 +102,7 @@ var span = regexp.MustCompile("(^|[^`])(`[^`]+`|`` .*? ``|``` .*? ```|```` .*? `
 func TestHostileMarkdown(t *testing.T) {
 	eachHostile(t, func(t *testing.T, r *Report) {
 		var b strings.Builder
-		if err := r.writeMarkdown(&b); err != nil {
+		if err := r.WriteMarkdown(&b); err != nil {
 			t.Fatal(err)
 		}
 		printable(t, b.String())
@@ -134,7 +134,7 @@ func TestHostileMarkdown(t *testing.T) {
 func TestHostileJUnit(t *testing.T) {
 	eachHostile(t, func(t *testing.T, r *Report) {
 		var b bytes.Buffer
-		if err := r.writeJUnit(&b); err != nil {
+		if err := r.WriteJUnit(&b); err != nil {
 			t.Fatal(err)
 		}
 		printable(t, b.String())
@@ -158,7 +158,7 @@ func TestHostileJUnit(t *testing.T) {
 func TestHostileJSON(t *testing.T) {
 	eachHostile(t, func(t *testing.T, r *Report) {
 		var b bytes.Buffer
-		if err := r.writeJSON(&b); err != nil {
+		if err := r.WriteJSON(&b); err != nil {
 			t.Fatal(err)
 		}
 		printable(t, b.String())
@@ -238,7 +238,7 @@ func TestMarkdownIsBounded(t *testing.T) {
 			for id := range n {
 				c.each(s, id)
 			}
-			r, err := gather(t, s)
+			r, err := build(t, s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -246,7 +246,7 @@ func TestMarkdownIsBounded(t *testing.T) {
 				r.Cuts = append(r.Cuts, wide)
 			}
 			var b strings.Builder
-			if err := r.writeMarkdown(&b); err != nil {
+			if err := r.WriteMarkdown(&b); err != nil {
 				t.Fatal(err)
 			}
 			if b.Len() > 65536 {

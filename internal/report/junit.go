@@ -10,8 +10,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// writeJUnit writes a test suite for each image set and a test case for each mapping, so that any CI shows them.
-func (r *Report) writeJUnit(w io.Writer) error {
+// WriteJUnit writes a test suite for each image set and a test case for each mapping, so that any CI shows them.
+func (r *Report) WriteJUnit(w io.Writer) error {
 	return r.testSuites().Write(w, junit.Seconds(r.Summary.DurationSeconds))
 }
 
@@ -21,7 +21,7 @@ func (r *Report) testSuites() *junit.Suites {
 	for _, m := range r.Results {
 		s := of[m.Set]
 		if s == nil {
-			s = all.Suite(cmp.Or(m.Set, "(no set)"))
+			s = all.Suite(cmp.Or(m.Set, noSet))
 			of[m.Set] = s
 		}
 		s.Add(m.testCase())
@@ -60,10 +60,10 @@ func (r *Result) testCase() junit.Case {
 	return c
 }
 
-// story is what a person needs who sees a failure and nothing else.
+// story returns all that a person needs who sees this failure and nothing else.
 func (r *Result) story() string {
 	lines := []string{
-		r.at(),
+		r.position(),
 		r.Source + " to " + r.Destination,
 		r.cause().String(),
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"imagemirror/internal/stream"
-
 	"imagemirror/internal/text"
 )
 
@@ -16,10 +15,10 @@ const (
 	listedInPage = 50     // of what was copied
 )
 
-// writeMarkdown writes the report as GitHub shows it in a run's summary or a comment.
-func (r *Report) writeMarkdown(w io.Writer) error {
+// WriteMarkdown writes the report as GitHub shows it in a run's summary or a comment.
+func (r *Report) WriteMarkdown(w io.Writer) error {
 	p := &page{}
-	p.line("## %s\n", r.headline())
+	p.line("## %s\n", r.Headline())
 	if r.Summary.Mappings > 0 {
 		r.markdownCounts(p)
 	}
@@ -32,31 +31,12 @@ func (r *Report) writeMarkdown(w io.Writer) error {
 	return err
 }
 
-// headline says in a few words how it went.
-func (r *Report) headline() string {
-	s := r.Summary
-	all := count(s.Mappings, "mapping")
-	switch err := r.Err(); {
-	case err != nil && r.planned() > 0:
-		return "Dry run: " + err.Error()
-	case err != nil:
-		return err.Error()
-	case s.Mappings == 0:
-		return "Nothing to mirror"
-	case r.planned() > 0:
-		return fmt.Sprintf("Dry run: %d of %s to copy, %s", r.planned(), all, text.Size(s.Bytes))
-	case s.Copied == 0:
-		return fmt.Sprintf("Nothing to copy: %s up to date", all)
-	}
-	return fmt.Sprintf("%d of %s copied, %s", s.Copied, all, text.Size(s.Bytes))
-}
-
 func (r *Report) markdownCounts(p *page) {
 	moved, sent := "Copied", "Sent"
-	if r.dry() {
+	if r.dryRun() {
 		moved, sent = "To copy", "To send"
 	}
-	sets, total := r.tallies()
+	sets, total := r.countBySet()
 	rows := sets[:min(listedInPage, len(sets))]
 	if len(sets) > 1 {
 		rows = append(slices.Clip(rows), total)
@@ -71,18 +51,18 @@ func (r *Report) markdownCounts(p *page) {
 	if n := len(sets) - listedInPage; n > 0 {
 		p.line("and %s.\n", count(n, "more set"))
 	}
-	if d := took(r.Summary.DurationSeconds); d != "" {
+	if d := duration(r.Summary.DurationSeconds); d != "" {
 		p.line("In %s.\n", d)
 	}
 }
 
-// numbers is the tally's columns, each in the format.
-func (t *tally) numbers(format string) []string {
+// numbers returns the counts as columns, each in the format.
+func (c *counts) numbers(format string) []string {
 	var columns []string
-	for _, n := range []int{t.mappings, t.copied + t.planned, t.current, t.failed} {
+	for _, n := range []int{c.mappings, c.copied + c.planned, c.current, c.failed} {
 		columns = append(columns, fmt.Sprintf(format, fmt.Sprint(n)))
 	}
-	return append(columns, fmt.Sprintf(format, text.Size(t.bytes)))
+	return append(columns, fmt.Sprintf(format, text.Size(c.bytes)))
 }
 
 func (r *Report) markdownFailures(p *page) {
@@ -112,11 +92,11 @@ func (r *Report) markdownFailures(p *page) {
 	}
 }
 
-func (r *Report) markdownGroup(p *page, g *group) {
-	p.line("%s\n", g.words(code))
+func (r *Report) markdownGroup(p *page, g *failedGroup) {
+	p.line("%s\n", g.heading(code))
 	p.table([]string{"Mapping", "Source", "Destination"}, len(g.results), listedFailures, func(i int) []string {
 		m := g.results[i]
-		return []string{cell(m.at()), cell(m.Source), cell(m.Destination)}
+		return []string{cell(m.position()), cell(m.Source), cell(m.Destination)}
 	})
 }
 
@@ -133,28 +113,28 @@ func (r *Report) markdownLines(p *page, heading string, lines []string) {
 }
 
 func (r *Report) markdownMoves(p *page) {
-	moves, sent, listed := r.only(stream.Copied), "Sent", listedInPage
-	if r.dry() {
-		moves, sent = r.only(Planned), "To send"
+	moves, sent, listed := r.withStatus(stream.Copied), "Sent", listedInPage
+	if r.dryRun() {
+		moves, sent = r.withStatus(Planned), "To send"
 		listed = len(moves)
 	}
 	if len(moves) == 0 || !p.room() {
 		return
 	}
-	if r.dry() {
+	if r.dryRun() {
 		p.line("### To copy\n")
 	} else {
 		p.line("<details><summary>%d copied</summary>\n", len(moves))
 	}
 	p.table([]string{"Destination", "Old", "New", sent + ":"}, len(moves), listed, func(i int) []string {
 		m := moves[i]
-		old := m.before()
+		old := m.oldImage()
 		if m.Old != "" {
 			old = cell(old)
 		}
 		return []string{cell(m.Destination), old, cell(text.ShortDigest(m.Digest)), text.Size(m.Bytes)}
 	})
-	if !r.dry() {
+	if !r.dryRun() {
 		p.line("</details>")
 	}
 }

@@ -1,76 +1,81 @@
-// Package report judges a run. It gathers the streams that split and copy wrote, gives each mapping exactly one
-// result, and shows them to people (a table, Markdown) and to systems (JSON, JUnit).
+// Package report turns the streams that split and copy wrote into a Report, which has exactly one result
+// for each mapping, and writes a Report in the formats that people (a table, Markdown) and systems (JSON,
+// JUnit) read. It does no I/O but to the writers and the directory that it is given.
 //
-// What the streams say came from outside: mapping files, registries, whoever wrote the stream. It is bounded and
-// made printable where it comes in, and each format escapes it once more by its own rules.
+// What the streams contain came from outside: mapping files, registries, whoever wrote the stream. It is
+// bounded and made printable where it comes in, and each format escapes it once more by its own rules.
 package report
 
 import (
+	"cmp"
 	"fmt"
 
 	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
 )
 
 // Planned is the status of a mapping in a dry run whose image would be copied. The others are stream's.
 const Planned = "planned"
 
-// A Report is what became of one or more runs.
+// A Report is the outcome of one or more runs.
 type Report struct {
 	Summary Summary
 	Results []*Result // one for each mapping, by run and by ID
-	Cuts    []string  // a line for each stream that was cut, or is not there
+	Cuts    []string  // a line for each stream that was cut or could not be read
 }
 
-// Summary counts the results.
+// A Summary counts the results.
 type Summary struct {
 	Mappings int  `json:"mappings"`
 	Copied   int  `json:"copied"`
 	Current  int  `json:"current"`
 	Failed   int  `json:"failed"`
 	Planned  *int `json:"planned,omitempty"` // set in a dry run only
-	Unknown  int  `json:"unknown,omitempty"` // mappings that a cut stream announced and did not name; they are not in Mappings
-	// Why split made no plan, so that nothing was mirrored; a line each. Only where the state of a run is read.
+	// Mappings that a cut stream announced and did not name; they are not in Mappings.
+	Unknown int `json:"unknown,omitempty"`
+	// Why split made no plan, so that nothing was mirrored; a line each.
 	NoPlan []string `json:"noPlan,omitempty"`
-	// What split found odd about the files that it read; a line each.
+	// What split found suspicious in the files that it read; a line each.
 	Warnings []string `json:"warnings,omitempty"`
 	Bytes    int64    `json:"bytes"` // blob bytes sent; in a dry run, to be sent
 
-	// From the start of the first command to the end of the last; 0 where the streams do not say.
+	// From the start of the first command to the end of the last; 0 if the streams do not have both.
 	DurationSeconds float64 `json:"durationSeconds"`
 }
 
-// Result is what became of one mapping. All its text is one printable line.
+// A Result is the outcome of one mapping. Each of its texts is one printable line.
 type Result struct {
 	Source      string   `json:"source"`
 	Destination string   `json:"destination"`
 	Status      string   `json:"status"`
-	Digest      string   `json:"digest"` // of the image, where it is known
+	Digest      string   `json:"digest"` // of the image, if it is known
 	Error       string   `json:"error"`  // why it failed
 	Bytes       int64    `json:"bytes"`  // blob bytes sent for it; in a dry run, to be sent
 	Old         string   `json:"old,omitempty"`
 	Seconds     float64  `json:"seconds,omitempty"`
-	Side        string   `json:"side,omitempty"`       // "source" or "destination", where one of them is at fault
-	HTTPStatus  int      `json:"httpStatus,omitempty"` // the one that decided it
+	Side        string   `json:"side,omitempty"`       // "source" or "destination", if one of them is at fault
+	HTTPStatus  int      `json:"httpStatus,omitempty"` // of the response that decided it
 	Advice      string   `json:"advice,omitempty"`     // what to do
 	Set         string   `json:"set,omitempty"`
 	Owners      []string `json:"owners,omitempty"`
 	Notify      []string `json:"notify,omitempty"` // whom to tell that it failed
-	File        string   `json:"file"`             // the mapping file, as split was told it
+	File        string   `json:"file"`             // the mapping file, named as split was given it
 	Line        int      `json:"line"`
 }
 
-// dry says that nothing was copied because nobody asked for it: the streams are plans.
-func (r *Report) dry() bool { return r.Summary.Planned != nil }
-
-// planned is how many images a dry run found to copy.
-func (r *Report) planned() int {
-	if !r.dry() {
-		return 0
+// NoPlan returns the report of a run that split made no plan for.
+func NoPlan(reasons ...string) *Report {
+	r := NewBuilder().Report()
+	for _, reason := range reasons[:min(len(reasons), maxReasons)] {
+		r.Summary.NoPlan = append(r.Summary.NoPlan, text.Line(reason, maxMessage))
 	}
-	return *r.Summary.Planned
+	if n := len(reasons) - maxReasons; n > 0 {
+		r.Summary.NoPlan = append(r.Summary.NoPlan, fmt.Sprintf("and %d more", n))
+	}
+	return r
 }
 
-// Err is the verdict: nil where all is well.
+// Err returns the verdict: nil if every mapping is well.
 func (r *Report) Err() error {
 	s := r.Summary
 	switch {
@@ -88,8 +93,38 @@ func (r *Report) Err() error {
 	return nil
 }
 
-// only is the results that have the status.
-func (r *Report) only(status string) []*Result {
+// Headline sums the report up in a few words.
+func (r *Report) Headline() string {
+	s := r.Summary
+	all := count(s.Mappings, "mapping")
+	switch err := r.Err(); {
+	case err != nil && r.planned() > 0:
+		return "Dry run: " + err.Error()
+	case err != nil:
+		return err.Error()
+	case s.Mappings == 0:
+		return "Nothing to mirror"
+	case r.planned() > 0:
+		return fmt.Sprintf("Dry run: %d of %s to copy, %s", r.planned(), all, text.Size(s.Bytes))
+	case s.Copied == 0:
+		return fmt.Sprintf("Nothing to copy: %s up to date", all)
+	}
+	return fmt.Sprintf("%d of %s copied, %s", s.Copied, all, text.Size(s.Bytes))
+}
+
+// dryRun reports whether nothing was to be copied: all streams are plans.
+func (r *Report) dryRun() bool { return r.Summary.Planned != nil }
+
+// planned returns how many images a dry run found to copy.
+func (r *Report) planned() int {
+	if !r.dryRun() {
+		return 0
+	}
+	return *r.Summary.Planned
+}
+
+// withStatus returns the results that have the status.
+func (r *Report) withStatus(status string) []*Result {
 	var some []*Result
 	for _, m := range r.Results {
 		if m.Status == status {
@@ -99,76 +134,46 @@ func (r *Report) only(status string) []*Result {
 	return some
 }
 
-// at is where the mapping stands.
-func (r *Result) at() string { return fmt.Sprintf("%s:%d", r.File, r.Line) }
+// position returns the mapping's file and line.
+func (r *Result) position() string { return fmt.Sprintf("%s:%d", r.File, r.Line) }
 
-// cause is why a mapping failed. Mappings with the same cause are told of together.
-type cause struct {
-	side    string
-	status  int
-	message string
-	advice  string
-}
+// noSet stands for the name of the set of mappings that belong to none.
+const noSet = "(no set)"
 
-// String is the cause without the advice, in one line.
-func (c cause) String() string {
-	if where := c.where(); where != "" {
-		return where + ": " + c.message
-	}
-	return c.message
-}
-
-func (c cause) where() string {
-	switch {
-	case c.side != "" && c.status != 0:
-		return fmt.Sprintf("%s, HTTP %d", c.side, c.status)
-	case c.status != 0:
-		return fmt.Sprintf("HTTP %d", c.status)
-	}
-	return c.side
-}
-
-func (r *Result) cause() cause {
-	return cause{r.Side, r.HTTPStatus, r.Error, r.Advice}
-}
-
-// tally is the results of one image set in numbers.
-type tally struct {
+// counts are the results of one image set in numbers.
+type counts struct {
 	set                                        string
 	mappings, copied, current, planned, failed int
 	bytes                                      int64
 }
 
-func (t *tally) add(r *Result) {
-	t.mappings++
+func (c *counts) add(r *Result) {
+	c.mappings++
 	switch r.Status {
 	case stream.Copied:
-		t.copied++
+		c.copied++
 	case stream.Current:
-		t.current++
+		c.current++
 	case Planned:
-		t.planned++
+		c.planned++
 	case stream.Failed:
-		t.failed++
+		c.failed++
 	}
-	t.bytes = sum(t.bytes, r.Bytes)
+	c.bytes = sum(c.bytes, r.Bytes)
 }
 
-// tallies is one for each set, in the order of the results, and one for all.
-func (r *Report) tallies() (sets []*tally, total *tally) {
-	total = &tally{set: "total"}
-	of := map[string]*tally{}
+// countBySet returns the counts of each set, in the order of the results, and those of all together.
+func (r *Report) countBySet() (sets []*counts, total *counts) {
+	total = &counts{set: "total"}
+	bySet := map[string]*counts{}
 	for _, m := range r.Results {
-		t := of[m.Set]
-		if t == nil {
-			t = &tally{set: m.Set}
-			if t.set == "" {
-				t.set = "(no set)"
-			}
-			of[m.Set] = t
-			sets = append(sets, t)
+		c := bySet[m.Set]
+		if c == nil {
+			c = &counts{set: cmp.Or(m.Set, noSet)}
+			bySet[m.Set] = c
+			sets = append(sets, c)
 		}
-		t.add(m)
+		c.add(m)
 		total.add(m)
 	}
 	return sets, total

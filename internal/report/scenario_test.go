@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // sheet builds the text of one stream.
 type sheet struct {
+	name   string // of the file that it was read from
 	header stream.Header
 	lines  []any
 	ended  time.Time
@@ -121,6 +121,7 @@ func failed(id int, e stream.Error) stream.Result {
 func dryRun() *sheet {
 	w := newWorld()
 	s := w.sheet(stream.Plan, "", 0, 1, len(w.mappings))
+	s.name = "plan.jsonl"
 	s.ended = noon.Add(2300 * time.Millisecond)
 	for _, m := range w.mappings {
 		switch {
@@ -139,7 +140,7 @@ func dryRun() *sheet {
 
 // wholeRun is a run of three shards with everything in it that can happen: what split settled, a shard that went well
 // but for what failed in it, one that was killed, and one that never started.
-func wholeRun() map[string]*sheet {
+func wholeRun() []*sheet {
 	w := newWorld()
 	unauthorized := stream.Error{Side: "destination", Status: 401, Message: "UNAUTHORIZED: access to the requested resource is not authorized", Advice: "give the account for quay.io/integreatly the right to push"}
 	settled := w.sheet(stream.Plan, "settled", 0, 1, 10)
@@ -151,14 +152,19 @@ func wholeRun() map[string]*sheet {
 			settled.add("result", done(id, stream.Current))
 		}
 	}
-	all := map[string]*sheet{"settled": settled}
-	for name, span := range map[string][2]int{"a": {11, 28}, "b": {29, 30}, "c": {31, 31}} {
-		plan := w.sheet(stream.Plan, name, 0, span[0], span[1])
+	settled.name = "settled.jsonl"
+	all := []*sheet{settled}
+	for _, shard := range []struct {
+		name     string
+		from, to int
+	}{{"a", 11, 28}, {"b", 29, 30}, {"c", 31, 31}} {
+		plan := w.sheet(stream.Plan, shard.name, 0, shard.from, shard.to)
+		plan.name = "plan-" + shard.name + ".jsonl"
 		plan.ended = noon.Add(2 * time.Second)
-		for id := span[0]; id <= span[1]; id++ {
+		for id := shard.from; id <= shard.to; id++ {
 			plan.add("copy", move(id, int64(id)*23_456_789))
 		}
-		all["plan-"+name] = plan
+		all = append(all, plan)
 	}
 	a := w.sheet(stream.Results, "a", 12*time.Second, 11, 28)
 	for id := 28; id >= 11; id-- {
@@ -171,23 +177,10 @@ func wholeRun() map[string]*sheet {
 			a.add("result", done(id, stream.Copied))
 		}
 	}
-	all["result-a"] = a
+	a.name = "result-a.jsonl"
 	b := w.sheet(stream.Results, "b", 12*time.Second, 29, 30)
 	b.add("result", done(29, stream.Copied))
 	b.cut = true
-	all["result-b"] = b
-	return all
-}
-
-// save writes the streams into files of the working directory, and returns their names.
-func save(t testing.TB, sheets map[string]*sheet, names ...string) []string {
-	var files []string
-	for _, n := range names {
-		file := n + ".jsonl"
-		if err := os.WriteFile(file, sheets[n].bytes(t), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, file)
-	}
-	return files
+	b.name = "result-b.jsonl"
+	return append(all, a, b)
 }

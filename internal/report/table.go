@@ -10,19 +10,18 @@ import (
 	"text/tabwriter"
 
 	"imagemirror/internal/stream"
-
 	"imagemirror/internal/text"
 )
 
-// How many mappings the table lists of those that were copied, and of those that failed for one reason in one set; and how many warnings.
+// Bounds on what the table lists.
 const (
 	listedCopies   = 10
-	listedFailures = 10
+	listedFailures = 10 // of one cause in one set
 	listedWarnings = 10
 )
 
-// writeTable writes the report for people, as plain text.
-func (r *Report) writeTable(w io.Writer) error {
+// WriteTable writes the report for people, as plain text, in one call of w.
+func (r *Report) WriteTable(w io.Writer) error {
 	var b bytes.Buffer
 	if len(r.Summary.NoPlan) > 0 {
 		fmt.Fprintf(&b, "Nothing was mirrored: there is no plan.\n  %s\n", strings.Join(r.Summary.NoPlan, "\n  "))
@@ -46,17 +45,17 @@ func (r *Report) tableCounts(w io.Writer) {
 	out := columns(w)
 	defer out.Flush()
 	moved, sent := "COPIED", "SENT"
-	if r.dry() {
+	if r.dryRun() {
 		moved, sent = "TO COPY", "TO SEND"
 	}
 	fmt.Fprintf(out, "SET\tMAPPINGS\t%7s\tCURRENT\tFAILED\t%10s\n", moved, sent)
-	sets, total := r.tallies()
+	sets, total := r.countBySet()
 	if len(sets) != 1 {
 		sets = append(sets, total)
 	}
-	for i, t := range sets {
-		fmt.Fprintf(out, "%s\t%8d\t%7d\t%7d\t%6d\t%10s", text.Clip(t.set, shownSet), t.mappings, t.copied+t.planned, t.current, t.failed, text.Size(t.bytes))
-		if d := took(r.Summary.DurationSeconds); d != "" && i == len(sets)-1 {
+	for i, c := range sets {
+		fmt.Fprintf(out, "%s\t%8d\t%7d\t%7d\t%6d\t%10s", text.Clip(c.set, shownSet), c.mappings, c.copied+c.planned, c.current, c.failed, text.Size(c.bytes))
+		if d := duration(r.Summary.DurationSeconds); d != "" && i == len(sets)-1 {
 			fmt.Fprintf(out, "  in %s", d)
 		}
 		fmt.Fprintln(out)
@@ -65,9 +64,9 @@ func (r *Report) tableCounts(w io.Writer) {
 
 // tableMoves lists what was copied, of many the largest, or in a dry run all that would be.
 func (r *Report) tableMoves(w io.Writer) {
-	moves, heading, sent := r.only(stream.Copied), "COPIED", "SENT"
-	if r.dry() {
-		moves, heading, sent = r.only(Planned), "TO COPY, this is a dry run", "TO SEND"
+	moves, heading, sent := r.withStatus(stream.Copied), "COPIED", "SENT"
+	if r.dryRun() {
+		moves, heading, sent = r.withStatus(Planned), "TO COPY, this is a dry run", "TO SEND"
 	} else if n := len(moves); n > listedCopies {
 		heading = fmt.Sprintf("COPIED, the %d largest of %d", listedCopies, n)
 		slices.SortStableFunc(moves, func(a, b *Result) int { return cmp.Compare(b.Bytes, a.Bytes) })
@@ -80,7 +79,7 @@ func (r *Report) tableMoves(w io.Writer) {
 	out := columns(w)
 	fmt.Fprintf(out, "%10s\tOLD\t  NEW\tDESTINATION\n", sent)
 	for _, m := range moves {
-		fmt.Fprintf(out, "%10s\t%s\t→ %s\t%s\n", text.Size(m.Bytes), m.before(), text.ShortDigest(m.Digest), text.Clip(m.Destination, shownName))
+		fmt.Fprintf(out, "%10s\t%s\t→ %s\t%s\n", text.Size(m.Bytes), m.oldImage(), text.ShortDigest(m.Digest), text.Clip(m.Destination, shownName))
 	}
 	out.Flush()
 }
@@ -101,10 +100,10 @@ func (r *Report) tableFailures(w io.Writer) {
 			fmt.Fprintf(w, "  What to do: %s\n", f.advice)
 		}
 		for _, g := range f.groups {
-			fmt.Fprintf(w, "    %s\n", g.words(plain))
+			fmt.Fprintf(w, "    %s\n", g.heading(func(name string) string { return name }))
 			out := columns(w)
 			for _, m := range g.results[:min(listedFailures, len(g.results))] {
-				fmt.Fprintf(out, "      %s\t%s\n", text.Clip(m.at(), shownName), text.Clip(m.culprit(), shownName))
+				fmt.Fprintf(out, "      %s\t%s\n", text.Clip(m.position(), shownName), text.Clip(m.culprit(), shownName))
 			}
 			out.Flush()
 			if n := len(g.results) - listedFailures; n > 0 {

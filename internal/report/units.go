@@ -9,26 +9,27 @@ import (
 	"imagemirror/internal/text"
 )
 
-// Bounds on what a result holds, so that one hostile answer does not fill the report. Text is counted in characters.
+// Bounds on what a report keeps, so that one hostile answer does not fill it. Text is counted in characters.
 const (
 	maxName     = 1000
 	maxOwner    = 100
 	maxMessage  = 2000
 	maxOwners   = 50
 	maxWarnings = 101
+	maxReasons  = 100 // why there is no plan
 	maxSeconds  = 1e9
 )
 
-// How much of a text is shown in the table and in Markdown, so that one long name does not push the others off the screen.
-// report.json and junit.xml have all of it.
+// How many characters of a text the table and Markdown show, so that one long name does not push the others
+// off the screen. report.json and junit.xml have all of it.
 const (
 	shownText = 300
 	shownName = 200
 	shownSet  = 80
 )
 
-// took returns a time as people read it, and "" if there is none.
-func took(seconds float64) string {
+// duration formats a time for people; 0 is empty.
+func duration(seconds float64) string {
 	d := time.Duration(min(seconds, maxSeconds) * float64(time.Second))
 	if d <= 0 {
 		return ""
@@ -36,8 +37,8 @@ func took(seconds float64) string {
 	return text.Round(d).String()
 }
 
-// before is what the destination's tag was at, for people.
-func (r *Result) before() string {
+// oldImage returns what the destination's tag pointed to, for people.
+func (r *Result) oldImage() string {
 	if r.Old != "" {
 		return text.ShortDigest(r.Old)
 	}
@@ -47,7 +48,7 @@ func (r *Result) before() string {
 	return "new tag"
 }
 
-// count is n things.
+// count returns "1 mapping", "2 mappings".
 func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
@@ -55,7 +56,7 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// sum is a+b, and the largest number where that is too large.
+// sum returns a+b, or the largest number if that is too large.
 func sum(a, b int64) int64 {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64

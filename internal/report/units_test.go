@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestTook(t *testing.T) {
+func TestDurationForPeople(t *testing.T) {
 	for _, c := range []struct {
 		seconds float64
 		want    string
@@ -18,13 +18,13 @@ func TestTook(t *testing.T) {
 		{3723, "1h2m3s"},
 		{1e300, "277777h46m40s"},
 	} {
-		if got := took(c.seconds); got != c.want {
-			t.Errorf("took(%v) = %q, want %q", c.seconds, got, c.want)
+		if got := duration(c.seconds); got != c.want {
+			t.Errorf("duration(%v) = %q, want %q", c.seconds, got, c.want)
 		}
 	}
 }
 
-func TestBefore(t *testing.T) {
+func TestOldImage(t *testing.T) {
 	for _, c := range []struct {
 		in   Result
 		want string
@@ -34,8 +34,8 @@ func TestBefore(t *testing.T) {
 		{Result{Destination: "localhost:5000/image"}, "no tag"},
 		{Result{Destination: "no name at all"}, "new tag"},
 	} {
-		if got := c.in.before(); got != c.want {
-			t.Errorf("%+v: before is %q, want %q", c.in, got, c.want)
+		if got := c.in.oldImage(); got != c.want {
+			t.Errorf("%+v: oldImage is %q, want %q", c.in, got, c.want)
 		}
 	}
 }

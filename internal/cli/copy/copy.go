@@ -29,7 +29,7 @@ type config struct {
 	credentials.Options
 	ForeignLayers bool `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
 	state.Place
-	command.Results
+	command.TaskResults
 
 	out string
 }

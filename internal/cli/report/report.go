@@ -6,11 +6,17 @@ package report
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
+	"time"
+
+	"golang.org/x/term"
 
 	"imagemirror/internal/command"
 	"imagemirror/internal/report"
 	"imagemirror/internal/state"
+	"imagemirror/internal/stream"
 )
 
 const about = `Reads the results that copy wrote, from files or standard input, and shows what was
@@ -25,15 +31,19 @@ Exit status: 0 all is well, 1 some mapping failed or has no result, 2 the input 
 
 type config struct {
 	state.Place
-	command.Results
-	report.Waiting
+	command.TaskResults
+	Grace       time.Duration `default:"30s" desc:"with MIRROR_STATE: how long to wait for what is missing, as pods write it that are told to stop"`
+	SplitStatus string        `split_words:"true" desc:"with MIRROR_STATE: status of split's task, $(tasks.split.status)"`
+	SplitReason string        `split_words:"true" desc:"with MIRROR_STATE: reason of that status, $(tasks.split.reason)"`
 
-	out string
+	out    string
+	stdin  io.Reader
+	stdout io.Writer
 }
 
 // Command returns the command report.
 func Command() *command.Command {
-	var c config
+	c := config{stdin: os.Stdin, stdout: os.Stdout}
 	cmd := &command.Command{
 		Name:     "report",
 		Synopsis: "[-out DIR] [RESULTS...]",
@@ -48,25 +58,89 @@ func Command() *command.Command {
 	return cmd
 }
 
-func (c *config) run(_ context.Context, files []string) (err error) {
-	job := report.Job{Files: files, Out: c.out, Stdin: os.Stdin, Table: os.Stdout}
-	if c.out == "-" {
-		job.Out, job.Tar = "", os.Stdout
-	}
-	if job.State, err = c.open(files); err != nil {
+// archive is the value of -out that stands for a tar archive on standard output.
+const archive = "-"
+
+func (c *config) run(ctx context.Context, files []string) error {
+	run, err := c.open(files)
+	if err != nil {
 		return command.Refuse(err)
 	}
-	return job.Run()
+	var out report.Directory
+	if c.out != "" && c.out != archive {
+		if out, err = report.OpenDirectory(c.out); err != nil {
+			return command.Refuse(fmt.Errorf("-out: %w", err))
+		}
+	}
+	if run != nil {
+		return c.reportRun(ctx, run, out)
+	}
+	r, err := c.readFiles(files)
+	if err != nil {
+		return command.Refuse(err)
+	}
+	return c.write(r, out)
 }
 
-// open opens the state, where there is one, and otherwise looks at the names of the files.
-func (c *config) open(files []string) (*report.Run, error) {
+// open opens the state, if one is asked for. Otherwise it checks the files.
+func (c *config) open(files []string) (*state.Run, error) {
 	switch {
-	case !c.Asked():
-		return nil, command.Files(files, "settled.jsonl", "shards/*.jsonl")
-	case len(files) > 0:
+	case c.Asked() && len(files) > 0:
 		return nil, errors.New("with MIRROR_STATE all is read there: name no files")
+	case c.Asked():
+		return c.Open()
+	case len(files) == 0 && isTerminal(c.stdin):
+		return nil, errors.New("nothing to read: pipe copy or split into report, or name files of results")
 	}
-	run, err := c.Open()
-	return &report.Run{Run: run, Waiting: c.Waiting, Results: c.Results}, err
+	return nil, command.Files(files, "settled.jsonl", "shards/*.jsonl")
+}
+
+// write writes the report, and returns its verdict.
+func (c *config) write(r *report.Report, out report.Directory) error {
+	if c.out == archive {
+		return r.WriteTar(c.stdout)
+	}
+	if err := errors.Join(out.Write(r), r.WriteTable(c.stdout)); err != nil {
+		return err
+	}
+	return r.Err()
+}
+
+// readFiles builds the report of files, or of standard input if there are none. Its error has a line for
+// each file that is refused.
+func (c *config) readFiles(files []string) (*report.Report, error) {
+	if len(files) == 0 {
+		files = []string{"-"}
+	}
+	b := report.NewBuilder()
+	var refused []error
+	for _, name := range files {
+		refused = append(refused, c.readFile(b, name))
+	}
+	if err := errors.Join(refused...); err != nil {
+		return nil, err
+	}
+	return b.Report(), nil
+}
+
+func (c *config) readFile(b *report.Builder, name string) error {
+	in, from := c.stdin, "standard input"
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return fmt.Errorf("reading results: %w", err)
+		}
+		defer f.Close()
+		in, from = f, name
+	}
+	content, err := stream.Skim(in, from)
+	if err != nil {
+		return err
+	}
+	return b.Add(content)
+}
+
+func isTerminal(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,20 +36,119 @@ func start(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// results is a stream of one mapping with the status.
-func results(t *testing.T, status string) []byte {
+// content returns a stream of one mapping, with its result if there is one.
+func content(t *testing.T, kind string, results ...stream.Result) []byte {
+	t.Helper()
 	var b bytes.Buffer
-	w := stream.NewWriter(&b, stream.Header{Stream: stream.Results, Run: "r", Mappings: 1})
+	w := stream.NewWriter(&b, stream.Header{Stream: kind, Run: "r", Mappings: 1})
 	w.Mapping(stream.Mapping{ID: 1, Source: "ci.example.com/a:v1", Destination: "quay.io/org/a:v1", File: "mapping_a", Line: 7})
-	r := stream.Result{ID: 1, Status: status, Digest: "sha256:" + strings.Repeat("ab", 32)}
-	if status == stream.Failed {
-		r.Error = &stream.Error{Side: "destination", Status: 403, Message: "denied"}
+	for _, r := range results {
+		w.Result(r)
 	}
-	w.Result(r)
 	if err := w.End(); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// results returns a stream of one mapping that ended with the status.
+func results(t *testing.T, status string) []byte {
+	t.Helper()
+	r := stream.Result{ID: 1, Status: status, Digest: "sha256:" + strings.Repeat("ab", 32)}
+	if status == stream.Failed {
+		r.Error = &stream.Error{Side: "destination", Status: 403, Message: "denied"}
+	}
+	return content(t, stream.Results, r)
+}
+
+// withoutEnd cuts the last line off.
+func withoutEnd(content []byte) []byte {
+	return content[:bytes.LastIndexByte(content[:len(content)-1], '\n')+1]
+}
+
+func TestRun(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string, content []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good, bad := results(t, stream.Current), results(t, stream.Failed)
+	var none bytes.Buffer
+	if err := stream.NewWriter(&none, stream.Header{Stream: stream.Results, Run: "r"}).End(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		files  []string
+		stdin  []byte
+		out    string
+		status int
+		err    string // its end
+		table  string // its beginning
+	}{
+		{name: "all well", stdin: good, table: "SET"},
+		{name: "from a file", files: []string{file("good.jsonl", good)}, table: "SET"},
+		{name: "standard input by name", files: []string{"-"}, stdin: good, table: "SET"},
+		{name: "nothing to mirror", stdin: none.Bytes(), table: "Nothing to mirror: there is no mapping.\n"},
+		{name: "a failure", stdin: bad, status: 1, err: "1 of 1 mapping failed", table: "SET"},
+		{name: "nothing on standard input", status: 2, err: "standard input: the input is empty: nothing was written to it"},
+		{name: "an empty file", files: []string{file("empty", nil)}, status: 2, err: "empty: the input is empty: nothing was written to it"},
+		{name: "no such file", files: []string{filepath.Join(dir, "absent")}, status: 2, err: "absent: no such file or directory"},
+		{name: "a directory", files: []string{dir}, status: 2, err: " is a directory: name files, such as " + dir + "/settled.jsonl " + dir + "/shards/*.jsonl"},
+		{name: "a plan that was cut", stdin: withoutEnd(content(t, stream.Plan)), status: 2, err: "standard input:2: the stream is cut: its end record is missing: run split again, a plan has to be whole"},
+		{name: "a mapping file", stdin: []byte("a b\n"), status: 2, err: "standard input:1: the first record is no header: this is no stream of split or copy"},
+		{name: "every bad file is named", files: []string{file("one", nil), file("good", good), file("two", nil)}, status: 2, err: "two: the input is empty: nothing was written to it"},
+		{name: "an -out below a file", files: []string{filepath.Join(dir, "absent")}, out: filepath.Join(file("plain", nil), "out"), status: 2, err: "plain: not a directory"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var table strings.Builder
+			command := config{out: c.out, stdin: bytes.NewReader(c.stdin), stdout: &table}
+			checkError(t, command.run(t.Context(), c.files), c.status, c.err)
+			if !strings.HasPrefix(table.String(), c.table) || c.table == "" && table.Len() > 0 {
+				t.Errorf("the table is %q, want %q…", table.String(), c.table)
+			}
+		})
+	}
+}
+
+// checkError compares an exit status and the end of the error that it stands for.
+func checkError(t *testing.T, err error, status int, suffix string) {
+	t.Helper()
+	if got := command.Status(err); got != status {
+		t.Errorf("exit status %d, want %d", got, status)
+	}
+	if (err == nil) != (suffix == "") || err != nil && !strings.HasSuffix(err.Error(), suffix) {
+		t.Errorf("got  %v\nwant …%s", err, suffix)
+	}
+}
+
+func TestUnwritableOutIsRefusedBeforeReading(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may write everywhere")
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	in := strings.NewReader("not read")
+	c := config{out: dir, stdin: in, stdout: io.Discard}
+	checkError(t, c.run(t.Context(), nil), 2, "permission denied")
+	if in.Len() != len("not read") {
+		t.Error("the input was read all the same")
+	}
+}
+
+// full is a terminal that went away.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestLostTableIsAnError(t *testing.T) {
+	c := config{stdin: bytes.NewReader(results(t, stream.Copied)), stdout: full{}}
+	checkError(t, c.run(t.Context(), nil), 1, "no space left on device")
 }
 
 func TestCommand(t *testing.T) {

@@ -33,7 +33,7 @@ type config struct {
 	Cap           int     `default:"0" desc:"requests in flight to one registry by all shards together; 0: MIRROR_CONCURRENCY by each"`
 	CapRate       float64 `split_words:"true" default:"0" desc:"requests a second to one registry by all shards together; 0: MIRROR_RATE by each"`
 	state.Place
-	command.Results
+	command.TaskResults
 	DryRun bool `split_words:"true" default:"false" desc:"with MIRROR_STATE: plan what would be copied, for report, and name no shard in the result shards"`
 
 	check  bool

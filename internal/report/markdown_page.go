@@ -7,21 +7,21 @@ import (
 	"imagemirror/internal/text"
 )
 
-// page is a text in Markdown of a bounded size.
+// A page is a text in Markdown of a bounded size.
 type page struct{ strings.Builder }
 
-// spare is room for what has to be said when the page is full.
+// spare is room for lines such as "and 12 more", in bytes.
 const spare = 2_000
 
-// room says whether there is room for more than what has to be said.
+// room reports whether there is room for more than such lines.
 func (p *page) room() bool { return p.Len() < maxMarkdown-2*spare }
 
 func (p *page) line(format string, args ...any) {
 	fmt.Fprintf(p, format+"\n", args...)
 }
 
-// table writes at most limit of n rows, fewer where the page is full, and how many there are more. The name of a column
-// of numbers ends in a colon.
+// table writes at most limit of n rows, fewer if the page is full, and how many more there are. The name of
+// a column of numbers ends in a colon.
 func (p *page) table(columns []string, n, limit int, cells func(i int) []string) {
 	var names, rules []string
 	for _, c := range columns {
@@ -53,7 +53,8 @@ func (p *page) more(n int) {
 
 func row(cells []string) string { return "| " + strings.Join(cells, " | ") + " |" }
 
-// code is text that Markdown shows as it is: no markup, no link, and no mention that writes to a stranger.
+// code returns s as Markdown that shows it as it is: no markup, no link, and no mention that notifies a
+// stranger.
 func code(s string) string {
 	s = strings.Join(strings.Fields(text.Clip(s, shownText)), " ")
 	if s == "" {
@@ -70,5 +71,5 @@ func code(s string) string {
 	return fence + s + fence
 }
 
-// cell is code in a table, where a bar ends the cell even within code.
+// cell returns s as code in a table, where a bar would end the cell even within code.
 func cell(s string) string { return code(strings.ReplaceAll(s, "|", "¦")) }

@@ -8,16 +8,16 @@ import (
 	"imagemirror/internal/text"
 )
 
-// maxSummary bounds a sentence among Tekton's results: all results of a Task have 4096 bytes together.
+// maxSummary bounds the summary, in characters: all results of a Task together have 4096 bytes.
 const maxSummary = 300
 
-// Results is where a Tekton Task gives its results.
-type Results struct {
+// TaskResults is where a Tekton Task writes its results.
+type TaskResults struct {
 	ResultsDir string `split_words:"true" desc:"with MIRROR_STATE: directory for a Tekton Task's results: summary, and of split shards, of copy IMAGES"`
 }
 
-// Write gives a result; where no directory is named it does nothing.
-func (r Results) Write(name, value string) error {
+// Write writes one result. Without a directory it does nothing.
+func (r TaskResults) Write(name, value string) error {
 	if r.ResultsDir == "" {
 		return nil
 	}
@@ -27,7 +27,7 @@ func (r Results) Write(name, value string) error {
 	return nil
 }
 
-// Summarize gives a sentence as the result summary.
-func (r Results) Summarize(sentence string) error {
+// Summarize writes a sentence as the result summary.
+func (r TaskResults) Summarize(sentence string) error {
 	return r.Write("summary", text.Line(sentence, maxSummary))
 }

@@ -55,19 +55,23 @@ func broken(id int, message string) stream.Result {
 	return stream.Result{ID: id, Status: stream.Failed, Error: &stream.Error{Message: message}}
 }
 
-func gather(t testing.TB, sheets ...*sheet) (*Report, error) {
+// build returns the report of the sheets' streams.
+func build(t testing.TB, sheets ...*sheet) (*Report, error) {
 	t.Helper()
-	g := newGathering()
+	b := NewBuilder()
 	for i, s := range sheets {
-		c, err := stream.Skim(bytes.NewReader(s.bytes(t)), fmt.Sprintf("in%d", i))
+		if s.name == "" {
+			s.name = fmt.Sprintf("in%d", i)
+		}
+		c, err := stream.Skim(bytes.NewReader(s.bytes(t)), s.name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := g.add(c); err != nil {
+		if err := b.Add(c); err != nil {
 			return nil, err
 		}
 	}
-	return g.judge(), nil
+	return b.Report(), nil
 }
 
 // never is the error of a mapping whose shard left nothing.
@@ -84,7 +88,7 @@ func brief(r *Report) []string {
 	return lines
 }
 
-func TestGather(t *testing.T) {
+func TestBuilder(t *testing.T) {
 	work := func(id int) stream.Copy { return stream.Copy{ID: id, Digest: digest("new"), Bytes: 100} }
 	for _, c := range []struct {
 		name   string
@@ -236,7 +240,7 @@ func TestGather(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := gather(t, c.sheets...)
+			r, err := build(t, c.sheets...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -258,7 +262,7 @@ func TestGather(t *testing.T) {
 	}
 }
 
-func TestGatherRefuses(t *testing.T) {
+func TestBuilderRefusesStreamsThatDoNotBelongTogether(t *testing.T) {
 	other := named(stream.Results, "a")
 	other.header.Mappings = 1
 	other.add("mapping", stream.Mapping{ID: 1, Source: "src/other:1", Destination: "dst/i:1"})
@@ -279,18 +283,18 @@ func TestGatherRefuses(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if r, err := gather(t, c.sheets...); err == nil || err.Error() != c.want {
+			if r, err := build(t, c.sheets...); err == nil || err.Error() != c.want {
 				t.Errorf("got  %v, %v\nwant %s", r, err, c.want)
 			}
 		})
 	}
 }
 
-func TestGatherKeepsRunsApart(t *testing.T) {
+func TestBuilderKeepsRunsApart(t *testing.T) {
 	first := named(stream.Results, "", 2, 1).with(result(1, stream.Copied, 5), result(2, stream.Copied, 5))
 	second := named(stream.Results, "", 2, 1).with(result(1, stream.Current, 0), result(2, stream.Current, 0)).later(time.Hour)
 	second.header.Run = "q"
-	r, err := gather(t, first, second)
+	r, err := build(t, first, second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,11 +304,11 @@ func TestGatherKeepsRunsApart(t *testing.T) {
 	}
 }
 
-func TestGatherKnowsTheImageOfWhatFailed(t *testing.T) {
+func TestFailedMappingKeepsThePlannedImage(t *testing.T) {
 	plan := named(stream.Plan, "a", 1, 2).with(stream.Copy{ID: 1, Digest: digest("new"), Old: digest("old"), Bytes: 9}, stream.Copy{ID: 2, Digest: digest("new")})
 	results := named(stream.Results, "a", 1, 2).with(broken(1, "no"))
 	for _, order := range [][]*sheet{{plan, results}, {results, plan}} {
-		r, err := gather(t, order...)
+		r, err := build(t, order...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -327,7 +331,7 @@ func TestDuration(t *testing.T) {
 		{"no start", []*sheet{{header: stream.Header{Stream: stream.Results}, ended: noon}}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := gather(t, c.sheets...)
+			r, err := build(t, c.sheets...)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,303 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unique"
+
+	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
+)
+
+// The errors of mappings that no stream has a result for.
+const (
+	neverRan   = "no result: %s did not run or did not finish"
+	endedFirst = "no result: copy ended before it"
+	runAgain   = "see why copy ended, then run it again: what has arrived is not sent twice"
+)
+
+// A Builder gathers the streams of one or more runs, by mapping.
+type Builder struct {
+	mappings map[mappingKey]*entry
+	sets     map[setKey]people
+	executed bool // the plans were carried out: this is no dry run
+	cuts     []string
+	warnings []string
+	unnamed  map[announcement]int // mappings that a cut stream announced and did not name
+	named    map[shardKey]int     // mappings of a shard, if a stream names all of them
+
+	started, ended time.Time // of the whole
+}
+
+type mappingKey struct {
+	run string
+	id  int
+}
+
+type setKey struct{ run, set string }
+
+// people are the people of an image set.
+type people struct{ owners, notify []string }
+
+// A shardKey is what the plan of a shard has in common with its results. Results of several shards carry
+// all of their names, separated by commas.
+type shardKey struct{ run, shard string }
+
+// An announcement is the number of mappings that a header says its stream has.
+type announcement struct {
+	shardKey
+	mappings int
+}
+
+// An entry is a mapping on its way to its result.
+type entry struct {
+	mappingKey
+	Result
+	inResults bool      // a stream of results names it
+	settled   bool      // it has a result
+	shard     string    // that was to copy it, if the plan was cut into shards
+	started   time.Time // of the stream that the result is from
+}
+
+// NewBuilder returns a Builder that has no streams.
+func NewBuilder() *Builder {
+	return &Builder{
+		mappings: map[mappingKey]*entry{},
+		sets:     map[setKey]people{},
+		unnamed:  map[announcement]int{},
+		named:    map[shardKey]int{},
+	}
+}
+
+// Add takes in one stream; their order does not matter, except that the first of two equally good results
+// of a mapping counts. Add fails if the stream cannot belong to the same run as another one, and if it is a
+// plan that was cut: nobody would miss what a plan does not name.
+func (b *Builder) Add(c *stream.Content) error {
+	if c.Cut != nil && c.Header.Stream == stream.Plan {
+		return fmt.Errorf("%w: run split again, a plan has to be whole", c.Cut)
+	}
+	b.executed = b.executed || c.Header.Stream == stream.Results
+	b.addTimes(c)
+	b.addWarnings(c.Header.Warnings)
+	for _, s := range c.Sets {
+		b.sets[setKey{c.Header.Run, s.Name}] = people{owners: names(s.Owners), notify: names(s.Notify)}
+	}
+	for _, m := range c.Mappings {
+		if err := b.addMapping(c, m); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.Copies {
+		b.mappings[mappingKey{c.Header.Run, p.ID}].addPlan(p, c.Header.Shard)
+	}
+	for _, r := range c.Results {
+		b.mappings[mappingKey{c.Header.Run, r.ID}].addResult(r, c.Header.Started)
+	}
+	b.addCut(c)
+	return nil
+}
+
+// AddUnreadable notes a stream of results that cannot be read. Mappings that no other stream has a result
+// for have failed.
+func (b *Builder) AddUnreadable(err error) {
+	b.cuts = append(b.cuts, text.Line(err.Error(), maxMessage))
+}
+
+// MarkExecuted notes that the plans were carried out, so that mappings without a result have failed even if
+// there is no stream of results. Without it, plans alone are a dry run.
+func (b *Builder) MarkExecuted() { b.executed = true }
+
+// addWarnings takes in warnings, which a plan and its results both have.
+func (b *Builder) addWarnings(lines []string) {
+	for _, l := range lines {
+		l = text.Line(l, maxMessage)
+		if len(b.warnings) < maxWarnings && !slices.Contains(b.warnings, l) {
+			b.warnings = append(b.warnings, l)
+		}
+	}
+}
+
+func (b *Builder) addTimes(c *stream.Content) {
+	if t := c.Header.Started; !t.IsZero() && (b.started.IsZero() || t.Before(b.started)) {
+		b.started = t
+	}
+	if c.End != nil && c.End.Ended.After(b.ended) {
+		b.ended = c.End.Ended
+	}
+}
+
+func names(list []string) []string {
+	var all []string
+	for _, o := range list[:min(len(list), maxOwners)] {
+		all = append(all, text.Line(o, maxOwner))
+	}
+	return all
+}
+
+func (b *Builder) addMapping(c *stream.Content, m stream.Mapping) error {
+	k := mappingKey{c.Header.Run, m.ID}
+	source, destination := text.Line(m.Source, maxName), text.Line(m.Destination, maxName)
+	e := b.mappings[k]
+	if e == nil {
+		set := b.sets[setKey{c.Header.Run, m.Set}]
+		e = &entry{mappingKey: k, Result: Result{
+			Source:      source,
+			Destination: destination,
+			Set:         unique.Make(text.Line(m.Set, maxName)).Value(),
+			Owners:      set.owners,
+			Notify:      set.notify,
+			File:        unique.Make(text.Line(m.File, maxName)).Value(),
+			Line:        m.Line,
+		}}
+		b.mappings[k] = e
+	}
+	if e.Source != source || e.Destination != destination {
+		return fmt.Errorf("%s: mapping %d of run %q is %s to %s here and %s to %s in another stream: the two do not belong together",
+			c.Name, m.ID, c.Header.Run, source, destination, e.Source, e.Destination)
+	}
+	e.inResults = e.inResults || c.Header.Stream == stream.Results
+	return nil
+}
+
+// addPlan notes what is to be done, for a dry run and for a mapping that fails before its image is known.
+func (e *entry) addPlan(c stream.Copy, shard string) {
+	e.shard = unique.Make(text.Line(shard, maxName)).Value()
+	if !e.settled {
+		e.Bytes = c.Bytes
+	}
+	e.Digest = cmp.Or(e.Digest, text.Line(c.Digest, maxName))
+	e.Old = cmp.Or(e.Old, text.Line(c.Old, maxName))
+}
+
+// addResult takes a result, unless the mapping has a better one.
+func (e *entry) addResult(r stream.Result, started time.Time) {
+	if e.settled && !e.outdoneBy(r, started) {
+		return
+	}
+	e.settled, e.started = true, started
+	e.Status, e.Bytes, e.Seconds = r.Status, r.Bytes, min(r.Seconds, maxSeconds)
+	e.Digest = cmp.Or(text.Line(r.Digest, maxName), e.Digest)
+	e.Old = cmp.Or(text.Line(r.Old, maxName), e.Old)
+	e.Error, e.Side, e.HTTPStatus, e.Advice = "", "", 0, ""
+	if r.Status == stream.Failed {
+		e.Error = text.Line(r.Error.Message, maxMessage)
+		e.Side = text.Line(r.Error.Side, maxName)
+		e.HTTPStatus = r.Error.Status
+		e.Advice = text.Line(r.Error.Advice, maxMessage)
+	}
+}
+
+// outdoneBy chooses between two results of a mapping, which a shard that was tried twice leaves. Copied is
+// better than current, and current better than failed, whichever was first: what the first attempt copied
+// stays copied when the second finds it there. Of two failures the later counts. Of two copies the one that
+// sent the bytes counts: the other found them.
+func (e *entry) outdoneBy(r stream.Result, started time.Time) bool {
+	rank := []string{stream.Failed, stream.Current, stream.Copied}
+	switch d := slices.Index(rank, r.Status) - slices.Index(rank, e.Status); {
+	case d != 0:
+		return d > 0
+	case r.Status == stream.Copied:
+		return r.Bytes > e.Bytes
+	}
+	return started.After(e.started)
+}
+
+// addCut notes which mappings a cut stream does not name, and which shards another stream names all of.
+func (b *Builder) addCut(c *stream.Content) {
+	a := announcement{shardKey{c.Header.Run, c.Header.Shard}, c.Header.Mappings}
+	missing := a.mappings - len(c.Mappings)
+	switch {
+	case missing > 0:
+		if n, again := b.unnamed[a]; !again || missing < n {
+			b.unnamed[a] = missing
+		}
+	// The plan of settled mappings has no shard's name, like a plan in a pipe, and none of the work.
+	case c.Header.Stream == stream.Results || len(c.Copies) > 0:
+		b.named[a.shardKey] = a.mappings
+	}
+	if c.Cut == nil {
+		return
+	}
+	line := c.Cut.Error()
+	if missing > 0 {
+		line += fmt.Sprintf(", before it named %d of its %s", missing, count(c.Header.Mappings, "mapping"))
+	}
+	b.cuts = append(b.cuts, text.Line(line, maxMessage))
+}
+
+// Report returns the report, in which every mapping has its result.
+func (b *Builder) Report() *Report {
+	r := &Report{Results: b.results(), Cuts: b.cuts}
+	_, total := r.countBySet()
+	r.Summary = Summary{
+		Mappings: total.mappings,
+		Copied:   total.copied,
+		Current:  total.current,
+		Failed:   total.failed,
+		Bytes:    total.bytes,
+		Warnings: b.warnings,
+		Unknown:  b.unknown(),
+	}
+	if !b.executed {
+		r.Summary.Planned = &total.planned
+	}
+	if !b.started.IsZero() && b.ended.After(b.started) {
+		r.Summary.DurationSeconds = math.Round(b.ended.Sub(b.started).Seconds()*1000) / 1000
+	}
+	return r
+}
+
+func (b *Builder) results() []*Result {
+	entries := slices.SortedFunc(maps.Values(b.mappings), func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(a.run, b.run), cmp.Compare(a.id, b.id))
+	})
+	var results []*Result
+	for _, e := range entries {
+		e.conclude(b.executed)
+		if e.Status != stream.Failed {
+			e.Notify = nil
+		}
+		results = append(results, &e.Result)
+	}
+	return results
+}
+
+// unknown returns how many mappings no stream names.
+func (b *Builder) unknown() int {
+	total := 0
+	for a, missing := range b.unnamed {
+		elsewhere := 0
+		for shard := range strings.SplitSeq(a.shard, ",") {
+			elsewhere += b.named[shardKey{a.run, shard}]
+		}
+		if b.named[a.shardKey] != a.mappings && elsewhere != a.mappings {
+			total += missing
+		}
+	}
+	return total
+}
+
+// conclude gives the mapping its result, if no stream did.
+func (e *entry) conclude(executed bool) {
+	switch {
+	case e.settled:
+		return
+	case !executed:
+		e.Status = Planned
+		return
+	case e.inResults:
+		e.Error = endedFirst
+	default:
+		by := "copy"
+		if e.shard != "" {
+			by = "shard " + e.shard
+		}
+		e.Error = fmt.Sprintf(neverRan, by)
+	}
+	e.Status, e.Bytes, e.Advice = stream.Failed, 0, runAgain
+}
