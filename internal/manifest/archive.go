@@ -1,0 +1,182 @@
+package manifest
+
+import (
+	"fmt"
+	"sync"
+)
+
+// An Archive holds the manifests of a plan, and which blobs they lead to, in about a third of the memory that their
+// text alone would take. It holds each digest once, as a number and 32 bytes, and compresses the rest. It keeps
+// nothing on disk: a pod's root filesystem is read-only, and a volume for a plan would count as the pod's memory or need
+// a quota of its own.
+//
+// Its methods may be called by several goroutines at once.
+type Archive struct {
+	mu      sync.Mutex
+	digests digests
+	records map[Ref]record
+	packer  packer
+}
+
+// A Ref stands for one digest in an Archive, of a manifest or of a blob. Refs count from 0.
+type Ref uint32
+
+// A Child is a manifest that an index leads to.
+type Child struct {
+	Digest string
+	Size   int64 // as the index gives it; 0 if it gives none
+}
+
+// A Blob is a blob that a manifest leads to.
+type Blob struct {
+	Ref
+	Size    int64 // the largest that any manifest gives it
+	Foreign bool
+}
+
+// record is what an Archive knows of one manifest.
+type record struct {
+	mediaType string
+	size      int // of the content
+	packed    packed
+	children  []childRef
+	blobs     []blobRef
+}
+
+type childRef struct {
+	Ref
+	size int64
+}
+
+// blobRef is twice a blob's Ref, and one more if the manifest calls the blob foreign.
+type blobRef uint32
+
+// NewArchive makes an empty Archive.
+func NewArchive() *Archive {
+	return &Archive{digests: newDigests(), records: map[Ref]record{}, packer: newPacker()}
+}
+
+// Add adds a manifest. content must have the digest, and parsed be what Parse returned for it. Adding it again does
+// nothing.
+func (a *Archive) Add(digest string, content []byte, parsed Manifest) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ref := a.digests.add(digest)
+	if _, known := a.records[ref]; known {
+		return
+	}
+	r := record{mediaType: kindOf(parsed.MediaType), size: len(content), packed: a.packer.pack(content, &a.digests)}
+	for _, d := range parsed.Children {
+		r.children = append(r.children, childRef{a.digests.add(d.Digest), d.Size})
+	}
+	if len(parsed.Blobs) > 0 {
+		r.blobs = make([]blobRef, len(parsed.Blobs))
+	}
+	for i, d := range parsed.Blobs {
+		blob := a.digests.add(d.Digest)
+		a.digests.grow(blob, d.Size)
+		r.blobs[i] = blobRef(blob) << 1
+		if d.Foreign() {
+			r.blobs[i]++
+		}
+	}
+	a.records[ref] = r
+}
+
+// Find returns the Ref of a manifest and its size, and reports whether the Archive has it.
+func (a *Archive) Find(digest string) (ref Ref, size int64, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ref, ok = a.digests.find(digest); !ok {
+		return 0, 0, false
+	}
+	r, ok := a.records[ref]
+	return ref, int64(r.size), ok
+}
+
+// Len returns a number that is larger than every Ref.
+func (a *Archive) Len() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.digests.len()
+}
+
+// Digest returns the digest that a Ref stands for.
+func (a *Archive) Digest(ref Ref) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.digests.text(ref)
+}
+
+// Prefix returns the first 8 bytes of the digest that a Ref stands for.
+func (a *Archive) Prefix(ref Ref) uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.digests.prefix(ref)
+}
+
+// Children returns the manifests that an index leads to. It returns nil for any other manifest.
+func (a *Archive) Children(ref Ref) []Child {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var list []Child
+	for _, c := range a.records[ref].children {
+		list = append(list, Child{a.digests.text(c.Ref), c.size})
+	}
+	return list
+}
+
+// Blobs returns the blobs that a manifest itself leads to, each once.
+func (a *Archive) Blobs(ref Ref) []Blob {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.records[ref]
+	list := make([]Blob, len(r.blobs))
+	for i, b := range r.blobs {
+		ref := Ref(b >> 1)
+		list[i] = Blob{Ref: ref, Size: a.digests.size(ref), Foreign: b&1 == 1}
+	}
+	return list
+}
+
+// Tree returns a manifest and all the manifests that it leads to, each once and before those that only it leads to. It
+// leaves out those that the Archive does not have.
+func (a *Archive) Tree(digest string) []Ref {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	root, ok := a.digests.find(digest)
+	if _, has := a.records[root]; !ok || !has {
+		return nil
+	}
+	tree, seen := []Ref{root}, map[Ref]bool{root: true}
+	for i := 0; i < len(tree); i++ {
+		for _, c := range a.records[tree[i]].children {
+			if _, has := a.records[c.Ref]; has && !seen[c.Ref] {
+				seen[c.Ref] = true
+				tree = append(tree, c.Ref)
+			}
+		}
+	}
+	return tree
+}
+
+// Content returns a manifest as it was added. The Archive must have it.
+func (a *Archive) Content(ref Ref) (mediaType string, content []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r, ok := a.records[ref]
+	if !ok {
+		panic(fmt.Sprintf("manifest: the archive does not have %s", a.digests.text(ref)))
+	}
+	return r.mediaType, a.packer.unpack(r.packed, r.size, &a.digests)
+}
+
+// kindOf returns the constant that equals a media type, so that the text of a manifest need not stay in memory for it.
+func kindOf(mediaType string) string {
+	for _, kind := range []string{DockerManifest, DockerList, OCIManifest, OCIIndex, OCIArtifact} {
+		if mediaType == kind {
+			return kind
+		}
+	}
+	return mediaType
+}

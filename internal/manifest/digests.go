@@ -1,0 +1,138 @@
+package manifest
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"hash/maphash"
+)
+
+const (
+	digestPrefix = "sha256:"
+	digestLength = len(digestPrefix) + 64
+)
+
+// digests numbers sha256 digests. It takes 40 bytes for each and up to 11 for finding it: a map of strings takes some
+// 200, and a plan has a million.
+type digests struct {
+	seed   maphash.Seed // registries choose the digests, but not where in slots they go
+	chunks [][]entry    // of chunkSize each, so that growing copies nothing
+	slots  []uint32     // open addressing: 1 + a Ref, or 0; the length is a power of two
+	count  int
+}
+
+type entry struct {
+	sum  [32]byte
+	size int64
+}
+
+const chunkSize = 4096
+
+func newDigests() digests { return digests{seed: maphash.MakeSeed(), slots: make([]uint32, 1024)} }
+
+func (d *digests) len() int { return d.count }
+
+func (d *digests) entry(ref Ref) *entry { return &d.chunks[ref/chunkSize][ref%chunkSize] }
+
+// add returns the Ref of a digest, and numbers it if it is new. It panics if the digest is not a sha256 one.
+func (d *digests) add(digest string) Ref {
+	sum, ok := parseSum(digest)
+	if !ok {
+		panic("manifest: not a sha256 digest: " + digest)
+	}
+	return d.addSum(sum)
+}
+
+func (d *digests) addSum(sum [32]byte) Ref {
+	slot, found := d.slot(sum)
+	if found {
+		return Ref(d.slots[slot] - 1)
+	}
+	if 4*d.count >= 3*len(d.slots) {
+		d.rehash()
+		slot, _ = d.slot(sum)
+	}
+	if d.count%chunkSize == 0 {
+		d.chunks = append(d.chunks, make([]entry, chunkSize))
+	}
+	ref := Ref(d.count)
+	d.count++
+	d.entry(ref).sum = sum
+	d.slots[slot] = uint32(d.count)
+	return ref
+}
+
+// slot returns where a digest is in slots, or where it has to go.
+func (d *digests) slot(sum [32]byte) (slot int, found bool) {
+	mask := len(d.slots) - 1
+	slot = int(maphash.Bytes(d.seed, sum[:])) & mask
+	for d.slots[slot] != 0 {
+		if d.entry(Ref(d.slots[slot]-1)).sum == sum {
+			return slot, true
+		}
+		slot = (slot + 1) & mask
+	}
+	return slot, false
+}
+
+func (d *digests) rehash() {
+	d.slots = make([]uint32, 2*len(d.slots))
+	for ref := range d.count {
+		slot, _ := d.slot(d.entry(Ref(ref)).sum)
+		d.slots[slot] = uint32(ref + 1)
+	}
+}
+
+func (d *digests) find(digest string) (Ref, bool) {
+	sum, ok := parseSum(digest)
+	if !ok {
+		return 0, false
+	}
+	slot, found := d.slot(sum)
+	if !found {
+		return 0, false
+	}
+	return Ref(d.slots[slot] - 1), true
+}
+
+func (d *digests) text(ref Ref) string { return string(d.append(nil, ref)) }
+
+// append appends the text of a digest.
+func (d *digests) append(to []byte, ref Ref) []byte {
+	return hex.AppendEncode(append(to, digestPrefix...), d.entry(ref).sum[:])
+}
+
+func (d *digests) prefix(ref Ref) uint64 { return binary.BigEndian.Uint64(d.entry(ref).sum[:]) }
+
+func (d *digests) size(ref Ref) int64 { return d.entry(ref).size }
+
+// grow makes a size at least what a manifest gives.
+func (d *digests) grow(ref Ref, size int64) {
+	e := d.entry(ref)
+	e.size = max(e.size, size)
+}
+
+// parseSum returns the bytes of a digest that is written as registries must write it, in lower case.
+func parseSum[T string | []byte](digest T) (sum [32]byte, ok bool) {
+	if len(digest) != digestLength || string(digest[:len(digestPrefix)]) != digestPrefix {
+		return sum, false
+	}
+	for i := range sum {
+		high, low := nibble(digest[len(digestPrefix)+2*i]), nibble(digest[len(digestPrefix)+2*i+1])
+		if high|low > 15 {
+			return sum, false
+		}
+		sum[i] = high<<4 | low
+	}
+	return sum, true
+}
+
+// nibble returns the value of a hexadecimal digit, and 0xff for any other byte.
+func nibble(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 0xff
+}
