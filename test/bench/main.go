@@ -23,6 +23,7 @@ type options struct {
 	dir         string
 	markdown    bool
 	plot        string
+	images      int // whose memory is measured
 }
 
 func main() {
@@ -53,6 +54,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.dir, "dir", defaultDir(), "keep the registries' content below `DIR`, for the time of the run")
 	f.BoolVar(&o.markdown, "markdown", false, "print Markdown")
 	f.StringVar(&o.plot, "plot", "", "draw time against round-trip time and concurrency into `DIR`, and measure nothing else")
+	f.IntVar(&o.images, "memory", 0, "measure the memory of a plan of `N` images with manifests of 200 MB for each 5000, and nothing else")
 	f.Usage = func() { usage(f) }
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -100,6 +102,9 @@ func run(o options) (err error) {
 	defer func() { err = errors.Join(err, b.close()) }()
 	if o.plot != "" {
 		return b.plot(ctx, o.plot)
+	}
+	if o.images > 0 {
+		return b.memory(ctx, o.images)
 	}
 	return b.compareAll(ctx)
 }

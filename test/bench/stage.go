@@ -172,11 +172,11 @@ func (s *stage) check(ctx context.Context) error {
 	group.SetLimit(16)
 	for _, p := range s.pairs {
 		group.Go(func() error {
-			want, err := digest(ctx, p.from)
+			want, err := digestOf(ctx, p.from)
 			if err != nil {
 				return err
 			}
-			got, err := digest(ctx, p.to)
+			got, err := digestOf(ctx, p.to)
 			if err == nil && got != want {
 				err = fmt.Errorf("%s is at %s, and its source at %s", p.destination, got, want)
 			}
@@ -186,7 +186,7 @@ func (s *stage) check(ctx context.Context) error {
 	return group.Wait()
 }
 
-func digest(ctx context.Context, image string) (string, error) {
+func digestOf(ctx context.Context, image string) (string, error) {
 	ref, err := name.ParseReference(image)
 	if err != nil {
 		return "", err
