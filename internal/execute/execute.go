@@ -86,7 +86,7 @@ func check(s, first *stream.Content) error {
 func (p *Plan) add(s *stream.Content) error {
 	p.mappings = append(p.mappings, s.Mappings...)
 	p.results = append(p.results, s.Results...)
-	for _, m := range s.Manifests {
+	for m := range s.Manifests {
 		p.manifests[m.Digest] = registry.Manifest{Digest: m.Digest, MediaType: m.MediaType, Content: m.Content}
 	}
 	byID := make(map[int]stream.Mapping, len(s.Mappings))

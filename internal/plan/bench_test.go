@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -59,36 +58,17 @@ func nothingToDo(b *testing.B, file string, mappings int) int64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := &weighing{Writer: ToStream(io.Discard)}
-	totals, err := Make(b.Context(), Options{Client: client}, input.Sets, w)
+	p, err := Make(b.Context(), Options{Client: client}, input.Sets)
 	if err != nil {
 		b.Fatal(err)
 	}
-	if totals.Current != mappings {
-		b.Fatalf("%d of %d mappings are current", totals.Current, mappings)
+	full := memory()
+	if current := p.Count(stream.Current); current != mappings {
+		b.Fatalf("%d of %d mappings are current", current, mappings)
 	}
 	runtime.KeepAlive(input)
-	return int64(w.full.HeapAlloc) - int64(empty.HeapAlloc)
-}
-
-// weighing is a Writer that looks at the memory when the plan ends.
-type weighing struct {
-	Writer
-	full runtime.MemStats
-}
-
-type weighed struct {
-	writing
-	w *weighing
-}
-
-func (w *weighing) begin(h stream.Header, sets []stream.Set, targets []*target) writing {
-	return weighed{w.Writer.begin(h, sets, targets), w}
-}
-
-func (w weighed) end(copies []stream.Copy, totals *Totals, t *trees) error {
-	w.w.full = memory()
-	return w.writing.end(copies, totals, t)
+	runtime.KeepAlive(client)
+	return int64(full.HeapAlloc) - int64(empty.HeapAlloc)
 }
 
 // memory is what is in use once the garbage is away.

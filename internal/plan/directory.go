@@ -3,44 +3,36 @@ package plan
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+
+	"imagemirror/internal/stream"
 )
 
-// directory is a plan as DIR/settled.jsonl and DIR/shards/NAME.jsonl. What an earlier plan left there is replaced when the
-// new one is whole.
-type directory struct{ dir, temporary string }
-
-// The names of what a directory has.
+// The names of what a directory has: DIR/settled.jsonl and DIR/shards/NAME.jsonl.
 const (
 	settledFile  = "settled.jsonl"
 	shardsFolder = "shards"
 )
 
-// ToDirectory writes the plan into files: what needs no copy into dir/settled.jsonl, and dir/shards/NAME.jsonl for each of at most
-// that many shards. It makes dir if need be, and fails where it cannot be written to.
-func ToDirectory(dir string, shards int) (Writer, error) {
-	to, err := ToParts(&directory{dir: dir}, shards)
-	if err != nil {
-		return nil, err
-	}
+// temporary is a pattern for what is not a plan yet.
+const temporary = ".split-"
+
+// PrepareDirectory makes dir if it does not exist, and fails if a plan cannot be written there.
+func PrepareDirectory(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("-out: %w", err)
+		return err
 	}
 	if err := checkShards(filepath.Join(dir, shardsFolder)); err != nil {
-		return nil, fmt.Errorf("-out: %w", err)
+		return err
 	}
-	probe, err := os.MkdirTemp(dir, ".split-")
+	probe, err := os.MkdirTemp(dir, temporary)
 	if err != nil {
-		return nil, fmt.Errorf("-out: %w", err)
+		return err
 	}
-	if err := os.Remove(probe); err != nil {
-		return nil, fmt.Errorf("-out: %w", err)
-	}
-	return to, nil
+	return os.Remove(probe)
 }
 
 // shardFile is the name of a file that an earlier plan left.
@@ -60,41 +52,45 @@ func checkShards(folder string) error {
 	return nil
 }
 
-func (d *directory) Begin() (err error) {
-	if d.temporary, err = os.MkdirTemp(d.dir, ".split-"); err != nil {
-		return err
-	}
-	return os.Mkdir(filepath.Join(d.temporary, shardsFolder), 0o755)
-}
-
-func (d *directory) Put(shard string, content func(io.Writer) error) error {
-	name := settledFile
-	if shard != "" {
-		name = filepath.Join(shardsFolder, shard+".jsonl")
-	}
-	f, err := os.Create(filepath.Join(d.temporary, name))
+// WriteDirectory writes a plan into files in dir, which has been prepared: what needs no copy into settled.jsonl, and
+// each shard into shards/NAME.jsonl. It replaces an earlier plan once the new one is whole.
+func WriteDirectory(dir string, parts []*stream.Content) error {
+	next, err := os.MkdirTemp(dir, temporary)
 	if err != nil {
 		return err
 	}
-	return errors.Join(content(f), f.Close())
-}
-
-// End puts the new plan where the old one was: the shards first, so that no one who looks in between takes old
-// shards for those of the new settled file.
-func (d *directory) End(err error) error {
-	defer os.RemoveAll(d.temporary)
-	if err != nil {
+	defer os.RemoveAll(next)
+	if err := os.Mkdir(filepath.Join(next, shardsFolder), 0o755); err != nil {
 		return err
 	}
-	for _, name := range []string{settledFile, shardsFolder} {
-		if err := os.RemoveAll(filepath.Join(d.dir, name)); err != nil {
+	for _, part := range parts {
+		if err := writeFile(next, part); err != nil {
 			return err
 		}
 	}
+	for _, name := range []string{settledFile, shardsFolder} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	// The shards come first, so that no one takes old shards for those of the new settled file.
 	for _, name := range []string{shardsFolder, settledFile} {
-		if err := os.Rename(filepath.Join(d.temporary, name), filepath.Join(d.dir, name)); err != nil {
+		if err := os.Rename(filepath.Join(next, name), filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func writeFile(dir string, part *stream.Content) error {
+	name := settledFile
+	if shard := part.Header.Shard; shard != "" {
+		name = filepath.Join(shardsFolder, shard+".jsonl")
+	}
+	f, err := os.Create(filepath.Join(dir, name))
+	if err != nil {
+		return err
+	}
+	_, err = stream.Write(f, part)
+	return errors.Join(err, f.Close())
 }

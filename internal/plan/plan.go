@@ -1,10 +1,9 @@
-// Package plan makes the plan of a run: it asks the registries what is there, pins each source to a digest, and writes
-// down what is settled and what has to move, with the manifests that were read on the way, so that copy reads none
-// again.
+// Package plan makes the plan of a run: it asks the registries what is there, pins each source to a digest, and records
+// what is settled and what has to move. It keeps the manifests that it reads on the way, so that copy reads none again.
 //
-// A destination is asked first. Where its tag is there, the source is only asked for its digest, and a quiet run costs two
-// requests a mapping; where it is not, the source's manifest is read at once. Last, the destinations where something has to move are
-// asked whether it may.
+// A destination is asked first. If its tag is there, the source is only asked for its digest, so a run that finds nothing
+// to do costs two requests a mapping. If it is not, the source's manifest is read at once. Last, the destinations that
+// need something are asked whether they accept pushes.
 package plan
 
 import (
@@ -12,10 +11,13 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"iter"
+	"math"
 	"slices"
 	"time"
 
 	"imagemirror/internal/imageset"
+	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/stream"
@@ -30,8 +32,22 @@ type Options struct {
 	Foreign bool       // counts layers that are not for redistribution as bytes to move
 	Cap     stream.Cap // what all copies of the plan together may ask of one registry
 
-	// Warnings are what the report is to say of the files, as imageset.Input has them.
+	// Warnings are what the report shows about the files, as imageset.Input has them.
 	Warnings []string
+}
+
+// A Plan is what a run has to do. It does not change once it is made. Written with stream.Write it is the plan in one
+// piece; Cut divides it.
+type Plan struct {
+	stream.Content
+	archive *manifest.Archive
+	routes  []copyRoute // by copy
+}
+
+// copyRoute is where a copy goes and which registries it asks.
+type copyRoute struct {
+	repository string // HOST/PATH of the destination
+	registries []string
 }
 
 // target is one mapping on its way to a result or a copy.
@@ -39,46 +55,78 @@ type target struct {
 	stream.Mapping
 	source, destination reference.Reference
 	from, to            *registry.Repository
-	old                 string // the destination's digest, where it has the tag
+	old                 string // the destination's digest, if it has the tag
 	digest              string // the source's
 	err                 error
-	settled             bool // current or failed, or else to be copied
+	settled             bool // current or failed; otherwise it is copied
 	immutable           bool // the destination's tag never moves once it is there
 }
 
-// Totals count what a plan holds.
-type Totals struct {
-	Mappings, Current, Failed, Copies int
-	Bytes                             int64    // that the copies will move
-	Shards                            []string // names of the shards, where the plan is cut
-	Duplicated                        int64    // bytes that move more than once, since several shards need them
-}
-
-// String is the totals in a sentence.
-func (t Totals) String() string {
-	return fmt.Sprintf("%d mappings: %d to copy in %d shards, %d current, %d failed", t.Mappings, t.Copies, len(t.Shards), t.Current, t.Failed)
-}
-
-// Make resolves the sets' mappings and writes the plan. It returns ctx's cause where it was interrupted; the plan is then
-// whole all the same, with the mappings that were not resolved failed.
-func Make(ctx context.Context, o Options, sets []*imageset.Set, w Writer) (Totals, error) {
+// Make asks the registries about the sets' mappings. If ctx ends it returns ErrInterrupted and a plan that is whole all the
+// same: the mappings that were not resolved have failed in it.
+func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 	started := time.Now().UTC()
-	r := &resolver{Options: o, trees: trees{manifests: map[string]*fetched{}, failed: map[reading]*fetched{}}}
+	r := &resolver{Options: o, trees: newTrees()}
 	targets := r.expand(ctx, sets)
-	header := stream.Header{Stream: stream.Plan, Run: newRun(), Mappings: len(targets), Started: started, Cap: o.Cap, Warnings: o.warnings()}
-	p := w.begin(header, records(sets), targets)
-	r.settled, r.trees.read = p.settled, p.manifest
 	r.resolve(ctx, targets)
 	r.preflight(ctx, targets)
-	copies := r.copies(targets)
-	totals := r.count(targets, copies)
-	if err := p.end(copies, &totals, &r.trees); err != nil {
-		return totals, err
+	p := &Plan{archive: r.trees.archive}
+	p.Header = stream.Header{
+		Version: stream.Version, Stream: stream.Plan, Run: newRun(), Mappings: len(targets),
+		Started: started, Cap: o.Cap, Warnings: o.warnings(),
 	}
+	p.Sets = records(sets)
+	for _, t := range targets {
+		p.Mappings = append(p.Mappings, t.Mapping)
+		if t.settled {
+			p.Results = append(p.Results, t.result())
+		}
+	}
+	r.addCopies(p, targets)
+	p.Manifests = p.manifests(p.Copies)
 	if ctx.Err() != nil {
-		return totals, ErrInterrupted
+		return p, ErrInterrupted
 	}
-	return totals, nil
+	return p, nil
+}
+
+// manifests yields what copies need, each manifest once.
+func (p *Plan) manifests(copies []stream.Copy) iter.Seq[stream.Manifest] {
+	return func(yield func(stream.Manifest) bool) {
+		seen := map[manifest.Ref]bool{}
+		for _, c := range copies {
+			for _, ref := range p.archive.Tree(c.Digest) {
+				if seen[ref] {
+					continue
+				}
+				seen[ref] = true
+				mediaType, content := p.archive.Content(ref)
+				if !yield(stream.Manifest{Digest: p.archive.Digest(ref), MediaType: mediaType, Content: content}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Count returns how many mappings are settled with a status.
+func (p *Plan) Count(status string) int {
+	n := 0
+	for _, r := range p.Results {
+		if r.Status == status {
+			n++
+		}
+	}
+	return n
+}
+
+// Bytes returns how many bytes the copies will move.
+func (p *Plan) Bytes() int64 {
+	var n int64
+	for _, c := range p.Copies {
+		n = add(n, c.Bytes)
+	}
+	return n
 }
 
 // maxWarnings bounds the warnings that travel with a plan. Hostile files may have as many as lines.
@@ -107,38 +155,38 @@ func newRun() string {
 	return hex.EncodeToString(b[:])
 }
 
-// copies are the copies of all that is to be copied, in the order of mappings, with the bytes that each adds.
-func (r *resolver) copies(targets []*target) []stream.Copy {
+// addCopies adds what has to move, in the order of the mappings, with the bytes that each copy adds.
+func (r *resolver) addCopies(p *Plan, targets []*target) {
 	known := holders(targets)
-	seen := map[string]map[string]bool{} // by registry, blobs that an earlier copy brings
-	var list []stream.Copy
+	brought := map[string]refSet{} // by registry: blobs that an earlier copy brings
 	for _, t := range targets {
 		if t.settled {
 			continue
 		}
 		at := t.to.Registry()
-		if seen[at] == nil {
-			seen[at] = map[string]bool{}
+		if brought[at] == nil {
+			brought[at] = newRefSet(p.archive)
 		}
 		c := stream.Copy{ID: t.ID, Digest: t.digest, Old: t.old, Immutable: t.immutable}
 		if path := known[holding{at, t.digest}]; path != "" && path != t.to.Path() {
 			c.MountFrom = []string{path}
 		}
-		for _, b := range r.trees.blobs(t.digest, r.Foreign) {
-			if !seen[at][b.Digest] {
-				seen[at][b.Digest] = true
-				c.Bytes += b.Size
+		for _, m := range p.archive.Tree(t.digest) {
+			for _, b := range p.archive.Blobs(m) {
+				if (r.Foreign || !b.Foreign) && brought[at].add(b.Ref) {
+					c.Bytes = add(c.Bytes, b.Size)
+				}
 			}
 		}
-		list = append(list, c)
+		p.Copies = append(p.Copies, c)
+		p.routes = append(p.routes, copyRoute{t.destination.Name(), slices.Concat(t.from.Registries(), t.to.Registries())})
 	}
-	return list
 }
 
 // holding is a digest on a registry.
 type holding struct{ registry, digest string }
 
-// holders are paths of repositories that have a digest already, as their tags said.
+// holders returns paths of repositories that have a digest already, as their tags showed.
 func holders(targets []*target) map[holding]string {
 	known := map[holding]string{}
 	for _, t := range targets {
@@ -149,18 +197,25 @@ func holders(targets []*target) map[holding]string {
 	return known
 }
 
-func (r *resolver) count(targets []*target, copies []stream.Copy) Totals {
-	n := Totals{Mappings: len(targets), Copies: len(copies)}
-	for _, t := range targets {
-		switch {
-		case t.err != nil:
-			n.Failed++
-		case t.settled:
-			n.Current++
-		}
+// refSet is a set of an archive's Refs, one bit for each: a plan may have a million.
+type refSet []uint64
+
+func newRefSet(a *manifest.Archive) refSet { return make(refSet, (a.Len()+63)/64) }
+
+// add adds a Ref and reports whether it is new.
+func (s refSet) add(ref manifest.Ref) bool {
+	word, bit := ref/64, uint64(1)<<(ref%64)
+	if s[word]&bit != 0 {
+		return false
 	}
-	for _, c := range copies {
-		n.Bytes += c.Bytes
+	s[word] |= bit
+	return true
+}
+
+// add adds sizes, which come from outside. It stops at the largest number.
+func add(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
 	}
-	return n
+	return a + b
 }

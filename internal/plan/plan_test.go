@@ -1,8 +1,8 @@
 package plan
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -86,16 +86,19 @@ func TestDirectoryHoldsEachMappingOnce(t *testing.T) {
 	if err := os.WriteFile(stale, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	to, err := ToDirectory(dir, 3)
+	if err := PrepareDirectory(dir); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Make(t.Context(), options(t), load(t, lines...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	totals, err := Make(t.Context(), options(t), load(t, lines...), to)
-	if err != nil {
+	cut := p.Cut(3)
+	if err := WriteDirectory(dir, cut.Parts()); err != nil {
 		t.Fatal(err)
 	}
-	if totals.Mappings != 13 || totals.Copies != 12 || totals.Failed != 1 || len(totals.Shards) != 3 {
-		t.Errorf("the totals are %+v, want 13 mappings, 12 copies, 1 failed, 3 shards", totals)
+	if len(p.Mappings) != 13 || len(p.Copies) != 12 || p.Count(stream.Failed) != 1 || len(cut.Shards) != 3 {
+		t.Errorf("%d mappings, %d copies, %d failed, %d shards; want 13, 12, 1, 3", len(p.Mappings), len(p.Copies), p.Count(stream.Failed), len(cut.Shards))
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "shards", "*"))
 	if err != nil || len(files) != 3 {
@@ -105,7 +108,7 @@ func TestDirectoryHoldsEachMappingOnce(t *testing.T) {
 	for _, file := range append(files, filepath.Join(dir, "settled.jsonl")) {
 		c := readFile(t, file)
 		has := map[string]bool{}
-		for _, m := range c.Manifests {
+		for m := range c.Manifests {
 			has[m.Digest] = true
 		}
 		for _, copied := range c.Copies {
@@ -153,11 +156,7 @@ func TestWildcards(t *testing.T) {
 				source, destination, _ := strings.Cut(l, " ")
 				lines = append(lines, r.Host+"/"+source+" "+r.Host+"/"+destination)
 			}
-			var out bytes.Buffer
-			if _, err := Make(t.Context(), options(t), load(t, lines...), ToStream(&out)); err != nil {
-				t.Fatal(err)
-			}
-			plan, err := stream.Read(&out, "plan")
+			plan, err := Make(t.Context(), options(t), load(t, lines...))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -188,16 +187,12 @@ func TestInterruptedPlanIsWhole(t *testing.T) {
 	r := registrytest.InProcess(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	var out bytes.Buffer
 	lines := []string{r.Host + "/ci/a:v1 " + r.Host + "/m/a:v1", r.Host + "/ci/b:* " + r.Host + "/m/b"}
-	if _, err := Make(ctx, options(t), load(t, lines...), ToStream(&out)); err == nil {
-		t.Error("an interrupted plan is no error")
+	plan, err := Make(ctx, options(t), load(t, lines...))
+	if !errors.Is(err, ErrInterrupted) {
+		t.Errorf("an interrupted plan is %v, want %v", err, ErrInterrupted)
 	}
-	plan, err := stream.Read(&out, "plan")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if plan.End == nil || len(plan.Results) != 2 {
+	if len(plan.Results) != 2 {
 		t.Fatalf("the plan has %d results, want one for each of 2 mappings", len(plan.Results))
 	}
 	for _, one := range plan.Results {

@@ -24,16 +24,15 @@ func (r *resolver) preflight(ctx context.Context, targets []*target) {
 			registries[to.Registry()] = append(registries[to.Registry()], to)
 		}
 	}
-	each(registries, r.Client.Concurrency(), func(to *registry.Repository) { r.refuse(waiting[to], to.MayPush(ctx)) })
+	each(registries, r.Client.Concurrency(), func(to *registry.Repository) { refuse(waiting[to], to.MayPush(ctx)) })
 }
 
 // refuse fails the targets of one destination, unless err is nil.
-func (r *resolver) refuse(targets []*target, err error) {
+func refuse(targets []*target, err error) {
 	if err == nil {
 		return
 	}
 	for _, t := range targets {
-		t.err = err
-		r.finish(t)
+		t.settled, t.err = true, err
 	}
 }

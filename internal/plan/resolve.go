@@ -15,8 +15,7 @@ import (
 // resolver asks the registries.
 type resolver struct {
 	Options
-	trees   trees
-	settled func(stream.Result) // is told of each mapping that needs no copy
+	trees *trees
 }
 
 // group is the targets of one source, which is asked once.
@@ -66,13 +65,13 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[route][]*g
 	repositories := map[[2]string]*registry.Repository{}
 	for _, t := range targets {
 		if !t.settled {
-			_ = r.locate(ctx, t, repositories) // finish tells of it
+			_ = r.locate(ctx, t, repositories) // result tells of it
 		}
 	}
 	r.meet(targets)
 	for _, t := range targets {
 		if t.settled || t.err != nil {
-			r.finish(t)
+			t.settled = true
 			continue
 		}
 		g := groups[t.source]
@@ -142,21 +141,17 @@ func (r *resolver) settle(ctx context.Context, g *group) {
 		if ctx.Err() != nil && (t.err != nil || t.digest == "") {
 			t.err = ErrInterrupted
 		}
-		r.finish(t)
+		t.settled = t.err != nil || t.digest == t.old
 	}
 }
 
-// finish settles a target that is current or failed. What is neither is left to copy.
-func (r *resolver) finish(t *target) {
-	result := stream.Result{ID: t.ID, Status: stream.Current, Digest: t.digest, Old: t.old}
-	switch {
-	case t.err != nil:
-		result.Status, result.Error = stream.Failed, stream.ErrorOf(t.err)
-	case t.digest != t.old:
-		return
+// result returns what became of a target that is settled.
+func (t *target) result() stream.Result {
+	r := stream.Result{ID: t.ID, Status: stream.Current, Digest: t.digest, Old: t.old}
+	if t.err != nil {
+		r.Status, r.Error = stream.Failed, stream.ErrorOf(t.err)
 	}
-	t.settled = true
-	r.settled(result)
+	return r
 }
 
 // askDestinations asks for the digest that each destination's tag is at.

@@ -7,27 +7,28 @@ import (
 
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/registry"
-	"imagemirror/internal/stream"
 )
 
-// trees are the manifests that were read, and what they lead to. Each digest is read once.
+// trees reads manifests into an archive. It reads each digest once, from whichever repository needs it first.
 type trees struct {
-	read func(stream.Manifest) // is told of each manifest, once
+	archive *manifest.Archive
 
-	mu        sync.Mutex
-	manifests map[string]*fetched  // by digest
-	failed    map[reading]*fetched // what a repository does not give is not asked of it again
+	mu      sync.Mutex
+	reading map[string]*fetched   // by digest
+	failed  map[location]*fetched // a repository is not asked again for what it did not give
 }
 
-// reading is of a manifest in a repository.
-type reading struct{ repository, digest string }
+// location is a manifest in a repository.
+type location struct{ repository, digest string }
 
-// fetched is a manifest that is being, or has been, read.
+// fetched is a manifest that is being read, or could not be read.
 type fetched struct {
-	ready  chan struct{} // closed when what follows is there
-	parsed manifest.Manifest
-	size   int64
-	err    error
+	ready chan struct{} // closed when the manifest is in the archive, or err is set
+	err   error
+}
+
+func newTrees() *trees {
+	return &trees{archive: manifest.NewArchive(), reading: map[string]*fetched{}, failed: map[location]*fetched{}}
 }
 
 // Bounds on what one image leads to.
@@ -53,27 +54,27 @@ type image struct {
 // where the caller has it already.
 func (t *trees) need(ctx context.Context, from *registry.Repository, digest string, known *registry.Manifest) error {
 	im := &image{trees: t, from: from, seen: map[string]bool{}}
-	return im.need(ctx, manifest.Descriptor{Digest: digest}, known, 0)
+	return im.need(ctx, manifest.Child{Digest: digest}, known, 0)
 }
 
-func (im *image) need(ctx context.Context, d manifest.Descriptor, known *registry.Manifest, depth int) error {
+func (im *image) need(ctx context.Context, d manifest.Child, known *registry.Manifest, depth int) error {
 	if depth > manifest.MaxDepth {
 		return fmt.Errorf("the image has more than %d indexes within indexes", manifest.MaxDepth)
 	}
 	if again, err := im.begin(d.Digest); again || err != nil {
 		return err
 	}
-	f := im.manifest(ctx, d.Digest, known)
-	if f.err != nil {
-		return f.err
-	}
-	if d.Size > 0 && d.Size != f.size {
-		return fmt.Errorf("an index gives the manifest %s the size %d, and it has %d bytes", d.Digest, d.Size, f.size)
-	}
-	if err := im.add(f.size); err != nil {
+	if err := im.read(ctx, location{im.from.Name(), d.Digest}, im.from, known); err != nil {
 		return err
 	}
-	return im.children(ctx, f.parsed.Children, depth)
+	ref, size, _ := im.archive.Find(d.Digest)
+	if d.Size > 0 && d.Size != size {
+		return fmt.Errorf("an index gives the manifest %s the size %d, and it has %d bytes", d.Digest, d.Size, size)
+	}
+	if err := im.add(size); err != nil {
+		return err
+	}
+	return im.children(ctx, im.archive.Children(ref), depth)
 }
 
 // add counts what is kept in memory, and travels in the plan.
@@ -99,56 +100,64 @@ func (im *image) begin(digest string) (again bool, err error) {
 	return again, nil
 }
 
-// manifest returns a manifest that has been read, by whichever image needed it first.
-func (im *image) manifest(ctx context.Context, digest string, known *registry.Manifest) *fetched {
-	t := im.trees
-	here := reading{im.from.Name(), digest}
+// read sees to it that the archive has a manifest. If another image is reading it already, read waits for that.
+func (t *trees) read(ctx context.Context, at location, from *registry.Repository, known *registry.Manifest) error {
 	for {
-		t.mu.Lock()
-		f := t.manifests[digest]
+		f, mine := t.begin(at)
 		if f == nil {
-			f = t.failed[here]
+			return nil
 		}
-		mine := f == nil
 		if mine {
-			f = &fetched{ready: make(chan struct{})}
-			t.manifests[digest] = f
-		}
-		t.mu.Unlock()
-		if mine {
-			f.err = t.fetch(ctx, f, im.from, digest, known)
-			if f.err != nil {
-				t.fail(here, f)
-			}
-			close(f.ready)
-			return f
+			f.err = t.fetch(ctx, at.digest, from, known)
+			t.end(at, f)
+			return f.err
 		}
 		<-f.ready
-		if f.err == nil || ctx.Err() != nil {
-			return f
+		// If another repository did not give the manifest, this one still may.
+		if own := t.failure(at); own != nil {
+			return own.err
 		}
-		// If it was another repository that did not give it, this one still may.
-		if own := t.failure(here); own != nil {
-			return own
+		if f.err != nil && ctx.Err() != nil {
+			return f.err
 		}
 	}
 }
 
-// fail notes what could not be read. Images of other repositories may try it there.
-func (t *trees) fail(r reading, f *fetched) {
+// begin returns nil if the archive has the manifest. Otherwise it reports whether the caller has to read it.
+func (t *trees) begin(at location) (f *fetched, mine bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.manifests, r.digest)
-	t.failed[r] = f
+	if f = t.failed[at]; f != nil {
+		return f, false
+	}
+	if f = t.reading[at.digest]; f != nil {
+		return f, false
+	}
+	if _, _, ok := t.archive.Find(at.digest); ok {
+		return nil, false
+	}
+	f = &fetched{ready: make(chan struct{})}
+	t.reading[at.digest] = f
+	return f, true
 }
 
-func (t *trees) failure(r reading) *fetched {
+func (t *trees) end(at location, f *fetched) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.failed[r]
+	delete(t.reading, at.digest)
+	if f.err != nil {
+		t.failed[at] = f
+	}
+	close(f.ready)
 }
 
-func (t *trees) fetch(ctx context.Context, f *fetched, from *registry.Repository, digest string, known *registry.Manifest) error {
+func (t *trees) failure(at location) *fetched {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failed[at]
+}
+
+func (t *trees) fetch(ctx context.Context, digest string, from *registry.Repository, known *registry.Manifest) error {
 	if known == nil {
 		m, err := from.Manifest(ctx, digest)
 		if err != nil {
@@ -160,20 +169,19 @@ func (t *trees) fetch(ctx context.Context, f *fetched, from *registry.Repository
 	if err != nil {
 		return fmt.Errorf("%s@%s: %w", from.Name(), digest, err)
 	}
-	f.parsed, f.size = parsed, int64(len(known.Content))
-	t.read(stream.Manifest{Digest: digest, MediaType: parsed.MediaType, Content: known.Content})
+	t.archive.Add(digest, known.Content, parsed)
 	return nil
 }
 
-func (im *image) children(ctx context.Context, children []manifest.Descriptor, depth int) error {
+func (im *image) children(ctx context.Context, children []manifest.Child, depth int) error {
 	var all sync.WaitGroup
 	errs := make([]error, len(children))
 	places := make(chan struct{}, childrenAtOnce)
-	for i, d := range children {
+	for i, c := range children {
 		places <- struct{}{}
 		all.Go(func() {
 			defer func() { <-places }()
-			errs[i] = im.need(ctx, d, nil, depth+1)
+			errs[i] = im.need(ctx, c, nil, depth+1)
 		})
 	}
 	all.Wait()
@@ -183,35 +191,4 @@ func (im *image) children(ctx context.Context, children []manifest.Descriptor, d
 		}
 	}
 	return nil
-}
-
-// walk calls visit for a manifest and all that it leads to, each once.
-func (t *trees) walk(digest string, visit func(digest string, m manifest.Manifest)) {
-	seen := map[string]bool{}
-	var step func(string)
-	step = func(d string) {
-		f := t.manifests[d]
-		if seen[d] || f == nil {
-			return
-		}
-		seen[d] = true
-		visit(d, f.parsed)
-		for _, c := range f.parsed.Children {
-			step(c.Digest)
-		}
-	}
-	step(digest)
-}
-
-// blobs are those of a manifest and of all that it leads to.
-func (t *trees) blobs(digest string, foreign bool) []manifest.Descriptor {
-	var list []manifest.Descriptor
-	t.walk(digest, func(_ string, m manifest.Manifest) {
-		for _, d := range m.Blobs {
-			if foreign || !d.Foreign() {
-				list = append(list, d)
-			}
-		}
-	})
-	return list
 }

@@ -25,13 +25,13 @@ func workloadOf(count int) []Repository {
 	repositories := make([]Repository, count)
 	for i := range repositories {
 		blobs := []Blob{
-			{"sha256:everywhere", 80 * mib},
-			{fmt.Sprint("sha256:base", rng.IntN(count/40)), 200 * mib},
-			{fmt.Sprint("sha256:layer", rng.IntN(count/4)), 30 * mib},
-			{fmt.Sprint("sha256:layer", rng.IntN(count/4)), 30 * mib},
+			blob("everywhere", 80*mib),
+			blob(fmt.Sprint("base", rng.IntN(count/40)), 200*mib),
+			blob(fmt.Sprint("layer", rng.IntN(count/4)), 30*mib),
+			blob(fmt.Sprint("layer", rng.IntN(count/4)), 30*mib),
 		}
 		for range 6 {
-			blobs = append(blobs, Blob{fmt.Sprintf("sha256:%032x", rng.Uint64()), rng.Int64N(20 * mib)})
+			blobs = append(blobs, Blob{rng.Uint64(), rng.Int64N(20 * mib)})
 		}
 		repositories[i] = Repository{Name: fmt.Sprint("quay.io/org/r", i), Requests: 50, Blobs: blobs}
 	}

@@ -15,7 +15,7 @@ import (
 func from(sources ...string) []Repository {
 	var list []Repository
 	for i, s := range sources {
-		r := repository(fmt.Sprintf("q.io/r%d", i), Blob{fmt.Sprint(i), int64(10-i) * mib})
+		r := repository(fmt.Sprintf("q.io/r%d", i), blob(fmt.Sprint(i), int64(10-i)*mib))
 		r.Registries = []string{"q.io", s}
 		list = append(list, r)
 	}

@@ -18,9 +18,9 @@ const mappings = "../../../shared/mappings"
 // TestPackMappings packs the destination repositories of real mapping files, with images of one size.
 func TestPackMappings(t *testing.T) {
 	destinations := readDestinations(t, mappings)
-	alone := func(i int, _ string) []Blob { return []Blob{{fmt.Sprint("image", i), 100 * mib}} }
+	alone := func(i int, _ string) []Blob { return []Blob{blob(fmt.Sprint("image", i), 100*mib)} }
 	based := func(i int, set string) []Blob {
-		return []Blob{{"base of " + set, 200 * mib}, {fmt.Sprint("image", i), 50 * mib}}
+		return []Blob{blob("base of "+set, 200*mib), blob(fmt.Sprint("image", i), 50*mib)}
 	}
 	for _, tc := range []struct {
 		name  string

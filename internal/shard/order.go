@@ -52,7 +52,7 @@ func (w *workload) rank() []int32 {
 			return c
 		}
 		// Not by number, which depends on the order of the input.
-		return cmp.Or(cmp.Compare(w.key[a].digest, w.key[b].digest), cmp.Compare(w.key[a].registry, w.key[b].registry))
+		return cmp.Or(cmp.Compare(w.key[a].id, w.key[b].id), cmp.Compare(w.key[a].registry, w.key[b].registry))
 	})
 	rank := make([]int32, len(cost))
 	for place, b := range blobs {

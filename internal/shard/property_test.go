@@ -18,14 +18,17 @@ func generate(rng *rand.Rand, count int) []Repository {
 		registry := []string{"quay.io", "docker.io", "localhost:5000"}[min(rng.IntN(8), 2)]
 		r.Name = fmt.Sprintf("%s/org/r%d", registry, i)
 		r.Requests = rng.IntN(40)
+		if rng.IntN(3) == 0 {
+			r.Bytes = rng.Int64N(100 * mib)
+		}
 		if family := rng.IntN(families + 1); family > 0 {
-			r.Blobs = append(r.Blobs, Blob{fmt.Sprint("base", family), int64(family) * 17 * mib})
+			r.Blobs = append(r.Blobs, blob(fmt.Sprint("base", family), int64(family)*17*mib))
 		}
 		for range rng.IntN(5) {
-			r.Blobs = append(r.Blobs, Blob{fmt.Sprint("common", rng.IntN(10)), 3 * mib})
+			r.Blobs = append(r.Blobs, blob(fmt.Sprint("common", rng.IntN(10)), 3*mib))
 		}
 		for j := range rng.IntN(4) {
-			r.Blobs = append(r.Blobs, Blob{fmt.Sprint("own", i, ".", j), rng.Int64N(100 * mib)})
+			r.Blobs = append(r.Blobs, blob(fmt.Sprint("own", i, ".", j), rng.Int64N(100*mib)))
 		}
 	}
 	return repositories
@@ -54,16 +57,17 @@ func check(t *testing.T, repositories []Repository, n int, p Plan) {
 			t.Errorf("shard %s is empty", s.Name)
 		}
 		needs := map[int32]bool{}
+		var bytes int64
 		for _, name := range s.Repositories {
 			if seen[name] || !names[name] {
 				t.Errorf("%s is packed twice, or was not to be packed", name)
 			}
 			seen[name] = true
+			bytes = add(bytes, items[name].bytes)
 			for _, b := range items[name].blobs {
 				needs[b] = true
 			}
 		}
-		var bytes int64
 		for b := range needs {
 			crossings[b]++
 			bytes = add(bytes, w.size[b])

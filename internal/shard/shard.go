@@ -24,15 +24,16 @@ const RequestBytes = 256 << 10
 
 // A Blob is content that has to cross to the destination registry.
 type Blob struct {
-	Digest string
-	Size   int64 // bytes
+	ID   uint64 // the same for the same content, such as the first bytes of its digest
+	Size int64  // bytes
 }
 
 // A Repository is a destination repository with all that has to move into it.
 type Repository struct {
 	Name       string   // HOST/PATH; repositories of one name are packed as one
 	Requests   int      // roughly how many requests it takes; at least one is counted
-	Blobs      []Blob   // what its registry lacks; a digest that is there twice counts once
+	Bytes      int64    // of what its registry lacks and no other repository needs
+	Blobs      []Blob   // the rest of what its registry lacks; one that is there twice counts once
 	Registries []string // that are asked for its sake: its own, and those of its sources
 }
 
@@ -99,6 +100,7 @@ func (w *workload) plan(assigned []int, n int) Plan {
 			it := w.items[i]
 			sh.Repositories = append(sh.Repositories, it.name)
 			sh.Requests += it.requests
+			sh.Bytes = add(sh.Bytes, it.bytes)
 			for _, b := range it.blobs {
 				switch seen[b] {
 				case s + 1:

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math"
 	"testing"
 
@@ -13,12 +14,19 @@ const (
 	gib = int64(1) << 30
 )
 
+// blob is a Blob whose ID is made from a name.
+func blob(name string, size int64) Blob {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name))
+	return Blob{h.Sum64(), size}
+}
+
 func repository(name string, blobs ...Blob) Repository {
 	return Repository{Name: name, Requests: 4, Blobs: blobs} // 4 requests weigh 1 MiB
 }
 
 func TestPack(t *testing.T) {
-	base := Blob{"sha256:base", gib}
+	base := blob("sha256:base", gib)
 	for _, tc := range []struct {
 		name         string
 		repositories []Repository
@@ -29,7 +37,7 @@ func TestPack(t *testing.T) {
 		n:    8,
 	}, {
 		name:         "fewer repositories than shards",
-		repositories: []Repository{repository("q.io/b", Blob{"b", mib}), repository("q.io/a", Blob{"a", 2 * mib})},
+		repositories: []Repository{repository("q.io/b", blob("b", mib)), repository("q.io/a", blob("a", 2*mib))},
 		n:            8,
 		want: Plan{Shards: []Shard{
 			{Name: "s0", Repositories: []string{"q.io/a"}, Bytes: 2 * mib, Requests: 4},
@@ -43,8 +51,8 @@ func TestPack(t *testing.T) {
 	}, {
 		name: "longest first: 5+5 | 4+3+3",
 		repositories: []Repository{
-			repository("q.io/3", Blob{"3", 2 * mib}), repository("q.io/3b", Blob{"3b", 2 * mib}), repository("q.io/4", Blob{"4", 3 * mib}),
-			repository("q.io/5", Blob{"5", 4 * mib}), repository("q.io/5b", Blob{"5b", 4 * mib}),
+			repository("q.io/3", blob("3", 2*mib)), repository("q.io/3b", blob("3b", 2*mib)), repository("q.io/4", blob("4", 3*mib)),
+			repository("q.io/5", blob("5", 4*mib)), repository("q.io/5b", blob("5b", 4*mib)),
 		},
 		n: 2,
 		// 5, 5, then 4 on the first of them, 3 on the other (8), 3 on that again (11): one more than the optimum.
@@ -55,8 +63,8 @@ func TestPack(t *testing.T) {
 	}, {
 		name: "a common base brings two together where the balance allows it",
 		repositories: []Repository{
-			repository("q.io/a", base, Blob{"a", 10 * mib}), repository("q.io/b", base, Blob{"b", 10 * mib}),
-			repository("q.io/c", Blob{"c", 1000 * mib}), repository("q.io/d", Blob{"d", 40 * mib}),
+			repository("q.io/a", base, blob("a", 10*mib)), repository("q.io/b", base, blob("b", 10*mib)),
+			repository("q.io/c", blob("c", 1000*mib)), repository("q.io/d", blob("d", 40*mib)),
 		},
 		n: 2,
 		want: Plan{Shards: []Shard{
@@ -66,7 +74,7 @@ func TestPack(t *testing.T) {
 	}, {
 		name: "a base that all need is in each shard and counted",
 		repositories: []Repository{
-			repository("q.io/a", base, Blob{"a", 500 * mib}), repository("q.io/b", base, Blob{"b", 500 * mib}),
+			repository("q.io/a", base, blob("a", 500*mib)), repository("q.io/b", base, blob("b", 500*mib)),
 		},
 		n: 2,
 		want: Plan{
@@ -89,10 +97,21 @@ func TestPack(t *testing.T) {
 	}, {
 		name: "two of one name are one, and a blob named twice counts once",
 		repositories: []Repository{
-			repository("q.io/a", Blob{"x", mib}, Blob{"x", mib}), repository("q.io/a", Blob{"x", mib}, Blob{"y", mib}),
+			repository("q.io/a", blob("x", mib), blob("x", mib)), repository("q.io/a", blob("x", mib), blob("y", mib)),
 		},
 		n:    2,
 		want: Plan{Shards: []Shard{{Name: "s0", Repositories: []string{"q.io/a"}, Bytes: 2 * mib, Requests: 8}}},
+	}, {
+		name: "bytes that only one repository needs weigh as much as blobs",
+		repositories: []Repository{
+			{Name: "q.io/a", Requests: 4, Bytes: 4 * mib}, {Name: "q.io/b", Requests: 4, Bytes: 2 * mib, Blobs: []Blob{blob("x", mib)}},
+			{Name: "q.io/c", Requests: 4, Blobs: []Blob{blob("x", mib)}},
+		},
+		n: 2,
+		want: Plan{Shards: []Shard{
+			{Name: "s0", Repositories: []string{"q.io/a"}, Bytes: 4 * mib, Requests: 4},
+			{Name: "s1", Repositories: []string{"q.io/b", "q.io/c"}, Bytes: 3 * mib, Requests: 8},
+		}},
 	}} {
 		t.Run(tc.name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, Pack(tc.repositories, tc.n)); diff != "" {
@@ -108,7 +127,7 @@ func TestPackSharesBytes(t *testing.T) {
 	var repositories []Repository
 	for i := range 100 {
 		base := fmt.Sprint("base", i%2)
-		repositories = append(repositories, repository(fmt.Sprintf("q.io/%d", i), Blob{base, gib}, Blob{fmt.Sprint(i), 10 * mib}))
+		repositories = append(repositories, repository(fmt.Sprintf("q.io/%d", i), blob(base, gib), blob(fmt.Sprint(i), 10*mib)))
 	}
 	p := Pack(repositories, 4)
 	if want := 2 * gib; p.Duplicated != want {
@@ -148,7 +167,8 @@ func TestPackHostileSizes(t *testing.T) {
 		repositories = append(repositories, Repository{
 			Name:     fmt.Sprint("q.io/", i),
 			Requests: []int{math.MaxInt, math.MinInt, 0}[i%3],
-			Blobs:    []Blob{{"common", math.MaxInt64}, {fmt.Sprint(i), math.MaxInt64}, {fmt.Sprint("-", i), math.MinInt64}},
+			Bytes:    []int64{math.MaxInt64, 0, math.MinInt64}[i%3],
+			Blobs:    []Blob{blob("common", math.MaxInt64), blob(fmt.Sprint(i), math.MaxInt64), blob(fmt.Sprint("-", i), math.MinInt64)},
 		})
 	}
 	p := Pack(repositories, 4)

@@ -26,13 +26,17 @@ type workload struct {
 type item struct {
 	name     string
 	requests int64
+	bytes    int64   // of blobs that are not numbered
 	blobs    []int32 // each once
 	shared   []int32 // those that are large and that another item needs too
 	weight   int64
 }
 
 // blobKey tells blobs apart. A blob on another registry is another one: nothing can be mounted from there.
-type blobKey struct{ registry, digest string }
+type blobKey struct {
+	registry string
+	id       uint64
+}
 
 func measure(repositories []Repository) *workload {
 	w := &workload{}
@@ -42,7 +46,7 @@ func measure(repositories []Repository) *workload {
 		it := &w.items[i]
 		slices.Sort(it.blobs)
 		it.blobs = slices.Compact(it.blobs)
-		it.weight = it.requests * RequestBytes
+		it.weight = add(it.requests*RequestBytes, it.bytes)
 		w.distinct = add(w.distinct, it.weight)
 		for _, b := range it.blobs {
 			it.weight = add(it.weight, w.size[b])
@@ -80,9 +84,10 @@ func (w *workload) number(repositories []Repository) {
 		}
 		it := &w.items[i]
 		it.requests = min(it.requests+int64(min(max(r.Requests, 1), maxRequests)), maxRequests)
+		it.bytes = add(it.bytes, max(0, r.Bytes))
 		registry, _, _ := strings.Cut(r.Name, "/")
 		for _, b := range r.Blobs {
-			key := blobKey{registry, b.Digest}
+			key := blobKey{registry, b.ID}
 			n, ok := blobs[key]
 			if !ok {
 				n = int32(len(w.size))

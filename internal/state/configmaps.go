@@ -5,12 +5,12 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,26 +89,64 @@ func shorten(name string, limit int) string {
 	return strings.TrimRight(name[:limit-len(hash)-1], "-.") + "-" + hash
 }
 
-func (s *configMaps) Put(ctx context.Context, name string, content []byte) error {
+func (s *configMaps) Put(ctx context.Context, name string, write func(io.Writer) error) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	_, err := z.Write(content)
-	if err := errors.Join(err, z.Close()); err != nil {
+	chunks := &chunker{store: s, ctx: ctx, name: name}
+	z := gzip.NewWriter(chunks)
+	sum := sha256.New()
+	size := &counter{}
+	if err := write(io.MultiWriter(z, sum, size)); err != nil {
 		return err
 	}
-	count := 0
-	for chunk := range slices.Chunk(packed.Bytes(), chunkSize) {
-		if err := s.create(ctx, chunkName(name, count), &corev1.ConfigMap{BinaryData: map[string][]byte{chunkKey: chunk}}); err != nil {
-			return err
-		}
-		count++
+	if err := errors.Join(z.Close(), chunks.flush()); err != nil {
+		return err
 	}
 	return s.create(ctx, name, &corev1.ConfigMap{Data: map[string]string{
-		countKey: strconv.Itoa(count), sizeKey: strconv.Itoa(len(content)), digestKey: fmt.Sprintf("%x", sha256.Sum256(content)),
+		countKey: strconv.Itoa(chunks.count), sizeKey: strconv.FormatInt(size.n, 10), digestKey: hex.EncodeToString(sum.Sum(nil)),
 	}})
+}
+
+// A chunker creates a ConfigMap as soon as there is enough for one, so that no more than that is in memory.
+type chunker struct {
+	store *configMaps
+	ctx   context.Context
+	name  string
+	next  []byte
+	count int // of the ConfigMaps that are created
+}
+
+func (c *chunker) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		if len(c.next) == chunkSize {
+			if err := c.flush(); err != nil {
+				return 0, err
+			}
+		}
+		n := min(len(rest), chunkSize-len(c.next))
+		c.next = append(c.next, rest[:n]...)
+		rest = rest[n:]
+	}
+	return len(p), nil
+}
+
+func (c *chunker) flush() error {
+	chunk := &corev1.ConfigMap{BinaryData: map[string][]byte{chunkKey: c.next}}
+	if err := c.store.create(c.ctx, chunkName(c.name, c.count), chunk); err != nil {
+		return err
+	}
+	c.next = c.next[:0]
+	c.count++
+	return nil
+}
+
+// counter counts the bytes that are written to it.
+type counter struct{ n int64 }
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.n += int64(len(p))
+	return len(p), nil
 }
 
 func chunkName(name string, i int) string { return fmt.Sprintf("%s.%d", name, i) }

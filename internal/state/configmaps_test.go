@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -20,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"imagemirror/internal/stream"
 )
 
 // kubeconfigVariable names a kubeconfig file for an API server whose user may do everything. The end-to-end run sets it.
@@ -135,7 +138,7 @@ func TestConfigMaps(t *testing.T) {
 		if _, err := s.Get(t.Context(), "a"); !errors.Is(err, ErrNotThere) {
 			t.Errorf("getting it is %v, want that it is not there", err)
 		}
-		if err := s.Put(t.Context(), "a", []byte("whole")); !errors.Is(err, ErrExists) {
+		if err := s.Put(t.Context(), "a", text("whole")); !errors.Is(err, ErrExists) {
 			t.Errorf("putting it is %v, want that the name is taken", err)
 		}
 		// So a copy that dies while it writes costs the number of its attempt.
@@ -143,8 +146,11 @@ func TestConfigMaps(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := &Run{s, "died", 3}
-		var text strings.Builder
-		if err := errors.Join(part("s0", 7)(&text), r.PutResults(t.Context(), "s0", []byte(text.String()))); err != nil {
+		var results bytes.Buffer
+		if _, err := stream.Write(&results, part("s0", 7)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.PutResults(t.Context(), "s0", results.Bytes()); err != nil {
 			t.Fatal(err)
 		}
 		if got := told(r.Attempts(t.Context(), "s0")); got != "2 7 false\n" {
@@ -154,7 +160,7 @@ func TestConfigMaps(t *testing.T) {
 	t.Run("a Role without the verbs", func(t *testing.T) {
 		other := c.open(t, c.limited, "r", "")
 		other.namespace = "default"
-		err := other.Put(t.Context(), "a", nil)
+		err := other.Put(t.Context(), "a", text(""))
 		if err == nil || !strings.Contains(err.Error(), `creating the ConfigMap r-a.0: configmaps is forbidden: User "imagemirror-test" cannot create resource "configmaps"`) {
 			t.Errorf("got %v, want what is forbidden to whom", err)
 		}
@@ -165,7 +171,7 @@ func TestConfigMaps(t *testing.T) {
 func TestDamagedConfigMaps(t *testing.T) {
 	c := newCluster(t)
 	whole := c.open(t, c.limited, "whole", "")
-	if err := whole.Put(t.Context(), "a", []byte("content\n")); err != nil {
+	if err := whole.Put(t.Context(), "a", text("content\n")); err != nil {
 		t.Fatal(err)
 	}
 	index, err := whole.get(t.Context(), "a")
@@ -252,7 +258,7 @@ func TestConfigMapsAreAskedForAgain(t *testing.T) {
 			server := httptest.NewServer(proxy)
 			defer server.Close()
 			s := c.open(t, &rest.Config{Host: server.URL}, strings.ReplaceAll(fault.name, " ", "-"), "")
-			if err := s.Put(t.Context(), "a", []byte("content")); err != nil {
+			if err := s.Put(t.Context(), "a", text("content")); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := s.Get(t.Context(), "a"); err != nil || string(got) != "content" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ func openDirectory(p Place) (Store, error) {
 	return d, nil
 }
 
-func (d directory) Put(_ context.Context, name string, content []byte) error {
+func (d directory) Put(_ context.Context, name string, write func(io.Writer) error) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -31,8 +32,7 @@ func (d directory) Put(_ context.Context, name string, content []byte) error {
 		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(write(f), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return place(f.Name(), filepath.Join(d.path, name))

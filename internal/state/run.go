@@ -34,7 +34,7 @@ func (r *Run) Name() string { return r.name }
 
 // Begin marks the run as begun. A run is split once, so a second call for it is an error.
 func (r *Run) Begin(ctx context.Context) error {
-	err := r.store.Put(ctx, begunObject, nil)
+	err := r.store.Put(ctx, begunObject, text(""))
 	if errors.Is(err, ErrExists) {
 		return fmt.Errorf("the run %s has begun before: give MIRROR_RUN a name that is new", r.name)
 	}
@@ -52,13 +52,13 @@ func (r *Run) Begun(ctx context.Context) (bool, error) {
 
 // Refuse keeps why there is no plan.
 func (r *Run) Refuse(ctx context.Context, why error) error {
-	return r.store.Put(ctx, refusalObject, []byte(why.Error()))
+	return r.store.Put(ctx, refusalObject, text(why.Error()))
 }
 
 // Refusal is why there is no plan, a line for each thing that is wrong. The error is ErrNotThere where split did not say.
 func (r *Run) Refusal(ctx context.Context) ([]string, error) {
-	text, err := r.store.Get(ctx, refusalObject)
-	return strings.Split(strings.TrimRight(string(text), "\n"), "\n"), err
+	content, err := r.store.Get(ctx, refusalObject)
+	return strings.Split(strings.TrimRight(string(content), "\n"), "\n"), err
 }
 
 // Outline is a plan in short: all that has to be known of it where some shard never runs.
@@ -69,12 +69,12 @@ type Outline struct {
 
 // Outline returns the plan's. The error is ErrNotThere where the plan is not whole.
 func (r *Run) Outline(ctx context.Context) (*Outline, error) {
-	text, err := r.store.Get(ctx, outlineObject)
+	content, err := r.store.Get(ctx, outlineObject)
 	if err != nil {
 		return nil, err
 	}
 	o := &Outline{}
-	if err := json.Unmarshal(text, o); err != nil {
+	if err := json.Unmarshal(content, o); err != nil {
 		return nil, fmt.Errorf("reading the plan of the run %s: %w", r.name, err)
 	}
 	return o, nil
@@ -95,11 +95,11 @@ func (r *Run) Shard(ctx context.Context, name string) (*stream.Content, error) {
 }
 
 func (r *Run) stream(ctx context.Context, object string, read func(io.Reader, string) (*stream.Content, error)) (*stream.Content, error) {
-	text, err := r.store.Get(ctx, object)
+	content, err := r.store.Get(ctx, object)
 	if err != nil {
 		return nil, err
 	}
-	return read(bytes.NewReader(text), object+" of the run "+r.name)
+	return read(bytes.NewReader(content), object+" of the run "+r.name)
 }
 
 // An Attempt is what one copy of a shard left.
@@ -126,7 +126,7 @@ func (r *Run) Attempts(ctx context.Context, shard string) []Attempt {
 // PutResults keeps the results of a shard as those of the first attempt whose number is free.
 func (r *Run) PutResults(ctx context.Context, shard string, results []byte) error {
 	for n := 1; n <= r.attempts; n++ {
-		if err := r.store.Put(ctx, attempt(shard, n), results); !errors.Is(err, ErrExists) {
+		if err := r.store.Put(ctx, attempt(shard, n), text(results)); !errors.Is(err, ErrExists) {
 			return err
 		}
 	}
@@ -137,53 +137,43 @@ func attempt(shard string, n int) string { return fmt.Sprintf("%s%s-%d", results
 
 // PutReport keeps a file of the report. Where there is one already, that stays.
 func (r *Run) PutReport(ctx context.Context, name string, content []byte) error {
-	err := r.store.Put(ctx, name, content)
+	err := r.store.Put(ctx, name, text(content))
 	if errors.Is(err, ErrExists) {
 		return nil
 	}
 	return err
 }
 
-// Plan takes the parts of a plan and puts them into the run: see plan.Parts. Its outline comes last, and makes it whole.
-type Plan struct {
-	ctx context.Context
-	run *Run
-	Outline
+// PutPlan keeps a plan: the parts that it is cut into, of which what is settled has no shard's name. Its outline comes
+// last, and makes it whole.
+func (r *Run) PutPlan(ctx context.Context, parts []*stream.Content, dryRun bool) error {
+	o := Outline{DryRun: dryRun, Shards: []*stream.Content{}}
+	for _, part := range parts {
+		object := settledObject
+		if part.Header.Shard != "" {
+			object = shardObject + part.Header.Shard
+		}
+		var end *stream.End
+		err := r.store.Put(ctx, object, func(w io.Writer) (err error) {
+			end, err = stream.Write(w, part)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if part.Header.Shard != "" {
+			short := *part
+			short.End = end
+			o.Shards = append(o.Shards, &short)
+		}
+	}
+	return r.store.Put(ctx, outlineObject, func(w io.Writer) error { return json.NewEncoder(w).Encode(o) })
 }
 
-// NewPlan is a plan that has no parts yet.
-func (r *Run) NewPlan(ctx context.Context, dryRun bool) *Plan {
-	return &Plan{ctx, r, Outline{DryRun: dryRun, Shards: []*stream.Content{}}}
-}
-
-// Begin has nothing to do.
-func (p *Plan) Begin() error { return nil }
-
-// Put puts a shard, or, under no name, what is settled.
-func (p *Plan) Put(shard string, content func(io.Writer) error) error {
-	var text bytes.Buffer
-	if err := content(&text); err != nil {
+// text writes what is in memory already.
+func text[T string | []byte](content T) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write([]byte(content))
 		return err
 	}
-	if shard == "" {
-		return p.run.store.Put(p.ctx, settledObject, text.Bytes())
-	}
-	if err := p.run.store.Put(p.ctx, shardObject+shard, text.Bytes()); err != nil {
-		return err
-	}
-	c, err := stream.Skim(&text, shard)
-	p.Shards = append(p.Shards, c)
-	return err
-}
-
-// End puts the outline, unless the parts are not whole.
-func (p *Plan) End(err error) error {
-	if err != nil {
-		return err
-	}
-	text, err := json.Marshal(p.Outline)
-	if err != nil {
-		return err
-	}
-	return p.run.store.Put(p.ctx, outlineObject, text)
 }

@@ -1,9 +1,10 @@
 package state
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,20 +16,20 @@ import (
 
 const digest = "sha256:0561bce5bdc5fd79af0e51c4f161ed7ab76aca4674e5f906555ff4c676b83e60"
 
-// part is a stream of a plan about one mapping, to be copied where there is a shard.
-func part(shard string, id int) func(io.Writer) error {
-	return func(out io.Writer) error {
-		w := stream.NewWriter(out, stream.Header{Stream: stream.Plan, Run: "r", Shard: shard, Mappings: 1, Cap: stream.Cap{InFlight: 4}})
-		w.Set(stream.Set{Name: "set", Owners: []string{"owner"}})
-		w.Mapping(stream.Mapping{ID: id, Source: "a.io/b:c", Destination: "d.io/e:f", Set: "set", File: "mapping_x", Line: id})
-		if shard == "" {
-			w.Result(stream.Result{ID: id, Status: stream.Current, Digest: digest})
-		} else {
-			w.Manifest(stream.Manifest{Digest: digest, Content: []byte("{}")})
-			w.Copy(stream.Copy{ID: id, Digest: digest, Bytes: 10})
-		}
-		return w.End()
+// part is a part of a plan about one mapping, which has to be copied if it has a shard.
+func part(shard string, id int) *stream.Content {
+	c := &stream.Content{
+		Header:   stream.Header{Version: stream.Version, Stream: stream.Plan, Run: "r", Shard: shard, Mappings: 1, Cap: stream.Cap{InFlight: 4}},
+		Sets:     []stream.Set{{Name: "set", Owners: []string{"owner"}}},
+		Mappings: []stream.Mapping{{ID: id, Source: "a.io/b:c", Destination: "d.io/e:f", Set: "set", File: "mapping_x", Line: id}},
 	}
+	if shard == "" {
+		c.Results = []stream.Result{{ID: id, Status: stream.Current, Digest: digest}}
+	} else {
+		c.Manifests = slices.Values([]stream.Manifest{{Digest: digest, Content: []byte("{}")}})
+		c.Copies = []stream.Copy{{ID: id, Digest: digest, Bytes: 10}}
+	}
+	return c
 }
 
 // testRun is what a run promises in either store.
@@ -36,16 +37,16 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 	ctx := t.Context()
 	run := func(t *testing.T, name string) *Run { return &Run{open(t, name), name, 3} }
 	t.Run("a plan", func(t *testing.T) {
-		p := run(t, "plan").NewPlan(ctx, true)
-		err := errors.Join(p.Begin(), p.Put("", part("", 1)), p.Put("s0", part("s0", 2)), p.Put("s1", part("s1", 3)))
-		if err != nil {
-			t.Fatal(err)
-		}
 		r := run(t, "plan")
-		if _, err := r.Outline(ctx); !errors.Is(err, ErrNotThere) {
-			t.Errorf("before its end the plan is %v, want that it is not there", err)
+		last := part("s1", 3)
+		manifests := last.Manifests
+		last.Manifests = func(yield func(stream.Manifest) bool) {
+			if _, err := r.Outline(ctx); !errors.Is(err, ErrNotThere) {
+				t.Errorf("before the last shard is there, the plan is %v, want %v", err, ErrNotThere)
+			}
+			manifests(yield)
 		}
-		if err := p.End(nil); err != nil {
+		if err := run(t, "plan").PutPlan(ctx, []*stream.Content{part("", 1), part("s0", 2), last}, true); err != nil {
 			t.Fatal(err)
 		}
 		outline, err := r.Outline(ctx)
@@ -56,8 +57,8 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(shard.Manifests) != 1 || shard.Header.Cap.InFlight != 4 {
-			t.Errorf("the shard has %d manifests and the header %+v", len(shard.Manifests), shard.Header)
+		if n := len(slices.Collect(shard.Manifests)); n != 1 || shard.Header.Cap.InFlight != 4 {
+			t.Errorf("the shard has %d manifests and the header %+v", n, shard.Header)
 		}
 		ignored := cmpopts.IgnoreFields(stream.Content{}, "Name", "Manifests")
 		if diff := cmp.Diff(shard, outline.Shards[1], ignored); diff != "" || outline.Shards[1].Manifests != nil {
@@ -71,10 +72,12 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 		}
 	})
 	t.Run("a plan that is not whole", func(t *testing.T) {
-		broken := errors.New("broken")
-		p := run(t, "half").NewPlan(ctx, false)
-		if err := p.End(p.Put("s0", func(io.Writer) error { return broken })); !errors.Is(err, broken) {
-			t.Errorf("its end is %v", err)
+		r := run(t, "half")
+		if err := r.store.Put(ctx, "shard-s1", text("")); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.PutPlan(ctx, []*stream.Content{part("s0", 1), part("s1", 2)}, false); !errors.Is(err, ErrExists) {
+			t.Errorf("putting it is %v, want %v", err, ErrExists)
 		}
 		if _, err := run(t, "half").Outline(ctx); !errors.Is(err, ErrNotThere) {
 			t.Errorf("the outline is %v", err)
@@ -109,11 +112,11 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 	t.Run("attempts are numbered", func(t *testing.T) {
 		r := run(t, "attempts")
 		for n := range 3 {
-			var text strings.Builder
-			if err := part("s0", n)(&text); err != nil {
+			var results bytes.Buffer
+			if _, err := stream.Write(&results, part("s0", n)); err != nil {
 				t.Fatal(err)
 			}
-			if err := run(t, "attempts").PutResults(ctx, "s0", []byte(text.String())); err != nil {
+			if err := run(t, "attempts").PutResults(ctx, "s0", results.Bytes()); err != nil {
 				t.Fatal(err)
 			}
 		}

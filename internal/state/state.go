@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -15,9 +16,9 @@ import (
 
 // A Store keeps the objects of one run. Its methods may be called by several goroutines, and by several processes.
 type Store interface {
-	// Put stores an object under a name of its own. The error is ErrExists where the name is taken, even by an object
-	// whose writer did not get to its end.
-	Put(ctx context.Context, name string, content []byte) error
+	// Put stores what write writes under a name of its own. The error is ErrExists if the name is taken, even by an object
+	// whose writer did not get to its end. If write fails, there is no object.
+	Put(ctx context.Context, name string, write func(io.Writer) error) error
 	// Get returns an object as it was put. The error is ErrNotThere where no whole object has the name.
 	Get(ctx context.Context, name string) ([]byte, error)
 }

@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -15,7 +16,7 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 	ctx := t.Context()
 	mustPut := func(t *testing.T, s Store, name string, content []byte) {
 		t.Helper()
-		if err := s.Put(ctx, name, content); err != nil {
+		if err := s.Put(ctx, name, text(content)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -47,11 +48,24 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 		s := open(t, "once")
 		mustPut(t, s, "a", []byte("first"))
 		for _, content := range []string{"first", "second"} {
-			if err := open(t, "once").Put(ctx, "a", []byte(content)); !errors.Is(err, ErrExists) || !strings.Contains(err.Error(), "once") {
+			if err := open(t, "once").Put(ctx, "a", text(content)); !errors.Is(err, ErrExists) || !strings.Contains(err.Error(), "once") {
 				t.Errorf("putting it again is %v, want that it exists, and of which run it is", err)
 			}
 		}
 		wantContent(t, s, "a", []byte("first"))
+	})
+	t.Run("what could not be written is not there", func(t *testing.T) {
+		broken := errors.New("broken")
+		err := open(t, "broken").Put(ctx, "a", func(w io.Writer) error {
+			_, err := w.Write(random)
+			return errors.Join(err, broken)
+		})
+		if !errors.Is(err, broken) {
+			t.Errorf("putting it is %v, want %v", err, broken)
+		}
+		if _, err := open(t, "broken").Get(ctx, "a"); !errors.Is(err, ErrNotThere) {
+			t.Errorf("getting it is %v, want that it is not there", err)
+		}
 	})
 	t.Run("what was not put is not there", func(t *testing.T) {
 		if _, err := open(t, "nothing").Get(ctx, "a"); !errors.Is(err, ErrNotThere) || !strings.Contains(err.Error(), "nothing") {
@@ -72,7 +86,7 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 	})
 	t.Run("names that are none", func(t *testing.T) {
 		for _, name := range []string{"", ".", "../other/a", "A", "a/b", "a_b", "-a", "a.", strings.Repeat("a", 41)} {
-			if err := open(t, "names").Put(ctx, name, nil); err == nil || errors.Is(err, ErrExists) {
+			if err := open(t, "names").Put(ctx, name, text("")); err == nil || errors.Is(err, ErrExists) {
 				t.Errorf("putting %q is %v", name, err)
 			}
 			if _, err := open(t, "names").Get(ctx, name); err == nil || errors.Is(err, ErrNotThere) {
@@ -86,7 +100,7 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 		var all sync.WaitGroup
 		for i := range 8 {
 			all.Go(func() {
-				switch err := open(t, "race").Put(ctx, "a", bytes.Repeat([]byte{byte(i)}, 1000)); {
+				switch err := open(t, "race").Put(ctx, "a", text(bytes.Repeat([]byte{byte(i)}, 1000))); {
 				case err == nil:
 					won.Add(1)
 					winner.Store(int64(i))

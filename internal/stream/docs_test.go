@@ -23,7 +23,7 @@ func TestDocumentedStreams(t *testing.T) {
 	if plan.Header.Stream != Plan || results.Header.Stream != Results || plan.Header.Run != results.Header.Run {
 		t.Errorf("the examples are %+v and %+v, want a plan and its results", plan.Header, results.Header)
 	}
-	for _, m := range plan.Manifests {
+	for m := range plan.Manifests {
 		if got := fmt.Sprintf("sha256:%x", sha256.Sum256(m.Content)); got != m.Digest {
 			t.Errorf("the manifest has digest %s and says %s", got, m.Digest)
 		}

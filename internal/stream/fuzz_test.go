@@ -33,7 +33,7 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("written again, it is refused: %v", err)
 		}
 		ignore := cmpopts.IgnoreFields(Content{}, "End")
-		if diff := cmp.Diff(got, again, ignore, cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(got, again, ignore, collected, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("written again, it differs (-first +second):\n%s", diff)
 		}
 		if cut, err := Read(bytes.NewReader(in[:len(in)-1]), "in"); err == nil && cut.End != nil {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"slices"
 
 	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
@@ -32,17 +34,22 @@ type Content struct {
 	Header    Header
 	Sets      []Set
 	Mappings  []Mapping
-	Manifests []Manifest // none where Skim read it
+	Manifests iter.Seq[Manifest] `json:"-"` // each once, in no order; nil if Skim read the stream
 	Copies    []Copy
 	Results   []Result
-	End       *End  // nil where the stream was cut
-	Cut       error // says where, when End is nil
+	End       *End  // nil if the stream is cut, or has not been written yet
+	Cut       error // where it is cut
 }
 
 // Read reads a stream to its end. It fails with ErrEmpty, or with an error that names the line at fault. A stream that is
 // well-formed as far as it goes, but was cut, is returned with its Cut set: the reader decides what that means.
 func Read(r io.Reader, name string) (*Content, error) {
-	return read(r, &decoder{c: &Content{Name: name}})
+	d := &decoder{c: &Content{Name: name}}
+	c, err := read(r, d)
+	if err == nil {
+		c.Manifests = slices.Values(d.manifests)
+	}
+	return c, err
 }
 
 // Skim is Read for a reader that has no use for manifests, which are nearly all of a plan's bytes: they are checked
@@ -119,6 +126,8 @@ type decoder struct {
 	skim    bool         // drop the manifests
 	known   map[int]bool // mapping IDs, true once a copy or a result has been read
 	content map[string]bool
+
+	manifests []Manifest
 }
 
 func (d *decoder) add(line []byte) error {
@@ -226,7 +235,7 @@ func (d *decoder) manifest(m Manifest) error {
 	}
 	d.content[m.Digest] = true
 	if !d.skim {
-		d.c.Manifests = append(d.c.Manifests, m)
+		d.manifests = append(d.manifests, m)
 	}
 	return nil
 }

@@ -29,6 +29,30 @@ func NewWriter(w io.Writer, h Header) *Writer {
 	return sw
 }
 
+// Write writes a whole stream, and returns its end record.
+func Write(w io.Writer, c *Content) (*End, error) {
+	sw := NewWriter(w, c.Header)
+	for _, s := range c.Sets {
+		sw.Set(s)
+	}
+	for _, m := range c.Mappings {
+		sw.Mapping(m)
+	}
+	for _, r := range c.Results {
+		sw.write(record{Result: &r})
+	}
+	if c.Manifests != nil {
+		for m := range c.Manifests {
+			sw.Manifest(m)
+		}
+	}
+	for _, one := range c.Copies {
+		sw.Copy(one)
+	}
+	err := sw.End()
+	return &sw.end, err
+}
+
 // Set writes a set record.
 func (w *Writer) Set(s Set) { w.write(record{Set: &s}) }
 

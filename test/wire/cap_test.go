@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -71,30 +70,13 @@ func splitShards(t *testing.T, limit stream.Cap, n int, lines ...string) []*stre
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	to, err := plan.ToDirectory(dir, n)
-	if err != nil {
-		t.Fatal(err)
-	}
 	asking := client(t, settings())
 	asking.Keep(limit.InFlight, limit.Rate)
-	if _, err := plan.Make(t.Context(), plan.Options{Client: asking, Cap: limit}, input.Sets, to); err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "shards", "*"))
+	p, err := plan.Make(t.Context(), plan.Options{Client: asking, Cap: limit}, input.Sets)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var shards []*stream.Content
-	for _, file := range files {
-		f, err := os.Open(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		shards = append(shards, read(t, f))
-		_ = f.Close()
-	}
-	return shards
+	return p.Cut(n).Shards
 }
 
 // copyShard carries out a shard as its copy does.

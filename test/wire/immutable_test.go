@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,12 +33,11 @@ func versions(t *testing.T, lines ...string) []*imageset.Set {
 
 func planned(t *testing.T, sets []*imageset.Set) *stream.Content {
 	t.Helper()
-	var out bytes.Buffer
-	o := plan.Options{Client: client(t, settings())}
-	if _, err := plan.Make(t.Context(), o, sets, plan.ToStream(&out)); err != nil {
+	p, err := plan.Make(t.Context(), plan.Options{Client: client(t, settings())}, sets)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return read(t, &out)
+	return &p.Content
 }
 
 // twoImages puts an image under ci/a:v1, and returns its digest and another image.

@@ -147,7 +147,11 @@ func splitTo(t *testing.T, w io.Writer, c *registry.Client, file string) error {
 	if err != nil {
 		return err
 	}
-	_, err = plan.Make(t.Context(), plan.Options{Client: c}, input.Sets, plan.ToStream(w))
+	p, err := plan.Make(t.Context(), plan.Options{Client: c}, input.Sets)
+	if err != nil {
+		return err
+	}
+	_, err = stream.Write(w, &p.Content)
 	return err
 }
 

@@ -22,6 +22,7 @@ import (
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/shard"
 	"imagemirror/internal/state"
 	"imagemirror/internal/stream"
 )
@@ -156,31 +157,33 @@ func (c *config) split(ctx context.Context, paths []string, run *state.Run) erro
 		return refuse(err)
 	}
 	options.Warnings = warnings
-	to, where, err := c.output(ctx, run)
+	out, err := c.output(ctx, run)
 	if err != nil {
 		return refuse(err)
 	}
-	totals, err := plan.Make(ctx, options, input.Sets, to)
-	if err != nil && !errors.Is(err, plan.ErrInterrupted) {
-		return fmt.Errorf("writing the plan to %s: %w", where, err)
+	p, interrupted := plan.Make(ctx, options, input.Sets)
+	shards, err := out.write(p)
+	if err != nil {
+		return fmt.Errorf("writing the plan to %s: %w", out.name, err)
 	}
-	slog.Info("planned", "mappings", totals.Mappings, "current", totals.Current, "copies", totals.Copies, "failed", totals.Failed, "bytes", totals.Bytes)
-	if c.out != "" || run != nil {
-		slog.Info("cut", "shards", len(totals.Shards), "duplicated", totals.Duplicated)
+	current, failed := p.Count(stream.Current), p.Count(stream.Failed)
+	slog.Info("planned", "mappings", len(p.Mappings), "current", current, "copies", len(p.Copies), "failed", failed, "bytes", p.Bytes())
+	if out.cut {
+		slog.Info("cut", "shards", len(shards.Shards), "duplicated", shards.Duplicated)
 	}
-	if run != nil {
-		err = errors.Join(err, c.tell(totals))
+	if run == nil {
+		return interrupted
 	}
-	return err
+	sentence := fmt.Sprintf("%d mappings: %d to copy in %d shards, %d current, %d failed", len(p.Mappings), len(p.Copies), len(shards.Shards), current, failed)
+	return errors.Join(interrupted, c.tell(shards.Names(), sentence))
 }
 
 // tell gives a Task's results.
-func (c *config) tell(totals plan.Totals) error {
-	shards, sentence := totals.Shards, totals.String()
+func (c *config) tell(shards []string, sentence string) error {
 	if c.DryRun {
-		shards, sentence = nil, "dry run, "+sentence
+		shards, sentence = []string{}, "dry run, "+sentence
 	}
-	names, err := json.Marshal(append([]string{}, shards...)) // an array also where there are none
+	names, err := json.Marshal(shards)
 	return errors.Join(err, c.Write("shards", string(names)), c.Summarize(sentence))
 }
 
@@ -220,21 +223,48 @@ func (c *config) keychain() (*credentials.Keychain, error) {
 	return credentials.Load(os.Getenv, c.Options, cloud.Keychains()...)
 }
 
-// output is where the plan goes, and its name for people.
-func (c *config) output(ctx context.Context, run *state.Run) (to plan.Writer, where string, err error) {
+// output is where a plan goes.
+type output struct {
+	name  string // for people
+	cut   bool   // into shards
+	write func(*plan.Plan) (plan.Cut, error)
+}
+
+// output finds out where the plan goes. It fails, before any registry is asked, if the plan cannot go there.
+func (c *config) output(ctx context.Context, run *state.Run) (output, error) {
+	ctx = context.WithoutCancel(ctx) // an interrupted plan is written all the same
 	switch {
 	case run != nil && c.out != "":
-		return nil, "", errors.New("-out and MIRROR_STATE exclude each other: leave one out")
+		return output{}, errors.New("-out and MIRROR_STATE exclude each other: leave one out")
 	case run != nil:
-		to, err = plan.ToParts(run.NewPlan(context.WithoutCancel(ctx), c.DryRun), c.shards)
-		return to, "the run " + run.Name(), err
+		return c.cutting("the run "+run.Name(), func(parts []*stream.Content) error { return run.PutPlan(ctx, parts, c.DryRun) })
 	case c.DryRun:
-		return nil, "", errors.New("MIRROR_DRY_RUN needs MIRROR_STATE: without it, split PATH | report is the dry run")
+		return output{}, errors.New("MIRROR_DRY_RUN needs MIRROR_STATE: without it, split PATH | report is the dry run")
 	case c.out != "":
-		to, err = plan.ToDirectory(c.out, c.shards)
-		return to, c.out, err
+		to, err := c.cutting(c.out, func(parts []*stream.Content) error { return plan.WriteDirectory(c.out, parts) })
+		if err != nil {
+			return to, err
+		}
+		if err := plan.PrepareDirectory(c.out); err != nil {
+			return to, fmt.Errorf("-out: %w", err)
+		}
+		return to, nil
 	case c.shards != 1:
-		return nil, "", errors.New("-shards needs -out: name the directory that the shards go to")
+		return output{}, errors.New("-shards needs -out: name the directory that the shards go to")
 	}
-	return plan.ToStream(os.Stdout), "standard output", nil
+	return output{name: "standard output", write: func(p *plan.Plan) (plan.Cut, error) {
+		_, err := stream.Write(os.Stdout, &p.Content)
+		return plan.Cut{}, err
+	}}, nil
+}
+
+// cutting returns an output that cuts the plan and writes the parts.
+func (c *config) cutting(name string, write func([]*stream.Content) error) (output, error) {
+	if c.shards < 1 || c.shards > shard.Max {
+		return output{}, fmt.Errorf("-shards is %d: give a number from 1 to %d", c.shards, shard.Max)
+	}
+	return output{name: name, cut: true, write: func(p *plan.Plan) (plan.Cut, error) {
+		cut := p.Cut(c.shards)
+		return cut, write(cut.Parts())
+	}}, nil
 }

@@ -1,0 +1,160 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"imagemirror/internal/shard"
+	"imagemirror/internal/stream"
+)
+
+// A Cut is a plan in parts. Each mapping is in one of them, and each part has the manifests that its copies need.
+type Cut struct {
+	Settled    *stream.Content   // what needs no copy
+	Shards     []*stream.Content // heaviest first
+	Duplicated int64             // bytes that move more than once, because several shards need them
+}
+
+// Cut divides the plan into the settled part and at most n shards, within the plan's cap on each registry.
+func (p *Plan) Cut(n int) Cut {
+	byRepository := map[string][]int{} // indexes of copies
+	for i, r := range p.routes {
+		byRepository[r.repository] = append(byRepository[r.repository], i)
+	}
+	packed := shard.PackWithin(p.repositories(byRepository), n, p.Header.Cap)
+	cut := Cut{Settled: p.settledPart(), Duplicated: packed.Duplicated}
+	for _, s := range packed.Shards {
+		var copies []stream.Copy
+		for _, name := range s.Repositories {
+			for _, i := range byRepository[name] {
+				copies = append(copies, p.Copies[i])
+			}
+		}
+		cut.Shards = append(cut.Shards, p.shardPart(s, copies))
+	}
+	return cut
+}
+
+// Names returns the names of the shards.
+func (c Cut) Names() []string {
+	names := []string{}
+	for _, s := range c.Shards {
+		names = append(names, s.Header.Shard)
+	}
+	return names
+}
+
+// Parts returns the settled part, and then the shards.
+func (c Cut) Parts() []*stream.Content {
+	return append([]*stream.Content{c.Settled}, c.Shards...)
+}
+
+func (p *Plan) settledPart() *stream.Content {
+	var ids []int
+	for _, r := range p.Results {
+		ids = append(ids, r.ID)
+	}
+	c := p.part(ids)
+	c.Header.Warnings = p.Header.Warnings
+	c.Results = p.Results
+	return c
+}
+
+func (p *Plan) shardPart(s shard.Shard, copies []stream.Copy) *stream.Content {
+	var ids []int
+	for _, c := range copies {
+		ids = append(ids, c.ID)
+	}
+	c := p.part(ids)
+	c.Name = s.Name
+	c.Header.Shard, c.Header.Cap = s.Name, s.Cap
+	c.Copies, c.Manifests = copies, p.manifests(copies)
+	return c
+}
+
+// part returns a plan of some mappings, without what becomes of them.
+func (p *Plan) part(ids []int) *stream.Content {
+	c := &stream.Content{Header: p.Header}
+	c.Header.Mappings, c.Header.Warnings, c.Header.Cap = len(ids), nil, stream.Cap{}
+	named := map[string]bool{}
+	for _, id := range ids {
+		m := p.Mappings[id-1]
+		named[m.Set] = true
+		c.Mappings = append(c.Mappings, m)
+	}
+	for _, s := range p.Sets {
+		if named[s.Name] {
+			c.Sets = append(c.Sets, s)
+		}
+	}
+	return c
+}
+
+// repositories returns what has to be packed.
+func (p *Plan) repositories(byRepository map[string][]int) []shard.Repository {
+	byRegistry := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(byRepository)) {
+		registry, _, _ := strings.Cut(name, "/")
+		byRegistry[registry] = append(byRegistry[registry], name)
+	}
+	var list []shard.Repository
+	users := make([]int32, p.archive.Len())
+	for _, names := range byRegistry {
+		clear(users)
+		for n, name := range names {
+			p.use(users, int32(n)+1, byRepository[name])
+		}
+		for n, name := range names {
+			list = append(list, p.repository(name, byRepository[name], users, int32(n)+1))
+		}
+	}
+	return list
+}
+
+// What users has for a blob, by its Ref, besides the number of the only repository that needs it.
+const (
+	shared  = -1 // several repositories need it
+	counted = -2 // one does, and has it among its bytes
+)
+
+// use notes which blobs a repository with a number needs.
+func (p *Plan) use(users []int32, number int32, copies []int) {
+	for _, i := range copies {
+		for _, m := range p.archive.Tree(p.Copies[i].Digest) {
+			for _, b := range p.archive.Blobs(m) {
+				switch users[b.Ref] {
+				case 0:
+					users[b.Ref] = number
+				case number:
+				default:
+					users[b.Ref] = shared
+				}
+			}
+		}
+	}
+}
+
+// repository names only the blobs that other repositories need too: in a large plan nearly all belong to one, and there may
+// be a million.
+func (p *Plan) repository(name string, copies []int, users []int32, number int32) shard.Repository {
+	r := shard.Repository{Name: name}
+	for _, i := range copies {
+		r.Requests++
+		r.Registries = append(r.Registries, p.routes[i].registries...)
+		for _, m := range p.archive.Tree(p.Copies[i].Digest) {
+			blobs := p.archive.Blobs(m)
+			r.Requests += 1 + 2*len(blobs)
+			for _, b := range blobs {
+				switch users[b.Ref] {
+				case number:
+					users[b.Ref] = counted
+					r.Bytes = add(r.Bytes, b.Size)
+				case shared:
+					r.Blobs = append(r.Blobs, shard.Blob{ID: p.archive.Prefix(b.Ref), Size: b.Size})
+				}
+			}
+		}
+	}
+	return r
+}
