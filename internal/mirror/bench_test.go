@@ -3,8 +3,6 @@ package mirror
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +15,7 @@ import (
 	"time"
 
 	"imagemirror/internal/credentials"
+	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
@@ -45,17 +44,13 @@ func newClient(b *testing.B) *registry.Client {
 	return c
 }
 
-func digestOf(b []byte) string {
-	sum := sha256.Sum256(b)
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
 func image(blobs ...manifest.Descriptor) registry.Manifest {
 	content, _ := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": manifest.OCIManifest, "config": blobs[0], "layers": blobs[1:]})
-	return registry.Manifest{Digest: digestOf(content), MediaType: manifest.OCIManifest, Content: content}
+	return registry.Manifest{Digest: digest.Of(content), MediaType: manifest.OCIManifest, Content: content}
 }
 
-// BenchmarkGraph builds the graph of 5,000 images in 500 repositories, with eight blobs each of which five are shared.
+// BenchmarkGraph builds the graph of 5,000 images in 500 repositories. Each image has eight
+// blobs, and all images share five of them.
 func BenchmarkGraph(b *testing.B) {
 	const images, perRepository, blobsEach = 5000, 10, 8
 	manifests := map[string]registry.Manifest{}
@@ -67,7 +62,7 @@ func BenchmarkGraph(b *testing.B) {
 			if k >= 5 {
 				name = fmt.Sprintf("%d of %d", k, i)
 			}
-			blobs = append(blobs, manifest.Descriptor{MediaType: "application/octet-stream", Digest: digestOf([]byte(name)), Size: 1000})
+			blobs = append(blobs, manifest.Descriptor{MediaType: "application/octet-stream", Digest: digest.Of([]byte(name)), Size: 1000})
 		}
 		m := image(blobs...)
 		manifests[m.Digest] = m
@@ -80,20 +75,20 @@ func BenchmarkGraph(b *testing.B) {
 	c := newClient(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		e := &engine{Options: Options{Client: c, Observer: silent{}}, cancel: func(error) {}, repos: map[string]*repo{}, blobs: map[content]*blob{}, lanes: map[string]*lane{}}
+		e := newEngine(b.Context(), func(error) {}, Options{Client: c, Observer: silent{}})
 		e.build(b.Context(), jobs, manifests)
 		e.start()
 		if got := len(e.blobs); got != 5+3*images {
 			b.Fatalf("the graph has %d blobs", got)
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(images*blobsEach), "ns/place")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(images*blobsEach), "ns/blob")
 }
 
 const streamed = 256 << 20
 
-// servers are a source that has the blobs, by digest, and a destination that takes everything. A mount from another repository finds
-// the blob shared there.
+// servers starts a source that has the blobs, by digest, and a destination that accepts
+// everything. A mount from another repository finds the blob shared there.
 func servers(b *testing.B, blobs map[string][]byte, shared string) (source, destination string) {
 	b.Helper()
 	from := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -116,15 +111,15 @@ func servers(b *testing.B, blobs map[string][]byte, shared string) (source, dest
 	return strings.TrimPrefix(from.URL, "http://"), strings.TrimPrefix(to.URL, "http://")
 }
 
-// BenchmarkStream brings a layer of 256 MiB over loopback: through the engine, which verifies it, and with io.Copy between the
-// same servers, which does not.
+// BenchmarkStream copies a layer of 256 MiB over loopback: through the engine, which verifies it,
+// and with io.Copy between the same servers, which does not.
 func BenchmarkStream(b *testing.B) {
 	config, layer := []byte("{}"), bytes.Repeat([]byte("0123456789abcdef"), streamed/16)
-	digest := digestOf(layer)
-	source, destination := servers(b, map[string][]byte{digestOf(config): config, digest: layer}, "")
+	layerDigest := digest.Of(layer)
+	source, destination := servers(b, map[string][]byte{digest.Of(config): config, layerDigest: layer}, "")
 	m := image(
-		manifest.Descriptor{MediaType: "application/vnd.oci.image.config.v1+json", Digest: digestOf(config), Size: int64(len(config))},
-		manifest.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar", Digest: digest, Size: streamed})
+		manifest.Descriptor{MediaType: "application/vnd.oci.image.config.v1+json", Digest: digest.Of(config), Size: int64(len(config))},
+		manifest.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar", Digest: layerDigest, Size: streamed})
 	job := Job{
 		Digest:      m.Digest,
 		Source:      reference.Reference{Registry: source, Repository: "a", Tag: "v1"},
@@ -135,7 +130,7 @@ func BenchmarkStream(b *testing.B) {
 		b.SetBytes(streamed)
 		b.ReportAllocs()
 		for b.Loop() {
-			done := outcomes{}
+			done := lastOutcome{}
 			Run(b.Context(), Options{Client: c, Observer: &done}, []Job{job}, map[string]registry.Manifest{m.Digest: m})
 			if done.err != nil {
 				b.Fatal(done.err)
@@ -146,17 +141,18 @@ func BenchmarkStream(b *testing.B) {
 		b.SetBytes(streamed)
 		b.ReportAllocs()
 		for b.Loop() {
-			plainCopy(b, source, destination, digest)
+			plainCopy(b, source, destination, layerDigest)
 		}
 	})
 }
 
-type outcomes struct {
+// lastOutcome keeps the error of the last image.
+type lastOutcome struct {
 	silent
 	err error
 }
 
-func (o *outcomes) Image(out Outcome) { o.err = out.Err }
+func (o *lastOutcome) Image(out Outcome) { o.err = out.Err }
 
 func plainCopy(b *testing.B, source, destination, digest string) {
 	b.Helper()

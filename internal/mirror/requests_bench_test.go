@@ -12,12 +12,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
 )
 
-// smallImages are images of three blobs, of which all share one; ten tags are in a repository.
+// smallImages are images of three blobs, one of which all share. Each repository has ten tags.
 type smallImages struct {
 	blobs     map[string][]byte
 	shared    string
@@ -36,22 +37,22 @@ func newSmallImages(count int) smallImages {
 
 func (s smallImages) blob(name string) manifest.Descriptor {
 	content := []byte(strings.Repeat(name+"\n", 1000/len(name)))
-	d := manifest.Descriptor{MediaType: "application/octet-stream", Digest: digestOf(content), Size: int64(len(content))}
+	d := manifest.Descriptor{MediaType: "application/octet-stream", Digest: digest.Of(content), Size: int64(len(content))}
 	s.blobs[d.Digest] = content
 	return d
 }
 
 func (s smallImages) repositories() int { return len(s.manifests) / 10 }
 
-// requests are a GET, a POST and a PUT for each blob, a POST for the shared one in each repository but the first, and a PUT
-// for each manifest.
+// requests returns how many requests the engine sends: a GET, a POST and a PUT for each blob, a
+// POST for the shared one in each repository but the first, and a PUT for each manifest.
 func (s smallImages) requests() int {
 	return 3*len(s.blobs) + s.repositories() - 1 + len(s.manifests)
 }
 
-// BenchmarkSmallImages carries out 1,000 small jobs between two servers that answer at once, and compares with a plain
-// HTTP client that sends as many requests from as many goroutines. The servers are in the figures: what counts is the
-// difference.
+// BenchmarkSmallImages carries out 1,000 small jobs between two servers that answer at once, and
+// compares with an HTTP client that sends as many requests from as many goroutines. The figures
+// include the servers: only the difference counts.
 func BenchmarkSmallImages(b *testing.B) {
 	s := newSmallImages(1000)
 	source, destination := servers(b, s.blobs, s.shared)
@@ -69,7 +70,7 @@ func BenchmarkSmallImages(b *testing.B) {
 		}
 		c := newClient(b)
 		perRequest(b, s.requests(), func() {
-			done := outcomes{}
+			done := lastOutcome{}
 			Run(b.Context(), Options{Client: c, Observer: &done}, jobs, manifests)
 			if done.err != nil {
 				b.Fatal(done.err)
@@ -79,12 +80,12 @@ func BenchmarkSmallImages(b *testing.B) {
 	b.Run("plain", func(b *testing.B) {
 		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 		b.Cleanup(client.CloseIdleConnections)
-		perRequest(b, s.requests(), func() { s.plain(b, client, "http://"+source, "http://"+destination) })
+		perRequest(b, s.requests(), func() { s.sendAll(b, client, "http://"+source, "http://"+destination) })
 	})
 }
 
-// plain sends what the engine sends, in no order.
-func (s smallImages) plain(b *testing.B, client *http.Client, source, destination string) {
+// sendAll sends the requests that the engine sends, in no order.
+func (s smallImages) sendAll(b *testing.B, client *http.Client, source, destination string) {
 	send := func(method, url string, body []byte) error {
 		req, err := http.NewRequestWithContext(b.Context(), method, url, bytes.NewReader(body))
 		if err != nil {
@@ -116,7 +117,7 @@ func (s smallImages) plain(b *testing.B, client *http.Client, source, destinatio
 	}
 }
 
-// perRequest measures work and reports what each of its requests took.
+// perRequest measures work and reports the cost of each of its requests.
 func perRequest(b *testing.B, requests int, work func()) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -130,15 +131,16 @@ func perRequest(b *testing.B, requests int, work func()) {
 	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/n, "B/request")
 }
 
-// BenchmarkStreamVerified is BenchmarkStream's copy with a hash over what passes: what no one who verifies can do without.
+// BenchmarkStreamVerified is BenchmarkStream's copy with a hash over the content, the least that a
+// verifying copy costs.
 func BenchmarkStreamVerified(b *testing.B) {
 	layer := bytes.Repeat([]byte("0123456789abcdef"), streamed/16)
-	digest := digestOf(layer)
-	source, destination := servers(b, map[string][]byte{digest: layer}, "")
+	layerDigest := digest.Of(layer)
+	source, destination := servers(b, map[string][]byte{layerDigest: layer}, "")
 	b.SetBytes(streamed)
 	b.ReportAllocs()
 	for b.Loop() {
-		got, err := http.Get("http://" + source + "/" + digest)
+		got, err := http.Get("http://" + source + "/" + layerDigest)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -155,15 +157,15 @@ func BenchmarkStreamVerified(b *testing.B) {
 	}
 }
 
-// BenchmarkStreamToTwo brings a layer of 256 MiB, which is read once, to two registries.
+// BenchmarkStreamToTwo copies a layer of 256 MiB, which is read once, to two registries.
 func BenchmarkStreamToTwo(b *testing.B) {
 	config, layer := []byte("{}"), bytes.Repeat([]byte("0123456789abcdef"), streamed/16)
-	blobs := map[string][]byte{digestOf(config): config, digestOf(layer): layer}
+	blobs := map[string][]byte{digest.Of(config): config, digest.Of(layer): layer}
 	source, destination := servers(b, blobs, "")
 	_, other := servers(b, blobs, "")
 	m := image(
-		manifest.Descriptor{MediaType: "application/vnd.oci.image.config.v1+json", Digest: digestOf(config), Size: int64(len(config))},
-		manifest.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar", Digest: digestOf(layer), Size: streamed})
+		manifest.Descriptor{MediaType: "application/vnd.oci.image.config.v1+json", Digest: digest.Of(config), Size: int64(len(config))},
+		manifest.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar", Digest: digest.Of(layer), Size: streamed})
 	var jobs []Job
 	for i, host := range []string{destination, other} {
 		jobs = append(jobs, Job{
@@ -176,7 +178,7 @@ func BenchmarkStreamToTwo(b *testing.B) {
 	b.SetBytes(streamed)
 	b.ReportAllocs()
 	for b.Loop() {
-		done := outcomes{}
+		done := lastOutcome{}
 		Run(b.Context(), Options{Client: c, Observer: &done}, jobs, map[string]registry.Manifest{m.Digest: m})
 		if done.err != nil {
 			b.Fatal(done.err)

@@ -10,33 +10,37 @@ import (
 	"imagemirror/internal/retry"
 )
 
-// source reads a blob from where it is to be had. A transfer that breaks off is taken up where it broke, with
-// a range request. The last bytes are held back until the whole is known to have the blob's digest, so that whoever
-// reads to the end has the right content. Its errors are the source's fault.
-type source struct {
+// A blobSource reads a blob from the repositories that have it. It resumes a transfer that breaks
+// off with a range request. It holds the last bytes back until the content is known to have the
+// blob's digest, so whoever reads to the end has the right content. Its errors are the source's
+// fault.
+type blobSource struct {
 	ctx      context.Context
 	blob     *blob
 	transfer Transfer
-	broken   int   // transfers that broke off, since the last that brought much
+	broken   int   // transfers that broke off since the last one that brought much
 	brokeAt  int64 // offset of the last that did
 	policy   retry.Policy
 
 	from   *registry.Download
 	body   io.ReadCloser
-	offset int64 // of the next byte that is read
+	offset int64 // of the next byte to read
 	hashed int64 // bytes that the hash has seen
 	hash   digest.Hash
-	mixed  bool  // it came from more than one repository since its beginning
+	mixed  bool  // the content came from more than one repository since its beginning
 	err    error // the last error of Open or Read, other than io.EOF
 }
 
-func (e *engine) source(bl *blob, t Transfer) *source {
-	return &source{ctx: e.work, blob: bl, transfer: t, policy: e.policy(), from: registry.NewDownload(bl.digest, bl.sources), hash: digest.NewHash()}
+func (e *engine) newSource(bl *blob, t Transfer) *blobSource {
+	return &blobSource{
+		ctx: e.work, blob: bl, transfer: t, policy: e.retryPolicy(),
+		from: registry.NewDownload(bl.digest, bl.sources), hash: digest.NewHash(),
+	}
 }
 
-// seek makes the next Read begin at offset, which is not beyond what has been read. From an offset of 0 all is hashed anew;
-// from another only what was not hashed before.
-func (s *source) seek(offset int64) {
+// seek makes the next Read begin at offset, which must not be beyond what has been read. From
+// offset 0 everything is hashed again; from another offset, only what was not hashed before.
+func (s *blobSource) seek(offset int64) {
 	s.err = nil
 	if offset != s.offset {
 		s.hangUp()
@@ -49,22 +53,22 @@ func (s *source) seek(offset int64) {
 	}
 }
 
-// hangUp ends a request that is under way. The download keeps its place.
-func (s *source) hangUp() {
+// hangUp ends the request under way. The download keeps its slot.
+func (s *blobSource) hangUp() {
 	if s.body != nil {
 		_ = s.body.Close()
 		s.body = nil
 	}
 }
 
-// Close ends what is under way, and gives the download's place back.
-func (s *source) Close() {
+// Close ends the request under way and releases the download's slot. Reading may go on later.
+func (s *blobSource) Close() {
 	s.hangUp()
 	s.from.Close()
 }
 
 // Open begins to read, so that the first Read finds bytes waiting.
-func (s *source) Open() error {
+func (s *blobSource) Open() error {
 	if s.body == nil && s.offset < s.blob.size {
 		before := s.from.At()
 		s.body, s.err = s.from.Open(s.ctx, s.offset)
@@ -73,7 +77,8 @@ func (s *source) Open() error {
 	return s.err
 }
 
-func (s *source) Read(p []byte) (int, error) {
+// Read returns io.EOF only once the whole content has the blob's digest.
+func (s *blobSource) Read(p []byte) (int, error) {
 	left := s.blob.size - s.offset
 	if left == 0 {
 		return 0, io.EOF
@@ -110,8 +115,8 @@ func (s *source) Read(p []byte) (int, error) {
 	}
 }
 
-// took hashes what was read and, with the last byte, checks the whole.
-func (s *source) took(p []byte) (int, error) {
+// took hashes what was read and, with the last byte, checks the digest of the whole.
+func (s *blobSource) took(p []byte) (int, error) {
 	if from := s.hashed - s.offset; from < int64(len(p)) {
 		s.hash.Write(p[max(0, from):])
 		s.hashed = s.offset + int64(len(p))
@@ -123,7 +128,7 @@ func (s *source) took(p []byte) (int, error) {
 	}
 	s.Close()
 	if got := s.hash.Digest(); got != s.blob.digest {
-		if !s.mixed { // or else whoever gave the end is asked for all of it
+		if !s.mixed { // otherwise the repository that sent the end is asked for the whole
 			s.from.Turn()
 		}
 		s.err = &corruptError{s.fault(fmt.Errorf("the blob %s was read, and its content has the digest %s", s.blob.digest, got))}
@@ -132,11 +137,12 @@ func (s *source) took(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// corruptError says that content came which is not what its digest says: it has to be read again from its beginning.
+// A corruptError reports content that does not have its digest. It has to be read again from its
+// beginning.
 type corruptError struct{ error }
 
 func (e *corruptError) Unwrap() error { return e.error }
 
-func (s *source) fault(err error) error {
+func (s *blobSource) fault(err error) error {
 	return &registry.Error{Side: registry.Source, Name: s.from.At().Name(), Doing: "reading a blob in", Err: err}
 }

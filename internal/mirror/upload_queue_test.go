@@ -6,11 +6,23 @@ import (
 	"testing"
 )
 
-// What completes images goes first; mounts and uploads take turns, large uploads first, and the rest as it came.
+func testEngine(t *testing.T) *engine {
+	e := newEngine(t.Context(), func(error) {}, Options{})
+	e.left = 1
+	return e
+}
+
+func (e *engine) testQueue(registry string) *uploadQueue {
+	q := newUploadQueue(registry, &e.mu)
+	e.queues[registry] = q
+	return q
+}
+
+// Manifests complete images and go first. Mounts and uploads take turns, and large uploads come
+// before the others.
 func TestTasksGoInOrder(t *testing.T) {
-	e := &engine{lanes: map[string]*lane{}, left: 1, cancel: func(error) {}}
-	l := &lane{wake: sync.NewCond(&e.mu)}
-	e.lanes["r"] = l
+	e := testEngine(t)
+	q := e.testQueue("r")
 	var got []string
 	for _, task := range []struct {
 		name  string
@@ -25,26 +37,26 @@ func TestTasksGoInOrder(t *testing.T) {
 		{"huge", uploading, 1 << 30},
 		{"manifest", pushing, 0},
 	} {
-		l.push(task.class, task.size, func() { got = append(got, task.name) })
+		q.addLocked(task.class, task.size, func() { got = append(got, task.name) })
 	}
-	e.serve(l)
+	e.serve(q)
 	want := []string{"manifest", "mount 1", "huge", "mount 2", "large", "small 1", "small 2"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the tasks went %q, want %q", got, want)
 	}
 }
 
-// A worker does not wait for tasks that cannot come, though a job is without an outcome.
+// A job without an outcome does not keep workers waiting for tasks that cannot come.
 func TestWorkersEndWithoutTasks(t *testing.T) {
-	e := &engine{lanes: map[string]*lane{}, left: 1}
+	e := testEngine(t)
 	for _, name := range []string{"a", "b"} {
-		e.lanes[name] = &lane{registry: name, wake: sync.NewCond(&e.mu)}
+		e.testQueue(name)
 	}
-	e.lanes["a"].push(uploading, 1, func() {})
+	e.queues["a"].addLocked(uploading, 1, func() {})
 	var workers sync.WaitGroup
-	for _, l := range e.lanes {
+	for _, q := range e.queues {
 		for range 3 {
-			workers.Go(func() { e.serve(l) })
+			workers.Go(func() { e.serve(q) })
 		}
 	}
 	workers.Wait()

@@ -1,0 +1,196 @@
+package mirror
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"imagemirror/internal/digest"
+	"imagemirror/internal/manifest"
+	"imagemirror/internal/registry"
+)
+
+// build makes the graph of what the jobs need. Jobs that cannot be carried out end here.
+func (e *engine) build(ctx context.Context, jobs []Job, manifests map[string]registry.Manifest) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.left = len(jobs)
+	b := &builder{
+		engine: e, ctx: ctx, manifests: manifests,
+		parsed: map[string]manifest.Manifest{}, sources: map[string]*registry.Repository{},
+	}
+	for _, j := range jobs {
+		state := &jobState{Outcome: Outcome{Job: j}}
+		e.jobs = append(e.jobs, state)
+		if err := b.add(state); err != nil {
+			e.endLocked(state, err)
+		}
+	}
+	for _, bl := range e.order {
+		slices.SortFunc(bl.registries, func(a, b *registryBlob) int {
+			return cmp.Compare(a.queue.registry, b.queue.registry)
+		})
+	}
+}
+
+// A builder adds jobs to an engine's graph. All of its methods need engine.mu.
+type builder struct {
+	*engine
+	ctx       context.Context
+	manifests map[string]registry.Manifest
+	parsed    map[string]manifest.Manifest    // by digest
+	sources   map[string]*registry.Repository // by name
+	sizes     map[string]int64                // of the blobs of one image, by digest
+}
+
+func (b *builder) add(j *jobState) error {
+	source, err := b.source(j)
+	if err != nil {
+		return err
+	}
+	r, err := b.repo(j)
+	if err != nil {
+		return err
+	}
+	if j.Exists {
+		r.first.done = true
+	}
+	b.sizes = map[string]int64{}
+	m, err := b.manifest(j, r, source, j.Digest, 0)
+	if err != nil {
+		return err
+	}
+	m.jobs = append(m.jobs, j)
+	j.manifest = m
+	m.needLocked()
+	return nil
+}
+
+func (b *builder) source(j *jobState) (*registry.Repository, error) {
+	name := j.Source.Name()
+	if r := b.sources[name]; r != nil {
+		return r, nil
+	}
+	r, err := b.Client.Source(b.ctx, j.Source)
+	if err == nil {
+		b.sources[name] = r
+	}
+	return r, err
+}
+
+func (b *builder) repo(j *jobState) (*repo, error) {
+	name := j.Destination.Name()
+	if r := b.repos[name]; r != nil {
+		return r, nil
+	}
+	to, err := b.Client.Destination(b.ctx, j.Destination, true)
+	if err != nil {
+		return nil, err
+	}
+	q := b.queues[to.Registry()]
+	if q == nil {
+		q = newUploadQueue(to.Registry(), &b.mu)
+		b.queues[to.Registry()] = q
+	}
+	r := &repo{to: to, queue: q, blobs: map[blobID]*wantedBlob{}, manifests: map[string]*wantedManifest{}}
+	b.repos[name] = r
+	return r, nil
+}
+
+// manifest adds a manifest, and everything it leads to, to a repository.
+func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, digest string, depth int) (*wantedManifest, error) {
+	if m := r.manifests[digest]; m != nil {
+		return m, m.err
+	}
+	if depth > manifest.MaxDepth {
+		return nil, fmt.Errorf("the image %s has more than %d indexes within indexes", j.Digest, manifest.MaxDepth)
+	}
+	content, parsed, err := b.parse(digest)
+	if err != nil {
+		return nil, err
+	}
+	m := &wantedManifest{repo: r, m: content}
+	for _, d := range parsed.Children {
+		child, err := b.manifest(j, r, source, d.Digest, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		m.children = append(m.children, child)
+		child.parents = append(child.parents, m)
+		m.missing++
+	}
+	for _, d := range parsed.Blobs {
+		if d.Foreign() && !b.Foreign {
+			continue
+		}
+		w, err := b.blob(j, r, source, d)
+		if err != nil {
+			return nil, err
+		}
+		w.waiting = append(w.waiting, m)
+		m.missing++
+	}
+	r.manifests[digest] = m
+	return m, nil
+}
+
+// parse returns a manifest of the plan, and what it leads to. Each is checked and parsed once.
+func (b *builder) parse(named string) (registry.Manifest, manifest.Manifest, error) {
+	m, ok := b.manifests[named]
+	if !ok {
+		return m, manifest.Manifest{}, fmt.Errorf("the plan lacks the manifest %s", named)
+	}
+	if p, ok := b.parsed[named]; ok {
+		return m, p, nil
+	}
+	if got := digest.Of(m.Content); got != named {
+		return m, manifest.Manifest{}, fmt.Errorf("the plan's manifest %s has the digest %s", named, got)
+	}
+	p, err := manifest.Parse(m.MediaType, m.Content)
+	if err != nil {
+		return m, p, fmt.Errorf("manifest %s: %w", named, err)
+	}
+	// The media type that the source sent may be too general for another registry to accept.
+	m.MediaType = p.MediaType
+	b.manifests[named] = m
+	b.parsed[named] = p
+	return m, p, nil
+}
+
+// blob adds a blob to a repository.
+func (b *builder) blob(j *jobState, r *repo, source *registry.Repository, d manifest.Descriptor) (*wantedBlob, error) {
+	if size, ok := b.sizes[d.Digest]; ok && size != d.Size {
+		return nil, fmt.Errorf("two manifests give the blob %s the sizes %d and %d", d.Digest, size, d.Size)
+	}
+	b.sizes[d.Digest] = d.Size
+	id := blobID{d.Digest, d.Size}
+	bl := b.blobs[id]
+	if bl == nil {
+		bl = &blob{blobID: id, byRegistry: map[string]*registryBlob{}}
+		b.blobs[id] = bl
+		b.order = append(b.order, bl)
+	}
+	if !slices.Contains(bl.sources, source) {
+		bl.sources = append(bl.sources, source)
+	}
+	if w := r.blobs[id]; w != nil {
+		return w, nil
+	}
+	at := bl.byRegistry[r.queue.registry]
+	if at == nil {
+		at = &registryBlob{blob: bl, queue: r.queue}
+		bl.byRegistry[r.queue.registry] = at
+		bl.registries = append(bl.registries, at)
+	}
+	if at.from == "" && len(j.MountFrom) > 0 {
+		at.from = j.MountFrom[0]
+	}
+	if at.from == "" && source.Registry() == r.queue.registry {
+		at.from = source.Path()
+	}
+	w := &wantedBlob{repo: r, blob: bl, owner: j}
+	at.wanted = append(at.wanted, w)
+	r.blobs[id] = w
+	return w, nil
+}

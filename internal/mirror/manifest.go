@@ -1,0 +1,168 @@
+package mirror
+
+import (
+	"fmt"
+	"net/http"
+
+	"imagemirror/internal/registry"
+	"imagemirror/internal/stream"
+)
+
+func (e *engine) queuePushLocked(m *wantedManifest) {
+	m.repo.queue.addLocked(pushing, 0, func() { e.push(m) })
+}
+
+// push pushes a manifest under each tag that jobs want, or by its digest if no job wants a tag.
+func (e *engine) push(m *wantedManifest) {
+	tagged, untagged, needed := e.pushesOf(m)
+	if !needed {
+		return
+	}
+	if len(tagged) == 0 {
+		err := m.repo.to.PutManifest(e.work, m.m.Digest, m.m)
+		e.pushed(m, untagged, err, false)
+		return
+	}
+	// The first tag brings the manifest. From then on it is there by its digest too, for jobs without
+	// a tag and for the indexes that lead to it.
+	for i, j := range tagged {
+		if i > 0 && e.isStopped() {
+			return
+		}
+		err := e.putTag(m, j)
+		done := []*jobState{j}
+		if err == nil {
+			done = append(done, untagged...)
+		}
+		e.pushed(m, done, err, true)
+	}
+}
+
+// pushesOf returns the jobs that want a manifest with a tag and without, and whether anything needs
+// it.
+func (e *engine) pushesOf(m *wantedManifest) (tagged, untagged []*jobState, needed bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, j := range m.jobs {
+		if j.ended {
+			continue
+		}
+		j.beginLocked()
+		if j.Destination.Tag != "" {
+			tagged = append(tagged, j)
+		} else {
+			untagged = append(untagged, j)
+		}
+	}
+	return tagged, untagged, len(tagged)+len(untagged) > 0 || m.neededLocked()
+}
+
+// putTag pushes a manifest under a job's tag. A registry also refuses to push an immutable tag that
+// is at the digest already, as an earlier run that was cut off may have left it, so putTag looks at
+// the tag before it returns such an error.
+func (e *engine) putTag(m *wantedManifest, j *jobState) error {
+	tag := j.Destination.Tag
+	if j.Immutable {
+		if there, err := e.checkImmutable(m, tag); there || err != nil {
+			return err
+		}
+	}
+	err := m.repo.to.PutManifest(e.work, tag, m.m)
+	if !refused(registry.StatusOf(err)) {
+		return err
+	}
+	if at, headErr := m.repo.to.Head(e.work, tag); headErr == nil && at == m.m.Digest {
+		return nil
+	}
+	return err
+}
+
+// refused reports whether a status is a registry's refusal that neither a token nor time changes.
+func refused(status int) bool {
+	return status >= 400 && status < 500 && status != http.StatusUnauthorized && status != http.StatusTooManyRequests
+}
+
+// checkImmutable reports whether a tag that never moves points at the manifest already. A tag that
+// did not exist when the run was planned may exist by now. The protocol has no push that succeeds
+// only if the tag does not exist: a tag that somebody pushes between this HEAD and our PUT is
+// overwritten.
+func (e *engine) checkImmutable(m *wantedManifest, tag string) (there bool, err error) {
+	at, err := m.repo.to.Head(e.work, tag)
+	switch {
+	case registry.StatusOf(err) == http.StatusNotFound:
+		return false, nil
+	case err == nil && at != m.m.Digest:
+		return false, stream.WithAdvice(
+			fmt.Sprintf("the tag %s is immutable, and was put at %s since the run was planned, and not at %s: it stays where it is", tag, at, m.m.Digest),
+			"find out who else pushes to it, then run again")
+	}
+	return err == nil, err
+}
+
+// pushed ends the jobs that a push was for, and releases the indexes that waited for the manifest.
+// If the registry refused all tags, a manifest that is needed by its digest is pushed by that.
+func (e *engine) pushed(m *wantedManifest, done []*jobState, err error, tagged bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err == nil {
+		for _, j := range done {
+			e.endLocked(j, nil)
+		}
+		e.arrivedLocked(m)
+		return
+	}
+	err = e.reasonLocked(err)
+	for _, j := range done {
+		e.endLocked(j, err)
+	}
+	switch {
+	case m.there || m.tagLeftLocked():
+	case tagged && m.neededLocked():
+		e.queuePushLocked(m)
+	default:
+		e.failLocked(m, err)
+	}
+}
+
+// tagLeftLocked reports whether a job without an outcome will push the manifest under another tag.
+func (m *wantedManifest) tagLeftLocked() bool {
+	for _, j := range m.jobs {
+		if !j.ended && j.Destination.Tag != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// arrivedLocked releases the indexes that lead to a manifest which the registry has now.
+func (e *engine) arrivedLocked(m *wantedManifest) {
+	if m.there {
+		return
+	}
+	m.there = true
+	for _, parent := range m.parents {
+		e.releaseLocked(parent)
+	}
+}
+
+// releaseLocked counts one thing less that a manifest waits for, and queues it after the last one.
+func (e *engine) releaseLocked(m *wantedManifest) {
+	m.missing--
+	if m.missing == 0 && m.err == nil {
+		e.queuePushLocked(m)
+	}
+}
+
+// failLocked ends every job that needs the manifest.
+func (e *engine) failLocked(m *wantedManifest, err error) {
+	if m.err != nil {
+		return
+	}
+	m.err = err
+	for _, j := range m.jobs {
+		e.endLocked(j, err)
+	}
+	for _, parent := range m.parents {
+		e.failLocked(parent, err)
+	}
+}
