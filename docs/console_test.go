@@ -1,0 +1,106 @@
+package docs
+
+import (
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var consoleBlock = regexp.MustCompile("(?s)```console\n(.*?)```")
+
+// step is a command of a document, with what it writes to standard output.
+type step struct{ command, output string }
+
+// steps returns the commands of a document's console blocks.
+func steps(t *testing.T, document string) []step {
+	t.Helper()
+	var all []step
+	for _, block := range consoleBlock.FindAllStringSubmatch(read(t, document), -1) {
+		for line := range strings.Lines(block[1]) {
+			if command, found := strings.CutPrefix(line, "$ "); found {
+				all = append(all, step{command: strings.TrimSpace(command)})
+			} else {
+				all[len(all)-1].output += line
+			}
+		}
+	}
+	return all
+}
+
+// The tutorial's commands run as they stand, and write what it shows. Digests, sizes and times
+// differ, and so do the ports, which may be taken.
+func TestTutorial(t *testing.T) {
+	bin := t.TempDir()
+	for _, args := range [][]string{
+		{"build", "-o", bin, "imagemirror/cmd/..."},
+		{"build", "-modfile", filepath.Join(root, "tools", "go.mod"), "-o", bin, "github.com/google/go-containerregistry/cmd/crane"},
+	} {
+		if out, err := goCommand(t, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	source, destination := freePort(t), freePort(t)
+	all := steps(t, filepath.Join("tutorial", "first-mirror.md"))
+	const mark = "== next command"
+	script := "wait_for() { until (: < /dev/tcp/localhost/$1) 2> /dev/null; do kill -0 $! || exit; done; }\n"
+	for _, s := range all {
+		script += fmt.Sprintf("echo '%s'\n%s\n", mark, s.command)
+		if port := regexp.MustCompile(`--address localhost:(\d+).*&$`).FindStringSubmatch(s.command); port != nil {
+			script += "wait_for " + port[1] + "\n"
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", strings.NewReplacer("5001", source, "5002", destination).Replace(script))
+	cmd.Dir = filepath.Join(t.TempDir(), "tutorial")
+	if err := exec.Command("mkdir", cmd.Dir).Run(); err != nil {
+		t.Fatal(err)
+	}
+	var progress strings.Builder
+	cmd.Env, cmd.Stderr = append(cmd.Environ(), "PATH="+bin+":/usr/local/bin:/usr/bin:/bin"), &progress
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s%s", err, out, progress.String())
+	}
+	outputs := strings.Split(strings.NewReplacer(source, "5001", destination, "5002").Replace(string(out)), mark+"\n")[1:]
+	if len(outputs) != len(all) {
+		t.Fatalf("%d commands wrote something, want %d: %s%s", len(outputs), len(all), out, progress.String())
+	}
+	for i, s := range all {
+		if diff := cmp.Diff(plain(s.output), plain(outputs[i])); diff != "" {
+			t.Errorf("$ %s (-tutorial +written):\n%s%s", s.command, diff, progress.String())
+		}
+	}
+}
+
+// plain replaces what differs from run to run.
+func plain(text string) string {
+	for _, r := range []struct{ pattern, by string }{
+		{`sha256:[0-9a-f]{64}`, "sha256:DIGEST"},
+		{`\b[0-9a-f]{12}\b`, "DIGEST"},
+		{` +[1-9][0-9.]* ([KM]i)?B`, " SIZE"},
+		{`in [0-9.]+m?s\b`, "in TIME"},
+	} {
+		text = regexp.MustCompile(r.pattern).ReplaceAllString(text, r.by)
+	}
+	return text
+}
+
+// freePort returns a port of this machine that nothing listens on.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
