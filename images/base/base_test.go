@@ -45,7 +45,7 @@ func checkImage(t *testing.T, architecture string, img v1.Image) {
 	if config.Architecture != architecture || config.Config.User != user {
 		t.Errorf("the image for %s is for %s, and its user is %q", architecture, config.Architecture, config.Config.User)
 	}
-	content := registrytest.Files(t, img)
+	content := registrytest.ImageFiles(t, img)
 	var names []string
 	for name := range content {
 		names = append(names, name)

@@ -29,7 +29,7 @@ func checkImage(t *testing.T, r release, command, platform string, img v1.Image)
 	if config.Config.User != "65532:65532" || config.Platform().String() != platform || !slices.Equal(config.Config.Entrypoint, []string{"/" + program}) {
 		t.Errorf("%s for %s: it is for %s, of the user %q, and starts %q", command, platform, config.Platform(), config.Config.User, config.Config.Entrypoint)
 	}
-	files := registrytest.Files(t, img)
+	files := registrytest.ImageFiles(t, img)
 	// Nothing else, so there is no shell.
 	const certificates = "etc/ssl/certs/ca-certificates.crt"
 	if got, want := slices.Sorted(maps.Keys(files)), []string{"etc/group", "etc/passwd", certificates, program}; !slices.Equal(got, want) {

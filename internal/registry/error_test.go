@@ -87,7 +87,7 @@ func TestAdviceOnRefusals(t *testing.T) {
 		{204, Source, "", "ask the registry's people: this is no answer"},
 	} {
 		p.Heal()
-		p.Inject(registrytest.Rule{Fault: registrytest.Status(c.status, c.body)})
+		p.Inject(registrytest.FaultRule{Fault: registrytest.Status(c.status, c.body)})
 		var e *Error
 		if c.side == Source {
 			e = read(t, noKeys{}, p.Host)
@@ -172,7 +172,7 @@ func faulty(fault registrytest.Fault) func(t *testing.T) *Error {
 		backend := registrytest.InProcess(t)
 		registrytest.Push(t, backend.Host+"/ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
 		p := registrytest.NewProxy(t, backend, registrytest.ProxyOptions{})
-		p.Inject(registrytest.Rule{Kind: "GET manifest", Fault: fault})
+		p.Inject(registrytest.FaultRule{Kind: "GET manifest", Fault: fault})
 		return read(t, noKeys{}, p.Host)
 	}
 }
@@ -206,7 +206,7 @@ func TestAdviceOnTokens(t *testing.T) {
 	p := registrytest.NewProxy(t, registrytest.InProcess(t), registrytest.ProxyOptions{Auth: &registrytest.Auth{}})
 	for _, status := range []int{401, 403, 404} {
 		p.Heal()
-		p.Inject(registrytest.Rule{Kind: "token", Fault: registrytest.Status(status, "")})
+		p.Inject(registrytest.FaultRule{Kind: "token", Fault: registrytest.Status(status, "")})
 		e := read(t, noKeys{}, p.Host)
 		if _, got, advice := e.Fault(); got != status || !strings.HasPrefix(advice, "log in to "+p.Host+" again") {
 			t.Errorf("%v: got the advice %q, want that to log in", e, advice)

@@ -51,7 +51,7 @@ func TestPageOfTagsThatBreaksOffIsReadAgain(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := threeTags(t)
-			p.Inject(registrytest.Rule{Kind: "GET tags", Times: 1, Fault: c.fault})
+			p.Inject(registrytest.FaultRule{Kind: "GET tags", Times: 1, Fault: c.fault})
 			got, err := source(t, p.Host).Tags(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -80,7 +80,7 @@ func TestPageOfTagsIsGivenUp(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := threeTags(t)
-			p.Inject(registrytest.Rule{Kind: "GET tags", Fault: c.fault})
+			p.Inject(registrytest.FaultRule{Kind: "GET tags", Fault: c.fault})
 			_, err := source(t, p.Host).Tags(t.Context())
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want an error that says %q", err, c.says)
@@ -136,7 +136,7 @@ func TestEndlessListOfTags(t *testing.T) {
 func TestWhatIsNoTagIsLeftOut(t *testing.T) {
 	longest := strings.Repeat("x", maxTag)
 	p := threeTags(t)
-	p.Inject(registrytest.Rule{Kind: "GET tags", Fault: registrytest.Status(200,
+	p.Inject(registrytest.FaultRule{Kind: "GET tags", Fault: registrytest.Status(200,
 		`{"tags":["v1","","-v","../v","v/1","v 1","v\u202e1","`+longest+`","`+longest+`x","_v.1-a"]}`)})
 	got, err := source(t, p.Host).Tags(t.Context())
 	if err != nil {

@@ -72,7 +72,7 @@ func (s scope) covers(other scope) bool {
 
 // needs is the scopes that a registry demands for a request, as distribution does: who pushes has to be allowed to
 // pull, and a mount pulls from the repository that it names.
-func needs(r *http.Request, at route) []scope {
+func needs(r *http.Request, at endpoint) []scope {
 	if at.repo == "" {
 		return nil
 	}
@@ -143,32 +143,32 @@ func (a *authority) expire() {
 	clear(a.grants)
 }
 
-// verdict is what an authority makes of a request: a nil refusal lets it pass.
-type verdict struct {
+// decision is what an authority makes of a request: a nil refusal lets it pass.
+type decision struct {
 	user    string
 	refusal http.Handler
 }
 
-func (a *authority) judge(r *http.Request, at route) verdict {
+func (a *authority) judge(r *http.Request, at endpoint) decision {
 	wants := needs(r, at)
 	if a.Public && at.repo != "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-		return verdict{}
+		return decision{}
 	}
 	g, ok := a.authenticate(r)
 	if !ok {
-		return verdict{"", a.challenge(wants)}
+		return decision{"", a.challenge(wants)}
 	}
 	for _, want := range wants {
 		switch asked := a.Basic || slices.ContainsFunc(g.scopes, func(s scope) bool { return s.covers(want) }); {
 		case !asked:
-			return verdict{g.user.Name, a.challenge(wants)}
+			return decision{g.user.Name, a.challenge(wants)}
 		case !g.user.may(want) && g.user.Name == "" && a.users() != nil:
-			return verdict{"", a.challenge(wants)}
+			return decision{"", a.challenge(wants)}
 		case !g.user.may(want):
-			return verdict{g.user.Name, refuse(http.StatusForbidden, "DENIED", "requested access to the resource is denied")}
+			return decision{g.user.Name, errorAnswer(http.StatusForbidden, "DENIED", "requested access to the resource is denied")}
 		}
 	}
-	return verdict{g.user.Name, nil}
+	return decision{g.user.Name, nil}
 }
 
 // authenticate finds out for whom a request comes. It is false where its credentials are not there or no good.
@@ -212,7 +212,7 @@ func (a *authority) challenge(wants []scope) http.Handler {
 			value += fmt.Sprintf(",scope=%q", joinScopes(wants))
 		}
 	}
-	answer := refuse(http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
+	answer := errorAnswer(http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("WWW-Authenticate", value)
 		answer.ServeHTTP(w, r)
@@ -228,7 +228,7 @@ func joinScopes(scopes []scope) string {
 }
 
 // refuse is an answer with an error in the form of the distribution specification.
-func refuse(status int, code, message string) http.Handler {
+func errorAnswer(status int, code, message string) http.Handler {
 	body := fmt.Sprintf(`{"errors":[{"code":%q,"message":%q}]}`+"\n", code, message)
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -131,7 +131,7 @@ func TestTokensExpire(t *testing.T) {
 
 func TestFaultsStrikeTokens(t *testing.T) {
 	p := NewProxy(t, InProcess(t), ProxyOptions{Auth: &Auth{}})
-	p.Inject(Rule{Kind: "token", Times: 1, Fault: Status(http.StatusServiceUnavailable, "{}")})
+	p.Inject(FaultRule{Kind: "token", Times: 1, Fault: Status(http.StatusServiceUnavailable, "{}")})
 	for _, want := range []int{http.StatusServiceUnavailable, http.StatusOK} {
 		if got, _ := ask(t, p, "", "", "repository:a:pull"); got != want {
 			t.Errorf("got %d, want %d", got, want)
@@ -162,7 +162,7 @@ func TestPermissions(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := NewProxy(t, Distribution(t, DistributionOptions{}), ProxyOptions{Auth: &Auth{Users: team()}})
-			repo := routeOf(request(t, test.method, test.path)).repo
+			repo := endpointOf(request(t, test.method, test.path)).repo
 			_, answer := ask(t, p, test.user, "secret", "repository:"+repo+":pull,push")
 			resp, body := call(t, test.method, "http://"+p.Host+test.path, nil, "Authorization", bearer(t, answer))
 			if resp.StatusCode != test.want || !strings.Contains(body, test.code) {

@@ -34,7 +34,7 @@ func Build(progress io.Writer) (string, error) {
 		return "", err
 	}
 	program := filepath.Join(dir, "registry-"+key)
-	if exists(program) {
+	if fileExists(program) {
 		return program, nil
 	}
 	unlock, err := lockedfile.MutexAt(filepath.Join(dir, "registry.lock")).Lock()
@@ -42,14 +42,14 @@ func Build(progress io.Writer) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	if exists(program) {
+	if fileExists(program) {
 		return program, nil
 	}
 	fmt.Fprintf(progress, "building the registry that tests run against into %s (a few minutes where nothing is cached)\n", program)
 	return program, compile(tools, program)
 }
 
-func exists(path string) bool {
+func fileExists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
@@ -91,7 +91,7 @@ func findTools() (string, error) {
 	}
 	for {
 		tools := filepath.Join(dir, "tools")
-		if exists(filepath.Join(tools, "registry", "main.go")) {
+		if fileExists(filepath.Join(tools, "registry", "main.go")) {
 			return tools, nil
 		}
 		parent := filepath.Dir(dir)

@@ -22,7 +22,7 @@ type broken struct {
 	digest       string
 }
 
-func newBroken(t *testing.T, rules ...Rule) broken {
+func newBroken(t *testing.T, rules ...FaultRule) broken {
 	t.Helper()
 	r := Distribution(t, DistributionOptions{})
 	blob := strings.Repeat("0123456789", 10_000)
@@ -36,18 +36,18 @@ func TestRulesChoose(t *testing.T) {
 	teapot := Status(http.StatusTeapot, "")
 	for _, test := range []struct {
 		name string
-		rule Rule
+		rule FaultRule
 		want []int // statuses of four requests
 	}{
-		{"all", Rule{}, []int{418, 418, 418, 418}},
-		{"kind", Rule{Kind: "GET blob"}, []int{418, 418, 418, 418}},
-		{"other kind", Rule{Kind: "HEAD blob"}, []int{200, 200, 200, 200}},
-		{"path", Rule{Path: regexp.MustCompile(`^/v2/a/.*\?n=[13]$`)}, []int{200, 418, 200, 418}},
-		{"match", Rule{Match: func(r *http.Request) bool { return r.URL.Query().Get("n") == "2" }}, []int{200, 200, 418, 200}},
-		{"after", Rule{After: 3}, []int{200, 200, 200, 418}},
-		{"times", Rule{Times: 2}, []int{418, 418, 200, 200}},
-		{"after and times", Rule{After: 1, Times: 1}, []int{200, 418, 200, 200}},
-		{"chance", Rule{Chance: 0.5}, []int{200, 200, 418, 418}},
+		{"all", FaultRule{}, []int{418, 418, 418, 418}},
+		{"kind", FaultRule{Kind: "GET blob"}, []int{418, 418, 418, 418}},
+		{"other kind", FaultRule{Kind: "HEAD blob"}, []int{200, 200, 200, 200}},
+		{"path", FaultRule{Path: regexp.MustCompile(`^/v2/a/.*\?n=[13]$`)}, []int{200, 418, 200, 418}},
+		{"match", FaultRule{Match: func(r *http.Request) bool { return r.URL.Query().Get("n") == "2" }}, []int{200, 200, 418, 200}},
+		{"after", FaultRule{After: 3}, []int{200, 200, 200, 418}},
+		{"times", FaultRule{Times: 2}, []int{418, 418, 200, 200}},
+		{"after and times", FaultRule{After: 1, Times: 1}, []int{200, 418, 200, 200}},
+		{"chance", FaultRule{Chance: 0.5}, []int{200, 200, 418, 418}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.rule.Name, test.rule.Fault = test.name, teapot
@@ -111,7 +111,7 @@ func TestFaultsOfAnswers(t *testing.T) {
 		{"header changed", SetHeader("Docker-Content-Digest", "x"), 200, 100_000, false, [2]string{"Docker-Content-Digest", "x"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p := newBroken(t, Rule{Fault: test.fault})
+			p := newBroken(t, FaultRule{Fault: test.fault})
 			resp, body, err := try(t, http.DefaultClient, http.MethodGet, p.target, nil)
 			if (err != nil) != test.cut {
 				t.Errorf("got error %v, want one: %t", err, test.cut)
@@ -134,7 +134,7 @@ func TestFaultsOfAnswers(t *testing.T) {
 
 func TestCorruptInvertsOneByte(t *testing.T) {
 	const at = 70_003
-	p := newBroken(t, Rule{Fault: Corrupt(at)})
+	p := newBroken(t, FaultRule{Fault: Corrupt(at)})
 	_, body := call(t, http.MethodGet, p.target, nil)
 	want := []byte(p.blob)
 	want[at] ^= 0xff
@@ -155,7 +155,7 @@ func TestStallsEndWithTheClient(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			began, ended := make(chan struct{}), make(chan struct{})
-			p := newBroken(t, Rule{Fault: func(next http.Handler) http.Handler {
+			p := newBroken(t, FaultRule{Fault: func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					defer close(ended)
 					close(began)
@@ -195,7 +195,7 @@ func TestStallsEndWithTheClient(t *testing.T) {
 func TestCloseEndsStalls(t *testing.T) {
 	p := newBroken(t)
 	waiting := make(chan struct{})
-	p.Inject(Rule{Fault: func(next http.Handler) http.Handler {
+	p.Inject(FaultRule{Fault: func(next http.Handler) http.Handler {
 		close(waiting)
 		return Stall()(next)
 	}})
@@ -212,7 +212,7 @@ func TestCloseEndsStalls(t *testing.T) {
 }
 
 func TestEndless(t *testing.T) {
-	p := newBroken(t, Rule{Fault: Endless("text/plain")})
+	p := newBroken(t, FaultRule{Fault: Endless("text/plain")})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.target, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +228,7 @@ func TestEndless(t *testing.T) {
 }
 
 func TestRefuseMount(t *testing.T) {
-	p := newBroken(t, Rule{Kind: "POST mount", Times: 1, Fault: RefuseMount()})
+	p := newBroken(t, FaultRule{Kind: "POST mount", Times: 1, Fault: RefuseMount()})
 	if got := mount(t, p.Host, "b", "a", p.digest); got != http.StatusAccepted {
 		t.Errorf("refused: got %d, want 202", got)
 	}
@@ -241,7 +241,7 @@ func TestRedirect(t *testing.T) {
 	p := newBroken(t)
 	_, backend, _ := strings.Cut(p.target, p.Host)
 	elsewhere := newBroken(t)
-	p.Inject(Rule{Kind: "GET blob", Fault: Redirect("http://" + elsewhere.Host)})
+	p.Inject(FaultRule{Kind: "GET blob", Fault: Redirect("http://" + elsewhere.Host)})
 	_, body := call(t, http.MethodGet, "http://"+p.Host+backend, nil)
 	if body != p.blob {
 		t.Errorf("got %d bytes, want the blob", len(body))
@@ -263,7 +263,7 @@ func TestFaultsOfUploads(t *testing.T) {
 		{"lost answer", LoseAnswer(), http.StatusOK},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p := newBroken(t, Rule{Kind: "PUT upload", Fault: test.fault})
+			p := newBroken(t, FaultRule{Kind: "PUT upload", Fault: test.fault})
 			resp, _ := call(t, http.MethodPost, "http://"+p.Host+"/v2/b/blobs/uploads/", nil)
 			if _, _, err := try(t, http.DefaultClient, http.MethodPut, resp.Header.Get("Location")+"&digest="+digest, blob); err == nil {
 				t.Error("the upload was answered")

@@ -103,14 +103,14 @@ func platform(child mutate.Appendable) *v1.Platform {
 }
 
 // Schema1 is a manifest of Docker's schema 1, as old registries serve it. Its signature is none.
-func Schema1(name string, layers ...Layer) Manifest {
+func Schema1(name string, layers ...Layer) BareManifest {
 	type object = map[string]any
 	var fsLayers, history []object
 	for _, l := range layers {
 		fsLayers = append(fsLayers, object{"blobSum": l.Digest.String()})
 		history = append(history, object{"v1Compatibility": fmt.Sprintf(`{"id":%q}`, l.DiffID.Hex)})
 	}
-	return Manifest{
+	return BareManifest{
 		Type: types.DockerManifestSchema1Signed,
 		Content: encode(object{
 			"schemaVersion": 1, "name": name, "tag": "latest", "architecture": "amd64",
@@ -121,20 +121,20 @@ func Schema1(name string, layers ...Layer) Manifest {
 }
 
 // Manifest is content that is pushed as it is, whatever it refers to.
-type Manifest struct {
+type BareManifest struct {
 	Type    types.MediaType
 	Content []byte
 }
 
 // RawManifest is the content.
-func (m Manifest) RawManifest() ([]byte, error) { return m.Content, nil }
+func (m BareManifest) RawManifest() ([]byte, error) { return m.Content, nil }
 
 // MediaType is the type.
-func (m Manifest) MediaType() (types.MediaType, error) { return m.Type, nil }
+func (m BareManifest) MediaType() (types.MediaType, error) { return m.Type, nil }
 
 // imageCore is an image as go-containerregistry asks for one.
 type imageCore struct {
-	Manifest
+	BareManifest
 	config []byte
 	layers map[v1.Hash]Layer
 }
@@ -163,7 +163,7 @@ func assemble(mediaType, configType types.MediaType, config []byte, layers []Lay
 		m.Layers = append(m.Layers, l.descriptor())
 		core.layers[l.Digest] = l
 	}
-	core.Manifest = Manifest{mediaType, encode(m)}
+	core.BareManifest = BareManifest{mediaType, encode(m)}
 	img, err := partial.CompressedToImage(core)
 	must(err)
 	return img

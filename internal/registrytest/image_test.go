@@ -152,7 +152,7 @@ func TestValidateFindsCorruption(t *testing.T) {
 		ref := "/" + strings.NewReplacer(" ", "-", ",", "").Replace(name) + ":v1"
 		Push(t, r.Host+ref, image)
 		p := NewProxy(t, r, ProxyOptions{})
-		p.Inject(Rule{Kind: "GET blob", Fault: Corrupt(1)})
+		p.Inject(FaultRule{Kind: "GET blob", Fault: Corrupt(1)})
 		if err := Validate(t.Context(), r.Host+ref, p.Host+ref); err == nil {
 			t.Errorf("%s: corrupt blobs are found valid", name)
 		}
@@ -161,7 +161,7 @@ func TestValidateFindsCorruption(t *testing.T) {
 
 func childDigest(t *testing.T, what remote.Taggable) string {
 	t.Helper()
-	digest, err := Digest(what)
+	digest, err := DigestOf(what)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,20 +25,20 @@ type Request struct {
 	Fault  string      // name of the rule that struck
 }
 
-// Place is a blob in a repository.
-type Place struct{ Repo, Digest string }
+// RepoBlob is a blob in a repository.
+type RepoBlob struct{ Repo, Digest string }
 
 // Stats counts what went through a Proxy.
 type Stats struct {
-	Requests    map[string]int // by Request.Kind
-	Down, Up    int64          // bytes of bodies, answered and sent
-	BlobDown    int64          // the part of Down that answered GET blob
-	BlobUp      int64          // the part of Up that was sent to uploads
-	MaxInFlight int            // most requests at one time
-	Faults      int            // requests that a rule struck
-	Fetched     map[Place]int  // GETs of blobs that were answered with content
-	Uploaded    map[Place]int  // uploads that were committed
-	Mounted     map[Place]int  // mounts that were granted
+	Requests    map[string]int   // by Request.Kind
+	Down, Up    int64            // bytes of bodies, answered and sent
+	BlobDown    int64            // the part of Down that answered GET blob
+	BlobUp      int64            // the part of Up that was sent to uploads
+	MaxInFlight int              // most requests at one time
+	Faults      int              // requests that a rule struck
+	Fetched     map[RepoBlob]int // GETs of blobs that were answered with content
+	Uploaded    map[RepoBlob]int // uploads that were committed
+	Mounted     map[RepoBlob]int // mounts that were granted
 }
 
 // Total is the number of requests.
@@ -59,7 +59,7 @@ type journal struct {
 }
 
 func newStats() Stats {
-	return Stats{Requests: map[string]int{}, Fetched: map[Place]int{}, Uploaded: map[Place]int{}, Mounted: map[Place]int{}}
+	return Stats{Requests: map[string]int{}, Fetched: map[RepoBlob]int{}, Uploaded: map[RepoBlob]int{}, Mounted: map[RepoBlob]int{}}
 }
 
 func (j *journal) reset() {
@@ -90,7 +90,7 @@ func (j *journal) requests() []Request {
 
 // begin enters a request.
 func (j *journal) begin(r *http.Request) *exchange {
-	at := routeOf(r)
+	at := endpointOf(r)
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	header := r.Header.Clone()
 	header.Del("Authorization")
@@ -104,15 +104,15 @@ func (j *journal) begin(r *http.Request) *exchange {
 	j.stats.Requests[entry.Kind]++
 	j.inFlight++
 	j.stats.MaxInFlight = max(j.stats.MaxInFlight, j.inFlight)
-	return &exchange{j: j, route: at, entry: entry}
+	return &exchange{j: j, endpoint: at, entry: entry}
 }
 
 // exchange is a request and its answer on their way.
 type exchange struct {
-	j     *journal
-	route route
-	entry *Request
-	over  bool
+	j        *journal
+	endpoint endpoint
+	entry    *Request
+	over     bool
 }
 
 // end takes the request out of those in flight. Calls after the first do nothing.
@@ -143,13 +143,13 @@ func (x *exchange) answer(status int) {
 	x.j.mu.Lock()
 	defer x.j.mu.Unlock()
 	x.entry.Status = status
-	at := Place{x.route.repo, x.route.ref}
+	at := RepoBlob{x.endpoint.repo, x.endpoint.ref}
 	switch {
-	case x.route.kind == "GET blob" && (status == http.StatusOK || status == http.StatusPartialContent):
+	case x.endpoint.kind == "GET blob" && (status == http.StatusOK || status == http.StatusPartialContent):
 		x.j.stats.Fetched[at]++
-	case x.route.kind == "POST mount" && status == http.StatusCreated:
+	case x.endpoint.kind == "POST mount" && status == http.StatusCreated:
 		x.j.stats.Mounted[at]++
-	case strings.HasSuffix(x.route.kind, " upload") && at.Digest != "" && status == http.StatusCreated:
+	case strings.HasSuffix(x.endpoint.kind, " upload") && at.Digest != "" && status == http.StatusCreated:
 		x.j.stats.Uploaded[at]++
 	}
 }
@@ -158,7 +158,7 @@ func (x *exchange) down(n int) {
 	x.j.mu.Lock()
 	defer x.j.mu.Unlock()
 	x.j.stats.Down += int64(n)
-	if x.route.kind == "GET blob" {
+	if x.endpoint.kind == "GET blob" {
 		x.j.stats.BlobDown += int64(n)
 	}
 }
@@ -167,7 +167,7 @@ func (x *exchange) up(n int) {
 	x.j.mu.Lock()
 	defer x.j.mu.Unlock()
 	x.j.stats.Up += int64(n)
-	if strings.HasSuffix(x.route.kind, " upload") {
+	if strings.HasSuffix(x.endpoint.kind, " upload") {
 		x.j.stats.BlobUp += int64(n)
 	}
 }

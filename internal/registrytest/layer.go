@@ -31,7 +31,7 @@ func NewLayer(name string, size int64) Layer {
 	unpacked := func(w io.Writer) error { return writeTar(w, name, size) }
 	packed := func(w io.Writer) error { return writeGzip(w, unpacked) }
 	l := newLayer(types.OCILayer, packed)
-	l.DiffID, _ = digest(unpacked)
+	l.DiffID, _ = hashOf(unpacked)
 	return l
 }
 
@@ -56,7 +56,7 @@ func (l Layer) Foreign(urls ...string) Layer {
 
 func newLayer(mediaType types.MediaType, write func(io.Writer) error) Layer {
 	l := Layer{MediaType: mediaType, write: write}
-	l.Digest, l.Size = digest(write)
+	l.Digest, l.Size = hashOf(write)
 	l.DiffID = l.Digest
 	return l
 }
@@ -96,7 +96,7 @@ func (c *counter) Write(b []byte) (int, error) {
 	return c.hash.Write(b)
 }
 
-func digest(write func(io.Writer) error) (v1.Hash, int64) {
+func hashOf(write func(io.Writer) error) (v1.Hash, int64) {
 	c := &counter{hash: sha256.New()}
 	must(write(c))
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(c.hash.Sum(nil))}, c.n

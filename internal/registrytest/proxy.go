@@ -97,7 +97,7 @@ func (p *Proxy) Log() []Request { return p.journal.requests() }
 func (p *Proxy) Reset() { p.journal.reset() }
 
 // Inject adds rules. Of the rules that strike a request, the first one added acts.
-func (p *Proxy) Inject(rules ...Rule) { p.faults.add(rules) }
+func (p *Proxy) Inject(rules ...FaultRule) { p.faults.add(rules) }
 
 // Heal removes all rules.
 func (p *Proxy) Heal() { p.faults.clear() }
@@ -141,18 +141,18 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request, x *exchange) {
 	next := p.registry
 	switch {
 	case p.auth == nil:
-	case x.route.kind == "token":
+	case x.endpoint.kind == "token":
 		next = p.auth
 	default:
-		verdict := p.auth.judge(r, x.route)
-		x.user(verdict.user)
-		if verdict.refusal != nil {
-			verdict.refusal.ServeHTTP(w, r)
+		decision := p.auth.judge(r, x.endpoint)
+		x.user(decision.user)
+		if decision.refusal != nil {
+			decision.refusal.ServeHTTP(w, r)
 			return
 		}
 		r.Header.Del("Authorization")
 	}
-	if rule := p.faults.strike(r, x.route); rule != nil {
+	if rule := p.faults.strike(r, x.endpoint); rule != nil {
 		x.fault(rule.Name)
 		next = rule.Fault(next)
 	}

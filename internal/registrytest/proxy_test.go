@@ -34,9 +34,9 @@ func TestProxyCounts(t *testing.T) {
 		Requests: map[string]int{"POST upload": 1, "PUT upload": 1, "POST mount": 1, "HEAD blob": 1, "GET blob": 2},
 		Down:     12 + 5, Up: 12, BlobDown: 12 + 5, BlobUp: 12,
 		MaxInFlight: 1,
-		Fetched:     map[Place]int{{"a/b", digest}: 2},
-		Uploaded:    map[Place]int{{"a/b", digest}: 1},
-		Mounted:     map[Place]int{{"c", digest}: 1},
+		Fetched:     map[RepoBlob]int{{"a/b", digest}: 2},
+		Uploaded:    map[RepoBlob]int{{"a/b", digest}: 1},
+		Mounted:     map[RepoBlob]int{{"c", digest}: 1},
 	}
 	if diff := cmp.Diff(want, p.Stats()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -71,24 +71,24 @@ func TestProxyLogs(t *testing.T) {
 func TestRoutes(t *testing.T) {
 	for _, test := range []struct {
 		method, target string
-		want           route
+		want           endpoint
 	}{
-		{"GET", "/v2/", route{kind: "ping"}},
-		{"GET", "/token?scope=repository:a:pull", route{kind: "token"}},
-		{"GET", "/v2/_catalog", route{kind: "other"}},
-		{"GET", "/v2/a/tags/list?n=3", route{"GET tags", "a", "list"}},
-		{"GET", "/v2/a/manifests/b/manifests/c", route{"GET manifest", "a/manifests/b", "c"}},
-		{"POST", "/v2/a/blobs/uploads/", route{"POST upload", "a", ""}},
-		{"POST", "/v2/a/blobs/uploads/?mount=sha256:1&from=b", route{"POST mount", "a", "sha256:1"}},
-		{"PATCH", "/v2/a/blobs/uploads/17?_state=x", route{"PATCH upload", "a", ""}},
-		{"PUT", "/v2/a/blobs/uploads/17?digest=sha256:1", route{"PUT upload", "a", "sha256:1"}},
-		{"GET", "/v2/a/blobs/sha256:1", route{"GET blob", "a", "sha256:1"}},
+		{"GET", "/v2/", endpoint{kind: "ping"}},
+		{"GET", "/token?scope=repository:a:pull", endpoint{kind: "token"}},
+		{"GET", "/v2/_catalog", endpoint{kind: "other"}},
+		{"GET", "/v2/a/tags/list?n=3", endpoint{"GET tags", "a", "list"}},
+		{"GET", "/v2/a/manifests/b/manifests/c", endpoint{"GET manifest", "a/manifests/b", "c"}},
+		{"POST", "/v2/a/blobs/uploads/", endpoint{"POST upload", "a", ""}},
+		{"POST", "/v2/a/blobs/uploads/?mount=sha256:1&from=b", endpoint{"POST mount", "a", "sha256:1"}},
+		{"PATCH", "/v2/a/blobs/uploads/17?_state=x", endpoint{"PATCH upload", "a", ""}},
+		{"PUT", "/v2/a/blobs/uploads/17?digest=sha256:1", endpoint{"PUT upload", "a", "sha256:1"}},
+		{"GET", "/v2/a/blobs/sha256:1", endpoint{"GET blob", "a", "sha256:1"}},
 	} {
 		r, err := http.NewRequest(test.method, test.target, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := routeOf(r); got != test.want {
+		if got := endpointOf(r); got != test.want {
 			t.Errorf("%s %s: got %v, want %v", test.method, test.target, got, test.want)
 		}
 	}
@@ -109,7 +109,7 @@ func TestProxyCountsInFlight(t *testing.T) {
 	const many = 7
 	arrived := make(chan struct{})
 	open := make(chan struct{})
-	p.Inject(Rule{Fault: func(next http.Handler) http.Handler {
+	p.Inject(FaultRule{Fault: func(next http.Handler) http.Handler {
 		arrived <- struct{}{}
 		<-open
 		return next
@@ -131,7 +131,7 @@ func TestProxyCountsInFlight(t *testing.T) {
 // TestProxyStreams answers while the request's body is still coming.
 func TestProxyStreams(t *testing.T) {
 	p := NewProxy(t, InProcess(t), ProxyOptions{})
-	p.Inject(Rule{Fault: func(http.Handler) http.Handler {
+	p.Inject(FaultRule{Fault: func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			b := make([]byte, 1)
 			for {

@@ -22,11 +22,11 @@ func Write(ctx context.Context, ref string, what remote.Taggable, options ...rem
 	if err := remote.Push(to, what, append(slices.Clip(options), remote.WithContext(ctx))...); err != nil {
 		return "", fmt.Errorf("pushing %q: %w", ref, err)
 	}
-	return Digest(what)
+	return DigestOf(what)
 }
 
 // Digest is the digest of an image, an index or a Manifest.
-func Digest(what remote.Taggable) (string, error) {
+func DigestOf(what remote.Taggable) (string, error) {
 	described, ok := what.(partial.Describable)
 	if !ok {
 		raw, err := what.RawManifest()

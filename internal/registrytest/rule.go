@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Rule says which requests a fault strikes. A field that is empty excludes none.
-type Rule struct {
+// FaultRule says which requests a fault strikes. A field that is empty excludes none.
+type FaultRule struct {
 	Name   string         // for the log
 	Kind   string         // see Request
 	Path   *regexp.Regexp // of the path with the query
@@ -22,7 +22,7 @@ type Rule struct {
 // Fault is something that goes wrong: a handler around the one that would answer.
 type Fault func(next http.Handler) http.Handler
 
-func (r Rule) matches(req *http.Request, at route) bool {
+func (r FaultRule) matches(req *http.Request, at endpoint) bool {
 	return (r.Kind == "" || r.Kind == at.kind) &&
 		(r.Path == nil || r.Path.MatchString(req.URL.RequestURI())) &&
 		(r.Match == nil || r.Match(req))
@@ -37,17 +37,17 @@ type faults struct {
 
 // active is a rule and what it has done.
 type active struct {
-	Rule
+	FaultRule
 	seen, struck int
 }
 
 func newFaults(seed uint64) faults { return faults{random: rand.New(rand.NewPCG(seed, 0))} }
 
-func (f *faults) add(rules []Rule) {
+func (f *faults) add(rules []FaultRule) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, r := range rules {
-		f.rules = append(f.rules, &active{Rule: r})
+		f.rules = append(f.rules, &active{FaultRule: r})
 	}
 }
 
@@ -58,12 +58,12 @@ func (f *faults) clear() {
 }
 
 // strike returns the rule that acts on a request, or nil.
-func (f *faults) strike(r *http.Request, at route) *Rule {
+func (f *faults) strike(r *http.Request, at endpoint) *FaultRule {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, rule := range f.rules {
 		if rule.matches(r, at) && rule.due(f.random) {
-			return &rule.Rule
+			return &rule.FaultRule
 		}
 	}
 	return nil

@@ -59,7 +59,7 @@ func Push(tb testing.TB, ref string, what remote.Taggable, options ...remote.Opt
 }
 
 // Fill is Workload.Write for a test, which ends where it fails.
-func Fill(tb testing.TB, r *Registry, w Workload) *Content {
+func Fill(tb testing.TB, r *Registry, w Workload) *WorkloadImages {
 	tb.Helper()
 	c, err := w.Write(tb.Context(), r.Host)
 	if err != nil {
@@ -69,7 +69,7 @@ func Fill(tb testing.TB, r *Registry, w Workload) *Content {
 }
 
 // Files are the files of an image by their paths, which begin without a slash; directories are none.
-func Files(tb testing.TB, img v1.Image) map[string][]byte {
+func ImageFiles(tb testing.TB, img v1.Image) map[string][]byte {
 	tb.Helper()
 	flat := mutate.Extract(img)
 	defer flat.Close()

@@ -19,23 +19,23 @@ func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Unlock()
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		refuse(http.StatusBadRequest, "UNSUPPORTED", "the form is malformed").ServeHTTP(w, r)
+		errorAnswer(http.StatusBadRequest, "UNSUPPORTED", "the form is malformed").ServeHTTP(w, r)
 		return
 	}
 	user, ok := a.applicant(r)
 	if !ok {
-		refuse(http.StatusUnauthorized, "UNAUTHORIZED", "incorrect username or password").ServeHTTP(w, r)
+		errorAnswer(http.StatusUnauthorized, "UNAUTHORIZED", "incorrect username or password").ServeHTTP(w, r)
 		return
 	}
 	// GET repeats the parameter; OAuth2 joins the scopes with spaces. Both are taken in both.
 	asked := strings.Fields(strings.Join(r.Form["scope"], " "))
 	if len(asked) > 1 && a.RefuseScopes != 0 {
-		refuse(a.RefuseScopes, "UNSUPPORTED", "a token has one scope").ServeHTTP(w, r)
+		errorAnswer(a.RefuseScopes, "UNSUPPORTED", "a token has one scope").ServeHTTP(w, r)
 		return
 	}
 	token, ok := a.issue(user, asked)
 	if !ok {
-		refuse(a.Strict, "DENIED", "requested access to the resource is denied").ServeHTTP(w, r)
+		errorAnswer(a.Strict, "DENIED", "requested access to the resource is denied").ServeHTTP(w, r)
 		return
 	}
 	a.answer(w, r, token)

@@ -58,7 +58,7 @@ func validateManifest(repo name.Repository, d *remote.Descriptor, options []remo
 		return err
 	}
 	// What is no image of plain layers, go-containerregistry does not know how to look at.
-	if m.Config.MediaType.IsConfig() && !slices.ContainsFunc(m.Layers, func(l v1.Descriptor) bool { return !plain(l) }) {
+	if m.Config.MediaType.IsConfig() && !slices.ContainsFunc(m.Layers, func(l v1.Descriptor) bool { return !isPlainLayer(l) }) {
 		if err := validate.Image(img); err != nil {
 			return fmt.Errorf("%s: %w", d.Digest, err)
 		}
@@ -94,7 +94,7 @@ func validateChildren(repo name.Repository, d *remote.Descriptor, options []remo
 }
 
 // plain says whether validate.Image can look into a layer.
-func plain(l v1.Descriptor) bool {
+func isPlainLayer(l v1.Descriptor) bool {
 	return l.MediaType == types.OCILayer || l.MediaType == types.DockerLayer
 }
 

@@ -29,7 +29,7 @@ type Workload struct {
 }
 
 // Content is what a Workload put on a registry.
-type Content struct {
+type WorkloadImages struct {
 	Tags []string // REPO:TAG of every image, in order
 
 	trees []tree
@@ -49,7 +49,7 @@ type Bound struct {
 }
 
 // Write makes the images and pushes them to the registry on host.
-func (w Workload) Write(ctx context.Context, host string) (*Content, error) {
+func (w Workload) Write(ctx context.Context, host string) (*WorkloadImages, error) {
 	pusher, err := remote.NewPusher()
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (w Workload) Write(ctx context.Context, host string) (*Content, error) {
 	if err := w.uploadBases(ctx, pusher, host+"/"+first, bases); err != nil {
 		return nil, err
 	}
-	c := &Content{Tags: make([]string, w.Images), trees: make([]tree, w.Images)}
+	c := &WorkloadImages{Tags: make([]string, w.Images), trees: make([]tree, w.Images)}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for i := range w.Images {
@@ -185,7 +185,7 @@ func (t tree) add(what mutate.Appendable) error {
 }
 
 // Mappings is the lines of a mapping file that brings every image from host to another, below a path there.
-func (c *Content) Mappings(host, destination, path string) []string {
+func (c *WorkloadImages) Mappings(host, destination, path string) []string {
 	if path != "" {
 		path += "/"
 	}
@@ -197,14 +197,14 @@ func (c *Content) Mappings(host, destination, path string) []string {
 }
 
 // Unchanged is what it costs to find that every destination has its image: a HEAD on either side.
-func (c *Content) Unchanged() Bound {
+func (c *WorkloadImages) Unchanged() Bound {
 	n := len(c.Tags)
 	return Bound{Source: map[string]int{"HEAD manifest": n}, Destination: map[string]int{"HEAD manifest": n}}
 }
 
 // Cold is what it costs to copy everything to a registry that has none of it: each manifest and each blob is read
 // once; each blob is uploaded with POST and PUT once, and mounted wherever else it is needed.
-func (c *Content) Cold() Bound {
+func (c *WorkloadImages) Cold() Bound {
 	children, blobs := map[v1.Hash]bool{}, map[v1.Hash]int64{}
 	type place struct {
 		repo   string

@@ -115,7 +115,7 @@ func (c copier) manifest(repo, ref string) {
 
 func TestWorkloadSaysWhatFailed(t *testing.T) {
 	p := NewProxy(t, InProcess(t), ProxyOptions{})
-	p.Inject(Rule{Fault: Status(http.StatusForbidden, "")})
+	p.Inject(FaultRule{Fault: Status(http.StatusForbidden, "")})
 	if _, err := (Workload{Images: 1}).Write(context.Background(), p.Host); err == nil {
 		t.Error("pushing to a registry that refuses succeeded")
 	}

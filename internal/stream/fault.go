@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Fault is an error that knows whose fault it is.
-type Fault interface {
+// A faulty error knows which side is at fault, and what a person can do about it.
+type faulty interface {
 	error
 	Fault() (side string, status int, advice string)
 }
@@ -14,7 +14,7 @@ type Fault interface {
 // ErrorOf is how err goes into a Result.
 func ErrorOf(err error) *Error {
 	e := &Error{Message: strings.Join(strings.Fields(err.Error()), " ")}
-	var f Fault
+	var f faulty
 	if errors.As(err, &f) {
 		e.Side, e.Status, e.Advice = f.Fault()
 	}

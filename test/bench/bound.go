@@ -9,7 +9,7 @@ type bound struct {
 	down, up            int64          // bytes of blobs
 }
 
-func (w workload) bound(c *registrytest.Content, phase string) bound {
+func (w workload) bound(c *registrytest.WorkloadImages, phase string) bound {
 	one := c.Unchanged()
 	if phase == "cold" {
 		one = c.Cold()

@@ -18,7 +18,7 @@ import (
 type source struct {
 	*registrytest.Registry
 	dir     string
-	content *registrytest.Content
+	content *registrytest.WorkloadImages
 }
 
 // fill starts a source registry and pushes a workload's images to it.

@@ -21,8 +21,8 @@ func TestCap(t *testing.T) {
 	s := newSpace(t)
 	tags := s.fill(forty)
 	const limit = 12
-	downloads := hold(s.source, registrytest.Rule{Kind: "GET blob"}) // which split has none of
-	images := hold(s.destination, registrytest.Rule{Kind: "PUT manifest"})
+	downloads := hold(s.source, registrytest.FaultRule{Kind: "GET blob"}) // which split has none of
+	images := hold(s.destination, registrytest.FaultRule{Kind: "PUT manifest"})
 	s.start("capped", "set", func(run *v1.PipelineRun) {
 		sixShards(run)
 		param(run, "cap", fmt.Sprint(limit))
@@ -60,7 +60,7 @@ func TestRegistriesRecover(t *testing.T) {
 			tags := s.fill(forty)
 			s.start(c.name, "set", shards(3))
 			s.until("a copy", func() bool { return len(s.pods(c.name, "copy")) > 0 })
-			s.destination.Inject(registrytest.Rule{Name: c.name, Fault: c.fault})
+			s.destination.Inject(registrytest.FaultRule{Name: c.name, Fault: c.fault})
 			s.held()
 			time.AfterFunc(20*time.Second, s.destination.Heal)
 			e := s.await(c.name)

@@ -19,7 +19,7 @@ import (
 func TestScale(t *testing.T) {
 	s := newSpace(t)
 	const roundTrip = 50 * time.Millisecond
-	far := registrytest.Rule{Name: "far away", Fault: registrytest.Wait(roundTrip - delay)}
+	far := registrytest.FaultRule{Name: "far away", Fault: registrytest.Wait(roundTrip - delay)}
 	s.source.Inject(far)
 	s.destination.Inject(far)
 	set := registrytest.Workload{Repository: "app", Images: 320, PerRepo: 4, Bases: 2, BaseSize: 64 << 10, TopSize: 16 << 10}

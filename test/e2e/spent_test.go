@@ -25,7 +25,7 @@ func TestRetriesSpent(t *testing.T) {
 		s := newSpace(t)
 		tags := s.fill(forty)
 		const stuck = "app-3:"
-		release := hold(s.destination, registrytest.Rule{Kind: "PUT manifest", Path: regexp.MustCompile(`/mirror/app-3/manifests/`)})
+		release := hold(s.destination, registrytest.FaultRule{Kind: "PUT manifest", Path: regexp.MustCompile(`/mirror/app-3/manifests/`)})
 		defer release()
 		s.start("spent", "set", func(run *v1.PipelineRun) {
 			param(run, "shards", "2")

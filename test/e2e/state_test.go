@@ -40,11 +40,11 @@ func TestConfigMaps(t *testing.T) {
 
 // hold has the destination keep what would make an image visible waiting, after some have passed, until release is called.
 func (s *space) hold(after int) (release func()) {
-	return hold(s.destination, registrytest.Rule{Kind: "PUT manifest", After: after})
+	return hold(s.destination, registrytest.FaultRule{Kind: "PUT manifest", After: after})
 }
 
 // hold has a registry keep requests waiting until release is called.
-func hold(p *registrytest.Proxy, which registrytest.Rule) (release func()) {
+func hold(p *registrytest.Proxy, which registrytest.FaultRule) (release func()) {
 	released := make(chan struct{})
 	which.Name, which.Fault = "hold", func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -155,7 +155,7 @@ func reset(ts *testscript.TestScript, neg bool, args []string) {
 // fault is the command fault [-once] REGISTRY KIND FAULT, and fault REGISTRY down.
 func fault(ts *testscript.TestScript, neg bool, args []string) {
 	const form = "fault [-once] REGISTRY KIND stall|cut|corrupt|pages|STATUS [BODY], or fault REGISTRY down"
-	var rule registrytest.Rule
+	var rule registrytest.FaultRule
 	if len(args) > 0 && args[0] == "-once" {
 		rule.Times, args = 1, args[1:]
 	}

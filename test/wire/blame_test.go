@@ -26,14 +26,14 @@ func TestFaultsOfStreamedBlobsAreTheSources(t *testing.T) {
 	ranged := func(r *http.Request) bool { return r.Header.Get("Range") != "" }
 	for _, c := range []struct {
 		name  string
-		rules func(p pair) []registrytest.Rule
+		rules func(p pair) []registrytest.FaultRule
 		gets  int // of blobs
 	}{
-		{"corrupt", func(p pair) []registrytest.Rule {
-			return []registrytest.Rule{{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Fault: registrytest.Corrupt(100)}}
+		{"corrupt", func(p pair) []registrytest.FaultRule {
+			return []registrytest.FaultRule{{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Fault: registrytest.Corrupt(100)}}
 		}, 1 + 3},
-		{"cut, and then denied", func(p pair) []registrytest.Rule {
-			return []registrytest.Rule{
+		{"cut, and then denied", func(p pair) []registrytest.FaultRule {
+			return []registrytest.FaultRule{
 				{Kind: "GET blob", Match: ranged, Fault: denied},
 				{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Fault: registrytest.CutAfter(200_000)},
 			}
@@ -74,7 +74,7 @@ func TestAnotherSourceHasTheBlob(t *testing.T) {
 			p, other := newPairOnDisk(t), newPairOnDisk(t).source
 			layered(t, p.source, "ci/a:v1", "shared")
 			layered(t, other, "ci/b:v1", "shared")
-			p.source.Inject(registrytest.Rule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Fault: fault})
+			p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Fault: fault})
 			run := mirrorLines(t, line(p, "ci/a:v1", "m/a:v1"), fmt.Sprintf("%s/ci/b:v1 %s/m/b:v1", other.Host, p.destination.Host))
 			run.allAre(t, stream.Copied)
 			wantArrived(t, p, "ci/a:v1", "m/a:v1")
@@ -89,8 +89,8 @@ func TestErrorsNameTheImagesOwnRepository(t *testing.T) {
 	layered(t, p.source, "ci/a:v1", "shared")
 	layered(t, p.source, "ci/b:v1", "shared")
 	p.source.Inject(
-		registrytest.Rule{Kind: "GET blob", Path: regexp.MustCompile("/ci/a/"), Fault: registrytest.Status(http.StatusNotFound, "gone")},
-		registrytest.Rule{Kind: "GET blob", Path: regexp.MustCompile("/ci/b/"), Fault: registrytest.Status(http.StatusForbidden, "team b only")},
+		registrytest.FaultRule{Kind: "GET blob", Path: regexp.MustCompile("/ci/a/"), Fault: registrytest.Status(http.StatusNotFound, "gone")},
+		registrytest.FaultRule{Kind: "GET blob", Path: regexp.MustCompile("/ci/b/"), Fault: registrytest.Status(http.StatusForbidden, "team b only")},
 	)
 	run := mirrorLines(t, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/b:v1", "m/b:v1"))
 	for name, status := range map[string]int{"a": http.StatusNotFound, "b": http.StatusForbidden} {
@@ -106,7 +106,7 @@ func TestMissingChildOfManyIndexes(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	child := registrytest.NewImage(registrytest.OCI, "child", "amd64", registrytest.NewLayer("child", 1000))
-	digest, err := registrytest.Digest(child)
+	digest, err := registrytest.DigestOf(child)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestMissingChildOfManyIndexes(t *testing.T) {
 		push(t, p.source, fmt.Sprintf("ci/a:v%d", i), registrytest.NewIndex(registrytest.OCI, child, own))
 		lines = append(lines, line(p, fmt.Sprintf("ci/a:v%d", i), fmt.Sprintf("m/a:v%d", i)))
 	}
-	p.source.Inject(registrytest.Rule{Path: regexp.MustCompile("/manifests/" + digest), Fault: registrytest.Status(http.StatusInternalServerError, "broken")})
+	p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/manifests/" + digest), Fault: registrytest.Status(http.StatusInternalServerError, "broken")})
 	config := settings()
 	config.Retries = 3
 	mirrorWith(t, config, lines...).allAre(t, stream.Failed)
@@ -132,7 +132,7 @@ func TestBlobThatIsPatchedTogether(t *testing.T) {
 	p := newPair(t)
 	layered(t, p.source, "ci/a:v1", "shared")
 	layered(t, p.source, "ci/b:v1", "shared")
-	p.source.Inject(registrytest.Rule{Path: regexp.MustCompile("/ci/b/"), Match: onlyLarge(p.source, "GET blob"), Fault: func(next http.Handler) http.Handler {
+	p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/ci/b/"), Match: onlyLarge(p.source, "GET blob"), Fault: func(next http.Handler) http.Handler {
 		return registrytest.CutAfter(300_000)(registrytest.Corrupt(100)(next))
 	}})
 	mirrorLines(t, line(p, "ci/b:v1", "m/b:v1"), line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
@@ -149,12 +149,12 @@ func TestOtherSourceIsBusy(t *testing.T) {
 	push(t, p.source, "ci/c:v1", registrytest.NewImage(registrytest.OCI, "c", "amd64", own))
 	large := onlyLarge(other, "GET blob")
 	other.Inject(
-		registrytest.Rule{Kind: "GET blob", Match: large, Times: 1, Fault: func(next http.Handler) http.Handler {
+		registrytest.FaultRule{Kind: "GET blob", Match: large, Times: 1, Fault: func(next http.Handler) http.Handler {
 			return registrytest.Wait(700 * time.Millisecond)(registrytest.CutAfter(500_000)(next))
 		}},
-		registrytest.Rule{Kind: "GET blob", Match: large, Fault: registrytest.Status(http.StatusNotFound, "")},
+		registrytest.FaultRule{Kind: "GET blob", Match: large, Fault: registrytest.Status(http.StatusNotFound, "")},
 	)
-	p.source.Inject(registrytest.Rule{Path: regexp.MustCompile("/blobs/" + own.Digest.String()), Fault: registrytest.Wait(3 * time.Second)})
+	p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/blobs/" + own.Digest.String()), Fault: registrytest.Wait(3 * time.Second)})
 	config := settings()
 	config.Concurrency = 2
 	run := mirrorWith(t, config, line(p, "ci/c:v1", "m/c:v1"), fmt.Sprintf("%s/ci/a:v1 %s/m/a:v1", other.Host, p.destination.Host), line(p, "ci/b:v1", "m/b:v1"))

@@ -23,13 +23,13 @@ func TestEverythingArrivesUnderFaults(t *testing.T) {
 	w := newWorkload(t, p, 15)
 	for _, r := range []remoteRegistry{p.source, p.destination} {
 		r.Inject(
-			registrytest.Rule{Name: "503", Chance: 0.03, Fault: registrytest.Status(503, "upstream unavailable")},
-			registrytest.Rule{Name: "429", Chance: 0.02, Fault: registrytest.TooManyRequests("0")},
-			registrytest.Rule{Name: "cut", Chance: 0.02, Fault: registrytest.Cut()},
-			registrytest.Rule{Name: "lost", Chance: 0.02, Fault: registrytest.LoseAnswer()},
-			registrytest.Rule{Name: "truncated", Kind: "GET blob", Chance: 0.1, Fault: registrytest.CutAfter(500)},
-			registrytest.Rule{Name: "corrupt", Kind: "GET blob", Chance: 0.1, Fault: registrytest.Corrupt(100)},
-			registrytest.Rule{Name: "corrupt manifest", Kind: "GET manifest", Chance: 0.1, Fault: registrytest.Corrupt(100)},
+			registrytest.FaultRule{Name: "503", Chance: 0.03, Fault: registrytest.Status(503, "upstream unavailable")},
+			registrytest.FaultRule{Name: "429", Chance: 0.02, Fault: registrytest.TooManyRequests("0")},
+			registrytest.FaultRule{Name: "cut", Chance: 0.02, Fault: registrytest.Cut()},
+			registrytest.FaultRule{Name: "lost", Chance: 0.02, Fault: registrytest.LoseAnswer()},
+			registrytest.FaultRule{Name: "truncated", Kind: "GET blob", Chance: 0.1, Fault: registrytest.CutAfter(500)},
+			registrytest.FaultRule{Name: "corrupt", Kind: "GET blob", Chance: 0.1, Fault: registrytest.Corrupt(100)},
+			registrytest.FaultRule{Name: "corrupt manifest", Kind: "GET manifest", Chance: 0.1, Fault: registrytest.Corrupt(100)},
 		)
 	}
 	mirrorLines(t, w.lines...).allAre(t, stream.Copied)
@@ -52,7 +52,7 @@ func TestBrokenDownloadIsResumed(t *testing.T) {
 	t.Parallel()
 	p := newPairOnDisk(t)
 	push(t, p.source, "ci/a:v1", largeImage())
-	p.source.Inject(registrytest.Rule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Times: 3, Fault: registrytest.CutAfter(3_000_000)})
+	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Times: 3, Fault: registrytest.CutAfter(3_000_000)})
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 	// The upload goes on meanwhile, as one request.
@@ -78,7 +78,7 @@ func TestBrokenUploadIsResumed(t *testing.T) {
 	t.Parallel()
 	p := newPairOnDisk(t)
 	push(t, p.source, "ci/a:v1", largeImage())
-	p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(1_000_000), Times: 1, Fault: breakUpload(9_000_000)})
+	p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(1_000_000), Times: 1, Fault: breakUpload(9_000_000)})
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 	if up := p.destination.Stats().BlobUp; up > large+large/4 {
@@ -115,7 +115,7 @@ func TestCorruptContentIsReadAgain(t *testing.T) {
 	t.Parallel()
 	p := newPairOnDisk(t)
 	push(t, p.source, "ci/a:v1", largeImage())
-	p.source.Inject(registrytest.Rule{Kind: "GET blob", Times: 2, Fault: registrytest.Corrupt(50)})
+	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Times: 2, Fault: registrytest.Corrupt(50)})
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 }
@@ -128,7 +128,7 @@ func TestSourceThatLies(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 300_000)))
-			p.source.Inject(registrytest.Rule{Kind: c.kind, Fault: registrytest.Corrupt(50)})
+			p.source.Inject(registrytest.FaultRule{Kind: c.kind, Fault: registrytest.Corrupt(50)})
 			config := settings()
 			config.Retries = 2
 			got := mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).results[p.destination.Host+"/m/a:v1"]
@@ -149,7 +149,7 @@ func TestHeadWithoutDigest(t *testing.T) {
 	mirrorLines(t, w.lines...).allAre(t, stream.Copied)
 	p.reset()
 	for _, r := range []remoteRegistry{p.source, p.destination} {
-		r.Inject(registrytest.Rule{Kind: "HEAD manifest", Fault: registrytest.SetHeader("Docker-Content-Digest", "")})
+		r.Inject(registrytest.FaultRule{Kind: "HEAD manifest", Fault: registrytest.SetHeader("Docker-Content-Digest", "")})
 	}
 	mirrorLines(t, w.lines...).allAre(t, stream.Current)
 	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 2, "GET manifest": 2})
@@ -160,7 +160,7 @@ func TestMountsThatAreAlwaysUploads(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	w := newWorkload(t, p, 4)
-	p.destination.Inject(registrytest.Rule{Kind: "POST mount", Fault: registrytest.RefuseMount()})
+	p.destination.Inject(registrytest.FaultRule{Kind: "POST mount", Fault: registrytest.RefuseMount()})
 	mirrorLines(t, w.lines...).allAre(t, stream.Copied)
 	wantRequests(t, p.destination, map[string]int{
 		"HEAD manifest": 4, "POST mount": w.places, "PUT upload": w.places, "PUT manifest": w.manifests,
@@ -175,7 +175,7 @@ func TestMountsThatAreErrors(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			w := newWorkload(t, p, 12)
-			p.destination.Inject(registrytest.Rule{Kind: "POST mount", Fault: registrytest.Status(status, "no mounts here")})
+			p.destination.Inject(registrytest.FaultRule{Kind: "POST mount", Fault: registrytest.Status(status, "no mounts here")})
 			config := settings()
 			config.Concurrency = 2
 			mirrorWith(t, config, w.lines...).allAre(t, stream.Copied)
@@ -242,7 +242,7 @@ func TestRegistryThatIsBusyForAWhile(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	w := newWorkload(t, p, 3)
-	p.destination.Inject(registrytest.Rule{Times: 4, Fault: registrytest.TooManyRequests("1")})
+	p.destination.Inject(registrytest.FaultRule{Times: 4, Fault: registrytest.TooManyRequests("1")})
 	start := time.Now()
 	mirrorLines(t, w.lines...).allAre(t, stream.Copied)
 	if took := time.Since(start); took < time.Second {
@@ -254,7 +254,7 @@ func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1_000_000)))
-	p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Fault: registrytest.Status(http.StatusInsufficientStorage, "disk full")})
+	p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Fault: registrytest.Status(http.StatusInsufficientStorage, "disk full")})
 	run := mirrorLines(t, line(p, "ci/a:v1", "m/a:v1", "m/b:v1", "m/c:v1"))
 	run.allAre(t, stream.Failed)
 	if got := run.results[p.destination.Host+"/m/a:v1"].Error; got.Status != http.StatusInsufficientStorage || !strings.Contains(got.Message, "disk full") {
@@ -269,7 +269,7 @@ func TestLargeBodiesThatAreRefusedGoInParts(t *testing.T) {
 	t.Parallel()
 	p := newPairOnDisk(t)
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 40_000_000), registrytest.NewLayer("b", 40_000_001)))
-	p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(20_000_000), Fault: registrytest.Status(http.StatusRequestEntityTooLarge, "too large")})
+	p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(20_000_000), Fault: registrytest.Status(http.StatusRequestEntityTooLarge, "too large")})
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 	if n := p.destination.Stats().Requests["PATCH upload"]; n != 6 {
@@ -281,7 +281,7 @@ func TestStalledSourceIsCutAndResumed(t *testing.T) {
 	t.Parallel()
 	p := newPairOnDisk(t)
 	push(t, p.source, "ci/a:v1", largeImage())
-	p.source.Inject(registrytest.Rule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Times: 1, Fault: registrytest.StallAfter(3_000_000)})
+	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Times: 1, Fault: registrytest.StallAfter(3_000_000)})
 	config := settings()
 	config.Stall = time.Second
 	mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
@@ -298,7 +298,7 @@ func TestEndlessAnswers(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 300_000)))
-			p.source.Inject(registrytest.Rule{Kind: kind, Fault: registrytest.Endless("application/octet-stream")})
+			p.source.Inject(registrytest.FaultRule{Kind: kind, Fault: registrytest.Endless("application/octet-stream")})
 			config := settings()
 			config.Retries = 2
 			mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Failed)
@@ -314,7 +314,7 @@ func TestManifestThatIsTooLarge(t *testing.T) {
 	r := registrytest.InProcess(t)
 	one := remoteRegistry{registrytest.NewProxy(t, r, registrytest.ProxyOptions{}), r.Host}
 	content := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],"annotations":{"a":"` + strings.Repeat("a", 8<<20) + `"}}`
-	push(t, one, "ci/a:v1", registrytest.Manifest{Type: types.OCIImageIndex, Content: []byte(content)})
+	push(t, one, "ci/a:v1", registrytest.BareManifest{Type: types.OCIImageIndex, Content: []byte(content)})
 	got := mirrorLines(t, line(pair{one, one}, "ci/a:v1", "m/a:v1")).results[one.Host+"/m/a:v1"]
 	if got.Status != stream.Failed || !strings.Contains(got.Error.Message, "more than 4194304 bytes") {
 		t.Errorf("the result is %+v with %+v, want failed for its size", got, got.Error)
@@ -331,10 +331,10 @@ func TestImageWhoseManifestsAreTooLarge(t *testing.T) {
 	for i := range 11 {
 		// Text of its own, and not what a library encodes again and again: the race detector looks at each byte.
 		content := fmt.Appendf(nil, index, "", strings.Repeat("a", 3<<20+i))
-		digest := push(t, one, "ci/a:"+strconv.Itoa(i), registrytest.Manifest{Type: types.OCIImageIndex, Content: content})
+		digest := push(t, one, "ci/a:"+strconv.Itoa(i), registrytest.BareManifest{Type: types.OCIImageIndex, Content: content})
 		children = append(children, fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.index.v1+json","digest":%q,"size":%d}`, digest, len(content)))
 	}
-	push(t, one, "ci/a:v1", registrytest.Manifest{Type: types.OCIImageIndex, Content: fmt.Appendf(nil, index, strings.Join(children, ","), "")})
+	push(t, one, "ci/a:v1", registrytest.BareManifest{Type: types.OCIImageIndex, Content: fmt.Appendf(nil, index, strings.Join(children, ","), "")})
 	got := mirrorLines(t, line(pair{one, one}, "ci/a:v1", "m/a:v1")).results[one.Host+"/m/a:v1"]
 	if got.Status != stream.Failed || !strings.Contains(got.Error.Message, "more than 32 MiB") {
 		t.Errorf("the result is %s with %+v, want failed for its size", got.Status, got.Error)
@@ -349,7 +349,7 @@ func TestTenThousandTagsInOnePage(t *testing.T) {
 		tags = append(tags, `"t`+strconv.Itoa(i)+`"`)
 	}
 	push(t, p.source, "ci/a:t77", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
-	p.source.Inject(registrytest.Rule{Kind: "GET tags", Fault: registrytest.Status(200, `{"name":"ci/a","tags":[`+strings.Join(tags, ",")+`]}`)})
+	p.source.Inject(registrytest.FaultRule{Kind: "GET tags", Fault: registrytest.Status(200, `{"name":"ci/a","tags":[`+strings.Join(tags, ",")+`]}`)})
 	run := mirrorLines(t, p.source.Host+"/ci/a:t77* "+p.destination.Host+"/m/a")
 	if len(run.results) != 111 {
 		t.Errorf("%d tags match t77*, want 111", len(run.results))
@@ -369,7 +369,7 @@ func TestLocationsOfUploads(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 300_000)))
-			p.destination.Inject(registrytest.Rule{Kind: "POST mount", Fault: changeLocation(change)})
+			p.destination.Inject(registrytest.FaultRule{Kind: "POST mount", Fault: changeLocation(change)})
 			mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 			wantArrived(t, p, "ci/a:v1", "m/a:v1")
 		})
@@ -403,7 +403,7 @@ func TestCredentialsStayWithTheRegistryOnARedirect(t *testing.T) {
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 300_000)))
 	store := remoteRegistry{registrytest.StartProxy(p.source.backend, registrytest.ProxyOptions{}), p.source.backend}
 	defer store.Close()
-	p.source.Inject(registrytest.Rule{Kind: "GET blob", Fault: registrytest.Redirect("http://" + store.Host)})
+	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Fault: registrytest.Redirect("http://" + store.Host)})
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 	if len(store.Log()) != 2 {
 		t.Errorf("%d requests came to where the blobs are, want 2", len(store.Log()))
@@ -422,7 +422,7 @@ func TestAnswersThatAreLost(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 300_000)))
-			p.destination.Inject(registrytest.Rule{Kind: kind, Times: 1, Fault: registrytest.LoseAnswer()})
+			p.destination.Inject(registrytest.FaultRule{Kind: kind, Times: 1, Fault: registrytest.LoseAnswer()})
 			mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 			wantArrived(t, p, "ci/a:v1", "m/a:v1")
 		})
@@ -440,7 +440,7 @@ func TestBrokenDownloadsDoNotBlockEachOther(t *testing.T) {
 			push(t, p.source, "ci/"+name+":v1", registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 6_000_000)))
 			lines = append(lines, line(p, "ci/"+name+":v1", "m/"+name+":v1"))
 		}
-		p.source.Inject(registrytest.Rule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Times: 4, Fault: registrytest.CutAfter(2_000_000)})
+		p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Times: 4, Fault: registrytest.CutAfter(2_000_000)})
 		config := settings()
 		config.Concurrency = concurrency
 		mirrorWith(t, config, lines...).allAre(t, stream.Copied)

@@ -26,7 +26,7 @@ func TestChildThatOneRepositoryLacks(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	child := registrytest.NewImage(registrytest.OCI, "child", "amd64", registrytest.NewLayer("child", 1000))
-	digest, err := registrytest.Digest(child)
+	digest, err := registrytest.DigestOf(child)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestChildThatOneRepositoryLacks(t *testing.T) {
 		push(t, p.source, name, registrytest.NewIndex(registrytest.OCI, child))
 	}
 	// The slow answer makes the other image wait for it.
-	p.source.Inject(registrytest.Rule{Path: regexp.MustCompile("/ci/a/manifests/" + digest), Fault: func(next http.Handler) http.Handler {
+	p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/ci/a/manifests/" + digest), Fault: func(next http.Handler) http.Handler {
 		return registrytest.Wait(300 * time.Millisecond)(registrytest.Status(http.StatusNotFound, "")(next))
 	}})
 	run := mirrorLines(t, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/b:v1", "m/b:v1"))
@@ -51,7 +51,7 @@ func TestBlobThatOneRepositoryDoesNotTake(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 300_000)))
-			p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Path: regexp.MustCompile("/m/a/"), Fault: afterAll(registrytest.Status(status, "not here"))})
+			p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Path: regexp.MustCompile("/m/a/"), Fault: afterAll(registrytest.Status(status, "not here"))})
 			config := settings()
 			config.Retries = 2
 			run := mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1", "m/b:v1"))
@@ -81,7 +81,7 @@ func TestTagThatIsRefused(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	digest := push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
-	p.destination.Inject(registrytest.Rule{Kind: "PUT manifest", Path: regexp.MustCompile("/manifests/a$"), Fault: registrytest.Status(http.StatusConflict, "immutable")})
+	p.destination.Inject(registrytest.FaultRule{Kind: "PUT manifest", Path: regexp.MustCompile("/manifests/a$"), Fault: registrytest.Status(http.StatusConflict, "immutable")})
 	run := mirrorLines(t, line(p, "ci/a@"+digest, "m/a:a", "m/a:b", "m/a"))
 	run.are(t, p.destination, map[string]string{"m/a:a": stream.Failed, "m/a:b": stream.Copied, "m/a": stream.Copied})
 }
@@ -93,7 +93,7 @@ func TestChildWhoseTagIsRefused(t *testing.T) {
 	child := registrytest.NewImage(registrytest.OCI, "child", "amd64", registrytest.NewLayer("child", 1000))
 	push(t, p.source, "ci/a:v1-amd64", child)
 	push(t, p.source, "ci/a:v1", registrytest.NewIndex(registrytest.OCI, child))
-	p.destination.Inject(registrytest.Rule{Kind: "PUT manifest", Path: regexp.MustCompile("/v1-amd64$"), Fault: registrytest.Status(http.StatusConflict, "immutable")})
+	p.destination.Inject(registrytest.FaultRule{Kind: "PUT manifest", Path: regexp.MustCompile("/v1-amd64$"), Fault: registrytest.Status(http.StatusConflict, "immutable")})
 	run := mirrorLines(t, line(p, "ci/a:v1-amd64", "m/a:v1-amd64"), line(p, "ci/a:v1", "m/a:v1"))
 	run.are(t, p.destination, map[string]string{"m/a:v1-amd64": stream.Failed, "m/a:v1": stream.Copied})
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
@@ -109,8 +109,8 @@ func TestOneRefusalInTheMiddle(t *testing.T) {
 		push(t, p.source, name, registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 2000)))
 		lines = append(lines, line(p, name, fmt.Sprintf("m/a:v%d", i)))
 	}
-	p.destination.Inject(registrytest.Rule{Kind: "POST mount", After: 6, Times: 1, Fault: registrytest.Status(http.StatusForbidden, "")},
-		registrytest.Rule{Kind: "POST upload", Times: 1, Fault: registrytest.Status(http.StatusForbidden, "by the front server")})
+	p.destination.Inject(registrytest.FaultRule{Kind: "POST mount", After: 6, Times: 1, Fault: registrytest.Status(http.StatusForbidden, "")},
+		registrytest.FaultRule{Kind: "POST upload", Times: 1, Fault: registrytest.Status(http.StatusForbidden, "by the front server")})
 	config := settings()
 	config.Concurrency = 1
 	if failed := mirrorWith(t, config, lines...).failed(); failed != 1 {
@@ -133,9 +133,9 @@ func TestOneRefusalAtTheBeginning(t *testing.T) {
 	}
 	refused := registrytest.Status(http.StatusForbidden, "by the front server")
 	p.destination.Inject(
-		registrytest.Rule{Kind: "POST mount", Times: 1, Fault: refused},
-		registrytest.Rule{Kind: "POST upload", Times: 1, Fault: refused},
-		registrytest.Rule{Kind: "POST mount", Fault: registrytest.Wait(50 * time.Millisecond)},
+		registrytest.FaultRule{Kind: "POST mount", Times: 1, Fault: refused},
+		registrytest.FaultRule{Kind: "POST upload", Times: 1, Fault: refused},
+		registrytest.FaultRule{Kind: "POST mount", Fault: registrytest.Wait(50 * time.Millisecond)},
 	)
 	config := settings()
 	config.Concurrency = 4
@@ -157,7 +157,7 @@ func TestWrongSizeInOneImage(t *testing.T) {
 	}
 	m = m.DeepCopy()
 	m.Layers[0].Size++
-	push(t, p.source, "ci/liar:v1", registrytest.Manifest{Type: m.MediaType, Content: marshal(t, m)})
+	push(t, p.source, "ci/liar:v1", registrytest.BareManifest{Type: m.MediaType, Content: marshal(t, m)})
 	config := settings()
 	config.Retries = 2
 	run := mirrorWith(t, config, line(p, "ci/liar:v1", "m/liar:v1"), line(p, "ci/good:v1", "m/good:v1"))
@@ -177,11 +177,11 @@ func TestMediaTypeOfOneRegistry(t *testing.T) {
 	m.MediaType = ""
 	for _, name := range []string{"ci/a", "ci/b"} {
 		push(t, p.source, name+":v0", img)
-		push(t, p.source, name+":v1", registrytest.Manifest{Type: types.OCIManifestSchema1, Content: marshal(t, m)})
+		push(t, p.source, name+":v1", registrytest.BareManifest{Type: types.OCIManifestSchema1, Content: marshal(t, m)})
 	}
 	p.source.Inject(
-		registrytest.Rule{Kind: "GET manifest", Path: regexp.MustCompile("/ci/a/"), Fault: registrytest.SetHeader("Content-Type", string(types.DockerManifestSchema2))},
-		registrytest.Rule{Kind: "GET manifest", Path: regexp.MustCompile("/ci/b/"), Fault: registrytest.Wait(200 * time.Millisecond)},
+		registrytest.FaultRule{Kind: "GET manifest", Path: regexp.MustCompile("/ci/a/"), Fault: registrytest.SetHeader("Content-Type", string(types.DockerManifestSchema2))},
+		registrytest.FaultRule{Kind: "GET manifest", Path: regexp.MustCompile("/ci/b/"), Fault: registrytest.Wait(200 * time.Millisecond)},
 	)
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/b:v1", "m/b:v1")).allAre(t, stream.Copied)
 }
@@ -210,14 +210,14 @@ func TestMirrorWithoutBlobs(t *testing.T) {
 	p := newPair(t)
 	nearby := remoteRegistry{registrytest.StartProxy(p.source.backend, registrytest.ProxyOptions{}), p.source.backend}
 	defer nearby.Close()
-	nearby.Inject(registrytest.Rule{Kind: "GET blob", Fault: registrytest.Status(http.StatusNotFound, "")})
+	nearby.Inject(registrytest.FaultRule{Kind: "GET blob", Fault: registrytest.Status(http.StatusNotFound, "")})
 	var lines []string
 	for i := range 12 {
 		name := fmt.Sprintf("ci/a%d:v1", i)
 		push(t, p.source, name, registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 400_000)))
 		lines = append(lines, line(p, name, strings.Replace(name, "ci", "m", 1)))
 	}
-	p.source.Inject(registrytest.Rule{Kind: "GET blob", Fault: registrytest.Wait(50 * time.Millisecond)})
+	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Fault: registrytest.Wait(50 * time.Millisecond)})
 	config := settings()
 	config.Concurrency, config.Retries = 2, 1
 	config.RegistriesConf = registriesConf(t, fmt.Sprintf("[[registry]]\nlocation = %q\n[[registry.mirror]]\nlocation = %q\n", p.source.Host, nearby.Host))
@@ -294,7 +294,7 @@ func TestIndexesThatAreLinkedInManyWays(t *testing.T) {
 }
 
 // withContradiction is the index with one child more, which gives the configuration of an image another size.
-func withContradiction(t *testing.T, p pair, index v1.ImageIndex, img v1.Image) registrytest.Manifest {
+func withContradiction(t *testing.T, p pair, index v1.ImageIndex, img v1.Image) registrytest.BareManifest {
 	t.Helper()
 	m, err := img.Manifest()
 	if err != nil {
@@ -302,7 +302,7 @@ func withContradiction(t *testing.T, p pair, index v1.ImageIndex, img v1.Image) 
 	}
 	m = m.DeepCopy()
 	m.Config.Size++
-	liar := registrytest.Manifest{Type: types.OCIManifestSchema1, Content: marshal(t, m)}
+	liar := registrytest.BareManifest{Type: types.OCIManifestSchema1, Content: marshal(t, m)}
 	digest := push(t, p.source, "ci/a:liar", liar)
 	hash, err := v1.NewHash(digest)
 	if err != nil {
@@ -314,7 +314,7 @@ func withContradiction(t *testing.T, p pair, index v1.ImageIndex, img v1.Image) 
 	}
 	whole = whole.DeepCopy()
 	whole.Manifests = append(whole.Manifests, v1.Descriptor{MediaType: liar.Type, Size: int64(len(liar.Content)), Digest: hash})
-	return registrytest.Manifest{Type: types.OCIImageIndex, Content: marshal(t, whole)}
+	return registrytest.BareManifest{Type: types.OCIImageIndex, Content: marshal(t, whole)}
 }
 
 func marshal(t *testing.T, v any) []byte {

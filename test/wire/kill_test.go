@@ -114,7 +114,7 @@ func runAndKill(t *testing.T, p pair, program, plan string, at int) (requests in
 	cmd := exec.CommandContext(t.Context(), program, plan)
 	cmd.Env = append(os.Environ(), "MIRROR_CONCURRENCY=4", "DOCKER_CONFIG="+t.TempDir())
 	started := make(chan struct{})
-	p.destination.Inject(registrytest.Rule{Match: func(*http.Request) bool {
+	p.destination.Inject(registrytest.FaultRule{Match: func(*http.Request) bool {
 		<-started
 		if requests++; requests == at {
 			killed = cmd.Process.Kill() == nil

@@ -38,7 +38,7 @@ func TestSecretIsRotatedDuringACopy(t *testing.T) {
 	// An upload gets three attempts where it is refused with 401, so that two rotations can never spend them.
 	const rotations = 2
 	var writes atomic.Int64
-	p.destination.Inject(registrytest.Rule{Name: "rotate", Match: func(r *http.Request) bool {
+	p.destination.Inject(registrytest.FaultRule{Name: "rotate", Match: func(r *http.Request) bool {
 		if r.Method != http.MethodPut {
 			return false
 		}

@@ -72,7 +72,7 @@ func TestTokensThatRunOut(t *testing.T) {
 	w := newWorkload(t, p, 6)
 	// Every fortieth request finds all tokens worthless.
 	n := 0
-	expire := registrytest.Rule{Name: "expire", Match: func(*http.Request) bool {
+	expire := registrytest.FaultRule{Name: "expire", Match: func(*http.Request) bool {
 		n++
 		if n%40 == 0 {
 			p.destination.ExpireTokens()
@@ -91,7 +91,7 @@ func TestTokensAreRenewedBeforeTheyRunOut(t *testing.T) {
 	auth := &registrytest.Auth{Lifetime: time.Second}
 	p := pair{newRegistry(t, auth), newRegistry(t, auth)}
 	w := newWorkload(t, p, 6)
-	slow := registrytest.Rule{Name: "slow", Fault: registrytest.Wait(100 * time.Millisecond)}
+	slow := registrytest.FaultRule{Name: "slow", Fault: registrytest.Wait(100 * time.Millisecond)}
 	p.source.Inject(slow)
 	p.destination.Inject(slow)
 	mirrorLines(t, w.lines...).allAre(t, stream.Copied)

@@ -41,7 +41,7 @@ func TestNoMoreRequestsInFlightThanAllowed(t *testing.T) {
 		// They are their own token services, and what is asked for there counts.
 		p := newPrivatePair(t)
 		w := newWorkload(t, p, 45) // more repositories than one token is asked for
-		slow := registrytest.Rule{Fault: registrytest.Wait(2 * time.Millisecond)}
+		slow := registrytest.FaultRule{Fault: registrytest.Wait(2 * time.Millisecond)}
 		p.source.Inject(slow)
 		p.destination.Inject(slow)
 		p.reset()
@@ -83,7 +83,7 @@ func TestDestinationThatDiesAndComesBack(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	w := newWorkload(t, p, 9)
-	p.destination.Inject(registrytest.Rule{After: 30, Times: 25, Fault: registrytest.Cut()})
+	p.destination.Inject(registrytest.FaultRule{After: 30, Times: 25, Fault: registrytest.Cut()})
 	config := settings()
 	config.Retries = 10
 	mirrorWith(t, config, w.lines...).allAre(t, stream.Copied)
@@ -98,7 +98,7 @@ func TestBusyRegistryThatAnswersHTML(t *testing.T) {
 	p := newPair(t)
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
 	page := "<html>\r\n<head><title>429 Too Many Requests</title></head>\r\n<body><center><h1>429 Too Many Requests</h1></center></body></html>"
-	p.destination.Inject(registrytest.Rule{Match: func(r *http.Request) bool { return r.Method != http.MethodHead }, Fault: registrytest.Status(429, page)})
+	p.destination.Inject(registrytest.FaultRule{Match: func(r *http.Request) bool { return r.Method != http.MethodHead }, Fault: registrytest.Status(429, page)})
 	config := settings()
 	config.Retries = 2
 	got := mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).results[p.destination.Host+"/m/a:v1"]

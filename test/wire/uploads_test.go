@@ -24,7 +24,7 @@ func TestAnswersBeforeTheBlobIsSent(t *testing.T) {
 				push(t, p.source, "ci/"+name+":v1", registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 20_000_000)))
 				lines = append(lines, line(p, "ci/"+name+":v1", "m/"+name+":v1"))
 			}
-			p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(1_000_000), Times: 4, Fault: registrytest.Status(status, "not so")})
+			p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(1_000_000), Times: 4, Fault: registrytest.Status(status, "not so")})
 			config := settings()
 			config.Concurrency = 2
 			mirrorWith(t, config, lines...).allAre(t, stream.Copied)
@@ -40,8 +40,8 @@ func TestAnswerWhileTheSourceStalls(t *testing.T) {
 	t.Parallel()
 	p := newPairOnDisk(t)
 	push(t, p.source, "ci/a:v1", largeImage())
-	p.source.Inject(registrytest.Rule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Times: 2, Fault: registrytest.StallAfter(1000)})
-	p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(1_000_000), Times: 2, Fault: registrytest.Status(http.StatusServiceUnavailable, "busy")})
+	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Times: 2, Fault: registrytest.StallAfter(1000)})
+	p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(1_000_000), Times: 2, Fault: registrytest.Status(http.StatusServiceUnavailable, "busy")})
 	config := settings()
 	config.Stall = time.Second
 	mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
@@ -59,7 +59,7 @@ func TestUploadsThatAreRefusedForGood(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 300_000)))
-			p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(200_000), Fault: afterAll(registrytest.Status(status, "never"))})
+			p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(200_000), Fault: afterAll(registrytest.Status(status, "never"))})
 			mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Failed)
 			if sent := p.destination.Stats().BlobUp; sent > 2*300_000 {
 				t.Errorf("%d bytes were sent of a blob of 300,000 that was refused", sent)
@@ -74,8 +74,8 @@ func TestCommitThatTakesLong(t *testing.T) {
 	p := newPairOnDisk(t)
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 20_000_000)))
 	p.destination.Inject(
-		registrytest.Rule{Kind: "PUT upload", Match: bodyOver(19_000_000), Fault: registrytest.Status(http.StatusRequestEntityTooLarge, "too large")},
-		registrytest.Rule{Kind: "PUT upload", Match: func(r *http.Request) bool { return r.ContentLength == 0 }, Fault: registrytest.Wait(2 * time.Second)},
+		registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(19_000_000), Fault: registrytest.Status(http.StatusRequestEntityTooLarge, "too large")},
+		registrytest.FaultRule{Kind: "PUT upload", Match: func(r *http.Request) bool { return r.ContentLength == 0 }, Fault: registrytest.Wait(2 * time.Second)},
 	)
 	config := settings()
 	config.Stall, config.Retries = time.Second, 2
@@ -92,7 +92,7 @@ func TestOneOfSeveralRegistriesWantsParts(t *testing.T) {
 		push(t, p.source, "ci/"+name+":v1", registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 20_000_000)))
 		lines = append(lines, line(p, "ci/"+name+":v1", "m/"+name+":v1")+fmt.Sprintf(" %s/m/%s:v1", whole.Host, name))
 	}
-	p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(19_000_000), Fault: registrytest.Status(http.StatusRequestEntityTooLarge, "too large")})
+	p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(19_000_000), Fault: registrytest.Status(http.StatusRequestEntityTooLarge, "too large")})
 	config := settings()
 	config.Concurrency = 1
 	mirrorWith(t, config, lines...).allAre(t, stream.Copied)
@@ -105,7 +105,7 @@ func TestBrokenUploadToOneOfSeveral(t *testing.T) {
 	t.Parallel()
 	p, other := newPairOnDisk(t), newPairOnDisk(t).destination
 	push(t, p.source, "ci/a:v1", largeImage())
-	p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(1_000_000), Times: 1, Fault: breakUpload(9_000_000)})
+	p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(1_000_000), Times: 1, Fault: breakUpload(9_000_000)})
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")+fmt.Sprintf(" %s/m/a:v1", other.Host)).allAre(t, stream.Copied)
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 	wantArrived(t, pair{p.source, other}, "ci/a:v1", "m/a:v1")
@@ -121,7 +121,7 @@ func TestUploadThatIsAlwaysBad(t *testing.T) {
 	t.Parallel()
 	p := newPairOnDisk(t)
 	push(t, p.source, "ci/a:v1", largeImage())
-	p.destination.Inject(registrytest.Rule{Kind: "PUT upload", Match: bodyOver(1_000_000), Fault: afterAll(registrytest.Status(http.StatusBadRequest, "too large for us"))})
+	p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(1_000_000), Fault: afterAll(registrytest.Status(http.StatusBadRequest, "too large for us"))})
 	config := settings()
 	config.Retries = 10
 	got := mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).results[p.destination.Host+"/m/a:v1"]

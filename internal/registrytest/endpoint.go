@@ -14,35 +14,35 @@ const quayTokenPath = "/v2/auth"
 
 var routeRE = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs|tags|referrers)/(.*)$`)
 
-// route is what a request asks for.
-type route struct {
+// endpoint is what a request asks for.
+type endpoint struct {
 	kind string // see Request
 	repo string
 	ref  string // a tag, or a digest: for an upload the one it is committed as, for a mount the one it names
 }
 
-func routeOf(r *http.Request) route {
+func endpointOf(r *http.Request) endpoint {
 	path, query := r.URL.Path, r.URL.Query()
 	switch path {
 	case tokenPath, quayTokenPath:
-		return route{kind: "token"}
+		return endpoint{kind: "token"}
 	case "/v2", "/v2/":
-		return route{kind: "ping"}
+		return endpoint{kind: "ping"}
 	}
 	m := routeRE.FindStringSubmatch(path)
 	if m == nil {
-		return route{kind: "other"}
+		return endpoint{kind: "other"}
 	}
 	repo, class, ref := m[1], m[2], m[3]
 	switch {
 	case class == "tags" || class == "referrers":
-		return route{r.Method + " " + class, repo, ref}
+		return endpoint{r.Method + " " + class, repo, ref}
 	case class == "manifests":
-		return route{r.Method + " manifest", repo, ref}
+		return endpoint{r.Method + " manifest", repo, ref}
 	case ref != "uploads" && !strings.HasPrefix(ref, "uploads/"):
-		return route{r.Method + " blob", repo, ref}
+		return endpoint{r.Method + " blob", repo, ref}
 	case r.Method == http.MethodPost && query.Get("mount") != "":
-		return route{"POST mount", repo, query.Get("mount")}
+		return endpoint{"POST mount", repo, query.Get("mount")}
 	}
-	return route{r.Method + " upload", repo, query.Get("digest")}
+	return endpoint{r.Method + " upload", repo, query.Get("digest")}
 }
