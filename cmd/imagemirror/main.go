@@ -5,6 +5,7 @@ package main
 import (
 	"imagemirror/internal/cli/copy"
 	"imagemirror/internal/cli/report"
+	"imagemirror/internal/cli/run"
 	"imagemirror/internal/cli/split"
 	"imagemirror/internal/cli/start"
 	"imagemirror/internal/command"
@@ -15,6 +16,7 @@ Registries, credentials and limits come from the environment: the help of each c
 
 func main() {
 	g := &command.Group{Name: "imagemirror", About: about, Members: []command.Member{
+		{Name: "run", About: "plans, copies and reports: brings all images to their destinations", New: run.Command},
 		{Name: "check", About: "lists what is wrong with image sets, without asking a registry", New: split.Check},
 		{Name: "plan", About: "asks the registries, and writes a plan of what has to be copied", New: split.Plan},
 		{Name: "copy", About: "carries out a plan, or shards of one, and writes the results", New: copy.Command},

@@ -19,6 +19,9 @@ import (
 // ErrInterrupted says that some mappings were not finished since the run was told to stop. Each has its result.
 var ErrInterrupted = errors.New("interrupted: the mappings that were not finished are failed")
 
+// Grace is what requests under way get to finish after Ctrl-C: all is written down within ten seconds of it.
+const Grace = 8 * time.Second
+
 // Plan is one or more shards of a run, read and found whole.
 type Plan struct {
 	header    stream.Header

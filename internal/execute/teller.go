@@ -41,19 +41,25 @@ func newTeller(o mirror.Observer) *teller {
 
 // Image is called under the engine's lock, one at a time. It does not wait.
 func (t *teller) Image(o mirror.Outcome) {
+	t.interrupted = t.interrupted || errors.Is(o.Err, mirror.ErrInterrupted)
+	r := resultOf(o)
+	t.mu.Lock()
+	t.waiting = append(t.waiting, r)
+	t.mu.Unlock()
+	t.more.Signal()
+	t.Observer.Image(o)
+}
+
+// resultOf returns the result of an image.
+func resultOf(o mirror.Outcome) stream.Result {
 	r := stream.Result{
 		ID: o.ID, Status: stream.Copied, Digest: o.Digest, Old: o.Old,
 		Bytes: o.Bytes, Seconds: o.Took.Seconds(),
 	}
 	if o.Err != nil {
 		r.Status, r.Error = stream.Failed, stream.ErrorOf(o.Err)
-		t.interrupted = t.interrupted || errors.Is(o.Err, mirror.ErrInterrupted)
 	}
-	t.mu.Lock()
-	t.waiting = append(t.waiting, r)
-	t.mu.Unlock()
-	t.more.Signal()
-	t.Observer.Image(o)
+	return r
 }
 
 // end waits until all results are written and returns the output's error. From late on the output has to take something.

@@ -34,6 +34,8 @@ type Options struct {
 
 	// Warnings are what the report shows about the files, as imageset.Input has them.
 	Warnings []string
+
+	Progress *Progress // what Make counts up; may be nil
 }
 
 // A Plan is what a run has to do. It does not change once it is made. Written with stream.Write it is the plan in one
@@ -66,8 +68,12 @@ type target struct {
 // same: the mappings that were not resolved have failed in it.
 func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 	started := time.Now().UTC()
+	if o.Progress == nil {
+		o.Progress = &Progress{}
+	}
 	r := &resolver{Options: o, trees: newTrees()}
 	targets := r.expand(ctx, sets)
+	o.Progress.mappings.Store(int64(len(targets)))
 	r.resolve(ctx, targets)
 	r.preflight(ctx, targets)
 	p := &Plan{archive: r.trees.archive}

@@ -33,7 +33,16 @@ const workers = 8
 
 // resolve finds out what each target needs.
 func (r *resolver) resolve(ctx context.Context, targets []*target) {
-	each(r.routes(ctx, targets), workers*r.Client.Concurrency(), func(g *group) { r.settle(ctx, g) })
+	routes := r.routes(ctx, targets)
+	for _, t := range targets {
+		if t.settled {
+			r.Progress.resolved.Add(1)
+		}
+	}
+	each(routes, workers*r.Client.Concurrency(), func(g *group) {
+		r.settle(ctx, g)
+		r.Progress.resolved.Add(int64(len(g.targets)))
+	})
 }
 
 // each does what is in all lists, side by side, and of each list as much at once as there are workers.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"time"
 
 	"imagemirror/internal/command"
 	"imagemirror/internal/credentials"
@@ -20,9 +19,6 @@ import (
 	"imagemirror/internal/state"
 	"imagemirror/internal/stream"
 )
-
-// grace is what requests under way get to finish after Ctrl-C; all is written down within ten seconds of it.
-const grace = 8 * time.Second
 
 type config struct {
 	registry.Config
@@ -84,7 +80,7 @@ func (c *config) carry(ctx context.Context, client *registry.Client, plan *execu
 	images, bytes := plan.Work()
 	display := progress.New(os.Stderr, slog.Default(), images, bytes)
 	defer display.Close()
-	return plan.Carry(ctx, mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: grace}, out)
+	return plan.Carry(ctx, mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: execute.Grace}, out)
 }
 
 // read reads the plan, whole, before anything is started.

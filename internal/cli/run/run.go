@@ -1,0 +1,136 @@
+// Package run is the command run: it plans, copies and reports in one process, which asks each registry
+// for each thing once and keeps its connections and tokens.
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"imagemirror/internal/command"
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/credentials/cloud"
+	"imagemirror/internal/execute"
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/mirror"
+	"imagemirror/internal/plan"
+	"imagemirror/internal/progress"
+	"imagemirror/internal/registry"
+	"imagemirror/internal/report"
+	"imagemirror/internal/stream"
+)
+
+const about = `Brings every image that the mapping files name to its destinations, and reports what became of it.
+PATH is a mapping file, an image-set directory (its mapping_* files, with OWNERS beside them), or -
+for standard input. An image that is there already is not sent again.
+
+On Ctrl-C it starts nothing new, gives what is under way a few seconds, and reports. A second
+Ctrl-C ends it at once.
+
+Exit status: 0 every image is at its destination, 1 some mapping failed, 2 the input was refused.`
+
+type config struct {
+	registry.Config
+	credentials.Options
+	ForeignLayers bool `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
+
+	out    string
+	dryRun bool
+	warn   func(string)
+}
+
+// Command returns the command run.
+func Command() *command.Command {
+	var c config
+	cmd := &command.Command{
+		Name:     "run",
+		Synopsis: "[-dry-run] [-out DIR] PATH...",
+		About:    about,
+		Env:      &c,
+		Run:      c.run,
+		Aside:    true, // the copy engine waits for no log line
+	}
+	c.warn = cmd.Warn
+	cmd.Flags.BoolVar(&c.dryRun, "dry-run", false, "report what would be copied, and write nothing to a registry")
+	cmd.Flags.StringVar(&c.out, "out", "", "write report.json, report.md and junit.xml into `DIR` too")
+	return cmd
+}
+
+func (c *config) run(ctx context.Context, paths []string) error {
+	input, err := imageset.Load(paths, os.Stdin)
+	var warnings []string
+	for _, w := range input.Found.Warnings() {
+		warnings = append(warnings, w.Error())
+		c.warn(w.Error())
+	}
+	if err != nil {
+		return command.Refuse(err)
+	}
+	client, err := c.client()
+	if err != nil {
+		return command.Refuse(err)
+	}
+	var out report.Directory
+	if c.out != "" {
+		if out, err = report.OpenDirectory(c.out); err != nil {
+			return command.Refuse(fmt.Errorf("-out: %w", err))
+		}
+	}
+	outcome, err := c.carryOut(ctx, plan.Options{Client: client, Foreign: c.ForeignLayers, Warnings: warnings}, input.Sets)
+	if err != nil {
+		return err
+	}
+	return write(outcome, out)
+}
+
+func (c *config) client() (*registry.Client, error) {
+	keys, err := credentials.Load(os.Getenv, c.Options, cloud.Keychains()...)
+	if err != nil {
+		return nil, err
+	}
+	return registry.New(c.Config, keys)
+}
+
+// carryOut plans and copies, or only plans, and returns the stream to report.
+func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.Set) (*stream.Content, error) {
+	p := makePlan(ctx, o, sets)
+	if c.dryRun {
+		p.End = &stream.End{Ended: time.Now().UTC()}
+		return &p.Content, nil
+	}
+	work, err := execute.Gather([]*stream.Content{&p.Content})
+	if err != nil {
+		return nil, err
+	}
+	images, bytes := work.Work()
+	display := progress.New(os.Stderr, slog.Default(), images, bytes)
+	defer display.Close()
+	return work.Run(ctx, mirror.Options{Client: o.Client, Observer: display, Foreign: o.Foreign, Grace: execute.Grace}), nil
+}
+
+// makePlan makes the plan and shows it. A plan that was interrupted is whole: what was not resolved has failed in it.
+func makePlan(ctx context.Context, o plan.Options, sets []*imageset.Set) *plan.Plan {
+	o.Progress = &plan.Progress{}
+	display := progress.NewPlanning(os.Stderr, slog.Default(), o.Progress.Count)
+	p, _ := plan.Make(ctx, o, sets)
+	display.Close(progress.Planned{
+		Mappings: len(p.Mappings), Current: p.Count(stream.Current), Copies: len(p.Copies), Failed: p.Count(stream.Failed), Bytes: p.Bytes(),
+	})
+	return p
+}
+
+// write writes the report and returns its verdict.
+func write(content *stream.Content, out report.Directory) error {
+	b := report.NewBuilder()
+	if err := b.Add(content); err != nil {
+		return err
+	}
+	r := b.Report()
+	if err := errors.Join(out.Write(r), r.WriteTable(os.Stdout)); err != nil {
+		return err
+	}
+	return r.Err()
+}

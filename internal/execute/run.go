@@ -1,0 +1,39 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"imagemirror/internal/mirror"
+	"imagemirror/internal/stream"
+)
+
+// Run carries out the plan and returns the results, one for each mapping. When ctx ends, it starts
+// nothing new, gives what is under way o.Grace, and the results say what was interrupted.
+func (p *Plan) Run(ctx context.Context, o mirror.Options) *stream.Content {
+	c := &collector{Observer: o.Observer, results: slices.Clone(p.results)}
+	o.Observer = c
+	mirror.Run(ctx, o, p.jobs, p.manifests)
+	header := p.header
+	header.Version = stream.Version
+	return &stream.Content{
+		Header: header, Sets: p.sets, Mappings: p.mappings, Results: c.results,
+		End: &stream.End{Ended: time.Now().UTC(), Interrupted: c.interrupted},
+	}
+}
+
+// collector keeps the results of images.
+type collector struct {
+	mirror.Observer
+	results     []stream.Result
+	interrupted bool
+}
+
+// Image is called under the engine's lock, one at a time.
+func (c *collector) Image(o mirror.Outcome) {
+	c.interrupted = c.interrupted || errors.Is(o.Err, mirror.ErrInterrupted)
+	c.results = append(c.results, resultOf(o))
+	c.Observer.Image(o)
+}
