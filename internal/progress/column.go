@@ -3,12 +3,13 @@ package progress
 import "strings"
 
 const (
-	maxText     = 1000 // characters that are shown of a text from outside
-	shortDigest = 12   // characters that are shown of a digest
+	maxText     = 1000 // characters of a text from outside
+	shortDigest = 12   // characters of a digest
 )
 
-// column is s in exactly width characters. What stands in a line that moves has to be as wide as it is counted, so it is
-// reduced to ASCII, which is all that the names of repositories and digests have.
+// column returns s with exactly width characters. Text in a line that moves has to be as wide
+// as it is counted, so column replaces everything outside ASCII. Names of repositories and
+// digests have nothing else.
 func column(s string, width int) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -17,7 +18,7 @@ func column(s string, width int) string {
 		return r
 	}, s)
 	if cut := len(s) - width; cut > 0 {
-		// In the middle: a name begins with the registry and ends with what tells it from others.
+		// Cut the middle: a name begins with the registry and ends with what distinguishes it.
 		front := (width - 1) / 2
 		back := width - 1 - front
 		return s[:front] + "…" + s[len(s)-back:]

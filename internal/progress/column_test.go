@@ -2,7 +2,7 @@ package progress
 
 import "testing"
 
-func TestColumn(t *testing.T) {
+func TestColumnIsAsWideAsAsked(t *testing.T) {
 	for _, tc := range []struct {
 		name, text string
 		width      int

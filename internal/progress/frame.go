@@ -14,20 +14,21 @@ import (
 )
 
 const (
-	// perImage is what an image counts for in the overall bar besides its bytes, for its requests: a run in which all is
-	// mounted moves too.
+	// perImage is how many bytes an image's requests count for in the bar, so that it moves even if
+	// everything is mounted.
 	perImage = 1 << 20
-	// besides is how many lines are not for transfers: how many more there are, the bar, the cursor's, and one that stays
-	// as it is, since tmux adds a screen that is wiped whole to its history.
-	besides  = 4
-	minName  = 24              // characters of a repository's name
-	minBar   = 14              // characters of the bar
-	memory   = 8 * time.Second // what the rate is a mean of, roughly
-	learning = 2 * time.Second // how long it takes until a guess of the time that remains is worth something
+	// otherLines is how many lines are not for transfers: one for "and N more", the bar, the
+	// cursor's, and one that is never redrawn, since tmux adds a screen that is wiped
+	// completely to its history.
+	otherLines = 4
+	minName    = 24              // characters of a repository's name
+	minBar     = 14              // characters of the bar
+	memory     = 8 * time.Second // how far back the rate looks, roughly
+	learning   = 2 * time.Second // before this, there is no estimate of the time left
 )
 
-// frame is one picture of the display: a line for each transfer that is shown, and below them the bar for all. Only the
-// container's goroutine that draws uses it.
+// A frame is one picture of the display: a line for each transfer that has one, and below them
+// the bar for the whole run. Only the container's drawing goroutine uses it.
 type frame struct {
 	*live
 	height func() int
@@ -44,10 +45,10 @@ type frame struct {
 	filled   int64 // thousandths of the bar
 }
 
-// bar adds what the frame draws to the container, as a bar with extra lines above it, no more than fit at the beginning:
-// mpb miscounts lines that are empty and beyond the screen.
+// bar adds the frame to the container, as a bar with extra lines above it. There are no more
+// lines than fit when it starts: mpb miscounts empty lines beyond the screen.
 func (f *frame) bar(container *mpb.Progress) *mpb.Bar {
-	f.rows = max(min(maxRows, f.height()-besides), 0)
+	f.rows = max(min(maxRows, f.height()-otherLines), 0)
 	var extra []mpb.BarFiller
 	for row := range f.rows {
 		extra = append(extra, mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
@@ -76,9 +77,9 @@ func (f *frame) bar(container *mpb.Progress) *mpb.Bar {
 	)
 }
 
-// update takes the picture.
+// update takes the picture at now.
 func (f *frame) update(now time.Time) {
-	f.shown, f.more = f.flights.show(min(f.rows, f.height()-besides))
+	f.shown, f.more = f.flights.show(min(f.rows, f.height()-otherLines))
 	f.finished = f.over()
 	f.crossed = max(f.done.Load(), 0)
 	f.total = max(f.bytes-f.mounted.Load(), f.crossed)
@@ -96,7 +97,8 @@ func (f *frame) update(now time.Time) {
 	}
 }
 
-// drawTransfer draws as much about a transfer as leaves room for the repository's name.
+// drawTransfer draws a transfer. It leaves out the digest and the sizes if they leave no room
+// for the repository's name.
 func (f *frame) drawTransfer(w io.Writer, t *transfer, width int) error {
 	if t == nil {
 		return nil
@@ -140,7 +142,7 @@ func (f *frame) drawImages(decor.Statistics) string {
 	return s
 }
 
-// drawBytes draws as much as leaves room for the bar itself.
+// drawBytes draws sizes, rate and time left, as far as they leave room for the bar.
 func (f *frame) drawBytes(st decor.Statistics) string {
 	s := ""
 	left := ""
@@ -160,7 +162,7 @@ func (f *frame) drawBytes(st decor.Statistics) string {
 	return s
 }
 
-// speed is a mean in which what is long past counts for little.
+// A speed is a mean in which the past counts exponentially less.
 type speed struct {
 	at      time.Time
 	value   float64

@@ -9,7 +9,7 @@ import (
 	"imagemirror/internal/text"
 )
 
-// lines is the display for logs.
+// lines displays a run as log lines.
 type lines struct {
 	log *slog.Logger
 	*tally

@@ -14,12 +14,12 @@ import (
 	"imagemirror/internal/text"
 )
 
-// maxFailures is how many failures are told above the moving lines. A registry that is down fails thousands of images for
-// one reason; report says it once.
+// maxFailures is how many failures are printed above the moving lines. A registry that is down
+// fails thousands of images for one reason, which report states once.
 const maxFailures = 50
 
-// live is the display for terminals. What the engine reports is only counted; the lines are made of the counts a few
-// times a second, so that the engine never waits for the terminal.
+// live displays a run on a terminal. It only counts what the engine reports, and draws the
+// counts a few times a second, so that the engine never waits for the terminal.
 type live struct {
 	*tally
 	out       io.Writer
@@ -28,11 +28,11 @@ type live struct {
 	above     *above
 	flights   flights
 	done      atomic.Int64 // bytes that have crossed
-	mounted   atomic.Int64 // bytes that need not cross
-	told      atomic.Int64 // failures
+	mounted   atomic.Int64 // bytes that need not be sent
+	printed   atomic.Int64 // failures
 }
 
-// newLive begins to draw on out. height tells how many lines out has, at any moment.
+// newLive starts to draw on out. height returns how many lines out has at the moment.
 func newLive(out io.Writer, height func() int, t *tally, options ...mpb.ContainerOption) *live {
 	l := &live{tally: t, out: out}
 	l.container = mpb.New(append([]mpb.ContainerOption{mpb.WithOutput(out)}, options...)...)
@@ -42,31 +42,31 @@ func newLive(out io.Writer, height func() int, t *tally, options ...mpb.Containe
 	return l
 }
 
-// Blob begins to show a transfer, if it is not over before anyone could read its line.
+// Blob begins a transfer. It gets a line only if it takes long enough for a line to be read.
 func (l *live) Blob(digest, repository string, size int64) mirror.Transfer {
 	t := &transfer{live: l, digest: digest, repository: repository, size: size, began: time.Now()}
 	l.flights.add(t)
 	return t
 }
 
-// Mounted takes bytes off those that have to be sent.
+// Mounted subtracts bytes from those that have to be sent.
 func (l *live) Mounted(size int64) { l.mounted.Add(size) }
 
-// Image counts the image, and tells of it where it failed.
+// Image counts the image, and prints a line if it failed.
 func (l *live) Image(o mirror.Outcome) {
 	if !l.count(o) {
 		return
 	}
-	switch told := l.told.Add(1); {
-	case told <= maxFailures:
+	switch n := l.printed.Add(1); {
+	case n <= maxFailures:
 		message := text.Line(stream.ErrorOf(o.Err).Message, maxText)
 		l.above.print(fmt.Sprintf("failed  %s: %s\n", text.Printable(o.Destination.String()), message))
-	case told == maxFailures+1:
-		l.above.print("More images fail: they are counted here, and in the results.\n")
+	case n == maxFailures+1:
+		l.above.print("More images failed: they are counted here, and are in the results.\n")
 	}
 }
 
-// Close takes the moving lines away and leaves one that says how it went.
+// Close replaces the moving lines with a summary.
 func (l *live) Close() {
 	l.above.close()
 	l.bar.Abort(true)
@@ -93,11 +93,11 @@ func (l *live) summary() string {
 	return s + "\n"
 }
 
-// above writes lines above the moving ones. They are handed over by a goroutine, since the container takes them only between
-// two frames.
+// An above writes lines above the moving ones. A goroutine passes them on, since the container
+// accepts them only between two frames.
 type above struct {
 	container io.Writer
-	out       io.Writer // for when the container has given up, since the terminal went away
+	out       io.Writer // used after the container gave up because the terminal is gone
 
 	mu      sync.Mutex
 	pending []string
@@ -121,7 +121,7 @@ func (a *above) print(line string) {
 	a.pending = append(a.pending, line)
 	select {
 	case a.wake <- struct{}{}:
-	default: // it has been told
+	default: // it is awake already
 	}
 }
 
@@ -140,7 +140,7 @@ func (a *above) serve() {
 	}
 }
 
-// close returns when all lines have been handed over.
+// close returns once all lines have been passed on.
 func (a *above) close() {
 	a.mu.Lock()
 	if !a.closed {

@@ -18,11 +18,11 @@ import (
 	"imagemirror/internal/mirror"
 )
 
-// screen is a terminal, as far as mpb uses one: it goes up some lines and wipes from there.
+// A screen is a terminal, as far as mpb uses one: it moves up some lines and wipes from there.
 type screen struct {
 	mu    sync.Mutex
 	lines []string
-	most  int // lines there have ever been
+	most  int // lines at one time
 }
 
 func (s *screen) Write(p []byte) (int, error) {
@@ -54,7 +54,7 @@ func (s *screen) String() string {
 	return strings.Join(s.lines, "\n")
 }
 
-// draw runs f in a bubble of its own time, with a display on a screen of some width and height.
+// draw runs f in a synctest bubble, with a display on a screen of the given width and height.
 func draw(t *testing.T, width, height, images int, bytes int64, f func(d *live, s *screen)) {
 	synctest.Test(t, func(*testing.T) {
 		s := &screen{}
@@ -64,7 +64,7 @@ func draw(t *testing.T, width, height, images int, bytes int64, f func(d *live, 
 	})
 }
 
-// pass lets time pass, of which the bubble has as much as it wants, until the display has been drawn again.
+// pass lets d pass in the bubble, and waits until the display has been drawn again.
 func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
@@ -77,7 +77,7 @@ func expect(t *testing.T, s *screen, want string) {
 	}
 }
 
-func TestLive(t *testing.T) {
+func TestLiveShowsTransfersAndFailures(t *testing.T) {
 	draw(t, 80, 24, 3, 100<<20, func(d *live, s *screen) {
 		a := d.Blob(digest, "quay.io/org/a", 40<<20)
 		b := d.Blob("sha256:feed", "quay.io/"+strings.Repeat("long/", 20)+"b", 50<<20)
@@ -115,14 +115,14 @@ Copied 1 of 3 images, 1 failed, 1 not finished: 40.0 MiB in 5.2s, 7.7 MiB/s`)
 	})
 }
 
-func TestLiveWithoutWork(t *testing.T) {
+func TestLiveWithNothingToCopy(t *testing.T) {
 	draw(t, 80, 24, 0, 0, func(d *live, s *screen) {
 		d.Close()
 		expect(t, s, "Nothing to copy.")
 	})
 }
 
-func TestLiveNarrow(t *testing.T) {
+func TestLiveFitsNarrowTerminals(t *testing.T) {
 	for _, tc := range []struct {
 		width, height int
 		want          string
@@ -170,7 +170,8 @@ func TestLiveNarrow(t *testing.T) {
 	}
 }
 
-// TestLiveKeepsLines has more transfers than lines: one that ends gives its line to another, and the rest stay in theirs.
+// There are more transfers than lines. One that ends leaves its line to another, and the rest keep
+// theirs.
 func TestLiveKeepsLines(t *testing.T) {
 	draw(t, 80, 24, 1, 1<<30, func(d *live, s *screen) {
 		var transfers []mirror.Transfer
@@ -210,8 +211,8 @@ func TestLiveBoundsFailures(t *testing.T) {
 	})
 }
 
-// TestLiveConcurrent has many goroutines report at once. The bubble fails the test if one of the display's own is left behind.
-func TestLiveConcurrent(t *testing.T) {
+// Many goroutines report at once. The bubble fails the test if a goroutine of the display is left.
+func TestLiveTakesConcurrentReports(t *testing.T) {
 	const workers, each = 64, 100
 	draw(t, 100, 24, workers*each, workers*each*10, func(d *live, s *screen) {
 		var working sync.WaitGroup
@@ -238,10 +239,10 @@ func TestLiveConcurrent(t *testing.T) {
 		if got, want := lines[len(lines)-1], "Copied 6336 of 6400 images, 64 failed: 62.5 KiB in 49.5s, 1.3 KiB/s"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
-		// Those who fail at once are told of in any order.
+		// Images that fail at once are printed in any order.
 		told := lines[:maxFailures+1]
 		slices.Sort(told)
-		if want := "More images fail: they are counted here, and in the results."; told[0] != want {
+		if want := "More images failed: they are counted here, and are in the results."; told[0] != want {
 			t.Errorf("got the line %q, want %q", told[0], want)
 		}
 		for _, line := range told[1:] {
@@ -252,12 +253,12 @@ func TestLiveConcurrent(t *testing.T) {
 	})
 }
 
-// broken is a container that has given up.
+// A broken is a container that has given up.
 type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, errors.New("it has ended") }
 
-func TestAboveWithoutContainer(t *testing.T) {
+func TestLinesAboveSurviveTheContainer(t *testing.T) {
 	var got bytes.Buffer
 	a := newAbove(broken{}, &got)
 	a.print("one\n")

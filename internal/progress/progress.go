@@ -1,5 +1,5 @@
-// Package progress shows on standard error what copy does: on a terminal a display that moves, with what is in flight
-// and when it will be done, elsewhere a log line for each image, for those who read it later.
+// Package progress shows on standard error what copy does. On a terminal it draws the blobs in
+// flight and the time left. Elsewhere it logs a line for each image.
 package progress
 
 import (
@@ -14,29 +14,30 @@ import (
 	"imagemirror/internal/mirror"
 )
 
-// A Display is told what the copy engine does. Its methods may be called by many goroutines at once; a transfer's Add is
-// cheap enough for every read. Mounted is about bytes that were announced to New and need not be sent.
+// A Display shows what the copy engine does. Many goroutines may call its methods at once, and
+// a transfer's Add is cheap enough for every read. Mounted is for bytes that were announced to
+// New and need not be sent.
 type Display interface {
 	mirror.Observer
-	// Close says how it went and leaves the terminal to others. It comes last, and once.
+	// Close shows a summary and leaves the terminal to others. It must be the last call.
 	Close()
 }
 
-// New begins to show a run that is to copy images, and to send as many bytes, or fewer. Where f is no terminal, all goes to
-// log.
+// New starts to display a run of so many images, which sends at most so many bytes. If f is not a
+// terminal, everything goes to log.
 func New(f *os.File, log *slog.Logger, images int, bytes int64) Display {
 	t := &tally{images: images, bytes: max(bytes, 0), began: time.Now()}
-	if terminal(f) {
+	if isTerminal(f) {
 		return newLive(f, heightOf(f), t)
 	}
 	return newLines(log, t)
 }
 
-func terminal(f *os.File) bool {
+func isTerminal(f *os.File) bool {
 	return term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
-// heightOf returns a function that tells how many lines f has at the moment.
+// heightOf returns a function that returns how many lines f has at the moment.
 func heightOf(f *os.File) func() int {
 	return func() int {
 		_, height, err := term.GetSize(int(f.Fd()))
@@ -47,7 +48,7 @@ func heightOf(f *os.File) func() int {
 	}
 }
 
-// tally counts what has happened.
+// A tally counts the outcomes of a run.
 type tally struct {
 	images int
 	bytes  int64
@@ -57,8 +58,8 @@ type tally struct {
 	sent                        atomic.Int64 // bytes, as the images' outcomes count them
 }
 
-// count counts an image in, and says whether it failed for a reason of its own. One that was interrupted is only counted:
-// after Ctrl-C there may be thousands, all with the same to say.
+// count counts an image, and reports whether it failed for a reason of its own. An interrupted
+// image is only counted: after Ctrl-C there may be thousands, all with the same error.
 func (t *tally) count(o mirror.Outcome) (failed bool) {
 	t.sent.Add(o.Bytes)
 	switch {
@@ -73,7 +74,7 @@ func (t *tally) count(o mirror.Outcome) (failed bool) {
 	return false
 }
 
-// over is how many images have had their outcome.
+// over returns how many images have had their outcome.
 func (t *tally) over() int64 { return t.copied.Load() + t.failed.Load() + t.interrupted.Load() }
 
 func (t *tally) took() time.Duration { return time.Since(t.began) }

@@ -34,14 +34,14 @@ func outcome(name string, bytes int64, err error) mirror.Outcome {
 	}
 }
 
-// fault is a registry's error.
+// A fault is a registry's error.
 type fault struct{ error }
 
 func (fault) Fault() (side string, status int, advice string) {
 	return "destination", 403, "ask for\x1b[2J the right to push"
 }
 
-func TestLines(t *testing.T) {
+func TestLinesLogEachImage(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		images   int
@@ -101,7 +101,7 @@ level=INFO msg=finished copied=1 failed=0 interrupted=2 bytes=15 took=0s
 	}
 }
 
-// logger makes a logger that leaves out the time.
+// logger returns a logger without times.
 func logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
@@ -111,7 +111,7 @@ func logger(w io.Writer) *slog.Logger {
 	}}))
 }
 
-func TestNewInFile(t *testing.T) {
+func TestNewLogsUnlessOnATerminal(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)

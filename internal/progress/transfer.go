@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// transfer is one blob on its way.
+// A transfer is one blob on its way.
 type transfer struct {
 	*live
 	digest, repository string
@@ -17,13 +17,13 @@ type transfer struct {
 	crossed            atomic.Int64
 }
 
-// Add counts bytes that crossed, or takes back some that have to cross again.
+// Add counts bytes that were sent, or takes back some that have to be sent again.
 func (t *transfer) Add(n int64) {
 	t.crossed.Add(n)
 	t.done.Add(n)
 }
 
-// Done ends the transfer. What crossed for nothing is not counted.
+// Done ends the transfer. If it failed, its bytes do not count.
 func (t *transfer) Done(err error) {
 	t.flights.remove(t)
 	if err != nil {
@@ -32,15 +32,15 @@ func (t *transfer) Done(err error) {
 }
 
 const (
-	maxRows = 6                      // transfers that are shown
-	settle  = 300 * time.Millisecond // how old a transfer is when it gets a line: most are over before
+	maxRows = 6                      // transfers with a line
+	minAge  = 300 * time.Millisecond // of a transfer that gets a line: most are over before
 )
 
-// flights are the transfers that are under way.
+// flights are the transfers under way.
 type flights struct {
 	mu      sync.Mutex
 	running []*transfer
-	rows    [maxRows]*transfer // those that are shown; each keeps its line
+	rows    [maxRows]*transfer // those with a line, which they keep
 }
 
 func (f *flights) add(t *transfer) {
@@ -60,8 +60,8 @@ func (f *flights) remove(t *transfer) {
 	}
 }
 
-// show gives the free ones of the first rows lines to the largest transfers that wait for one. It returns the lines, and how many
-// transfers wait.
+// show assigns free lines, of the first rows, to the largest transfers that wait for one. It
+// returns the lines, and how many transfers still wait.
 func (f *flights) show(rows int) (shown [maxRows]*transfer, more int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -77,11 +77,11 @@ func (f *flights) show(rows int) (shown [maxRows]*transfer, more int) {
 	return f.rows, len(waiting)
 }
 
-// waiting are the transfers that are old enough for a line and have none, the largest first.
+// waiting returns the transfers that are old enough for a line and have none, largest first.
 func (f *flights) waiting() []*transfer {
 	var waiting []*transfer
 	for _, t := range f.running {
-		if time.Since(t.began) >= settle && !slices.Contains(f.rows[:], t) {
+		if time.Since(t.began) >= minAge && !slices.Contains(f.rows[:], t) {
 			waiting = append(waiting, t)
 		}
 	}

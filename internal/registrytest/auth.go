@@ -10,25 +10,35 @@ import (
 	"time"
 )
 
-// Auth is what a Proxy demands of its clients.
+// Auth describes what a Proxy demands of its clients.
 type Auth struct {
-	Basic        bool                                     // demand basic credentials with every request, where otherwise it is Bearer tokens
-	Users        []User                                   // nil: everyone may do everything
-	Lookup       func(name, password string) (User, bool) // asked for those that Users has not got; nil: nobody is
-	JWT          bool                                     // tokens show what they allow, which is no more than the user may do
-	TokenPath    string                                   // where tokens are; "" is /token
-	Public       bool                                     // whoever shows no credentials may read without a token
-	Strict       int                                      // status that answers a request for a token that allows what the user may not do; 0: see JWT
-	RefuseScopes int                                      // status that answers a request for a token with more than one scope; 0: it is granted
-	Lifetime     time.Duration                            // of a token; 0: an hour
-	HideExpiry   bool                                     // leave out expires_in, which by the token specification means 60 seconds
+	Basic     bool          // demand basic credentials with every request, not Bearer tokens
+	Users     []User        // nil: everyone may do everything
+	JWT       bool          // tokens state what they allow, which is no more than the user may do
+	TokenPath string        // where tokens are issued (default /token)
+	Public    bool          // requests without credentials may read without a token
+	Lifetime  time.Duration // of a token (default an hour)
+
+	// Lookup finds users that Users does not have. If it is nil, there are no others.
+	Lookup func(name, password string) (User, bool)
+
+	// Strict is the status that answers a request for a token that allows more than the user may
+	// do. If it is 0, JWT decides.
+	Strict int
+
+	// RefuseScopes is the status that answers a request for a token with several scopes. If it
+	// is 0, such a token is issued.
+	RefuseScopes int
+
+	// HideExpiry leaves out expires_in, which by the token specification means 60 seconds.
+	HideExpiry bool
 }
 
-// User is someone a Proxy knows, and what is allowed to them.
+// A User is someone a Proxy knows, and what they may do.
 type User struct {
-	Name, Password string   // without a name: those who show no credentials
-	RefreshToken   string   // what is taken in exchange for an access token, by OAuth2
-	Pull, Push     []string // paths of repositories, or of what lies above them; "" is all of them
+	Name, Password string   // an empty name stands for requests without credentials
+	RefreshToken   string   // that OAuth2 exchanges for an access token
+	Pull, Push     []string // paths of repositories or of directories above them; "" is all
 }
 
 func (u User) may(s scope) bool {
@@ -46,7 +56,7 @@ func (u User) may(s scope) bool {
 	return true
 }
 
-// scope is some actions on a repository, as repository:NAME:pull,push.
+// A scope is some actions on a repository, as in repository:NAME:pull,push.
 type scope struct {
 	repo    string
 	actions []string
@@ -63,15 +73,15 @@ func parseScope(s string) (scope, bool) {
 	return scope{repo: rest[:i], actions: strings.Split(rest[i+1:], ",")}, true
 }
 
-// covers says whether a token for s is good for what other needs.
+// covers reports whether a token for s allows everything in other.
 func (s scope) covers(other scope) bool {
 	return s.repo == other.repo && !slices.ContainsFunc(other.actions, func(action string) bool {
 		return !slices.Contains(s.actions, action)
 	})
 }
 
-// needs is the scopes that a registry demands for a request, as distribution does: who pushes has to be allowed to
-// pull, and a mount pulls from the repository that it names.
+// needs returns the scopes that a registry demands for a request. As in distribution, a push needs
+// pull as well, and a mount pulls from the repository that it names.
 func needs(r *http.Request, at endpoint) []scope {
 	if at.repo == "" {
 		return nil
@@ -89,7 +99,7 @@ func needs(r *http.Request, at endpoint) []scope {
 	return all
 }
 
-// authority decides who may do what, and hands out tokens.
+// An authority decides who may do what, and issues tokens.
 type authority struct {
 	Auth
 	self *url.URL
@@ -97,12 +107,12 @@ type authority struct {
 	signer *signer // of JWTs
 
 	mu     sync.Mutex
-	known  []User           // Auth's Users, until others are set
+	known  []User           // at first Auth's Users
 	asked  int              // requests for tokens
 	grants map[string]grant // by access token
 }
 
-// grant is what a token stands for.
+// A grant is what a token stands for.
 type grant struct {
 	user    User
 	scopes  []scope
@@ -129,7 +139,7 @@ func (a *authority) users() []User {
 	return a.known
 }
 
-// replace changes the users. Tokens of the old ones are worthless.
+// replace sets the users, and invalidates all tokens.
 func (a *authority) replace(users []User) {
 	a.mu.Lock()
 	a.known = users
@@ -143,7 +153,7 @@ func (a *authority) expire() {
 	clear(a.grants)
 }
 
-// decision is what an authority makes of a request: a nil refusal lets it pass.
+// A decision is an authority's answer to a request. A nil refusal lets it pass.
 type decision struct {
 	user    string
 	refusal http.Handler
@@ -171,7 +181,8 @@ func (a *authority) judge(r *http.Request, at endpoint) decision {
 	return decision{g.user.Name, nil}
 }
 
-// authenticate finds out for whom a request comes. It is false where its credentials are not there or no good.
+// authenticate returns the grant of a request. It returns false if credentials are missing or
+// wrong.
 func (a *authority) authenticate(r *http.Request) (grant, bool) {
 	if a.Basic {
 		name, password, ok := r.BasicAuth()
@@ -185,7 +196,7 @@ func (a *authority) authenticate(r *http.Request) (grant, bool) {
 	return g, ok && known && time.Now().Before(g.expires)
 }
 
-// user finds the user of some credentials, which are empty for those who show none.
+// user finds the user with the given credentials, which are empty for a request without any.
 func (a *authority) user(name, password string) (User, bool) {
 	users := a.users()
 	if users == nil {
@@ -199,11 +210,11 @@ func (a *authority) user(name, password string) (User, bool) {
 	if a.Lookup != nil && password != "" {
 		return a.Lookup(name, password)
 	}
-	// Whoever shows no credentials gets a token, as on Docker Hub; it only allows nothing.
+	// As on Docker Hub, a request without credentials gets a token, which allows nothing.
 	return User{}, name == "" && password == "" && !a.Basic
 }
 
-// challenge is a 401 that says what token, or what credentials, the registry wants.
+// challenge answers 401 with the token or the credentials that the registry wants.
 func (a *authority) challenge(wants []scope) http.Handler {
 	value := `Basic realm="registrytest"`
 	if !a.Basic {
@@ -227,7 +238,8 @@ func joinScopes(scopes []scope) string {
 	return strings.Join(s, " ")
 }
 
-// refuse is an answer with an error in the form of the distribution specification.
+// errorAnswer returns a handler that answers with an error as the distribution specification has
+// it.
 func errorAnswer(status int, code, message string) http.Handler {
 	body := fmt.Sprintf(`{"errors":[{"code":%q,"message":%q}]}`+"\n", code, message)
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

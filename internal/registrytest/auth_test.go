@@ -64,7 +64,7 @@ func TestChallengeNamesScopes(t *testing.T) {
 	}
 }
 
-func TestTokensAreGoodForTheirScopes(t *testing.T) {
+func TestTokensAllowTheirScopesOnly(t *testing.T) {
 	p := NewProxy(t, Distribution(t, DistributionOptions{}), ProxyOptions{Auth: &Auth{}})
 	for _, test := range []struct {
 		name, scope, method, path string
@@ -88,7 +88,7 @@ func TestTokensAreGoodForTheirScopes(t *testing.T) {
 	}
 }
 
-func TestManyScopesAreRefused(t *testing.T) {
+func TestTokensForManyScopesMayBeRefused(t *testing.T) {
 	scopes := []string{"repository:a:pull", "repository:b:pull"}
 	for _, want := range []int{http.StatusBadRequest, http.StatusForbidden} {
 		p := NewProxy(t, InProcess(t), ProxyOptions{Auth: &Auth{RefuseScopes: want}})
@@ -146,7 +146,7 @@ func team() []User {
 	}
 }
 
-func TestPermissions(t *testing.T) {
+func TestUsersMayDoWhatTheyAreAllowed(t *testing.T) {
 	for _, test := range []struct {
 		name, user, method, path string
 		want                     int
@@ -185,7 +185,7 @@ func request(t *testing.T, method, target string) *http.Request {
 	return r
 }
 
-func TestTokenCredentials(t *testing.T) {
+func TestTokensNeedCredentials(t *testing.T) {
 	p := NewProxy(t, InProcess(t), ProxyOptions{Auth: &Auth{Users: team()}})
 	if got, _ := ask(t, p, "ann", "guess", "repository:a:pull"); got != http.StatusUnauthorized {
 		t.Errorf("wrong password: got %d, want 401", got)
@@ -220,7 +220,7 @@ func TestTokenCredentials(t *testing.T) {
 	}
 }
 
-func TestBasic(t *testing.T) {
+func TestBasicAuthentication(t *testing.T) {
 	p := NewProxy(t, InProcess(t), ProxyOptions{Auth: &Auth{Basic: true, Users: team()}})
 	for _, test := range []struct {
 		name, user, path string
@@ -242,7 +242,7 @@ func TestBasic(t *testing.T) {
 	}
 }
 
-// TestClientsUnderstandTheChallenge lets go-containerregistry push with tokens.
+// The client is go-containerregistry, which pushes with tokens.
 func TestClientsUnderstandTheChallenge(t *testing.T) {
 	p := NewProxy(t, Distribution(t, DistributionOptions{}), ProxyOptions{Auth: &Auth{Users: team()}})
 	img, err := random.Image(1000, 2)

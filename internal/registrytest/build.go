@@ -13,9 +13,9 @@ import (
 	"github.com/rogpeppe/go-internal/lockedfile"
 )
 
-// Build returns the path of the registry's program, whose name tells what it was built from. It is built once for each
-// state of its source and each Go release, into the user's cache directory; of several processes that want it, one
-// builds and the others wait.
+// Build returns the path of the registry's program, and builds it into the user's cache directory
+// if it is not there. The program's name has a hash of its source and the Go release. If several
+// processes want it, one builds and the others wait.
 func Build(progress io.Writer) (string, error) {
 	tools, err := findTools()
 	if err != nil {
@@ -45,7 +45,7 @@ func Build(progress io.Writer) (string, error) {
 	if fileExists(program) {
 		return program, nil
 	}
-	fmt.Fprintf(progress, "building the registry that tests run against into %s (a few minutes where nothing is cached)\n", program)
+	fmt.Fprintf(progress, "building the registry that tests run against into %s (a few minutes if nothing is cached)\n", program)
 	return program, compile(tools, program)
 }
 
@@ -54,12 +54,12 @@ func fileExists(path string) bool {
 	return err == nil
 }
 
-// compile builds beside program and renames, so that a program that is there is whole.
+// compile builds next to program and renames, so that a program that exists is complete.
 func compile(tools, program string) error {
 	temporary := program + ".new"
 	defer os.Remove(temporary)
-	// Without -s -w the program has twice the size. Its commit is of no interest, and asking git for it can fail. The rest is as the
-	// Makefile has it, which compiles this, too.
+	// Without -s -w the program is twice as large. Asking git for a commit that nobody reads can
+	// fail. The rest is as in the Makefile, which compiles the program, too.
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", temporary, "./registry")
 	cmd.Dir = tools
 	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
@@ -69,7 +69,7 @@ func compile(tools, program string) error {
 	return os.Rename(temporary, program)
 }
 
-// sourceKey is a hash over what decides the program's content.
+// sourceKey returns a hash of everything that the program is built from.
 func sourceKey(tools string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
@@ -83,7 +83,8 @@ func sourceKey(tools string) (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)[:8]), nil
 }
 
-// findTools returns the directory of the tools' module: it lies at the repository's root, and tests run below that.
+// findTools returns the directory of the tools' module, which is at the repository's root.
+// Tests run below the root.
 func findTools() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

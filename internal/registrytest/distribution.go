@@ -15,22 +15,23 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Patience with a process that starts, and with one that ends.
+// How long a process may take to start and to end.
 const (
 	startWait = 30 * time.Second
 	stopWait  = 5 * time.Second
 )
 
-// DistributionOptions are the settings of StartDistribution. The zero value is a registry in memory, open to all.
+// DistributionOptions are the settings of StartDistribution. The zero value is a registry in memory
+// that demands no credentials.
 type DistributionOptions struct {
-	Dir    string            // where it keeps its content; empty: in memory, which gets slow with blobs of many MB
-	Users  map[string]string // names and passwords that it demands by basic authentication; empty: none
-	Tokens *TokenService     // whose tokens it demands, and verifies; nil: none
+	Dir    string            // for its content; empty: in memory, which gets slow with blobs of many MB
+	Users  map[string]string // passwords by name for basic authentication; empty: none is demanded
+	Tokens *TokenService     // issues the tokens that it demands and verifies; nil: none
 }
 
-// StartDistribution starts distribution's registry as a process of its own, building it first where this machine has
-// not built it yet. It knows mounts, checks that a manifest's blobs are there, and refuses Docker schema 1.
-// The process ends with Close, and when this process ends.
+// StartDistribution starts distribution's registry as a process, and builds it first if this
+// machine has not built it yet. The registry mounts blobs, checks that a manifest's blobs
+// exist, and refuses Docker schema 1. The process ends with Close, and when this process ends.
 func StartDistribution(o DistributionOptions) (*Registry, error) {
 	program, err := Build(os.Stderr)
 	if err != nil {
@@ -57,7 +58,7 @@ func start(program, dir string, o DistributionOptions) (*Registry, error) {
 	cmd := exec.Command(program, config)
 	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
 	cmd.Stderr = output
-	// The registry ends when its input does.
+	// The registry exits when its standard input is closed.
 	input, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -77,7 +78,8 @@ func start(program, dir string, o DistributionOptions) (*Registry, error) {
 		return nil, errors.Join(fmt.Errorf("it ended before it listened: %w", cmd.Wait()), errors.New(output.String()))
 	}
 	if len(o.Users) == 0 {
-		// It has read its configuration, and has no passwords to look up: were this process killed, nothing would stay.
+		// The registry has read its configuration and has no passwords to look up. Without the
+		// directory, nothing stays if this process is killed.
 		os.RemoveAll(dir)
 	}
 	return &Registry{
@@ -92,12 +94,12 @@ func stop(cmd *exec.Cmd, input io.Closer, dir string) {
 	killer := time.AfterFunc(stopWait, func() { cmd.Process.Kill() })
 	defer killer.Stop()
 	input.Close()
-	// How the process ended is of no interest: it was told to.
+	// The process was told to end, so its status does not matter.
 	_ = cmd.Wait()
 	os.RemoveAll(dir)
 }
 
-// writeConfig writes the registry's configuration into dir. It is YAML; JSON is a part of that.
+// writeConfig writes the registry's configuration into dir, as JSON, which is valid YAML.
 func writeConfig(dir string, o DistributionOptions) (string, error) {
 	type object = map[string]any
 	driver, settings := "inmemory", object{}
@@ -113,7 +115,7 @@ func writeConfig(dir string, o DistributionOptions) (string, error) {
 			"delete":      object{"enabled": true},
 			"maintenance": object{"uploadpurging": object{"enabled": false}},
 		},
-		// Foreign layers are taken only with URLs that this allows.
+		// The registry accepts foreign layers only with URLs that match these.
 		"validation": object{"manifests": object{"urls": object{"allow": []string{"^https?://"}}}},
 	}
 	if len(o.Users) > 0 {

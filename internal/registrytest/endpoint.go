@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// tokenPath is where a Proxy that demands Bearer tokens hands them out.
+// tokenPath is where a Proxy that demands Bearer tokens issues them.
 const tokenPath = "/token"
 
-// quayTokenPath is where Quay does.
+// quayTokenPath is where Quay issues tokens.
 const quayTokenPath = "/v2/auth"
 
 var routeRE = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs|tags|referrers)/(.*)$`)
 
-// endpoint is what a request asks for.
+// An endpoint is what a request is about.
 type endpoint struct {
 	kind string // see Request
 	repo string
-	ref  string // a tag, or a digest: for an upload the one it is committed as, for a mount the one it names
+	ref  string // a tag or a digest; of an upload, the digest that completes it
 }
 
 func endpointOf(r *http.Request) endpoint {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Status answers with a status and a body, and headers as pairs of name and value, in place of the registry.
+// Status answers instead of the registry, with a status, a body, and headers as pairs of name and
+// value.
 func Status(code int, body string, headers ...string) Fault {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -21,7 +22,8 @@ func Status(code int, body string, headers ...string) Fault {
 	}
 }
 
-// TooManyRequests answers 429 with a Retry-After, which is seconds or a date in the form of HTTP; none where it is empty.
+// TooManyRequests answers 429 with a Retry-After, in seconds or as an HTTP date. An empty one
+// is left out.
 func TooManyRequests(retryAfter string) Fault {
 	body := `{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}`
 	if retryAfter == "" {
@@ -30,14 +32,14 @@ func TooManyRequests(retryAfter string) Fault {
 	return Status(http.StatusTooManyRequests, body, "Retry-After", retryAfter)
 }
 
-// Cut cuts the connection without an answer, and without the registry having seen the request.
+// Cut cuts the connection without an answer. The registry does not see the request.
 func Cut() Fault {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { abort() })
 	}
 }
 
-// LoseAnswer lets the registry carry out the request, and cuts the connection in place of the answer.
+// LoseAnswer lets the registry carry out the request, and cuts the connection instead of answering.
 func LoseAnswer() Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -47,7 +49,8 @@ func LoseAnswer() Fault {
 	}
 }
 
-// CutUpload cuts the connection when n bytes of the request's body have come. The registry sees none of them.
+// CutUpload cuts the connection after n bytes of the request's body. The registry sees none of
+// them.
 func CutUpload(n int64) Fault {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -57,39 +60,40 @@ func CutUpload(n int64) Fault {
 	}
 }
 
-// CutAfter cuts the connection behind the headers and n bytes of the body. The headers announce the whole body.
+// CutAfter cuts the connection after the headers and n bytes of the body. The headers announce the
+// whole body.
 func CutAfter(n int64) Fault {
 	return wrapping(func(w http.ResponseWriter) http.ResponseWriter {
 		return &cutWriter{ResponseWriter: w, left: n}
 	})
 }
 
-// Truncate ends the body after n bytes as if it were whole, in an answer that does not announce its length.
+// Truncate ends the body after n bytes as if it were complete, in an answer without Content-Length.
 func Truncate(n int64) Fault {
 	return wrapping(func(w http.ResponseWriter) http.ResponseWriter {
 		return &truncateWriter{ResponseWriter: w, left: n}
 	})
 }
 
-// Corrupt inverts the byte of the body at an offset.
+// Corrupt inverts the byte of the body at offset at.
 func Corrupt(at int64) Fault {
 	return wrapping(func(w http.ResponseWriter) http.ResponseWriter {
 		return &corruptWriter{ResponseWriter: w, at: at}
 	})
 }
 
-// SetHeader gives a header of the answer another value, or takes it away where value is empty.
+// SetHeader sets a header of the answer, or removes it if value is empty.
 func SetHeader(name, value string) Fault {
 	return wrapping(func(w http.ResponseWriter) http.ResponseWriter {
 		return &headerWriter{ResponseWriter: w, name: name, value: value}
 	})
 }
 
-// Stall answers nothing until the client goes away or the Proxy is closed.
+// Stall does not answer until the client goes away or the Proxy is closed.
 func Stall() Fault {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			// The server notices that the client went away only once it has read the body.
+			// The server notices that the client is gone only after it has read the body.
 			io.Copy(io.Discard, r.Body)
 			<-r.Context().Done()
 			abort()
@@ -97,7 +101,8 @@ func Stall() Fault {
 	}
 }
 
-// StallAfter stops behind the headers and n bytes of the body, until the client goes away or the Proxy is closed.
+// StallAfter stops after the headers and n bytes of the body, until the client goes away or the
+// Proxy is closed.
 func StallAfter(n int64) Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -122,7 +127,7 @@ func Endless(contentType string) Fault {
 	}
 }
 
-// Wait waits, and then lets the registry answer.
+// Wait waits for d and then lets the registry answer.
 func Wait(d time.Duration) Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +138,7 @@ func Wait(d time.Duration) Fault {
 	}
 }
 
-// RefuseMount makes a mount an ordinary upload, which the registry answers with 202.
+// RefuseMount turns a mount into an ordinary upload, which the registry answers with 202.
 func RefuseMount() Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -147,7 +152,7 @@ func RefuseMount() Fault {
 	}
 }
 
-// Redirect sends the client to the same path under another base URL, such as a second Proxy's.
+// Redirect redirects the client to the same path below another base URL, such as a second Proxy's.
 func Redirect(base string) Fault {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -165,11 +170,11 @@ func wrapping(wrap func(http.ResponseWriter) http.ResponseWriter) Fault {
 	}
 }
 
-// cutWriter cuts the connection when left bytes were written.
+// A cutWriter cuts the connection after left bytes.
 type cutWriter struct {
 	http.ResponseWriter
 	left   int64
-	before func() // the cut; nil: at once
+	before func() // is called before the cut; nil: cut at once
 }
 
 func (w *cutWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -192,7 +197,7 @@ func (w *cutWriter) Write(b []byte) (int, error) {
 }
 
 func (w *cutWriter) cut() {
-	// What was written has to reach the client before the connection ends.
+	// The client has to get what was written before the connection ends.
 	_ = http.NewResponseController(w.ResponseWriter).Flush()
 	if w.before != nil {
 		w.before()
@@ -200,7 +205,7 @@ func (w *cutWriter) cut() {
 	abort()
 }
 
-// truncateWriter drops what is written behind left bytes.
+// A truncateWriter drops everything after left bytes.
 type truncateWriter struct {
 	http.ResponseWriter
 	left int64
@@ -222,7 +227,7 @@ func (w *truncateWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// corruptWriter inverts one byte.
+// A corruptWriter inverts one byte.
 type corruptWriter struct {
 	http.ResponseWriter
 	at int64 // from the next byte to be written
@@ -239,7 +244,7 @@ func (w *corruptWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// headerWriter changes a header when the headers are written.
+// A headerWriter sets or removes a header when the headers are written.
 type headerWriter struct {
 	http.ResponseWriter
 	name, value string
@@ -255,7 +260,7 @@ func (w *headerWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// blackHole swallows an answer.
+// A blackHole swallows an answer.
 type blackHole struct{ header http.Header }
 
 func (b *blackHole) Header() http.Header         { return b.header }

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// broken is a Proxy before a registry with one blob.
+// A broken is a Proxy before a registry with one blob.
 type broken struct {
 	*Proxy
 	blob, target string // content, and the URL that it is read from
@@ -32,7 +32,7 @@ func newBroken(t *testing.T, rules ...FaultRule) broken {
 	return broken{p, blob, fmt.Sprintf("http://%s/v2/a/blobs/%s", p.Host, digest), digest}
 }
 
-func TestRulesChoose(t *testing.T) {
+func TestRulesSelectRequests(t *testing.T) {
 	teapot := Status(http.StatusTeapot, "")
 	for _, test := range []struct {
 		name string
@@ -69,7 +69,7 @@ func TestRulesChoose(t *testing.T) {
 	}
 }
 
-// checkStruck compares what was struck with what is counted and logged.
+// checkStruck compares the requests that were struck with the counters and the log.
 func checkStruck(t *testing.T, p broken, name string) {
 	t.Helper()
 	struck := 0
@@ -86,7 +86,7 @@ func checkStruck(t *testing.T, p broken, name string) {
 	}
 }
 
-func TestFaultsOfAnswers(t *testing.T) {
+func TestFaultsChangeAnswers(t *testing.T) {
 	date := time.Now().Add(time.Minute).UTC().Format(http.TimeFormat)
 	for _, test := range []struct {
 		name   string
@@ -191,7 +191,6 @@ func TestStallsEndWithTheClient(t *testing.T) {
 	}
 }
 
-// TestCloseEndsStalls closes a Proxy while a client waits.
 func TestCloseEndsStalls(t *testing.T) {
 	p := newBroken(t)
 	waiting := make(chan struct{})
@@ -211,7 +210,7 @@ func TestCloseEndsStalls(t *testing.T) {
 	}
 }
 
-func TestEndless(t *testing.T) {
+func TestEndlessEndsWithTheClient(t *testing.T) {
 	p := newBroken(t, FaultRule{Fault: Endless("text/plain")})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.target, nil)
 	if err != nil {
@@ -227,7 +226,7 @@ func TestEndless(t *testing.T) {
 	}
 }
 
-func TestRefuseMount(t *testing.T) {
+func TestRefusedMountIsAnUpload(t *testing.T) {
 	p := newBroken(t, FaultRule{Kind: "POST mount", Times: 1, Fault: RefuseMount()})
 	if got := mount(t, p.Host, "b", "a", p.digest); got != http.StatusAccepted {
 		t.Errorf("refused: got %d, want 202", got)
@@ -237,7 +236,7 @@ func TestRefuseMount(t *testing.T) {
 	}
 }
 
-func TestRedirect(t *testing.T) {
+func TestRedirectKeepsThePath(t *testing.T) {
 	p := newBroken(t)
 	_, backend, _ := strings.Cut(p.target, p.Host)
 	elsewhere := newBroken(t)
@@ -251,7 +250,7 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-func TestFaultsOfUploads(t *testing.T) {
+func TestFaultsChangeUploads(t *testing.T) {
 	blob := bytes.Repeat([]byte("x"), 300_000)
 	digest := digestOf(t, blob)
 	for _, test := range []struct {

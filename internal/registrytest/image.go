@@ -20,17 +20,17 @@ const (
 	ExampleBlob   types.MediaType = "application/vnd.example.data"
 )
 
-// Format is the family of media types that an image is described with.
+// A Format is a family of media types for images.
 type Format string
 
-// The formats that registries take today.
+// The formats that registries accept today.
 const (
 	OCI    Format = "oci"
 	Docker Format = "docker" // schema 2
 )
 
-// NewImage makes an image for linux on an architecture such as amd64. Its name, which no image needs but to be
-// another one, goes into its configuration.
+// NewImage returns an image for linux on an architecture such as amd64. The name goes into its
+// configuration, so images with different names have different digests.
 func NewImage(f Format, name, architecture string, layers ...Layer) v1.Image {
 	config := v1.ConfigFile{
 		OS:           "linux",
@@ -56,17 +56,18 @@ func NewImage(f Format, name, architecture string, layers ...Layer) v1.Image {
 	return assemble(types.OCIManifestSchema1, types.OCIConfigJSON, content, described)
 }
 
-// NewArtifact makes an OCI artifact: a manifest with a configuration and blobs of media types that no one has heard of.
+// NewArtifact returns an OCI artifact: a manifest with a configuration and blobs of media types
+// that nobody knows.
 func NewArtifact(name string, blobs ...Layer) v1.Image {
 	return assemble(types.OCIManifestSchema1, ExampleConfig, encode(map[string]string{"name": name}), blobs)
 }
 
-// NewEmptyConfigArtifact makes an OCI artifact whose configuration is the specification's empty one, {}.
+// NewEmptyConfigArtifact returns an OCI artifact with the specification's empty configuration, {}.
 func NewEmptyConfigArtifact(blobs ...Layer) v1.Image {
 	return assemble(types.OCIManifestSchema1, EmptyJSON, []byte("{}"), blobs)
 }
 
-// NewIndex makes an index over images, artifacts and other indexes.
+// NewIndex returns an index of images, artifacts and other indexes.
 func NewIndex(f Format, children ...mutate.Appendable) v1.ImageIndex {
 	mediaType := types.OCIImageIndex
 	if f == Docker {
@@ -81,7 +82,8 @@ func NewIndex(f Format, children ...mutate.Appendable) v1.ImageIndex {
 	return index
 }
 
-// NewPlatforms makes an index over images that share some layers and have one of their own each.
+// NewPlatforms returns an index of images that share some layers. Each image also has a layer
+// of its own.
 func NewPlatforms(f Format, name string, ownSize int64, architectures []string, shared ...Layer) v1.ImageIndex {
 	var children []mutate.Appendable
 	for _, architecture := range architectures {
@@ -91,7 +93,7 @@ func NewPlatforms(f Format, name string, ownSize int64, architectures []string, 
 	return NewIndex(f, children...)
 }
 
-// platform is what an index says about an image; nil for what is not for one.
+// platform returns the platform of an image for its index, and nil for anything else.
 func platform(child mutate.Appendable) *v1.Platform {
 	img, ok := child.(v1.Image)
 	if !ok {
@@ -102,7 +104,8 @@ func platform(child mutate.Appendable) *v1.Platform {
 	return config.Platform()
 }
 
-// Schema1 is a manifest of Docker's schema 1, as old registries serve it. Its signature is none.
+// Schema1 returns a manifest of Docker's schema 1, as old registries serve it. Its signature is not
+// valid.
 func Schema1(name string, layers ...Layer) BareManifest {
 	type object = map[string]any
 	var fsLayers, history []object
@@ -120,19 +123,19 @@ func Schema1(name string, layers ...Layer) BareManifest {
 	}
 }
 
-// Manifest is content that is pushed as it is, whatever it refers to.
+// A BareManifest is pushed as it is, without anything that it refers to.
 type BareManifest struct {
 	Type    types.MediaType
 	Content []byte
 }
 
-// RawManifest is the content.
+// RawManifest returns the content.
 func (m BareManifest) RawManifest() ([]byte, error) { return m.Content, nil }
 
-// MediaType is the type.
+// MediaType returns the type.
 func (m BareManifest) MediaType() (types.MediaType, error) { return m.Type, nil }
 
-// imageCore is an image as go-containerregistry asks for one.
+// An imageCore has the methods of an image that go-containerregistry asks for.
 type imageCore struct {
 	BareManifest
 	config []byte

@@ -14,7 +14,7 @@ import (
 
 func foreign() Layer { return NewLayer("foreign", 2000).Foreign("https://example.com/layer") }
 
-// images is one of each kind that registries hold.
+// images are one of each kind that registries hold.
 func images() map[string]remote.Taggable {
 	base, top := NewLayer("base", 5000), NewLayer("top", 100)
 	zstd := NewBlob("zstd", 700, types.OCILayerZStd)
@@ -37,7 +37,7 @@ func images() map[string]remote.Taggable {
 	}
 }
 
-func TestImagesAreTaken(t *testing.T) {
+func TestRegistriesAcceptImages(t *testing.T) {
 	for registry, host := range map[string]string{
 		"distribution": Distribution(t, DistributionOptions{}).Host,
 		"in process":   InProcess(t).Host,
@@ -67,7 +67,7 @@ func TestForeignLayersAreNotPushed(t *testing.T) {
 	}
 }
 
-func TestSchema1(t *testing.T) {
+func TestDistributionRefusesSchema1(t *testing.T) {
 	manifest := Schema1("old", NewLayer("base", 100))
 	r := InProcess(t)
 	Push(t, r.Host+"/old:v1", manifest)
@@ -76,7 +76,7 @@ func TestSchema1(t *testing.T) {
 		t.Errorf("got %q with type %q", body, got)
 	}
 	if _, err := Write(t.Context(), Distribution(t, DistributionOptions{}).Host+"/old:v1", manifest); err == nil {
-		t.Error("distribution took schema 1")
+		t.Error("distribution accepted schema 1")
 	}
 }
 
@@ -102,7 +102,7 @@ func TestContentIsTheSameEverywhere(t *testing.T) {
 	}
 }
 
-func TestValidateFindsWhatIsWrong(t *testing.T) {
+func TestValidateFindsDifferences(t *testing.T) {
 	base, top := NewLayer("base", 5000), NewLayer("top", 100)
 	good := NewImage(OCI, "image", "amd64", base, top)
 	index := NewIndex(OCI, good, NewArtifact("artifact", NewBlob("data", 300, ExampleBlob)))
@@ -132,7 +132,8 @@ func TestValidateFindsWhatIsWrong(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := InProcess(t)
 			Push(t, r.Host+"/src:v1", test.source)
-			// The registry keeps blobs for all repositories in one place, so that the source has a registry of its own.
+			// The in-process registry keeps the blobs of all repositories together, so the source
+			// needs a registry of its own.
 			dst := InProcess(t)
 			test.spoil(t, dst.Host)
 			err := Validate(t.Context(), r.Host+"/src:v1", dst.Host+"/dst:v1")

@@ -10,25 +10,27 @@ import (
 	"sync/atomic"
 )
 
-// Request is a request that reached a Proxy.
+// A Request is a request that reached a Proxy.
 type Request struct {
-	Kind   string // METHOD and manifest, blob, upload, tags or referrers; or "POST mount", "token", "ping", "other"
+	// Kind is METHOD and manifest, blob, upload, tags or referrers; or "POST mount", "token",
+	// "ping" or "other".
+	Kind   string
 	Method string
 	Path   string
 	Query  string
-	Repo   string      // empty where it is about no repository
-	Ref    string      // the tag or the digest that it is about, where it says so
-	Scheme string      // of the Authorization header, such as Bearer; empty where there was none
-	User   string      // who it was for, where the Proxy demands credentials and knew them
+	Repo   string      // empty if the request is about no repository
+	Ref    string      // the tag or digest that it is about, if it has one
+	Scheme string      // of the Authorization header, such as Bearer; empty without one
+	User   string      // whose credentials it had, if the Proxy demands and knows them
 	Header http.Header // without Authorization
-	Status int         // 0 where no header was answered
+	Status int         // 0 if no header was answered
 	Fault  string      // name of the rule that struck
 }
 
-// RepoBlob is a blob in a repository.
+// A RepoBlob is a blob in a repository.
 type RepoBlob struct{ Repo, Digest string }
 
-// Stats counts what went through a Proxy.
+// Stats are the counters of a Proxy.
 type Stats struct {
 	Requests    map[string]int   // by Request.Kind
 	Down, Up    int64            // bytes of bodies, answered and sent
@@ -41,7 +43,7 @@ type Stats struct {
 	Mounted     map[RepoBlob]int // mounts that were granted
 }
 
-// Total is the number of requests.
+// Total returns the number of requests.
 func (s Stats) Total() int {
 	n := 0
 	for _, k := range s.Requests {
@@ -50,7 +52,7 @@ func (s Stats) Total() int {
 	return n
 }
 
-// journal keeps the log and the counters of a Proxy.
+// A journal keeps the log and the counters of a Proxy.
 type journal struct {
 	mu       sync.Mutex
 	inFlight int
@@ -88,7 +90,7 @@ func (j *journal) requests() []Request {
 	return log
 }
 
-// begin enters a request.
+// begin records a request.
 func (j *journal) begin(r *http.Request) *exchange {
 	at := endpointOf(r)
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -107,7 +109,7 @@ func (j *journal) begin(r *http.Request) *exchange {
 	return &exchange{j: j, endpoint: at, entry: entry}
 }
 
-// exchange is a request and its answer on their way.
+// An exchange is a request and its answer under way.
 type exchange struct {
 	j        *journal
 	endpoint endpoint
@@ -115,7 +117,7 @@ type exchange struct {
 	over     bool
 }
 
-// end takes the request out of those in flight. Calls after the first do nothing.
+// end removes the request from those in flight. Calls after the first do nothing.
 func (x *exchange) end() {
 	x.j.mu.Lock()
 	defer x.j.mu.Unlock()
@@ -138,7 +140,8 @@ func (x *exchange) fault(name string) {
 	x.j.stats.Faults++
 }
 
-// answer notes the status, before the client can see it: who reads the counters after an answer finds it counted.
+// answer records the status before the client can see it, so that a client finds its own answer
+// counted.
 func (x *exchange) answer(status int) {
 	x.j.mu.Lock()
 	defer x.j.mu.Unlock()
@@ -172,15 +175,15 @@ func (x *exchange) up(n int) {
 	}
 }
 
-// recorder is the answer to a request, on its way to the client.
+// A recorder records an answer on its way to the client.
 type recorder struct {
 	http.ResponseWriter
 	x       *exchange
 	started bool
-	left    int64 // bytes of the body to come, or -1 where the header does not say
+	left    int64 // bytes of the body to come, or -1 if the header does not say
 }
 
-// Unwrap lets http.ResponseController find what the server's writer can do.
+// Unwrap lets http.ResponseController find the server's writer.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *recorder) WriteHeader(status int) {
@@ -199,46 +202,48 @@ func (w *recorder) Write(b []byte) (int, error) {
 		w.WriteHeader(http.StatusOK)
 	}
 	w.x.down(len(b))
-	// With the last byte the client has its answer, and may send its next request before this handler has returned.
+	// With the last byte the client has its answer, and may send its next request before this
+	// handler returns.
 	if w.left -= int64(len(b)); w.left == 0 {
 		w.x.end()
 	}
 	return w.ResponseWriter.Write(b)
 }
 
-// sent is the body of a request, on its way to the registry.
-type sent struct {
+// A requestBody is the body of a request on its way to the registry.
+type requestBody struct {
 	io.ReadCloser
 	x *exchange
 
 	mu   sync.Mutex  // held while the body is read
-	over atomic.Bool // it has come to its end
+	over atomic.Bool // it has been read to its end
 }
 
-func (s *sent) Read(b []byte) (int, error) {
-	n, err := s.read(b)
-	s.x.up(n)
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.read(p)
+	b.x.up(n)
 	return n, err
 }
 
-func (s *sent) read(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n, err := s.ReadCloser.Read(b)
+func (b *requestBody) read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		s.over.Store(true)
+		b.over.Store(true)
 	}
 	return n, err
 }
 
-// end drops what is left of a body whose request was answered before it was read. net/http would drop it after the handler, and
-// with full duplex begins to watch the connection then, so that the next request's body finds it being read, and panics.
-func (s *sent) end(w http.ResponseWriter) {
-	// Who still sends may be waiting for the answer.
+// end drops the rest of a body whose request was answered before it was read. net/http would
+// drop it after the handler. With full duplex it begins to watch the connection then, so the
+// next request's body would find it being read, and panic.
+func (b *requestBody) end(w http.ResponseWriter) {
+	// A client that still sends may be waiting for the answer.
 	_ = http.NewResponseController(w).Flush()
 	buf := make([]byte, 32<<10)
 	for {
-		if _, err := s.read(buf); err != nil {
+		if _, err := b.read(buf); err != nil {
 			return
 		}
 	}

@@ -17,16 +17,17 @@ import (
 	"time"
 )
 
-// issuer is who a TokenService says that it is.
+// issuer is the name that a TokenService issues tokens under.
 const issuer = "registrytest"
 
-// TokenService hands out signed tokens for registries that verify them themselves: distribution's own, with DistributionOptions.
+// A TokenService issues signed tokens for registries that verify them: distribution's own, with
+// DistributionOptions.
 type TokenService struct {
 	authority *authority
 	server    *httptest.Server
 }
 
-// StartTokenService starts a service of tokens that show what they allow.
+// StartTokenService starts a service of tokens that state what they allow.
 func StartTokenService(a Auth) *TokenService {
 	a.JWT = true
 	s := &TokenService{server: httptest.NewUnstartedServer(nil)}
@@ -39,7 +40,7 @@ func StartTokenService(a Auth) *TokenService {
 // Close stops the service.
 func (s *TokenService) Close() { s.server.Close() }
 
-// Asked is how many requests for tokens there were.
+// Asked returns how many requests for tokens there were.
 func (s *TokenService) Asked() int {
 	s.authority.mu.Lock()
 	defer s.authority.mu.Unlock()
@@ -49,7 +50,7 @@ func (s *TokenService) Asked() int {
 func (s *TokenService) realm() string   { return s.server.URL + tokenPath }
 func (s *TokenService) service() string { return s.authority.self.Host }
 
-// signer signs tokens with a key that its certificate vouches for.
+// A signer signs tokens with a key that it has a certificate for.
 type signer struct {
 	key  *ecdsa.PrivateKey
 	cert []byte // DER
@@ -71,7 +72,7 @@ func (s *signer) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.cert})
 }
 
-// sign makes a JSON Web Token by distribution's specification.
+// sign returns a JSON Web Token as distribution specifies it.
 func (s *signer) sign(service string, g grant) string {
 	type object = map[string]any
 	access := []object{}

@@ -14,19 +14,20 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Layer is the content of a blob that images have as a layer. It is made anew whenever it is read, so that a large
-// one takes no memory, and it is the same in every process.
+// A Layer is the content of a blob. It is generated each time it is read, so a large one takes no
+// memory, and it is the same in every process.
 type Layer struct {
 	MediaType types.MediaType
-	URLs      []string // where the content of a foreign layer is to be had
+	URLs      []string // of the content of a foreign layer
 	Digest    v1.Hash
-	Size      int64   // in bytes, as it travels
-	DiffID    v1.Hash // of what is packed in it
+	Size      int64   // in bytes, compressed
+	DiffID    v1.Hash // of the uncompressed content
 
 	write func(io.Writer) error
 }
 
-// NewLayer makes a gzip'd tar with one file of size random bytes, which name and size decide.
+// NewLayer returns a gzip'd tar with one file of size bytes. The bytes are random, and depend
+// only on name and size.
 func NewLayer(name string, size int64) Layer {
 	unpacked := func(w io.Writer) error { return writeTar(w, name, size) }
 	packed := func(w io.Writer) error { return writeGzip(w, unpacked) }
@@ -35,12 +36,13 @@ func NewLayer(name string, size int64) Layer {
 	return l
 }
 
-// NewBlob makes size random bytes of any media type, which name and size decide.
+// NewBlob returns size bytes of any media type. The bytes are random, and depend only on name and
+// size.
 func NewBlob(name string, size int64, mediaType types.MediaType) Layer {
 	return newLayer(mediaType, func(w io.Writer) error { return writeRandom(w, name, size) })
 }
 
-// NewText makes a blob of a given content.
+// NewText returns a blob with the given content.
 func NewText(content string, mediaType types.MediaType) Layer {
 	return newLayer(mediaType, func(w io.Writer) error {
 		_, err := io.WriteString(w, content)
@@ -48,7 +50,7 @@ func NewText(content string, mediaType types.MediaType) Layer {
 	})
 }
 
-// Foreign makes a layer whose manifest says where to get it: registries do not store it.
+// Foreign returns the layer as one that registries do not store: its manifest says where to get it.
 func (l Layer) Foreign(urls ...string) Layer {
 	l.MediaType, l.URLs = types.OCIRestrictedLayer, urls
 	return l
@@ -61,12 +63,12 @@ func newLayer(mediaType types.MediaType, write func(io.Writer) error) Layer {
 	return l
 }
 
-// descriptor is the layer as a manifest names it.
+// descriptor returns the layer as a manifest names it.
 func (l Layer) descriptor() v1.Descriptor {
 	return v1.Descriptor{MediaType: l.MediaType, Size: l.Size, Digest: l.Digest, URLs: l.URLs}
 }
 
-// layerCore is a Layer with the methods that go-containerregistry asks for.
+// A layerCore is a Layer with the methods that go-containerregistry asks for.
 type layerCore struct{ l Layer }
 
 var _ partial.CompressedLayer = layerCore{}
@@ -77,15 +79,15 @@ func (c layerCore) Size() (int64, error)                { return c.l.Size, nil }
 func (c layerCore) MediaType() (types.MediaType, error) { return c.l.MediaType, nil }
 func (c layerCore) Compressed() (io.ReadCloser, error)  { return c.l.Open(), nil }
 
-// Open reads the layer as it travels.
+// Open returns a reader of the compressed layer.
 func (l Layer) Open() io.ReadCloser {
 	r, w := io.Pipe()
-	// The writer ends with the reader's Close, which its writes then fail with.
+	// After the reader's Close the next write fails, and the writer ends.
 	go func() { w.CloseWithError(l.write(w)) }()
 	return r
 }
 
-// counter counts and hashes what is written to it.
+// A counter counts and hashes what is written to it.
 type counter struct {
 	hash hash.Hash
 	n    int64
@@ -113,7 +115,7 @@ func writeTar(w io.Writer, name string, size int64) error {
 	return tw.Close()
 }
 
-// writeGzip stores and does not deflate: what is random does not get smaller.
+// writeGzip stores and does not deflate, since random bytes do not get smaller.
 func writeGzip(w io.Writer, write func(io.Writer) error) error {
 	zw, err := gzip.NewWriterLevel(w, gzip.NoCompression)
 	if err != nil {
@@ -130,7 +132,7 @@ func writeRandom(w io.Writer, name string, size int64) error {
 	return err
 }
 
-// must is for what fails only where this package is wrong.
+// must panics if err is not nil. It is for errors that only a mistake in this package causes.
 func must(err error) {
 	if err != nil {
 		panic(err)

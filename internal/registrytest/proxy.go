@@ -15,28 +15,28 @@ import (
 
 // ProxyOptions are the settings of a Proxy.
 type ProxyOptions struct {
-	Delay time.Duration // time that each request waits before it is looked at: a network's round trip
-	Auth  *Auth         // what it demands; nil: nothing, and credentials pass to the registry
-	TLS   bool          // speak HTTPS, with a certificate for 127.0.0.1 that no client trusts by itself
+	Delay time.Duration // of each request, as a network's round trip
+	Auth  *Auth         // nil: demand nothing, and pass credentials on to the registry
+	TLS   bool          // speak HTTPS, with a certificate for 127.0.0.1 that clients have to be given
 	Seed  uint64        // for rules with a chance
-	Host  string        // address to listen on, for clients on other hosts; this machine's loopback address where it is empty
+	Host  string        // address to listen on, for clients on other hosts (default loopback)
 }
 
-// Proxy stands before a registry: it counts and logs requests, delays them, demands credentials and injects faults.
-// Bodies stream through it both ways.
+// A Proxy stands before a registry. It counts and logs requests, delays them, demands
+// credentials and injects faults. Bodies stream through it both ways.
 type Proxy struct {
 	Host string // such as 127.0.0.1:41234
 
 	delay    time.Duration
 	journal  journal
-	auth     *authority // nil where nothing is demanded
+	auth     *authority // nil if nothing is demanded
 	faults   faults
 	server   *httptest.Server
 	registry http.Handler
 	cancel   context.CancelFunc
 }
 
-// StartProxy starts a proxy before the registry on the given host.
+// StartProxy starts a proxy before the registry on host.
 func StartProxy(host string, o ProxyOptions) *Proxy {
 	p := &Proxy{delay: o.Delay, journal: journal{stats: newStats()}, faults: newFaults(o.Seed)}
 	transport := &http.Transport{MaxIdleConnsPerHost: 512, DisableCompression: true}
@@ -71,14 +71,15 @@ func StartProxy(host string, o ProxyOptions) *Proxy {
 	return p
 }
 
-// Close cuts the connections that are open and stops the proxy. The registry behind it goes on.
+// Close cuts open connections and stops the proxy. The registry behind it goes on.
 func (p *Proxy) Close() {
 	p.cancel()
 	p.server.CloseClientConnections()
 	p.server.Close()
 }
 
-// CA is the certificate, in PEM, that a client has to trust where the Proxy speaks TLS; nil otherwise.
+// CA returns the certificate, in PEM, that a client has to trust. It is nil if the Proxy does
+// not speak TLS.
 func (p *Proxy) CA() []byte {
 	cert := p.server.Certificate()
 	if cert == nil {
@@ -87,53 +88,53 @@ func (p *Proxy) CA() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
 }
 
-// Stats is what has been counted since the start or the last Reset.
+// Stats returns the counters since the start or the last Reset.
 func (p *Proxy) Stats() Stats { return p.journal.snapshot() }
 
-// Log is the requests since the start or the last Reset, in the order in which they came.
+// Log returns the requests since the start or the last Reset, in the order in which they came.
 func (p *Proxy) Log() []Request { return p.journal.requests() }
 
 // Reset clears the counters and the log. Rules and tokens stay.
 func (p *Proxy) Reset() { p.journal.reset() }
 
-// Inject adds rules. Of the rules that strike a request, the first one added acts.
+// Inject adds rules. If several rules match a request, the one added first acts.
 func (p *Proxy) Inject(rules ...FaultRule) { p.faults.add(rules) }
 
 // Heal removes all rules.
 func (p *Proxy) Heal() { p.faults.clear() }
 
-// ExpireTokens makes every token worthless that was handed out so far.
+// ExpireTokens invalidates every token issued so far.
 func (p *Proxy) ExpireTokens() {
 	if p.auth != nil {
 		p.auth.expire()
 	}
 }
 
-// SetUsers changes who is known, where anything is demanded. The tokens of all others are worthless from then on.
+// SetUsers replaces the users, if credentials are demanded at all, and invalidates all tokens.
 func (p *Proxy) SetUsers(users ...User) {
 	if p.auth != nil {
 		p.auth.replace(users)
 	}
 }
 
-// ServeHTTP answers one request. The credentials come before the faults, so that a rule counts only
+// ServeHTTP answers one request. It checks credentials before faults, so that a rule counts only
 // requests that the registry would have carried out.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := p.journal.begin(r)
 	defer x.end()
-	// A registry may answer before it has read the whole body. HTTP/2 needs no permission for that, and refuses it.
+	// A registry may answer before it has read the whole body. HTTP/2 needs no permission for
+	// that, so asking for it fails there.
 	_ = http.NewResponseController(w).EnableFullDuplex()
 	w = &recorder{ResponseWriter: w, x: x}
-	body := &sent{ReadCloser: r.Body, x: x}
+	body := &requestBody{ReadCloser: r.Body, x: x}
 	r.Body = body
 	p.answer(w, r, x)
 	if r.ContentLength != 0 && !body.over.Load() {
-		x.end() // whoever has the answer may send the next request
+		x.end() // a client that has the answer may send its next request
 		body.end(w)
 	}
 }
 
-// answer answers a request.
 func (p *Proxy) answer(w http.ResponseWriter, r *http.Request, x *exchange) {
 	if !wait(r.Context(), p.delay) {
 		return
@@ -159,7 +160,8 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request, x *exchange) {
 	next.ServeHTTP(w, r)
 }
 
-// forward is a handler that passes requests on to a registry, and leads its answers' Locations back to self.
+// forward returns a handler that passes requests on to a registry, and changes Locations in its
+// answers to lead to self.
 func forward(transport http.RoundTripper, host string, self *url.URL) http.Handler {
 	return &httputil.ReverseProxy{
 		Transport: transport,
@@ -176,7 +178,7 @@ func forward(transport http.RoundTripper, host string, self *url.URL) http.Handl
 	}
 }
 
-// wait waits for d. It is false where ctx ended before.
+// wait waits for d, and reports whether it passed before ctx ended.
 func wait(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestProxyCounts(t *testing.T) {
+func TestProxyCountsRequests(t *testing.T) {
 	p := NewProxy(t, Distribution(t, DistributionOptions{}), ProxyOptions{})
 	blob := []byte("twelve bytes")
 	digest := upload(t, p.Host, "a/b", blob)
@@ -50,7 +50,7 @@ func TestProxyCounts(t *testing.T) {
 	}
 }
 
-func TestProxyLogs(t *testing.T) {
+func TestProxyLogsRequests(t *testing.T) {
 	p := NewProxy(t, InProcess(t), ProxyOptions{})
 	call(t, http.MethodGet, "http://"+p.Host+"/v2/a/manifests/v1?x=y", nil, "Authorization", "Basic c2VjcmV0", "Accept", "text/plain")
 	log := p.Log()
@@ -68,7 +68,7 @@ func TestProxyLogs(t *testing.T) {
 	}
 }
 
-func TestRoutes(t *testing.T) {
+func TestEndpointsOfRequests(t *testing.T) {
 	for _, test := range []struct {
 		method, target string
 		want           endpoint
@@ -94,8 +94,8 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// TestProxyCountsInFlight sends requests one after the other, whose answers are larger than what the server buffers,
-// and then as many at once as it wants to see.
+// The answers are larger than the server's buffers. The requests go one after the other first, and
+// then all at once.
 func TestProxyCountsInFlight(t *testing.T) {
 	p := NewProxy(t, InProcess(t), ProxyOptions{})
 	digest := upload(t, p.Host, "a", make([]byte, 1<<20))
@@ -128,8 +128,8 @@ func TestProxyCountsInFlight(t *testing.T) {
 	}
 }
 
-// TestProxyStreams answers while the request's body is still coming.
-func TestProxyStreams(t *testing.T) {
+// The answer comes while the request's body is still being sent.
+func TestProxyStreamsBodies(t *testing.T) {
 	p := NewProxy(t, InProcess(t), ProxyOptions{})
 	p.Inject(FaultRule{Fault: func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -164,7 +164,7 @@ func TestProxyStreams(t *testing.T) {
 	writer.Close()
 }
 
-func TestProxyDelays(t *testing.T) {
+func TestProxyDelaysRequests(t *testing.T) {
 	const delay = 30 * time.Millisecond
 	p := NewProxy(t, InProcess(t), ProxyOptions{Delay: delay})
 	began := time.Now()
@@ -198,8 +198,7 @@ func TestProxySpeaksTLS(t *testing.T) {
 	}
 }
 
-// TestProxyLeadsLocationsBack sees to it that distribution, which answers absolute URLs, does not lead a client past
-// the Proxy.
+// Distribution answers with absolute URLs, which must not lead a client past the Proxy.
 func TestProxyLeadsLocationsBack(t *testing.T) {
 	p := NewProxy(t, Distribution(t, DistributionOptions{}), ProxyOptions{})
 	resp, _ := call(t, http.MethodPost, "http://"+p.Host+"/v2/a/blobs/uploads/", nil)
@@ -212,9 +211,9 @@ func TestProxyLeadsLocationsBack(t *testing.T) {
 	}
 }
 
-// A registry that answers before the body is sent leaves nobody reading the body when the connection goes on: that would end
-// the whole process with a panic.
-func TestAnswerBeforeTheBody(t *testing.T) {
+// A registry may answer before the whole body is sent. If something still read the body when the
+// connection is used again, net/http would end the whole process with a panic.
+func TestAnswersMayComeBeforeTheBody(t *testing.T) {
 	registry, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// Write pushes an image, an index with all that it leads to, or a Manifest alone, to HOST/REPO:TAG or
-// HOST/REPO@DIGEST. It returns the digest. Foreign layers stay where they are.
+// Write pushes an image, an index with everything it leads to, or a BareManifest, to
+// HOST/REPO:TAG or HOST/REPO@DIGEST, and returns its digest. It does not push foreign layers.
 func Write(ctx context.Context, ref string, what remote.Taggable, options ...remote.Option) (string, error) {
 	to, err := name.ParseReference(ref)
 	if err != nil {
@@ -25,7 +25,7 @@ func Write(ctx context.Context, ref string, what remote.Taggable, options ...rem
 	return DigestOf(what)
 }
 
-// Digest is the digest of an image, an index or a Manifest.
+// DigestOf returns the digest of an image, an index or a BareManifest.
 func DigestOf(what remote.Taggable) (string, error) {
 	described, ok := what.(partial.Describable)
 	if !ok {

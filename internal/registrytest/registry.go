@@ -1,8 +1,10 @@
-// Package registrytest runs real registries on the loopback interface, with proxies before them that count, demand
-// credentials and inject faults, and fills them with images of known content. Tests, the demo and the benchmarks
-// stand on it: what they measure, a registry of the world has answered.
+// Package registrytest runs real registries on the loopback interface and fills them with
+// images of known content. Proxies before them count requests, demand credentials and inject
+// faults. Tests, the demo and the benchmarks use it, so real registries answer what they
+// measure.
 //
-// The functions that begin with Start are for programs; those that take a testing.TB clean up by themselves.
+// Functions whose names begin with Start are for programs. Those that take a testing.TB clean up by
+// themselves.
 package registrytest
 
 import (
@@ -16,24 +18,25 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 )
 
-// Registry is a running registry that speaks plain HTTP.
+// A Registry is a running registry that speaks plain HTTP.
 type Registry struct {
 	Host string // such as 127.0.0.1:41234
-	PID  int    // of its process; 0 where it runs within this one
+	PID  int    // of its process; 0 if it runs within this one
 
 	output *tail
 	stop   func()
 	once   sync.Once
 }
 
-// Close stops the registry and forgets its content, unless that lies in a directory of the caller's.
+// Close stops the registry. Its content is lost, unless it is in a directory of the caller's.
 func (r *Registry) Close() { r.once.Do(r.stop) }
 
-// Output is the end of what the registry logged.
+// Output returns the end of the registry's log.
 func (r *Registry) Output() string { return r.output.String() }
 
-// StartInProcess starts go-containerregistry's registry within this process. It starts at once, takes any manifest
-// and knows no mounts: it answers a mount with an upload session, as a registry does that has not got the blob.
+// StartInProcess starts go-containerregistry's registry within this process. It starts at once
+// and accepts any manifest. It does not mount: it answers with an upload session, like a
+// registry that does not have the blob.
 func StartInProcess() *Registry {
 	output := &tail{}
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(output, "", 0))))
@@ -47,7 +50,7 @@ func StartInProcess() *Registry {
 	}
 }
 
-// tail keeps the end of what is written to it, in whole lines.
+// A tail keeps the end of what is written to it, in whole lines.
 type tail struct {
 	mu  sync.Mutex
 	buf []byte

@@ -17,7 +17,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// call sends one request and returns its answer, with the body read.
+// call sends one request, reads the answer's body and returns both.
 func call(t *testing.T, method, target string, body []byte, headers ...string) (*http.Response, string) {
 	t.Helper()
 	resp, content, err := try(t, http.DefaultClient, method, target, body, headers...)
@@ -46,7 +46,7 @@ func try(t *testing.T, client *http.Client, method, target string, body []byte, 
 	return resp, content.String(), err
 }
 
-// upload brings a blob into a repository with POST and PUT, and returns its digest.
+// upload uploads a blob with POST and PUT, and returns its digest.
 func upload(t *testing.T, host, repo string, blob []byte) string {
 	t.Helper()
 	digest := digestOf(t, blob)
@@ -84,7 +84,7 @@ func mount(t *testing.T, host, repo, from, digest string) int {
 	return resp.StatusCode
 }
 
-func TestRegistries(t *testing.T) {
+func TestRegistriesServe(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		start func(testing.TB) *Registry
@@ -111,7 +111,7 @@ func TestRegistries(t *testing.T) {
 	}
 }
 
-func TestDistributionDemandsPassword(t *testing.T) {
+func TestDistributionDemandsPasswords(t *testing.T) {
 	r := Distribution(t, DistributionOptions{Users: map[string]string{"ann": "secret"}})
 	for _, test := range []struct {
 		name, password string
@@ -149,7 +149,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestDistributionEndsWithItsParent kills a process that runs a registry: this test's program once more.
+// The parent that is killed is another process of this test's program.
 func TestDistributionEndsWithItsParent(t *testing.T) {
 	const parent = "REGISTRYTEST_PARENT"
 	if os.Getenv(parent) != "" {
@@ -192,7 +192,7 @@ func TestDistributionEndsWithItsParent(t *testing.T) {
 	}
 }
 
-func TestBuildNamesWhatIsWrong(t *testing.T) {
+func TestBuildOutsideTheRepositoryFails(t *testing.T) {
 	t.Chdir(t.TempDir())
 	var progress strings.Builder
 	_, err := Build(&progress)

@@ -7,19 +7,19 @@ import (
 	"sync"
 )
 
-// FaultRule says which requests a fault strikes. A field that is empty excludes none.
+// A FaultRule selects the requests that a fault strikes. A zero field excludes none.
 type FaultRule struct {
 	Name   string         // for the log
 	Kind   string         // see Request
 	Path   *regexp.Regexp // of the path with the query
 	Match  func(*http.Request) bool
-	After  int     // lets as many requests pass first
-	Times  int     // strikes no more than as many times
-	Chance float64 // strikes with this probability; 0: always
+	After  int     // let this many requests pass first
+	Times  int     // strike at most this often; 0: always
+	Chance float64 // strike with this probability; 0: always
 	Fault  Fault
 }
 
-// Fault is something that goes wrong: a handler around the one that would answer.
+// A Fault is something that goes wrong: it wraps the handler that would answer.
 type Fault func(next http.Handler) http.Handler
 
 func (r FaultRule) matches(req *http.Request, at endpoint) bool {
@@ -28,15 +28,15 @@ func (r FaultRule) matches(req *http.Request, at endpoint) bool {
 		(r.Match == nil || r.Match(req))
 }
 
-// faults is the rules of a Proxy.
+// faults are the rules of a Proxy.
 type faults struct {
 	mu     sync.Mutex
-	rules  []*active
+	rules  []*activeRule
 	random *rand.Rand
 }
 
-// active is a rule and what it has done.
-type active struct {
+// An activeRule is a rule with its counters.
+type activeRule struct {
 	FaultRule
 	seen, struck int
 }
@@ -47,7 +47,7 @@ func (f *faults) add(rules []FaultRule) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, r := range rules {
-		f.rules = append(f.rules, &active{FaultRule: r})
+		f.rules = append(f.rules, &activeRule{FaultRule: r})
 	}
 }
 
@@ -69,7 +69,7 @@ func (f *faults) strike(r *http.Request, at endpoint) *FaultRule {
 	return nil
 }
 
-func (a *active) due(random *rand.Rand) bool {
+func (a *activeRule) due(random *rand.Rand) bool {
 	a.seen++
 	if a.seen <= a.After || a.Times > 0 && a.struck >= a.Times || a.Chance > 0 && random.Float64() >= a.Chance {
 		return false

@@ -12,7 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// Distribution is StartDistribution for the time of a test. Where the test fails, it shows what the registry logged.
+// Distribution calls StartDistribution and closes the registry after the test. If the test
+// fails, it logs the registry's output.
 func Distribution(tb testing.TB, o DistributionOptions) *Registry {
 	tb.Helper()
 	r, err := StartDistribution(o)
@@ -23,7 +24,7 @@ func Distribution(tb testing.TB, o DistributionOptions) *Registry {
 	return r
 }
 
-// InProcess is StartInProcess for the time of a test.
+// InProcess calls StartInProcess and closes the registry after the test.
 func InProcess(tb testing.TB) *Registry {
 	tb.Helper()
 	r := StartInProcess()
@@ -40,7 +41,7 @@ func closeAfter(tb testing.TB, r *Registry) {
 	})
 }
 
-// NewProxy is StartProxy for the time of a test.
+// NewProxy calls StartProxy and closes the proxy after the test.
 func NewProxy(tb testing.TB, backend *Registry, o ProxyOptions) *Proxy {
 	tb.Helper()
 	p := StartProxy(backend.Host, o)
@@ -48,7 +49,7 @@ func NewProxy(tb testing.TB, backend *Registry, o ProxyOptions) *Proxy {
 	return p
 }
 
-// Push is Write for a test, which ends where it fails.
+// Push calls Write, and ends the test if that fails.
 func Push(tb testing.TB, ref string, what remote.Taggable, options ...remote.Option) string {
 	tb.Helper()
 	digest, err := Write(tb.Context(), ref, what, options...)
@@ -58,7 +59,7 @@ func Push(tb testing.TB, ref string, what remote.Taggable, options ...remote.Opt
 	return digest
 }
 
-// Fill is Workload.Write for a test, which ends where it fails.
+// Fill calls w.Write, and ends the test if that fails.
 func Fill(tb testing.TB, r *Registry, w Workload) *WorkloadImages {
 	tb.Helper()
 	c, err := w.Write(tb.Context(), r.Host)
@@ -68,7 +69,8 @@ func Fill(tb testing.TB, r *Registry, w Workload) *WorkloadImages {
 	return c
 }
 
-// Files are the files of an image by their paths, which begin without a slash; directories are none.
+// ImageFiles returns the files of an image by path, without a leading slash and without
+// directories.
 func ImageFiles(tb testing.TB, img v1.Image) map[string][]byte {
 	tb.Helper()
 	flat := mutate.Extract(img)

@@ -11,8 +11,8 @@ import (
 // maxForm bounds the body of a request for a token.
 const maxForm = 64 << 10
 
-// ServeHTTP hands out tokens in both ways of the token specification: GET with basic credentials or none, and
-// OAuth2's POST with a refresh token or a password.
+// ServeHTTP issues tokens in both ways of the token specification: GET with basic credentials
+// or none, and OAuth2's POST with a refresh token or a password.
 func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	a.asked++
@@ -27,7 +27,7 @@ func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		errorAnswer(http.StatusUnauthorized, "UNAUTHORIZED", "incorrect username or password").ServeHTTP(w, r)
 		return
 	}
-	// GET repeats the parameter; OAuth2 joins the scopes with spaces. Both are taken in both.
+	// GET repeats the parameter; OAuth2 joins the scopes with spaces. Both accept either.
 	asked := strings.Fields(strings.Join(r.Form["scope"], " "))
 	if len(asked) > 1 && a.RefuseScopes != 0 {
 		errorAnswer(a.RefuseScopes, "UNSUPPORTED", "a token has one scope").ServeHTTP(w, r)
@@ -41,7 +41,7 @@ func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.answer(w, r, token)
 }
 
-// applicant is who asks for a token. It is false where the credentials are no good.
+// applicant returns the user who asks for a token. It returns false if the credentials are wrong.
 func (a *authority) applicant(r *http.Request) (User, bool) {
 	if r.Method != http.MethodPost {
 		name, password, _ := r.BasicAuth()
@@ -60,7 +60,8 @@ func (a *authority) applicant(r *http.Request) (User, bool) {
 	return User{}, false
 }
 
-// issue makes a token for what is asked. It is false where the service is strict and the user may not do all of it.
+// issue returns a token for the scopes asked for. It returns false if the service is strict and
+// the user may not do all of it.
 func (a *authority) issue(user User, asked []string) (token string, ok bool) {
 	g := grant{user: user, expires: time.Now().Add(a.Lifetime)}
 	for _, s := range asked {
@@ -89,7 +90,7 @@ func (a *authority) issue(user User, asked []string) (token string, ok bool) {
 	return token, true
 }
 
-// allowed is the part of a scope that the user may have.
+// allowed returns the part of a scope that the user may have.
 func (a *authority) allowed(user User, s scope) scope {
 	allowed := scope{repo: s.repo}
 	for _, action := range s.actions {
@@ -109,6 +110,6 @@ func (a *authority) answer(w http.ResponseWriter, r *http.Request, token string)
 		body["expires_in"] = int(a.Lifetime.Seconds())
 	}
 	w.Header().Set("Content-Type", "application/json")
-	// A client that went away misses its token.
+	// A client that is gone misses its token.
 	_ = json.NewEncoder(w).Encode(body)
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// Validate reads the image at a destination, with all that it leads to, and returns an error where something is
-// missing, is not what its digest says, or differs from the source. Foreign layers are not looked for.
+// Validate reads the image at a destination with everything it leads to. It returns an error if
+// something is missing, does not have its digest, or differs from the source. It ignores foreign
+// layers.
 func Validate(ctx context.Context, source, destination string, options ...remote.Option) error {
 	options = append(slices.Clip(options), remote.WithContext(ctx))
 	from, err := name.ParseReference(source)
@@ -57,7 +58,7 @@ func validateManifest(repo name.Repository, d *remote.Descriptor, options []remo
 	if err != nil {
 		return err
 	}
-	// What is no image of plain layers, go-containerregistry does not know how to look at.
+	// go-containerregistry can only validate images of plain layers.
 	if m.Config.MediaType.IsConfig() && !slices.ContainsFunc(m.Layers, func(l v1.Descriptor) bool { return !isPlainLayer(l) }) {
 		if err := validate.Image(img); err != nil {
 			return fmt.Errorf("%s: %w", d.Digest, err)
@@ -93,7 +94,7 @@ func validateChildren(repo name.Repository, d *remote.Descriptor, options []remo
 	return nil
 }
 
-// plain says whether validate.Image can look into a layer.
+// isPlainLayer reports whether validate.Image can look into a layer.
 func isPlainLayer(l v1.Descriptor) bool {
 	return l.MediaType == types.OCILayer || l.MediaType == types.DockerLayer
 }
@@ -111,7 +112,7 @@ func validateBlob(repo name.Repository, blob v1.Descriptor, options []remote.Opt
 		return err
 	}
 	defer content.Close()
-	// Reading fails where the content does not have the digest.
+	// Reading fails if the content does not have the digest.
 	hash, size, err := v1.SHA256(content)
 	if err != nil {
 		return fmt.Errorf("blob %s: %w", blob.Digest, err)

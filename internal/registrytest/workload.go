@@ -16,39 +16,40 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Workload describes images that share layers, as those of one build system do. Sizes are in bytes.
+// A Workload describes images that share layers, as those of one build system do. Sizes are in
+// bytes.
 type Workload struct {
-	Repository string // what the names of the repositories begin with; empty: ci/image
+	Repository string // prefix of the names of repositories (default ci/image)
 	Images     int
-	PerRepo    int // images in a repository, as tags; 0: one
-	IndexEvery int // each so-and-so-many-th image is an index over two platforms; 0: none
+	PerRepo    int // images in a repository, as tags (default 1)
+	IndexEvery int // every nth image is an index of two platforms; 0: none
 	Bases      int // layers that all images share
 	BaseSize   int64
-	TopSize    int64 // of the layer that each image has for itself
-	Docker     bool  // schema 2 in place of OCI
+	TopSize    int64 // of the layer that only one image has
+	Docker     bool  // schema 2 instead of OCI
 }
 
-// Content is what a Workload put on a registry.
+// WorkloadImages are the images that a Workload put on a registry.
 type WorkloadImages struct {
 	Tags []string // REPO:TAG of every image, in order
 
 	trees []tree
 }
 
-// tree is an image or an index with what belongs to it.
+// A tree is an image or an index with everything it leads to.
 type tree struct {
 	repo     string
 	children map[v1.Hash]bool  // manifests below an index
 	blobs    map[v1.Hash]int64 // sizes
 }
 
-// Bound is the least that a copy can cost.
+// A Bound is the least that a copy can cost.
 type Bound struct {
 	Source, Destination map[string]int // requests by Request.Kind, without "token" and "ping"
 	Bytes               int64          // of blobs, read from the source and written to the destination
 }
 
-// Write makes the images and pushes them to the registry on host.
+// Write pushes the images to the registry on host.
 func (w Workload) Write(ctx context.Context, host string) (*WorkloadImages, error) {
 	pusher, err := remote.NewPusher()
 	if err != nil {
@@ -58,7 +59,7 @@ func (w Workload) Write(ctx context.Context, host string) (*WorkloadImages, erro
 	for i := range w.Bases {
 		bases = append(bases, NewLayer(fmt.Sprintf("base-%d", i), w.BaseSize))
 	}
-	first, _ := w.place(0)
+	first, _ := w.nameOf(0)
 	if err := w.uploadBases(ctx, pusher, host+"/"+first, bases); err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func (w Workload) Write(ctx context.Context, host string) (*WorkloadImages, erro
 	group.SetLimit(8)
 	for i := range w.Images {
 		group.Go(func() error {
-			repo, tag := w.place(i)
+			repo, tag := w.nameOf(i)
 			c.Tags[i] = repo + ":" + tag
 			if repo != first {
 				mountAll(ctx, host, repo, first, bases)
@@ -107,8 +108,8 @@ func (w Workload) uploadBases(ctx context.Context, pusher *remote.Pusher, reposi
 	return nil
 }
 
-// mountAll spares the push that follows the uploads of layers that another repository has. Where it does not succeed,
-// they are uploaded.
+// mountAll mounts layers from another repository, so that the push that follows need not upload
+// them. A layer that it cannot mount is uploaded.
 func mountAll(ctx context.Context, host, repo, from string, layers []Layer) {
 	for _, l := range layers {
 		query := url.Values{"mount": {l.Digest.String()}, "from": {from}}
@@ -121,7 +122,7 @@ func mountAll(ctx context.Context, host, repo, from string, layers []Layer) {
 	}
 }
 
-func (w Workload) place(i int) (repo, tag string) {
+func (w Workload) nameOf(i int) (repo, tag string) {
 	prefix, n := w.Repository, max(w.PerRepo, 1)
 	if prefix == "" {
 		prefix = "ci/image"
@@ -129,7 +130,7 @@ func (w Workload) place(i int) (repo, tag string) {
 	return fmt.Sprintf("%s-%d", prefix, i/n), fmt.Sprintf("t%d", i%n)
 }
 
-// pushable is an image or an index.
+// A pushable is an image or an index.
 type pushable interface {
 	mutate.Appendable
 	remote.Taggable
@@ -184,7 +185,8 @@ func (t tree) add(what mutate.Appendable) error {
 	return nil
 }
 
-// Mappings is the lines of a mapping file that brings every image from host to another, below a path there.
+// Mappings returns the lines of a mapping file that copies every image from host to
+// destination, below path there.
 func (c *WorkloadImages) Mappings(host, destination, path string) []string {
 	if path != "" {
 		path += "/"
@@ -196,29 +198,31 @@ func (c *WorkloadImages) Mappings(host, destination, path string) []string {
 	return lines
 }
 
-// Unchanged is what it costs to find that every destination has its image: a HEAD on either side.
+// Unchanged returns what it costs to find that every destination has its image: a HEAD at each
+// side.
 func (c *WorkloadImages) Unchanged() Bound {
 	n := len(c.Tags)
 	return Bound{Source: map[string]int{"HEAD manifest": n}, Destination: map[string]int{"HEAD manifest": n}}
 }
 
-// Cold is what it costs to copy everything to a registry that has none of it: each manifest and each blob is read
-// once; each blob is uploaded with POST and PUT once, and mounted wherever else it is needed.
+// Cold returns what it costs to copy everything to a registry that has none of it. Each
+// manifest and each blob is read once. Each blob is uploaded once, with POST and PUT, and
+// mounted wherever else it is needed.
 func (c *WorkloadImages) Cold() Bound {
 	children, blobs := map[v1.Hash]bool{}, map[v1.Hash]int64{}
-	type place struct {
+	type repoHash struct {
 		repo   string
 		digest v1.Hash
 	}
-	childPlaces, blobPlaces := map[place]bool{}, map[place]bool{}
+	childCopies, blobCopies := map[repoHash]bool{}, map[repoHash]bool{}
 	for _, t := range c.trees {
 		maps.Copy(children, t.children)
 		maps.Copy(blobs, t.blobs)
 		for digest := range t.children {
-			childPlaces[place{t.repo, digest}] = true
+			childCopies[repoHash{t.repo, digest}] = true
 		}
 		for digest := range t.blobs {
-			blobPlaces[place{t.repo, digest}] = true
+			blobCopies[repoHash{t.repo, digest}] = true
 		}
 	}
 	b := Bound{
@@ -227,8 +231,8 @@ func (c *WorkloadImages) Cold() Bound {
 			"HEAD manifest": len(c.trees),
 			"POST upload":   len(blobs),
 			"PUT upload":    len(blobs),
-			"POST mount":    len(blobPlaces) - len(blobs),
-			"PUT manifest":  len(c.trees) + len(childPlaces),
+			"POST mount":    len(blobCopies) - len(blobs),
+			"PUT manifest":  len(c.trees) + len(childCopies),
 		},
 	}
 	for _, size := range blobs {
@@ -240,7 +244,7 @@ func (c *WorkloadImages) Cold() Bound {
 	return b
 }
 
-// Total is the number of requests on both sides.
+// Total returns the number of requests on both sides.
 func (b Bound) Total() int {
 	n := 0
 	for _, requests := range []map[string]int{b.Source, b.Destination} {

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-func TestWorkloadBound(t *testing.T) {
+func TestWorkloadBoundCountsRequests(t *testing.T) {
 	r := Distribution(t, DistributionOptions{})
 	c := Fill(t, r, Workload{Images: 6, PerRepo: 2, IndexEvery: 3, Bases: 2, BaseSize: 1000, TopSize: 100})
 	wantTags := []string{
@@ -21,7 +21,8 @@ func TestWorkloadBound(t *testing.T) {
 	if diff := cmp.Diff(wantTags, c.Tags); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	// Two of the images are indexes over two: 8 images with a layer and a configuration of their own, and 2 bases.
+	// Two of the images are indexes of two. That makes 8 images with a layer and a configuration of
+	// their own, and 2 base layers.
 	const blobs = 8*2 + 2
 	cold := c.Cold()
 	want := Bound{
@@ -43,7 +44,7 @@ func TestWorkloadBound(t *testing.T) {
 	}
 }
 
-// TestWorkloadBoundIsReachable copies a workload by hand as the bound says, and finds the requests and the bytes counted.
+// A copy by hand, as the bound has it, sends as many requests and bytes as the bound says.
 func TestWorkloadBoundIsReachable(t *testing.T) {
 	src, dst := Distribution(t, DistributionOptions{}), Distribution(t, DistributionOptions{})
 	content := Fill(t, src, Workload{Images: 4, IndexEvery: 2, Bases: 1, BaseSize: 3000, TopSize: 100})
@@ -73,7 +74,7 @@ func TestWorkloadBoundIsReachable(t *testing.T) {
 	}
 }
 
-// copier copies the images of a workload, the one after the other.
+// A copier copies the images of a workload, one after the other.
 type copier struct {
 	t        *testing.T
 	from, to string
@@ -113,7 +114,7 @@ func (c copier) manifest(repo, ref string) {
 	}
 }
 
-func TestWorkloadSaysWhatFailed(t *testing.T) {
+func TestWorkloadNamesWhatFailed(t *testing.T) {
 	p := NewProxy(t, InProcess(t), ProxyOptions{})
 	p.Inject(FaultRule{Fault: Status(http.StatusForbidden, "")})
 	if _, err := (Workload{Images: 1}).Write(context.Background(), p.Host); err == nil {
@@ -121,7 +122,7 @@ func TestWorkloadSaysWhatFailed(t *testing.T) {
 	}
 }
 
-// TestLargeLayersStream sends more through a Proxy than may be held.
+// The layer is larger than what a Proxy may hold in memory.
 func TestLargeLayersStream(t *testing.T) {
 	l := NewLayer("large", 64<<20)
 	content := l.Open()
