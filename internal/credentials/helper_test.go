@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"imagemirror/internal/reference"
 )
 
 // vault lists a namespace and two spellings of Docker Hub, and knows one host more than it lists.
@@ -64,7 +66,7 @@ func TestHelpers(t *testing.T) {
 			t.Errorf("%s: got the credential of %q, want %q", c.name, got, c.want)
 		}
 	}
-	got, err := keychain(t, `{"credsStore": "vault"}`).For(t.Context(), Destination, "token.example.com", "image")
+	got, err := keychain(t, `{"credsStore": "vault"}`).For(t.Context(), reference.Destination, "token.example.com", "image")
 	if want := (Credential{IdentityToken: "s"}); err != nil || got != want {
 		t.Errorf("token: got another credential, or the error %v", err)
 	}
@@ -98,7 +100,7 @@ func TestHelperFails(t *testing.T) {
 				if strings.Contains(c.says, "200ms") {
 					k.helpers.timeout = 200 * time.Millisecond
 				}
-				got, err := k.For(t.Context(), Destination, "quay.io", "image")
+				got, err := k.For(t.Context(), reference.Destination, "quay.io", "image")
 				if err == nil || got != (Credential{}) {
 					t.Fatalf("%s: got no error, want one", config)
 				}
@@ -163,7 +165,7 @@ func TestHelperIsInterrupted(t *testing.T) {
 	k := keychain(t, `{"credHelpers": {"quay.io": "wait"}}`)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := k.For(ctx, Destination, "quay.io", "image"); err == nil || ctx.Err() == nil {
+	if _, err := k.For(ctx, reference.Destination, "quay.io", "image"); err == nil || ctx.Err() == nil {
 		t.Errorf("got %v, want the context's error", err)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"imagemirror/internal/reference"
 )
 
 // timeout is for one call of a helper or a cloud; both may have to ask the network.
@@ -27,15 +29,6 @@ type Cloud interface {
 	// Credential returns a credential for a registry that Serves: zero where the machine has no identity in the cloud.
 	Credential(ctx context.Context, registry string) (Credential, error)
 }
-
-// Side is what a credential is wanted for.
-type Side int
-
-// The sides of a copy. A destination's credential is also for reading what is there.
-const (
-	Destination Side = iota
-	Source
-)
 
 // Options are what the environment says besides Docker's and podman's own variables.
 type Options struct {
@@ -97,13 +90,13 @@ func (k *Keychain) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "crede
 // For returns the credential for a repository of a registry, which is a host or host:port: zero, which is anonymous,
 // where nothing matches. A helper that is configured for a matching key and cannot be asked is an error;
 // one that is configured for all keys (credsStore) is an error where nothing else matches.
-func (k *Keychain) For(ctx context.Context, side Side, registry, repository string) (Credential, error) {
+func (k *Keychain) For(ctx context.Context, side reference.Side, registry, repository string) (Credential, error) {
 	c, _, err := k.find(ctx, side, registry, repository)
 	return c, err
 }
 
 // Origin says where the credential of For comes from, in words that show nothing secret.
-func (k *Keychain) Origin(ctx context.Context, side Side, registry, repository string) string {
+func (k *Keychain) Origin(ctx context.Context, side reference.Side, registry, repository string) string {
 	_, origin, _ := k.find(ctx, side, registry, repository)
 	return origin
 }
@@ -118,7 +111,7 @@ func (k *Keychain) Empty() bool {
 	return k.cluster.registry == ""
 }
 
-func (k *Keychain) find(ctx context.Context, side Side, registry, repository string) (c Credential, origin string, err error) {
+func (k *Keychain) find(ctx context.Context, side reference.Side, registry, repository string) (c Credential, origin string, err error) {
 	host := normalizeHost(registry)
 	files := k.current(side)
 	var unasked error
@@ -145,10 +138,10 @@ func (k *Keychain) find(ctx context.Context, side Side, registry, repository str
 }
 
 // current are the files whose entries are for the side.
-func (k *Keychain) current(side Side) []*file {
+func (k *Keychain) current(side reference.Side) []*file {
 	files := make([]*file, 0, len(k.files))
 	for _, w := range k.files {
-		if w.pull && side != Source {
+		if w.pull && side != reference.Source {
 			continue
 		}
 		if f := w.current(); f != nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"imagemirror/internal/reference"
 )
 
 // home is a home directory with files, by path. It returns the environment that goes with it.
@@ -62,7 +64,7 @@ func auths(users map[string]string) string {
 func user(t *testing.T, k *Keychain, name string) string {
 	t.Helper()
 	registry, repository, _ := strings.Cut(name, "/")
-	c, err := k.For(t.Context(), Destination, registry, repository)
+	c, err := k.For(t.Context(), reference.Destination, registry, repository)
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
@@ -208,7 +210,7 @@ func TestEntries(t *testing.T) {
 		{"a helper's mark", `{}`, Credential{}},
 	} {
 		k := keychain(t, `{"auths": {"quay.io": `+c.entry+`}}`)
-		if got, err := k.For(t.Context(), Destination, "quay.io", "image"); err != nil || got != c.want {
+		if got, err := k.For(t.Context(), reference.Destination, "quay.io", "image"); err != nil || got != c.want {
 			t.Errorf("%s: got another credential, or the error %v", c.name, err)
 		}
 	}
@@ -317,7 +319,7 @@ func TestCloud(t *testing.T) {
 		t.Errorf("the cloud was asked %d times for one registry, want 1", cloud.asked)
 	}
 	cloud.fail = errors.New("no identity")
-	if _, err := k.For(t.Context(), Destination, "b.cloud", "image"); !errors.Is(err, cloud.fail) {
+	if _, err := k.For(t.Context(), reference.Destination, "b.cloud", "image"); !errors.Is(err, cloud.fail) {
 		t.Errorf("got the error %v, want the cloud's", err)
 	}
 }
@@ -345,7 +347,7 @@ func BenchmarkFor(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := k.For(b.Context(), Destination, "quay.io", "org50/some/image"); err != nil {
+		if _, err := k.For(b.Context(), reference.Destination, "quay.io", "org50/some/image"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"imagemirror/internal/reference"
 )
 
 // secret is a volume with a secret, laid out as the kubelet does it.
@@ -112,13 +114,13 @@ func TestPullSecret(t *testing.T) {
 			for _, got := range []struct {
 				what string
 				k    *Keychain
-				side Side
+				side reference.Side
 				want string
 			}{
-				{"source", both, Source, c.source},
-				{"destination", both, Destination, c.destination},
-				{"source, with the pull secret alone", alone, Source, c.alone},
-				{"destination, with the pull secret alone", alone, Destination, c.alone},
+				{"source", both, reference.Source, c.source},
+				{"destination", both, reference.Destination, c.destination},
+				{"source, with the pull secret alone", alone, reference.Source, c.alone},
+				{"destination, with the pull secret alone", alone, reference.Destination, c.alone},
 			} {
 				host, path, _ := strings.Cut(c.image, "/")
 				credential, err := got.k.For(t.Context(), got.side, host, path)
@@ -210,7 +212,7 @@ func TestClusterRegistry(t *testing.T) {
 		"registry.svc:443/team/a":  {},
 	} {
 		host, path, _ := strings.Cut(image, "/")
-		for _, side := range []Side{Source, Destination} {
+		for _, side := range []reference.Side{reference.Source, reference.Destination} {
 			if got, err := k.For(t.Context(), side, host, path); err != nil || got != want {
 				t.Errorf("%s: got %q, %v, want %q", image, got.Username, err, want.Username)
 			}
@@ -224,7 +226,7 @@ func TestClusterRegistry(t *testing.T) {
 		if err := os.WriteFile(token, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := k.For(t.Context(), Destination, "registry.svc:5000", "team/a")
+		got, err := k.For(t.Context(), reference.Destination, "registry.svc:5000", "team/a")
 		says(t, content[:min(9, len(content))], err, want)
 		if want == "" && got.Password != content {
 			t.Error("the token was not read anew")
@@ -247,7 +249,7 @@ func TestOrigin(t *testing.T) {
 		"registry.svc/a":    `the service account's token in "/run/token"`,
 	} {
 		host, path, _ := strings.Cut(image, "/")
-		if got := k.Origin(t.Context(), Destination, host, path); got != want {
+		if got := k.Origin(t.Context(), reference.Destination, host, path); got != want {
 			t.Errorf("%s: got %s, want %s", image, got, want)
 		}
 	}

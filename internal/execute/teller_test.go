@@ -14,13 +14,14 @@ import (
 
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/mirror"
+	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/stream"
 )
 
 type anonymous struct{}
 
-func (anonymous) For(context.Context, credentials.Side, string, string) (credentials.Credential, error) {
+func (anonymous) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {
 	return credentials.Credential{}, nil
 }
 

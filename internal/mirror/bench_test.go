@@ -23,7 +23,7 @@ import (
 
 type anonymous struct{}
 
-func (anonymous) For(context.Context, credentials.Side, string, string) (credentials.Credential, error) {
+func (anonymous) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {
 	return credentials.Credential{}, nil
 }
 

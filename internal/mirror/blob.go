@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 
+	"imagemirror/internal/reference"
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
 )
 
@@ -108,8 +110,8 @@ func (e *engine) uploadedLocked(s *sink) {
 // registry too: it is the source's fault, or the run's end. What a registry refuses to one
 // repository it may do for another, and each image has to get an error of its own.
 func failsEverywhere(err error) bool {
-	var r *registry.Error
-	return !errors.As(err, &r) || r.Side == registry.Source
+	var r *regerror.Error
+	return !errors.As(err, &r) || r.Side == reference.Source
 }
 
 // mount brings a blob to a repository from another one on the registry, or uploads it if the

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/retry"
 )
@@ -22,7 +23,7 @@ type firstPush struct {
 
 // denied reports whether err is a no for the whole repository.
 func denied(err error) bool {
-	status := registry.StatusOf(err)
+	status := regerror.StatusOf(err)
 	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 

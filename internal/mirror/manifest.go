@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"imagemirror/internal/registry"
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/stream"
 )
 
@@ -68,7 +68,7 @@ func (e *engine) putTag(m *wantedManifest, j *jobState) error {
 		}
 	}
 	err := m.repo.to.PutManifest(e.work, tag, m.m)
-	if !refused(registry.StatusOf(err)) {
+	if !refused(regerror.StatusOf(err)) {
 		return err
 	}
 	if at, headErr := m.repo.to.Head(e.work, tag); headErr == nil && at == m.m.Digest {
@@ -89,7 +89,7 @@ func refused(status int) bool {
 func (e *engine) checkImmutable(m *wantedManifest, tag string) (there bool, err error) {
 	at, err := m.repo.to.Head(e.work, tag)
 	switch {
-	case registry.StatusOf(err) == http.StatusNotFound:
+	case regerror.StatusOf(err) == http.StatusNotFound:
 		return false, nil
 	case err == nil && at != m.m.Digest:
 		return false, stream.WithAdvice(

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"imagemirror/internal/digest"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/retry"
 )
@@ -144,5 +146,5 @@ type corruptError struct{ error }
 func (e *corruptError) Unwrap() error { return e.error }
 
 func (s *blobSource) fault(err error) error {
-	return &registry.Error{Side: registry.Source, Name: s.from.At().Name(), Doing: "reading a blob in", Err: err}
+	return &regerror.Error{Side: reference.Source, Name: s.from.At().Name(), Doing: "reading a blob in", Err: err}
 }

@@ -8,7 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"imagemirror/internal/registry"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 )
 
@@ -123,8 +124,8 @@ func (e *engine) retry(s *sink, attempt func() error, reopen func() bool) {
 
 // withTries adds to a destination's error how many attempts there were.
 func withTries(err error, attempts int) error {
-	known, ok := err.(*registry.Error)
-	if !ok || known.Side != registry.Destination || known.Tries >= attempts {
+	known, ok := err.(*regerror.Error)
+	if !ok || known.Side != reference.Destination || known.Tries >= attempts {
 		return err
 	}
 	e := *known
@@ -135,7 +136,7 @@ func withTries(err error, attempts int) error {
 // triesFor returns how many attempts a transfer gets after err.
 func (e *engine) triesFor(err error) int {
 	var corrupt *corruptError
-	switch status := registry.StatusOf(err); {
+	switch status := regerror.StatusOf(err); {
 	case errors.As(err, &corrupt):
 		return min(corruptTries, e.Client.Retries())
 	case status == http.StatusBadRequest || status == http.StatusUnauthorized:
@@ -159,11 +160,11 @@ func worthRetrying(err error) bool {
 	if errors.As(err, &corrupt) || errors.As(err, &large) {
 		return true
 	}
-	if registry.IsBusy(err) { // between attempts no slot is held, so one can be waited for
+	if errors.Is(err, regerror.ErrBusy) { // between attempts no slot is held, so one can be waited for
 		return true
 	}
-	var r *registry.Error
-	if !errors.As(err, &r) || r.Side == registry.Source {
+	var r *regerror.Error
+	if !errors.As(err, &r) || r.Side == reference.Source {
 		return false
 	}
 	switch r.Status {
@@ -171,7 +172,7 @@ func worthRetrying(err error) bool {
 	case http.StatusBadRequest: // the content may have been damaged on its way
 	case http.StatusNotFound, http.StatusRequestedRangeNotSatisfiable: // the upload's session is gone
 	default:
-		return r.Passing() && r.Tries <= 1
+		return r.Transient() && r.Tries <= 1
 	}
 	return true
 }
@@ -185,7 +186,7 @@ func (e *tooLargeError) Unwrap() error { return e.error }
 // put sends a whole blob in one request.
 func (s *sink) put(ctx context.Context, bl *blob, body io.Reader) error {
 	err := s.up.Put(ctx, bl.digest, body, bl.size)
-	if registry.StatusOf(err) == http.StatusRequestEntityTooLarge && bl.size > chunk {
+	if regerror.StatusOf(err) == http.StatusRequestEntityTooLarge && bl.size > chunk {
 		s.up.WantChunks()
 		return &tooLargeError{err}
 	}

@@ -6,7 +6,8 @@ import (
 	"net/http"
 	"time"
 
-	"imagemirror/internal/registry"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 )
 
@@ -48,8 +49,8 @@ func (u *uploader) try() error {
 // registry may have refused the body: a client that sends much does not always get to see the
 // answer to that.
 func breaksOnWhole(bl *blob, err error) bool {
-	var r *registry.Error
-	return bl.size > chunk && errors.As(err, &r) && r.Side == registry.Destination && r.Status == 0
+	var r *regerror.Error
+	return bl.size > chunk && errors.As(err, &r) && r.Side == reference.Destination && r.Status == 0
 }
 
 // sendChunks sends what the registry lacks in chunks, and completes the upload.

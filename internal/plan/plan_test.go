@@ -12,6 +12,7 @@ import (
 
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/imageset"
+	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
@@ -19,7 +20,7 @@ import (
 
 type anonymous struct{}
 
-func (anonymous) For(context.Context, credentials.Side, string, string) (credentials.Credential, error) {
+func (anonymous) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {
 	return credentials.Credential{}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"imagemirror/internal/reference"
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/stream"
 )
@@ -111,7 +112,7 @@ func (r *resolver) meet(targets []*target) {
 
 // locate finds the two repositories of a target, of which there are few for many targets.
 func (r *resolver) locate(ctx context.Context, t *target, known map[[2]string]*registry.Repository) error {
-	source, destination := [2]string{registry.Source, t.source.Name()}, [2]string{registry.Destination, t.destination.Name()}
+	source, destination := [2]string{string(reference.Source), t.source.Name()}, [2]string{string(reference.Destination), t.destination.Name()}
 	if t.from = known[source]; t.from == nil {
 		if t.from, t.err = r.Client.Source(ctx, t.source); t.err != nil {
 			return t.err
@@ -179,7 +180,7 @@ func askDestination(ctx context.Context, t *target) (string, error) {
 		identifier = t.source.Digest
 	}
 	digest, err := t.to.Head(ctx, identifier)
-	switch registry.StatusOf(err) {
+	switch regerror.StatusOf(err) {
 	case http.StatusNotFound, http.StatusUnauthorized, http.StatusForbidden:
 		// Registries answer for a repository that does not exist as for one that may not be read (quay.io, Harbor and
 		// Artifactory do). If it may not be pushed to either, copy will be told so.

@@ -13,19 +13,20 @@ import (
 
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/reference"
+	"imagemirror/internal/regerror"
 )
 
 // keys is a keychain that gives what the function says.
 type keys func() credentials.Credential
 
-func (k keys) For(context.Context, credentials.Side, string, string) (credentials.Credential, error) {
+func (k keys) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {
 	return k(), nil
 }
 
 func anonymously() credentials.Credential { return credentials.Credential{} }
 
 // repositoryAt is a source on a server in this process.
-func repositoryAt(t *testing.T, host string, config Config, k Keychain) *Repository {
+func repositoryAt(t *testing.T, host string, config Config, k CredentialSource) *Repository {
 	t.Helper()
 	c, err := New(config, k)
 	if err != nil {
@@ -55,7 +56,7 @@ func TestServerThatHangsWhenAskedForTLS(t *testing.T) {
 	defer s.Close()
 	defer close(over)
 	r := repositoryAt(t, s.Listener.Addr().String(), Config{Concurrency: 2, Retries: 1, Stall: time.Second}, keys(anonymously))
-	if _, err := r.Head(t.Context(), "v1"); StatusOf(err) != http.StatusBadRequest {
+	if _, err := r.Head(t.Context(), "v1"); regerror.StatusOf(err) != http.StatusBadRequest {
 		t.Errorf("the error is %v, want HTTP 400", err)
 	}
 }

@@ -2,8 +2,6 @@ package registry
 
 import (
 	"context"
-	"fmt"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,7 +12,7 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// BenchmarkBudget takes a place and gives it back: alone, and with more who want one than there are places.
+// BenchmarkBudget takes a slot and gives it back: alone, and with more who want one than there are slots.
 func BenchmarkBudget(b *testing.B) {
 	b.Run("free", func(b *testing.B) {
 		budget := newBudget(16, 0)
@@ -36,44 +34,10 @@ func BenchmarkBudget(b *testing.B) {
 }
 
 func takeAndGiveBack(b *testing.B, budget *budget) {
-	if err := budget.acquire(b.Context(), false); err != nil {
+	if err := budget.Acquire(b.Context()); err != nil {
 		b.Error(err)
 	}
-	budget.release(false)
-}
-
-// BenchmarkAuthorize finds the token for a request, which is there already.
-func BenchmarkAuthorize(b *testing.B) {
-	a := &authorizer{
-		fetch: func(context.Context, challenge, credentials.Credential, []string) (issued, error) {
-			return issued{strings.Repeat("t", 1000), time.Hour}, nil
-		},
-		budget: newBudget(16, 0),
-		known:  true, challenge: challenge{scheme: "bearer"}, scopes: math.MaxInt,
-		tokens: map[tokenKey]*token{}, batches: map[tokenKey]*token{}, open: map[batchKey]*token{},
-	}
-	for i := range maxRepositories {
-		a.announce(access{repository: fmt.Sprint("team/image-", i), push: true}, nil)
-	}
-	for _, test := range []struct {
-		name string
-		want access
-	}{
-		{"announced", access{repository: "team/image-7", push: true}},
-		{"announced, to mount", access{repository: "team/image-7", push: true, from: "team/image-19"}},
-		{"alone", access{repository: "team/other", push: true}},
-	} {
-		b.Run(test.name, func(b *testing.B) {
-			b.ReportAllocs()
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					if _, err := a.authorize(b.Context(), test.want, usual, authorization{}); err != nil {
-						b.Error(err)
-					}
-				}
-			})
-		})
-	}
+	budget.Release()
 }
 
 // BenchmarkHead asks a server that answers at once for a tag's digest, and compares with a plain HTTP client. The server is
@@ -119,6 +83,6 @@ func BenchmarkHead(b *testing.B) {
 // nobody has no credentials.
 type nobody struct{}
 
-func (nobody) For(context.Context, credentials.Side, string, string) (credentials.Credential, error) {
+func (nobody) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {
 	return credentials.Credential{}, nil
 }

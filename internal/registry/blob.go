@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"imagemirror/internal/regerror"
 )
 
 // Download reads one blob, from where it is to be had. It keeps its place in a registry's budget from the first Open to
@@ -19,7 +21,7 @@ type Download struct {
 	from   []*Repository
 	at     *Repository
 	digest string
-	place  place
+	slot   slot
 }
 
 // NewDownload is a download of a blob that is in each of the repositories.
@@ -72,28 +74,25 @@ func (e *SourcesError) Unwrap() error { return e.last }
 // Is says whether one of them had no place in flight.
 func (e *SourcesError) Is(target error) bool {
 	for _, err := range e.by {
-		if target == errBusy && errors.Is(err, errBusy) {
+		if target == regerror.ErrBusy && errors.Is(err, regerror.ErrBusy) {
 			return true
 		}
 	}
 	return false
 }
 
-// IsBusy says whether a download was not taken up for want of a place in flight.
-func IsBusy(err error) bool { return errors.Is(err, errBusy) }
-
 // Of is the error of the repository with a name, or of any where there is none of it.
 func (e *SourcesError) Of(name string) error { return cmp.Or(e.by[name], e.last) }
 
 // Feeds says that an upload waits for the body from now on, which has a place in a budget. So the download takes up what
 // breaks off without waiting for a place itself, until it is closed.
-func (d *Download) Feeds() { d.place.feeding = true }
+func (d *Download) Feeds() { d.slot.feeding = true }
 
 // Close gives the place back. The download may be opened again.
-func (d *Download) Close() { d.place.giveBack() }
+func (d *Download) Close() { d.slot.release() }
 
 func (l location) blob(ctx context.Context, d *Download, offset int64) (io.ReadCloser, error) {
-	c := &call{method: http.MethodGet, rest: "blobs/" + d.digest, access: l.access, kept: &d.place, expect: []int{http.StatusOK}}
+	c := &call{method: http.MethodGet, rest: "blobs/" + d.digest, access: l.access, kept: &d.slot, expect: []int{http.StatusOK}}
 	if offset > 0 {
 		c.header = http.Header{"Range": {fmt.Sprintf("bytes=%d-", offset)}}
 		c.expect = append(c.expect, http.StatusPartialContent)
@@ -105,14 +104,14 @@ func (l location) blob(ctx context.Context, d *Download, offset int64) (io.ReadC
 	if resp.StatusCode == http.StatusPartialContent {
 		if !strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset)) {
 			_ = resp.Body.Close()
-			return nil, &Error{Err: wrongAnswer("it was asked for the blob from byte %d and answers %.80q", offset, resp.Header.Get("Content-Range"))}
+			return nil, &regerror.Error{Err: regerror.Malformed("it was asked for the blob from byte %d and answers %.80q", offset, resp.Header.Get("Content-Range"))}
 		}
 		return resp.Body, nil
 	}
 	// A registry that does not do ranges sends all of it.
 	if _, err := io.CopyN(io.Discard, resp.Body, offset); err != nil {
 		_ = resp.Body.Close()
-		return nil, &Error{Err: plain(ctx, err)}
+		return nil, &regerror.Error{Err: regerror.Plain(ctx, err)}
 	}
 	return resp.Body, nil
 }
@@ -129,7 +128,7 @@ type Upload struct {
 // Reserve waits for the place in the registry's budget that the next Put will take. Who uploads one blob to several
 // registries reserves in the order of Registry, and only then begins, so that no two wait for each other.
 func (u *Upload) Reserve(ctx context.Context) error {
-	if err := u.l.host.budget.acquire(ctx, false); err != nil {
+	if err := u.l.host.budget.Acquire(ctx); err != nil {
 		return u.r.fail(err, "pushing a blob to")
 	}
 	u.reserved = true
@@ -140,7 +139,7 @@ func (u *Upload) Reserve(ctx context.Context) error {
 func (u *Upload) Unreserve() {
 	if u.reserved {
 		u.reserved = false
-		u.l.host.budget.release(false)
+		u.l.host.budget.Release()
 	}
 }
 
@@ -149,21 +148,21 @@ func (u *Upload) Unreserve() {
 // means that the blob is there.
 func (r *Repository) Begin(ctx context.Context, digest, from string) (*Upload, error) {
 	l := r.locations[0]
-	if from != "" && l.host.auth.most() == 1 {
-		from = l.access.repository // a mount from another needs a token for both
+	if from != "" && l.host.auth.MaxScopes() == 1 {
+		from = l.access.Repository // a mount from another needs a token for both
 	}
-	if from == "" || l.host.mounts.refused(from, l.access.repository) {
+	if from == "" || l.host.mounts.refused(from, l.access.Repository) {
 		return r.begin(ctx, "", "")
 	}
 	up, err := r.begin(ctx, "mount="+url.QueryEscape(digest)+"&from="+url.QueryEscape(from), from)
-	status := StatusOf(err)
+	status := regerror.StatusOf(err)
 	if err == nil || status < 400 || status >= 500 || status == http.StatusTooManyRequests {
 		return up, err
 	}
 	// Some registries refuse a mount that they cannot do, with 400, 401, 403 or 404, instead of opening an upload.
 	up, err = r.begin(ctx, "", "")
 	if err == nil {
-		l.host.mounts.refuse(from, l.access.repository, status)
+		l.host.mounts.refuse(from, l.access.Repository, status)
 	}
 	return up, err
 }
@@ -171,7 +170,7 @@ func (r *Repository) Begin(ctx context.Context, digest, from string) (*Upload, e
 func (r *Repository) begin(ctx context.Context, query, from string) (*Upload, error) {
 	l := r.locations[0]
 	a := l.access
-	a.from = from
+	a.MountFrom = from
 	resp, err := l.host.do(ctx, &call{
 		method: http.MethodPost, rest: "blobs/uploads/", query: query, access: a, body: []byte{},
 		expect: []int{http.StatusAccepted, http.StatusCreated},
@@ -182,11 +181,11 @@ func (r *Repository) begin(ctx context.Context, query, from string) (*Upload, er
 	defer discard(resp)
 	if resp.StatusCode == http.StatusCreated {
 		if query == "" {
-			return nil, r.fail(&Error{Err: wrongAnswer("it says that a blob is there which it was not told of")}, "opening an upload to")
+			return nil, r.fail(&regerror.Error{Err: regerror.Malformed("it says that a blob is there which it was not told of")}, "opening an upload to")
 		}
 		return nil, nil
 	}
-	up := &Upload{r: r, l: l, at: l.host.url(a.repository, "blobs/uploads/")}
+	up := &Upload{r: r, l: l, at: l.host.url(a.Repository, "blobs/uploads/")}
 	up.minChunk, _ = strconv.ParseInt(resp.Header.Get("OCI-Chunk-Min-Length"), 10, 64)
 	if err := up.moveTo(resp); err != nil {
 		return nil, r.fail(err, "opening an upload to")
@@ -198,16 +197,16 @@ func (r *Repository) begin(ctx context.Context, query, from string) (*Upload, er
 func (u *Upload) moveTo(resp *http.Response) error {
 	value := resp.Header.Get("Location")
 	if value == "" {
-		return &Error{Err: wrongAnswer("its answer says not where the upload goes on")}
+		return &regerror.Error{Err: regerror.Malformed("its answer says not where the upload goes on")}
 	}
 	to, err := u.at.Parse(value)
 	if err != nil || to.Scheme != "https" && to.Scheme != "http" {
-		return &Error{Err: wrongAnswer("its upload goes on at %.80q, which is no address", value)}
+		return &regerror.Error{Err: regerror.Malformed("its upload goes on at %.80q, which is no address", value)}
 	}
 	if to.Scheme == "http" && u.at.Scheme == "https" {
 		itself := withPort(to.Host, to.Scheme) == withPort(u.at.Host, to.Scheme)
-		if !itself && !u.l.host.inClear() {
-			return &Error{Err: wrongAnswer("its upload goes on from https to plain http")}
+		if !itself && !u.l.host.allowsPlainHTTP() {
+			return &regerror.Error{Err: regerror.Malformed("its upload goes on from https to plain http")}
 		}
 		// Registries behind a front server that ends TLS are known to call themselves http.
 		to.Scheme = u.at.Scheme
@@ -295,7 +294,7 @@ func (u *Upload) Offset(ctx context.Context) (int64, error) {
 	first, last, ok := strings.Cut(strings.TrimPrefix(resp.Header.Get("Range"), "bytes="), "-")
 	end, err := strconv.ParseInt(last, 10, 64)
 	if !ok || first != "0" || err != nil || end < 0 {
-		return 0, u.r.fail(&Error{Err: wrongAnswer("its upload says not how far it is")}, "asking after an upload to")
+		return 0, u.r.fail(&regerror.Error{Err: regerror.Malformed("its upload says not how far it is")}, "asking after an upload to")
 	}
 	if end == 0 {
 		return 0, nil // "0-0" is how registries say that nothing came

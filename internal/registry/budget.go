@@ -3,13 +3,14 @@ package registry
 import (
 	"container/list"
 	"context"
-	"errors"
 	"math"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"imagemirror/internal/reference"
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 )
 
@@ -24,18 +25,18 @@ type budget struct {
 	max  int
 
 	mu        sync.Mutex
-	sides     map[string]bool // the registry is on
-	floor     float64         // the least that limit shrinks to
+	sides     map[reference.Side]bool // the registry is on
+	floor     float64                 // the least that limit shrinks to
 	limit     float64
 	inFlight  int
 	downloads int
-	waiting   [2]list.List // of chan struct{}: requests that end by themselves, and downloads
+	waiting   [2]list.List // of chan struct{}, by kind
 	paused    time.Time    // until when no request starts
 	shrunk    time.Time    // when limit was last cut
 }
 
 func newBudget(concurrency int, perSecond float64) *budget {
-	b := &budget{max: concurrency, sides: map[string]bool{}, floor: 1, limit: float64(concurrency)}
+	b := &budget{max: concurrency, sides: map[reference.Side]bool{}, floor: 1, limit: float64(concurrency)}
 	if perSecond > 0 {
 		b.rate = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
 	}
@@ -44,7 +45,7 @@ func newBudget(concurrency int, perSecond float64) *budget {
 
 // use notes a side that the registry is on. Where it is copied from and to there must be room for a download and an
 // upload at once.
-func (b *budget) use(side string) {
+func (b *budget) use(side reference.Side) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sides[side] = true
@@ -55,94 +56,106 @@ func (b *budget) use(side string) {
 	b.limit = max(2, b.limit)
 }
 
-// several says whether more than one request may be in flight.
-func (b *budget) several() bool {
+// Several reports whether more than one request may be in flight.
+func (b *budget) Several() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.limit >= 2
 }
 
-// acquire waits for a place. The caller gives it back with release.
-func (b *budget) acquire(ctx context.Context, download bool) error {
+// kind is what a slot is for.
+type kind int
+
+const (
+	request  kind = iota // ends by itself
+	download             // may wait for an upload, which needs a slot elsewhere
+)
+
+// Acquire waits for a slot for a request that ends by itself. The caller gives it back with Release.
+func (b *budget) Acquire(ctx context.Context) error { return b.acquire(ctx, request) }
+
+// Release gives back a slot of Acquire.
+func (b *budget) Release() { b.release(request) }
+
+// acquire waits for a slot. The caller gives it back with release.
+func (b *budget) acquire(ctx context.Context, k kind) error {
 	b.mu.Lock()
-	if b.fits(download) && b.waiting[kind(download)].Len() == 0 {
-		b.take(download)
+	if b.fits(k) && b.waiting[k].Len() == 0 {
+		b.take(k)
 		b.mu.Unlock()
-		return b.start(ctx, download)
+		return b.start(ctx, k)
 	}
 	ready := make(chan struct{})
-	at := b.waiting[kind(download)].PushBack(ready)
+	at := b.waiting[k].PushBack(ready)
 	b.mu.Unlock()
 	select {
 	case <-ready:
-		return b.start(ctx, download)
+		return b.start(ctx, k)
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
 	select {
 	case <-ready: // granted in the meantime
 		b.mu.Unlock()
-		b.release(download)
+		b.release(k)
 	default:
-		b.waiting[kind(download)].Remove(at)
+		b.waiting[k].Remove(at)
 		b.mu.Unlock()
 	}
 	return context.Cause(ctx)
 }
 
-// place is one that a download keeps while it breaks off and is taken up again. Once an upload is fed by the download,
-// with a place of its own elsewhere, the download must not wait for another place: it could wait for ever.
-type place struct {
-	in      *budget
+// A slot is one request in flight, which a download keeps while it breaks off and is taken up again. Once an upload is
+// fed by the download, with a slot of its own elsewhere, the download must not wait for another slot: it could wait for
+// ever.
+type slot struct {
+	in      *budget // nil while there is none
 	feeding bool
 }
 
-// take makes sure that the place is one in b. Where it is another registry's, it is changed for one in b, which takes no
-// waiting while it feeds an upload.
-func (p *place) take(ctx context.Context, b *budget) error {
+// take makes sure that the slot is one of b. One of another registry's is changed for one of b, without waiting while
+// it feeds an upload.
+func (p *slot) take(ctx context.Context, b *budget) error {
 	if p.in == b {
 		return nil
 	}
 	if p.feeding {
 		if !b.try() {
-			return errBusy
+			return regerror.ErrBusy
 		}
-		p.giveBack()
+		p.release()
 		p.in, p.feeding = b, true
 		return nil
 	}
-	p.giveBack()
-	if err := b.acquire(ctx, true); err != nil {
+	p.release()
+	if err := b.acquire(ctx, download); err != nil {
 		return err
 	}
 	p.in = b
 	return nil
 }
 
-func (p *place) giveBack() {
+func (p *slot) release() {
 	p.feeding = false
 	if p.in != nil {
-		p.in.release(true)
+		p.in.release(download)
 		p.in = nil
 	}
 }
 
-// errBusy is why a download is not taken up from another registry.
-var errBusy = errors.New("the registry has no place in flight for the rest of the blob")
-
-// try takes a place for a download if there is one.
+// try takes a slot for a download if there is one.
 func (b *budget) try() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.fits(true) {
+	if !b.fits(download) {
 		return false
 	}
-	b.take(true)
+	b.take(download)
 	return true
 }
 
 // start holds a request back while the registry is paused, and to the rate.
-func (b *budget) start(ctx context.Context, download bool) error {
+func (b *budget) start(ctx context.Context, k kind) error {
 	for {
 		b.mu.Lock()
 		wait := time.Until(b.paused)
@@ -151,7 +164,7 @@ func (b *budget) start(ctx context.Context, download bool) error {
 			break
 		}
 		if err := retry.Sleep(ctx, wait); err != nil {
-			b.release(download)
+			b.release(k)
 			return err
 		}
 	}
@@ -159,45 +172,45 @@ func (b *budget) start(ctx context.Context, download bool) error {
 		return nil
 	}
 	if err := b.rate.Wait(ctx); err != nil {
-		b.release(download)
+		b.release(k)
 		return err
 	}
 	return nil
 }
 
-func (b *budget) release(download bool) {
+func (b *budget) release(k kind) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.inFlight--
-	if download {
+	if k == download {
 		b.downloads--
 	}
 	b.grant()
 }
 
-// grant hands free places to those who wait.
+// grant hands free slots to those who wait.
 func (b *budget) grant() {
-	for _, download := range []bool{false, true} {
-		for q := &b.waiting[kind(download)]; q.Len() > 0 && b.fits(download); {
+	for _, k := range []kind{request, download} {
+		for q := &b.waiting[k]; q.Len() > 0 && b.fits(k); {
 			close(q.Remove(q.Front()).(chan struct{}))
-			b.take(download)
+			b.take(k)
 		}
 	}
 }
 
 // fits says whether there is room. Downloads count as at most all places but one, also when more were under way as
 // the limit shrank: the uploads that they wait for must find one.
-func (b *budget) fits(download bool) bool {
+func (b *budget) fits(k kind) bool {
 	limit := int(b.limit)
-	if download {
+	if k == download {
 		return b.inFlight < limit && b.downloads < max(1, limit-1)
 	}
 	return b.inFlight-b.downloads+min(b.downloads, max(0, limit-1)) < limit
 }
 
-func (b *budget) take(download bool) {
+func (b *budget) take(k kind) {
 	b.inFlight++
-	if download {
+	if k == download {
 		b.downloads++
 	}
 }
@@ -224,11 +237,4 @@ func (b *budget) throttled(began time.Time, pause time.Duration) {
 		b.shrunk = time.Now()
 		b.limit = max(b.floor, math.Floor(b.limit/2))
 	}
-}
-
-func kind(download bool) int {
-	if download {
-		return 1
-	}
-	return 0
 }

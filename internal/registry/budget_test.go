@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"imagemirror/internal/reference"
 )
 
 func TestBudgetBoundsRequests(t *testing.T) {
@@ -16,7 +18,7 @@ func TestBudgetBoundsRequests(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 100 {
 		all.Go(func() {
-			if err := b.acquire(t.Context(), i%2 == 0); err != nil {
+			if err := b.acquire(t.Context(), kind(i%2)); err != nil {
 				t.Error(err)
 				return
 			}
@@ -24,7 +26,7 @@ func TestBudgetBoundsRequests(t *testing.T) {
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			}
 			now.Add(-1)
-			b.release(i%2 == 0)
+			b.release(kind(i % 2))
 		})
 	}
 	all.Wait()
@@ -36,20 +38,20 @@ func TestBudgetBoundsRequests(t *testing.T) {
 	}
 }
 
-func TestBudgetKeepsAPlaceForUploads(t *testing.T) {
+func TestBudgetKeepsASlotForUploads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(3, 0)
 		for range 2 {
-			if err := b.acquire(t.Context(), true); err != nil {
+			if err := b.acquire(t.Context(), download); err != nil {
 				t.Fatal(err)
 			}
 		}
 		third, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if err := b.acquire(third, true); !errors.Is(err, context.DeadlineExceeded) {
+		if err := b.acquire(third, download); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a third download of three places: %v, want to wait for ever", err)
 		}
-		if err := b.acquire(t.Context(), false); err != nil {
+		if err := b.Acquire(t.Context()); err != nil {
 			t.Errorf("an upload beside two downloads of three places: %v", err)
 		}
 	})
@@ -59,10 +61,10 @@ func TestBudgetKeepsAPlaceForUploads(t *testing.T) {
 func TestBudgetLetsUploadsOnWhenItShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(8, 0)
-		b.use(Source)
-		b.use(Destination)
+		b.use(reference.Source)
+		b.use(reference.Destination)
 		for range 7 {
-			if err := b.acquire(t.Context(), true); err != nil {
+			if err := b.acquire(t.Context(), download); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -72,7 +74,7 @@ func TestBudgetLetsUploadsOnWhenItShrinks(t *testing.T) {
 		}
 		soon, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if err := b.acquire(soon, false); err != nil {
+		if err := b.Acquire(soon); err != nil {
 			t.Errorf("an upload after the limit shrank to %g under 7 downloads: %v", b.limit, err)
 		}
 	})
@@ -115,7 +117,7 @@ func TestBudgetPausesEveryone(t *testing.T) {
 		b.throttled(start, 7*time.Second)
 		b.throttled(start, 3*time.Second)
 		for range 4 {
-			if err := b.acquire(t.Context(), false); err != nil {
+			if err := b.Acquire(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -130,10 +132,10 @@ func TestBudgetKeepsToTheRate(t *testing.T) {
 		b := newBudget(16, 5)
 		start := time.Now()
 		for range 11 {
-			if err := b.acquire(t.Context(), false); err != nil {
+			if err := b.Acquire(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			b.release(false)
+			b.Release()
 		}
 		if took := time.Since(start); took < 2*time.Second || took > 2100*time.Millisecond {
 			t.Errorf("11 requests at 5 a second took %s, want 2s after the first", took)

@@ -15,8 +15,10 @@ import (
 	"sync"
 	"time"
 
+	"imagemirror/internal/auth"
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/reference"
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/registriesconf"
 	"imagemirror/internal/retry"
 )
@@ -63,18 +65,18 @@ func (c Config) check() error {
 	return nil
 }
 
-// Keychain finds the credentials for a repository. No credentials are the zero value.
-type Keychain interface {
-	For(ctx context.Context, side credentials.Side, registry, repository string) (credentials.Credential, error)
+// CredentialSource finds the credential for a repository. The zero Credential is anonymous.
+type CredentialSource interface {
+	For(ctx context.Context, side reference.Side, registry, repository string) (credentials.Credential, error)
 }
 
 // Client speaks to any number of registries. It is safe for concurrent use.
 type Client struct {
-	config   Config
-	conf     *registriesconf.Config
-	keychain Keychain
-	tls      *tls.Config
-	proxies  map[string]bool // host:port
+	config      Config
+	conf        *registriesconf.Config
+	credentials CredentialSource
+	tls         *tls.Config
+	proxies     map[string]bool // host:port
 
 	mu      sync.Mutex
 	hosts   map[hostKey]*host
@@ -89,7 +91,7 @@ type hostKey struct {
 }
 
 // New makes a client. Its errors are about the configuration.
-func New(config Config, keychain Keychain) (*Client, error) {
+func New(config Config, from CredentialSource) (*Client, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
@@ -104,7 +106,7 @@ func New(config Config, keychain Keychain) (*Client, error) {
 			return nil, err
 		}
 	}
-	return &Client{config: config, conf: conf, keychain: keychain, tls: trust, proxies: proxies(), hosts: map[hostKey]*host{}, budgets: map[string]*budget{}}, nil
+	return &Client{config: config, conf: conf, credentials: from, tls: trust, proxies: proxies(), hosts: map[hostKey]*host{}, budgets: map[string]*budget{}}, nil
 }
 
 func authorities(file string) (*x509.CertPool, error) {
@@ -138,7 +140,7 @@ func (c *Client) Concurrency() int { return c.config.Concurrency }
 
 // Repository is a repository on a registry, seen as a source or a destination.
 type Repository struct {
-	side      string
+	side      reference.Side
 	name      string     // as the mapping file has it, HOST/PATH
 	locations []location // where it is asked for, in order; a destination has one
 }
@@ -146,20 +148,20 @@ type Repository struct {
 // location is a repository where registries.conf leads to.
 type location struct {
 	host   *host
-	access access
+	access auth.Access
 }
 
 // Source is a repository to copy from. Where registries.conf names mirrors for it, they are asked first.
 func (c *Client) Source(ctx context.Context, ref reference.Reference) (*Repository, error) {
 	endpoints, err := c.conf.Sources(ref)
 	if err != nil {
-		return nil, &Error{Side: Source, Name: ref.Name(), Doing: "choosing", Err: err}
+		return nil, &regerror.Error{Side: reference.Source, Name: ref.Name(), Doing: regerror.Choosing, Err: err}
 	}
-	r := &Repository{side: Source, name: ref.Name()}
+	r := &Repository{side: reference.Source, name: ref.Name()}
 	for _, e := range endpoints {
-		l, err := c.locate(ctx, e, Source, false)
+		l, err := c.locate(ctx, e, reference.Source, false)
 		if err != nil {
-			return nil, &Error{Side: Source, Name: ref.Name(), Doing: "choosing", Err: err}
+			return nil, &regerror.Error{Side: reference.Source, Name: ref.Name(), Doing: regerror.Choosing, Err: err}
 		}
 		r.locations = append(r.locations, l)
 	}
@@ -170,25 +172,21 @@ func (c *Client) Source(ctx context.Context, ref reference.Reference) (*Reposito
 func (c *Client) Destination(ctx context.Context, ref reference.Reference, push bool) (*Repository, error) {
 	e, err := c.conf.Destination(ref)
 	if err != nil {
-		return nil, &Error{Side: Destination, Name: ref.Name(), Doing: "choosing", Err: err}
+		return nil, &regerror.Error{Side: reference.Destination, Name: ref.Name(), Doing: regerror.Choosing, Err: err}
 	}
-	l, err := c.locate(ctx, e, Destination, push)
+	l, err := c.locate(ctx, e, reference.Destination, push)
 	if err != nil {
-		return nil, &Error{Side: Destination, Name: ref.Name(), Doing: "choosing", Err: err}
+		return nil, &regerror.Error{Side: reference.Destination, Name: ref.Name(), Doing: regerror.Choosing, Err: err}
 	}
-	return &Repository{side: Destination, name: ref.Name(), locations: []location{l}}, nil
+	return &Repository{side: reference.Destination, name: ref.Name(), locations: []location{l}}, nil
 }
 
-func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side string, push bool) (location, error) {
-	want := access{side: credentials.Destination, repository: e.Repository, push: push}
-	if side == Source {
-		want.side = credentials.Source
-	}
-	cred, err := c.keychain.For(ctx, want.side, e.Registry, e.Repository)
+func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side reference.Side, push bool) (location, error) {
+	cred, err := c.credentials.For(ctx, side, e.Registry, e.Repository)
 	if err != nil {
 		return location{}, err
 	}
-	want.credential, want.announced = cred, cred
+	want := auth.Access{Side: side, Repository: e.Repository, Push: push, Credential: cred, Announced: cred}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.budgets[e.Registry]
@@ -230,21 +228,21 @@ func (r *Repository) Name() string { return r.name }
 func (r *Repository) Registry() string { return r.locations[len(r.locations)-1].host.endpoint.Registry }
 
 // Path is the repository's path on its registry.
-func (r *Repository) Path() string { return r.locations[len(r.locations)-1].access.repository }
+func (r *Repository) Path() string { return r.locations[len(r.locations)-1].access.Repository }
 
 // Announce says that the repository will be used, with blobs mounted from the given paths on its registry. When
 // all that a process will use is announced before it is used, a registry is asked for few tokens.
 func (r *Repository) Announce(from ...string) {
 	for _, l := range r.locations {
-		l.host.auth.announce(l.access, from)
+		l.host.auth.Announce(l.access, from)
 	}
 }
 
 // fail fills in what an error does not know.
 func (r *Repository) fail(err error, doing string) error {
-	known, ok := err.(*Error)
+	known, ok := err.(*regerror.Error)
 	if !ok {
-		known = &Error{Err: err}
+		known = &regerror.Error{Err: err}
 	}
 	e := *known
 	e.Side = r.side

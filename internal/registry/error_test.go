@@ -17,11 +17,12 @@ import (
 
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/reference"
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/registrytest"
 )
 
 // once is a client that tries each request once.
-func once(t *testing.T, keys Keychain) *Client {
+func once(t *testing.T, keys CredentialSource) *Client {
 	t.Helper()
 	c, err := New(Config{Concurrency: 4, Retries: 1, Stall: time.Second}, keys)
 	if err != nil {
@@ -31,7 +32,7 @@ func once(t *testing.T, keys Keychain) *Client {
 }
 
 // read reads ci/a:v1 on a registry and returns the error, which there has to be.
-func read(t *testing.T, keys Keychain, registry string) *Error {
+func read(t *testing.T, keys CredentialSource, registry string) *regerror.Error {
 	t.Helper()
 	from, err := once(t, keys).Source(t.Context(), reference.Reference{Registry: registry, Repository: "ci/a"})
 	if err == nil {
@@ -41,7 +42,7 @@ func read(t *testing.T, keys Keychain, registry string) *Error {
 }
 
 // write pushes a manifest to ci/a:v1 on a registry and returns the error, which there has to be.
-func write(t *testing.T, registry string) *Error {
+func write(t *testing.T, registry string) *regerror.Error {
 	t.Helper()
 	to, err := once(t, noKeys{}).Destination(t.Context(), reference.Reference{Registry: registry, Repository: "ci/a"}, true)
 	if err == nil {
@@ -50,9 +51,9 @@ func write(t *testing.T, registry string) *Error {
 	return asError(t, err)
 }
 
-func asError(t *testing.T, err error) *Error {
+func asError(t *testing.T, err error) *regerror.Error {
 	t.Helper()
-	var e *Error
+	var e *regerror.Error
 	if !errors.As(err, &e) {
 		t.Fatalf("got %v, want an Error", err)
 	}
@@ -64,38 +65,38 @@ func TestAdviceOnRefusals(t *testing.T) {
 	p := registrytest.NewProxy(t, registrytest.InProcess(t), registrytest.ProxyOptions{})
 	for _, c := range []struct {
 		status int
-		side   string
+		side   reference.Side
 		body   string
 		advice string
 	}{
-		{400, Destination, words, "the registry refuses it for the reason that it gives: ask its people, or see whether it takes images of this media type"},
-		{400, Source, words, "the registry refuses it for the reason that it gives: ask its people"},
-		{405, Source, "", "the registry refuses it and gives no reason: ask its people"},
-		{405, Destination, "", "the registry refuses it and gives no reason: ask its people, or see whether it takes images of this media type"},
-		{409, Destination, words, "the registry refuses it for the reason that it gives: "},
-		{415, Destination, words, "the registry refuses it for the reason that it gives: "},
-		{422, Destination, words, "the registry refuses it for the reason that it gives: "},
-		{401, Destination, words, "give the credentials the right to push to "},
-		{403, Source, words, "give the credentials the right to pull from "},
-		{404, Source, words, "correct the source in the mapping file"},
-		{404, Destination, words, "create the repository "},
-		{408, Destination, words, "run again later"},
-		{413, Destination, words, "ask the registry's people for more room"},
-		{429, Source, words, "lower MIRROR_CONCURRENCY"},
-		{502, Source, words, "run again later"},
-		{507, Destination, words, "ask the registry's people for more room"},
-		{204, Source, "", "ask the registry's people: this is no answer"},
+		{400, reference.Destination, words, "the registry refuses it for the reason that it gives: ask its people, or see whether it takes images of this media type"},
+		{400, reference.Source, words, "the registry refuses it for the reason that it gives: ask its people"},
+		{405, reference.Source, "", "the registry refuses it and gives no reason: ask its people"},
+		{405, reference.Destination, "", "the registry refuses it and gives no reason: ask its people, or see whether it takes images of this media type"},
+		{409, reference.Destination, words, "the registry refuses it for the reason that it gives: "},
+		{415, reference.Destination, words, "the registry refuses it for the reason that it gives: "},
+		{422, reference.Destination, words, "the registry refuses it for the reason that it gives: "},
+		{401, reference.Destination, words, "give the credentials the right to push to "},
+		{403, reference.Source, words, "give the credentials the right to pull from "},
+		{404, reference.Source, words, "correct the source in the mapping file"},
+		{404, reference.Destination, words, "create the repository "},
+		{408, reference.Destination, words, "run again later"},
+		{413, reference.Destination, words, "ask the registry's people for more room"},
+		{429, reference.Source, words, "lower MIRROR_CONCURRENCY"},
+		{502, reference.Source, words, "run again later"},
+		{507, reference.Destination, words, "ask the registry's people for more room"},
+		{204, reference.Source, "", "ask the registry's people: this is no answer"},
 	} {
 		p.Heal()
 		p.Inject(registrytest.FaultRule{Fault: registrytest.Status(c.status, c.body)})
-		var e *Error
-		if c.side == Source {
+		var e *regerror.Error
+		if c.side == reference.Source {
 			e = read(t, noKeys{}, p.Host)
 		} else {
 			e = write(t, p.Host)
 		}
 		side, status, advice := e.Fault()
-		if side != c.side || status != c.status || !strings.HasPrefix(advice, c.advice) {
+		if side != string(c.side) || status != c.status || !strings.HasPrefix(advice, c.advice) {
 			t.Errorf("%d at the %s: got %q for status %d at the %s, want %q", c.status, c.side, advice, status, side, c.advice)
 		}
 	}
@@ -137,23 +138,25 @@ func TestAdviceWhereNothingAnswers(t *testing.T) {
 	at := secured.Listener.Addr().String()
 	for _, c := range []struct {
 		name   string
-		err    func(t *testing.T) *Error
+		err    func(t *testing.T) *regerror.Error
 		advice string
 	}{
-		{"nobody listens", func(t *testing.T) *Error { return read(t, noKeys{}, nobody) }, nameAdvice},
-		{"a helper is missing", func(t *testing.T) *Error {
+		{"nobody listens", func(t *testing.T) *regerror.Error { return read(t, noKeys{}, nobody) }, nameAdvice},
+		{"a helper is missing", func(t *testing.T) *regerror.Error {
 			return read(t, withConfig(t, `{"credHelpers": {"127.0.0.1:1": "absent"}}`), "127.0.0.1:1")
 		}, "install docker-credential-absent, " + config},
-		{"a store is missing", func(t *testing.T) *Error { return read(t, withConfig(t, `{"credsStore": "absent"}`), "127.0.0.1:1") }, "install docker-credential-absent, " + config},
-		{"a helper fails", func(t *testing.T) *Error {
+		{"a store is missing", func(t *testing.T) *regerror.Error {
+			return read(t, withConfig(t, `{"credsStore": "absent"}`), "127.0.0.1:1")
+		}, "install docker-credential-absent, " + config},
+		{"a helper fails", func(t *testing.T) *regerror.Error {
 			return read(t, withConfig(t, `{"credHelpers": {"127.0.0.1:1": "locked"}}`), "127.0.0.1:1")
 		}, "run docker-credential-locked by hand to see what it lacks, " + config},
 		{"the registry is silent", faulty(registrytest.Stall()), "see whether the registry, and the way to it, are well; where it only is slow, raise MIRROR_STALL"},
 		{"the answer stands still", faulty(registrytest.StallAfter(3)), "see whether the registry, and the way to it, are well; where it only is slow, raise MIRROR_STALL"},
 		{"the connection is cut", faulty(registrytest.Cut()), "run again; if it stays, see what breaks the connections"},
 		{"the answer is another image", faulty(registrytest.Corrupt(3)), "run again; if it stays, ask the registry's people"},
-		{"nobody vouches for the certificate", func(t *testing.T) *Error { return read(t, noKeys{}, at) }, "give the authority of its certificate in MIRROR_CA_FILE"},
-		{"the certificate has another name", func(t *testing.T) *Error {
+		{"nobody vouches for the certificate", func(t *testing.T) *regerror.Error { return read(t, noKeys{}, at) }, "give the authority of its certificate in MIRROR_CA_FILE"},
+		{"the certificate has another name", func(t *testing.T) *regerror.Error {
 			return read(t, noKeys{}, strings.Replace(at, "127.0.0.1", "localhost", 1))
 		}, "correct the registry's name, or ask its people for a certificate"},
 	} {
@@ -167,8 +170,8 @@ func TestAdviceWhereNothingAnswers(t *testing.T) {
 }
 
 // faulty reads from a registry whose answers a fault spoils.
-func faulty(fault registrytest.Fault) func(t *testing.T) *Error {
-	return func(t *testing.T) *Error {
+func faulty(fault registrytest.Fault) func(t *testing.T) *regerror.Error {
+	return func(t *testing.T) *regerror.Error {
 		backend := registrytest.InProcess(t)
 		registrytest.Push(t, backend.Host+"/ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
 		p := registrytest.NewProxy(t, backend, registrytest.ProxyOptions{})
@@ -185,16 +188,16 @@ func TestAdviceOnCauses(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		err    Error
+		err    regerror.Error
 		advice string
 	}{
-		{"an unknown name", Error{Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, nameAdvice},
-		{"a registry that is down", Error{Err: errDown}, nameAdvice},
-		{"a public registry that leads inside", Error{Err: testHost(t, "203.0.113.7").mayLead(t.Context(), metadata)}, "ask the registry's people why it leads there"},
-		{"a certificate of old", Error{Err: &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}}, "ask the registry's people for a certificate that is valid today"},
-		{"a registry that is blocked", Error{Doing: "choosing", Err: errors.New("it is blocked")}, "correct what is at fault there: registries.conf"},
-		{"an interrupted run", Error{Doing: "choosing", Err: context.Canceled}, "run again"},
-		{"a download without a place", Error{Err: errBusy}, "run again"},
+		{"an unknown name", regerror.Error{Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, nameAdvice},
+		{"a registry that is down", regerror.Error{Err: regerror.ErrDown}, nameAdvice},
+		{"a public registry that leads inside", regerror.Error{Err: testHost(t, "203.0.113.7").mayLead(t.Context(), metadata)}, "ask the registry's people why it leads there"},
+		{"a certificate of old", regerror.Error{Err: &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}}, "ask the registry's people for a certificate that is valid today"},
+		{"a registry that is blocked", regerror.Error{Doing: regerror.Choosing, Err: errors.New("it is blocked")}, "correct what is at fault there: registries.conf"},
+		{"an interrupted run", regerror.Error{Doing: regerror.Choosing, Err: context.Canceled}, "run again"},
+		{"a download without a place", regerror.Error{Err: regerror.ErrBusy}, "run again"},
 	} {
 		if _, _, advice := c.err.Fault(); !strings.HasPrefix(advice, c.advice) {
 			t.Errorf("%s: got the advice %q, want %q", c.name, advice, c.advice)

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"errors"
 	"sync"
 	"time"
 )
@@ -20,9 +19,6 @@ const (
 	firstTries = 4               // tries of a request to a registry that has never answered: its name may be wrong
 	probeEvery = 5 * time.Second // how often a registry that is down is tried
 )
-
-// errDown is why a request is not even tried.
-var errDown = errors.New("the registry has answered none of the last requests")
 
 // tries is how many tries a request gets: all, fewer where the registry has never answered, and where it is down one now and
 // then and otherwise none.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"imagemirror/internal/auth"
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/registriesconf"
 )
 
@@ -27,7 +28,7 @@ type host struct {
 	client   *Client
 	endpoint registriesconf.Endpoint // Repository is empty
 	address  string                  // host:port that is dialled
-	auth     *authorizer
+	auth     *auth.Authorizer
 	budget   *budget
 	health   health
 	scheme   atomic.Pointer[string]
@@ -49,19 +50,27 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 	if registriesconf.Localhost(e.Registry) {
 		h.setScheme("http")
 	}
-	h.auth = &authorizer{
-		fetch:   h.fetchToken,
-		budget:  b,
-		scopes:  math.MaxInt,
-		tokens:  map[tokenKey]*token{},
-		batches: map[tokenKey]*token{},
-		open:    map[batchKey]*token{},
-	}
 	trust := c.tls.Clone()
 	trust.InsecureSkipVerify = e.Insecure //nolint:gosec // what registries.conf's insecure means
 	h.http = &http.Client{Transport: c.transport(trust, nil), CheckRedirect: noRedirect}
 	h.outside = &http.Client{Transport: c.transport(c.tls.Clone(), h.refusePrivate), CheckRedirect: noRedirect}
+	h.auth = auth.New(auth.Config{
+		Registry:  e.Registry,
+		PlainHTTP: h.allowsPlainHTTP(),
+		Timeout:   c.config.Stall,
+		Retry:     c.policy(),
+		Slots:     b,
+		Client:    h.lead,
+	})
 	return h
+}
+
+// lead returns the connections to an address that the registry gave, or why it may not lead there.
+func (h *host) lead(ctx context.Context, u *url.URL) (*http.Client, error) {
+	if err := h.mayLead(ctx, u); err != nil {
+		return nil, err
+	}
+	return h.httpFor(u), nil
 }
 
 // noRedirect leaves redirects to this package, which knows what may go along.
@@ -117,8 +126,8 @@ func proxies() map[string]bool {
 	return found
 }
 
-// inClear says whether the registry may be spoken to in plain HTTP.
-func (h *host) inClear() bool {
+// allowsPlainHTTP reports whether the registry may be spoken to in plain HTTP.
+func (h *host) allowsPlainHTTP() bool {
 	return h.endpoint.Insecure || registriesconf.Localhost(h.endpoint.Registry)
 }
 
@@ -146,7 +155,7 @@ func (h *host) url(repository, rest string) *url.URL {
 // plainHTTP changes to plain HTTP where an insecure registry does not speak TLS, and says whether it did.
 func (h *host) plainHTTP(used string, err error) bool {
 	var record tls.RecordHeaderError
-	if used != "https" || !h.inClear() || !errors.As(err, &record) && !strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+	if used != "https" || !h.allowsPlainHTTP() || !errors.As(err, &record) && !strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
 		return false
 	}
 	h.setScheme("http")
@@ -155,7 +164,7 @@ func (h *host) plainHTTP(used string, err error) bool {
 
 // speaksTLS changes to TLS where a registry on localhost turns out to speak it, and says whether it did. Go's and nginx's
 // servers answer plain HTTP on a TLS port with 400 and a sentence; after a HEAD, the registry is asked for that.
-func (h *host) speaksTLS(ctx context.Context, used string, method string, e *Error) bool {
+func (h *host) speaksTLS(ctx context.Context, used, method string, e *regerror.Error) bool {
 	if used != "http" || e.Status != http.StatusBadRequest {
 		return false
 	}
@@ -171,7 +180,7 @@ func (h *host) speaksTLS(ctx context.Context, used string, method string, e *Err
 		if err != nil {
 			return false
 		}
-		_, said = words(resp)
+		said = regerror.FromResponse(resp).Words
 		discard(resp)
 	}
 	said = strings.ToLower(said)
@@ -213,7 +222,7 @@ func (h *host) refusePrivate(ctx context.Context, address string) error {
 	if ip := net.ParseIP(strings.Trim(name, "[]")); ip == nil || !private(ip) || h.isPrivate(ctx) {
 		return nil
 	}
-	return hopelessError{wrongAnswer("it leads to the private address %s, where a public registry has no business", address)}
+	return regerror.Permanent(regerror.Malformed("it leads to the private address %s, where a public registry has no business", address))
 }
 
 // isPrivate says whether the registry itself is at a private address; then it may lead to others. A name that is at a public
@@ -230,17 +239,4 @@ func (h *host) isPrivate(ctx context.Context) bool {
 
 func private(ip net.IP) bool {
 	return ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast() || ip.IsUnspecified()
-}
-
-// hopelessError is an error that another try will not change.
-type hopelessError struct{ error }
-
-func (e hopelessError) Unwrap() error { return e.error }
-
-// hopeless says whether asking again is of no use: a name that does not exist, a certificate that is not trusted.
-func hopeless(err error) bool {
-	var dns *net.DNSError
-	var cert *tls.CertificateVerificationError
-	var mine hopelessError
-	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &cert) || errors.As(err, &mine)
 }

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"net/url"
-	"strings"
 	"testing"
 
 	"imagemirror/internal/credentials"
@@ -12,7 +11,7 @@ import (
 
 type noKeys struct{}
 
-func (noKeys) For(context.Context, credentials.Side, string, string) (credentials.Credential, error) {
+func (noKeys) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {
 	return credentials.Credential{}, nil
 }
 
@@ -88,23 +87,6 @@ func TestAddressesOfTheRegistryItself(t *testing.T) {
 	}
 }
 
-func TestCheckRealm(t *testing.T) {
-	for _, c := range []struct{ registry, realm, says string }{
-		{"203.0.113.7", "https://198.51.100.1/token", ""},
-		{"203.0.113.7", "http://198.51.100.1/token", "not https"},
-		{"203.0.113.7", "https://192.168.1.1/token", "private address"},
-		{"203.0.113.7", "/token", "no address"},
-		{"203.0.113.7", "file:///etc/passwd", "no address"},
-		{"203.0.113.7", "https://%zz", "no address"},
-		{"127.0.0.1:5000", "http://127.0.0.1:5001/token", ""},
-	} {
-		_, err := testHost(t, c.registry).checkRealm(t.Context(), c.realm)
-		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
-			t.Errorf("%s with the realm %q: %v, want %q", c.registry, c.realm, err, c.says)
-		}
-	}
-}
-
 func TestProxiesAreNotTakenForPrivateAddresses(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://user:secret@10.0.0.1")
 	t.Setenv("http_proxy", "10.0.0.2:3128")
@@ -113,21 +95,5 @@ func TestProxiesAreNotTakenForPrivateAddresses(t *testing.T) {
 		if !got[want] {
 			t.Errorf("the proxies are %v, want %s among them", got, want)
 		}
-	}
-}
-
-func TestCleanWords(t *testing.T) {
-	for _, c := range []struct{ in, want string }{
-		{"plain  text\nin lines", "plain text in lines"},
-		{"\x1b[31mred\x1b[0m\x00", `\x1b[31mred\x1b[0m\x00`},
-		{"evil\u202etxt", `evil\u202etxt`},
-		{strings.Repeat("x", 1000), strings.Repeat("x", maxWords) + "…"},
-	} {
-		if got := clean(c.in); got != c.want {
-			t.Errorf("clean(%q) = %q, want %q", c.in, got, c.want)
-		}
-	}
-	if got := clean(withoutTags("<html><h1>429 Too Many</h1><p>slow</p>")); got != "429 Too Many slow" {
-		t.Errorf("the page reads %q", got)
 	}
 }

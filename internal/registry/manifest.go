@@ -9,6 +9,7 @@ import (
 
 	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 )
 
@@ -19,7 +20,7 @@ type Manifest struct {
 	Content   []byte
 }
 
-// Head asks what digest a tag or digest is at. An image that does not exist is an *Error with status 404.
+// Head asks what digest a tag or digest is at. An image that does not exist is an *regerror.Error with status 404.
 func (r *Repository) Head(ctx context.Context, identifier string) (found string, err error) {
 	for _, l := range r.locations {
 		if found, err = l.head(ctx, identifier); err == nil {
@@ -78,10 +79,10 @@ func (l location) readManifest(ctx context.Context, identifier string) (m Manife
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, manifest.MaxSize+1))
 	if err != nil {
-		return Manifest{}, 0, &Error{Err: plain(ctx, err)}
+		return Manifest{}, 0, &regerror.Error{Err: regerror.Plain(ctx, err)}
 	}
 	if len(b) > manifest.MaxSize {
-		return Manifest{}, retry.Never, &Error{Err: wrongAnswer("the manifest has more than %d bytes, which is more than registries have to take", manifest.MaxSize)}
+		return Manifest{}, retry.Never, &regerror.Error{Err: regerror.Malformed("the manifest has more than %d bytes, which is more than registries have to take", manifest.MaxSize)}
 	}
 	m = Manifest{Digest: digest.Of(b), MediaType: resp.Header.Get("Content-Type"), Content: b}
 	announced := resp.Header.Get("Docker-Content-Digest")
@@ -89,7 +90,7 @@ func (l location) readManifest(ctx context.Context, identifier string) (m Manife
 		announced = identifier
 	}
 	if digest.Valid(announced) && announced != m.Digest {
-		return Manifest{}, 0, &Error{Err: wrongAnswer("the manifest was announced as %s, and what came is %s", announced, m.Digest)}
+		return Manifest{}, 0, &regerror.Error{Err: regerror.Malformed("the manifest was announced as %s, and what came is %s", announced, m.Digest)}
 	}
 	return m, 0, nil
 }
@@ -107,7 +108,7 @@ func (r *Repository) PutManifest(ctx context.Context, identifier string, m Manif
 	}
 	defer discard(resp)
 	if got := resp.Header.Get("Docker-Content-Digest"); digest.Valid(got) && got != m.Digest {
-		return r.fail(&Error{Err: wrongAnswer("it stored %s as %s", m.Digest, got)}, fmt.Sprintf("pushing the manifest %s to", identifier))
+		return r.fail(&regerror.Error{Err: regerror.Malformed("it stored %s as %s", m.Digest, got)}, fmt.Sprintf("pushing the manifest %s to", identifier))
 	}
 	return nil
 }

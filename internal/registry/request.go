@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"imagemirror/internal/auth"
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 )
 
@@ -24,10 +26,10 @@ type call struct {
 	body     []byte    // sent anew with each try
 	stream   io.Reader // instead of body: sent once, so that there is one try
 	length   int64     // of stream
-	access   access
-	kept     *place // of a download; it outlives the request
-	reserved *bool  // where true, it has a place in the budget already, and takes it
-	expect   []int  // statuses that are answers; any other is an error
+	access   auth.Access
+	kept     *slot // of a download; it outlives the request
+	reserved *bool // where true, it has a slot already, and takes it
+	expect   []int // statuses that are answers; any other is an error
 }
 
 // Bounds on how far a registry's wishes are followed.
@@ -37,18 +39,18 @@ const (
 )
 
 // do carries out a call and returns the answer, whose body the caller closes. The place in the registry's budget is
-// kept until then. Errors are of type *Error, without Side and Doing.
+// kept until then. Errors are of type *regerror.Error, without Side and Doing.
 func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	tries := h.health.tries(h.client.config.Retries)
 	if tries == 0 {
-		return nil, &Error{Err: errDown}
+		return nil, &regerror.Error{Err: regerror.ErrDown}
 	}
 	if c.stream != nil {
 		tries = 1
 	}
 	h.renew(ctx, c)
 	var resp *http.Response
-	var e *Error
+	var e *regerror.Error
 	err := h.client.policy().Do(ctx, func(n int) (wait time.Duration, err error) {
 		if resp, wait, e = h.try(ctx, c); e == nil {
 			return 0, nil
@@ -65,7 +67,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	if err == nil {
 		return resp, nil
 	}
-	if e.Status == 0 && ctx.Err() == nil && !errors.Is(e, errBusy) {
+	if e.Status == 0 && ctx.Err() == nil && !errors.Is(e, regerror.ErrBusy) {
 		h.health.gaveUp()
 	}
 	return nil, e
@@ -73,54 +75,53 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 
 // try sends the request once, and again with other authorization where that is what was wrong. On an error it returns
 // how long to wait for the next try, or retry.Never.
-func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration, *Error) {
-	answered, err := h.auth.begin(ctx)
+func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration, *regerror.Error) {
+	answered, err := h.auth.Begin(ctx)
 	if err != nil {
-		return nil, retry.Never, &Error{Err: err}
+		return nil, retry.Never, &regerror.Error{Err: err}
 	}
 	if answered != nil {
 		defer answered()
 	}
-	var sent authorization
+	var sent auth.Authorization
 	changed := false // the scheme, which changes no more than once
-	for at := usual; ; {
+	for {
 		began, scheme := time.Now(), *h.scheme.Load()
 		var resp *http.Response
-		resp, sent, err = h.send(ctx, c, at, sent)
+		resp, sent, err = h.send(ctx, c, sent)
 		if err != nil {
 			if !changed && h.plainHTTP(scheme, err) {
 				changed = true
 				continue
 			}
-			var e *Error
+			var e *regerror.Error
 			if errors.As(err, &e) {
-				if isRefusal(e) && h.renew(ctx, c) {
-					at = fresh
+				if regerror.IsRefusal(e) && h.renew(ctx, c) {
+					sent = sent.Renewed()
 					continue
 				}
 				return nil, retry.Never, e // the token service's
 			}
-			return nil, h.waitAfter(ctx, err), &Error{Err: plain(ctx, err)}
+			return nil, regerror.WaitAfter(ctx, err), &regerror.Error{Err: regerror.Plain(ctx, err)}
 		}
 		h.health.answered()
 		if h.judge(c, resp, sent) {
 			return resp, 0, nil
 		}
 		if denies(resp) && c.stream == nil {
-			if next, ok := h.auth.again(resp, c.access, sent); ok {
+			if next, ok := h.auth.Again(resp, c.access, sent); ok {
 				discard(resp)
-				at = next
+				sent = next
 				continue
 			}
 			if h.renew(ctx, c) {
 				discard(resp)
-				at = fresh // and not the token that was refused
+				sent = sent.Renewed() // and not the token that was refused
 				continue
 			}
 		}
 		wait := h.slowDown(resp, began)
-		e := &Error{Status: resp.StatusCode}
-		e.Code, e.Words = words(resp)
+		e := regerror.FromResponse(resp)
 		discard(resp)
 		if !changed && h.speaksTLS(ctx, scheme, c.method, e) {
 			changed = true
@@ -133,11 +134,11 @@ func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration,
 // renew looks the call's credential up, which may be another one by now: those of clouds last for minutes. It says whether it
 // is. While it cannot be had, the one that is known is used.
 func (h *host) renew(ctx context.Context, c *call) bool {
-	credential, err := h.client.keychain.For(ctx, c.access.side, h.endpoint.Registry, c.access.repository)
-	if err != nil || credential == c.access.credential {
+	credential, err := h.client.credentials.For(ctx, c.access.Side, h.endpoint.Registry, c.access.Repository)
+	if err != nil || credential == c.access.Credential {
 		return false
 	}
-	c.access.credential = credential
+	c.access.Credential = credential
 	return true
 }
 
@@ -146,15 +147,15 @@ func denies(resp *http.Response) bool {
 }
 
 // judge says whether an answer is one that the call expects, and notes what it tells about the registry.
-func (h *host) judge(c *call, resp *http.Response, sent authorization) bool {
+func (h *host) judge(c *call, resp *http.Response, sent auth.Authorization) bool {
 	if resp.StatusCode != http.StatusUnauthorized {
-		h.auth.settle(challenge{})
+		h.auth.Learn(auth.Challenge{})
 	}
 	if !slices.Contains(c.expect, resp.StatusCode) {
 		return false
 	}
 	h.budget.succeeded()
-	h.auth.accepted(sent)
+	h.auth.Accepted(sent)
 	return true
 }
 
@@ -171,47 +172,24 @@ func (h *host) slowDown(resp *http.Response, began time.Time) time.Duration {
 	return retry.Never
 }
 
-func (h *host) waitAfter(ctx context.Context, err error) time.Duration {
-	if ctx.Err() != nil || hopeless(err) || errors.Is(err, errBusy) {
-		return retry.Never
-	}
-	return 0
-}
-
-// plain says why no answer came in fewer words than net/http does, without the address, which an upload's may be
-// signed with a secret.
-func plain(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the connection was cut")
-	}
-	return err
-}
-
 // send sends the request once, authorized as its step says, follows redirects, and returns an answer of any status. The
 // place in the budget is given back when the answer's body is closed.
-func (h *host) send(ctx context.Context, c *call, at step, refused authorization) (*http.Response, authorization, error) {
-	release, err := h.place(ctx, c)
+func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*http.Response, auth.Authorization, error) {
+	release, err := h.slot(ctx, c)
 	if err != nil {
-		return nil, refused, err
+		return nil, last, err
 	}
-	// The token comes last: it may have run out while the request waited for its place.
-	auth, err := h.auth.authorize(ctx, c.access, at, refused)
+	// The token comes last: it may have expired while the request waited for its slot.
+	with, err := h.auth.Authorize(ctx, c.access, last)
 	if err != nil {
 		release()
-		return nil, refused, err
+		return nil, last, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := newWatchdog(h.client.config.Stall, cancel)
-	var body *fed
+	var body *requestBody
 	if c.stream != nil {
-		body = &fed{from: c.stream, w: w}
+		body = &requestBody{from: c.stream, w: w}
 		if c.length == 0 {
 			w.moved(commitPatience)
 		}
@@ -224,49 +202,50 @@ func (h *host) send(ctx context.Context, c *call, at step, refused authorization
 	})
 	u := c.location
 	if u == nil {
-		u = h.url(c.access.repository, c.rest)
+		u = h.url(c.access.Repository, c.rest)
 		u.RawQuery = c.query
 	}
-	resp, err := h.follow(ctx, c, u, auth, body)
+	resp, err := h.follow(ctx, c, u, with.Header, body)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
 		done()
-		return nil, auth, err
+		return nil, with, err
 	}
 	w.hold()
-	resp.Body = &watched{ReadCloser: resp.Body, ctx: ctx, w: w, done: done}
-	return resp, auth, nil
+	resp.Body = &responseBody{ReadCloser: resp.Body, ctx: ctx, w: w, done: done}
+	return resp, with, nil
 }
 
-// place gets the call a place in the budget, and says how it is given back.
-func (h *host) place(ctx context.Context, c *call) (release func(), err error) {
+// slot gets the call a slot of the registry's budget. The caller releases it.
+func (h *host) slot(ctx context.Context, c *call) (release func(), err error) {
 	switch {
 	case c.kept != nil:
 		return func() {}, c.kept.take(ctx, h.budget) // whoever keeps it gives it back
 	case c.reserved != nil && *c.reserved:
 		*c.reserved = false
 	default:
-		err = h.budget.acquire(ctx, false)
+		err = h.budget.Acquire(ctx)
 	}
-	return func() { h.budget.release(false) }, err
+	return h.budget.Release, err
 }
 
 // follow sends the request to u and to where the registry redirects it. What authorizes it goes to the registry only.
-func (h *host) follow(ctx context.Context, c *call, u *url.URL, auth authorization, body *fed) (*http.Response, error) {
+func (h *host) follow(ctx context.Context, c *call, u *url.URL, authorization string, body *requestBody) (*http.Response, error) {
 	for hop := 0; ; hop++ {
-		if err := h.mayLead(ctx, u); err != nil {
+		client, err := h.lead(ctx, u)
+		if err != nil {
 			return nil, err
 		}
 		req, err := c.request(ctx, u, body)
 		if err != nil {
-			return nil, hopelessError{err}
+			return nil, regerror.Permanent(err)
 		}
-		if auth.header != "" && h.at(u) {
-			req.Header.Set("Authorization", auth.header)
+		if authorization != "" && h.at(u) {
+			req.Header.Set("Authorization", authorization)
 		}
-		resp, err := h.httpFor(u).Do(req)
+		resp, err := client.Do(req)
 		if err != nil {
 			return nil, err
 		}
@@ -277,11 +256,11 @@ func (h *host) follow(ctx context.Context, c *call, u *url.URL, auth authorizati
 		discard(resp)
 		switch {
 		case err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http":
-			return nil, wrongAnswer("it redirects to no address")
+			return nil, regerror.Malformed("it redirects to no address")
 		case hop == maxRedirects:
-			return nil, wrongAnswer("it redirects more than %d times", maxRedirects)
-		case to.Scheme == "http" && u.Scheme == "https" && !h.inClear():
-			return nil, wrongAnswer("it redirects from https to plain http")
+			return nil, regerror.Malformed("it redirects more than %d times", maxRedirects)
+		case to.Scheme == "http" && u.Scheme == "https" && !h.allowsPlainHTTP():
+			return nil, regerror.Malformed("it redirects from https to plain http")
 		}
 		u = to
 	}
@@ -295,7 +274,7 @@ func redirected(status int) bool {
 	return false
 }
 
-func (c *call) request(ctx context.Context, u *url.URL, stream *fed) (*http.Request, error) {
+func (c *call) request(ctx context.Context, u *url.URL, stream *requestBody) (*http.Request, error) {
 	var body io.Reader
 	switch {
 	case stream != nil:

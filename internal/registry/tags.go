@@ -14,6 +14,7 @@ import (
 
 	"github.com/distribution/reference"
 
+	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 )
 
@@ -40,11 +41,11 @@ func (r *Repository) Tags(ctx context.Context) (tags []string, err error) {
 
 func (l location) tags(ctx context.Context) ([]string, error) {
 	var all []string
-	list := tagList{location: l, room: maxTagsBytes}
+	list := tagReader{location: l, room: maxTagsBytes}
 	query := "n=" + strconv.Itoa(tagsPerPage)
 	for pages := 0; query != ""; pages++ {
 		if pages == maxPages {
-			return nil, &Error{Err: wrongAnswer("its list of tags has more than %d pages", maxPages)}
+			return nil, &regerror.Error{Err: regerror.Malformed("its list of tags has more than %d pages", maxPages)}
 		}
 		page, err := list.page(ctx, query)
 		if err != nil {
@@ -52,18 +53,18 @@ func (l location) tags(ctx context.Context) ([]string, error) {
 		}
 		all = append(all, page.tags...)
 		if len(all) > maxTags {
-			return nil, &Error{Err: wrongAnswer("it lists more than %d tags", maxTags)}
+			return nil, &regerror.Error{Err: regerror.Malformed("it lists more than %d tags", maxTags)}
 		}
 		if page.next == query {
-			return nil, &Error{Err: wrongAnswer("its list of tags leads back to the same page")}
+			return nil, &regerror.Error{Err: regerror.Malformed("its list of tags leads back to the same page")}
 		}
 		query = page.next
 	}
 	return all, nil
 }
 
-// tagList is a list of tags that is being read.
-type tagList struct {
+// tagReader is a list of tags that is being read.
+type tagReader struct {
 	location
 	room int // bytes that may still come, those of pages that are read again among them
 }
@@ -74,13 +75,13 @@ type tagPage struct {
 }
 
 // page reads a page, and again where it breaks off.
-func (l *tagList) page(ctx context.Context, query string) (tagPage, error) {
+func (l *tagReader) page(ctx context.Context, query string) (tagPage, error) {
 	var page tagPage
 	err := l.host.client.policy().Do(ctx, func(n int) (time.Duration, error) {
 		var again bool
 		var err error
 		if page, again, err = l.read(ctx, query); again {
-			return 0, &Error{Err: err, Tries: n}
+			return 0, &regerror.Error{Err: err, Tries: n}
 		}
 		return retry.Never, err
 	})
@@ -88,7 +89,7 @@ func (l *tagList) page(ctx context.Context, query string) (tagPage, error) {
 }
 
 // read reads a page once. again says that it broke off, which another try may mend.
-func (l *tagList) read(ctx context.Context, query string) (page tagPage, again bool, err error) {
+func (l *tagReader) read(ctx context.Context, query string) (page tagPage, again bool, err error) {
 	resp, err := l.host.do(ctx, &call{
 		method: http.MethodGet, rest: "tags/list", query: query, access: l.access, expect: []int{http.StatusOK},
 	})
@@ -100,24 +101,24 @@ func (l *tagList) read(ctx context.Context, query string) (page tagPage, again b
 	b, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 	switch {
 	case len(b) > maxTagsPage:
-		return page, false, &Error{Err: wrongAnswer("a page of its list of tags has more than %d bytes", maxTagsPage)}
+		return page, false, &regerror.Error{Err: regerror.Malformed("a page of its list of tags has more than %d bytes", maxTagsPage)}
 	case len(b) > limit:
-		return page, false, &Error{Err: wrongAnswer("its list of tags has more than %d bytes", maxTagsBytes)}
+		return page, false, &regerror.Error{Err: regerror.Malformed("its list of tags has more than %d bytes", maxTagsBytes)}
 	}
 	l.room -= len(b)
 	if err != nil {
-		return page, true, plain(ctx, err)
+		return page, true, regerror.Plain(ctx, err)
 	}
 	var answer struct {
 		Tags []string `json:"tags"`
 	}
 	if err := json.Unmarshal(b, &answer); err != nil {
-		err = wrongAnswer("its list of tags is no JSON: %w", err)
+		err = regerror.Malformed("its list of tags is no JSON: %w", err)
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) && syntax.Offset == int64(len(b)) {
 			return page, true, err // it ends too early
 		}
-		return page, false, &Error{Err: err}
+		return page, false, &regerror.Error{Err: err}
 	}
 	tags := slices.DeleteFunc(answer.Tags, func(tag string) bool { return !isTag(tag) })
 	return tagPage{tags: tags, next: nextPage(resp.Header)}, false, nil

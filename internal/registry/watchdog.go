@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"imagemirror/internal/regerror"
 )
 
 // watchdog cancels a request on which nothing has moved for a while.
@@ -17,12 +19,9 @@ type watchdog struct {
 	stopped atomic.Bool
 }
 
-// errStalled is the cause of a request's end by its watchdog.
-var errStalled = errors.New("no answer")
-
 func newWatchdog(limit time.Duration, cancel context.CancelCauseFunc) *watchdog {
 	return &watchdog{limit: limit, timer: time.AfterFunc(limit, func() {
-		cancel(fmt.Errorf("%w: nothing moved for %s", errStalled, limit))
+		cancel(fmt.Errorf("%w: nothing moved for %s", regerror.ErrStalled, limit))
 	})}
 }
 
@@ -41,19 +40,19 @@ func (w *watchdog) stop() {
 	w.timer.Stop()
 }
 
-// fed is a request's body: the clock runs while the registry takes in a piece of it, and not while the source is waited
+// requestBody is a request's body: the clock runs while the registry takes in a piece of it, and not while the source is waited
 // for. When it is all out, the registry gets longer to answer.
 //
 // A registry may answer before it has taken in the body, and net/http goes on reading that for a while. So the reader
 // behind it is let go of when the request is over: only then may another read it.
-type fed struct {
+type requestBody struct {
 	w *watchdog
 
 	mu   sync.Mutex // held while the reader is read
 	from io.Reader
 }
 
-func (f *fed) Read(p []byte) (int, error) {
+func (f *requestBody) Read(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.from == nil {
@@ -73,7 +72,7 @@ func (f *fed) Read(p []byte) (int, error) {
 }
 
 // letGo waits until nobody reads the reader, and lets nobody begin to.
-func (f *fed) letGo() {
+func (f *requestBody) letGo() {
 	if f == nil {
 		return
 	}
@@ -88,28 +87,28 @@ var errFeed = errors.New("there was nothing more to send")
 // errLetGo ends the sending of a body whose request is over.
 var errLetGo = errors.New("the request is over")
 
-// watched is an answer's body, which gives the request's place back at its end. The clock runs while it is read.
-type watched struct {
+// responseBody is an answer's body, which gives the request's place back at its end. The clock runs while it is read.
+type responseBody struct {
 	io.ReadCloser
 	ctx  context.Context
 	w    *watchdog
 	done func()
 }
 
-func (b *watched) Read(p []byte) (int, error) {
+func (b *responseBody) Read(p []byte) (int, error) {
 	b.w.moved(1)
 	n, err := b.ReadCloser.Read(p)
 	b.w.hold()
 	if err != nil {
 		if err != io.EOF {
-			err = plain(b.ctx, err)
+			err = regerror.Plain(b.ctx, err)
 		}
 		b.done()
 	}
 	return n, err
 }
 
-func (b *watched) Close() error {
+func (b *responseBody) Close() error {
 	err := b.ReadCloser.Close()
 	b.done()
 	return err

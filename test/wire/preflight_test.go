@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"imagemirror/internal/credentials"
+	"imagemirror/internal/reference"
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
 )
@@ -15,7 +16,7 @@ import (
 // someone has one credential for all registries.
 type someone credentials.Credential
 
-func (s someone) For(context.Context, credentials.Side, string, string) (credentials.Credential, error) {
+func (s someone) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {
 	return credentials.Credential(s), nil
 }
 
@@ -175,7 +176,7 @@ func TestPreflightOfDistribution(t *testing.T) {
 
 // splitAs makes the plan for the lines of a mapping file.
 func splitAs(t *testing.T, keys interface {
-	For(context.Context, credentials.Side, string, string) (credentials.Credential, error)
+	For(context.Context, reference.Side, string, string) (credentials.Credential, error)
 }, lines ...string) *stream.Content {
 	t.Helper()
 	var out strings.Builder

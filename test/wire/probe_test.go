@@ -6,7 +6,7 @@ import (
 
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
-	"imagemirror/internal/registry"
+	"imagemirror/internal/regerror"
 )
 
 // probe returns what is doubted of each destination, and of sources under wildcards, that a run would fail.
@@ -46,7 +46,7 @@ func TestProbe(t *testing.T) {
 		t.Errorf("of the tag that would move: %+v", d)
 	}
 	for _, gone := range []string{at + "/m/gone:v1", at + "/m/gone:latest"} {
-		if d := doubts[gone]; d.Moves || registry.StatusOf(d.Err) != http.StatusNotFound || d.Line != 2 {
+		if d := doubts[gone]; d.Moves || regerror.StatusOf(d.Err) != http.StatusNotFound || d.Line != 2 {
 			t.Errorf("of the missing source: %+v", d)
 		}
 	}

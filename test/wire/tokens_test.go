@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"imagemirror/internal/credentials"
+	"imagemirror/internal/reference"
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
 )
@@ -126,7 +127,7 @@ func TestTokensOfWildcards(t *testing.T) {
 // turning gives another credential after some lookups, as clouds do after minutes.
 type turning struct{ left atomic.Int64 }
 
-func (k *turning) For(context.Context, credentials.Side, string, string) (credentials.Credential, error) {
+func (k *turning) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {
 	if k.left.Add(-1) < 0 {
 		return credentials.Credential{Username: "second", Password: "p"}, nil
 	}

@@ -93,7 +93,7 @@ func mirrorWith(t *testing.T, config registry.Config, lines ...string) run {
 	return mirrorAs(t, config, anonymous{}, lines...)
 }
 
-func mirrorAs(t *testing.T, config registry.Config, keys registry.Keychain, lines ...string) run {
+func mirrorAs(t *testing.T, config registry.Config, keys registry.CredentialSource, lines ...string) run {
 	t.Helper()
 	var plan bytes.Buffer
 	if err := splitTo(t, &plan, clientAs(t, config, keys), mappingFile(t, lines...)); err != nil {
@@ -103,7 +103,7 @@ func mirrorAs(t *testing.T, config registry.Config, keys registry.Keychain, line
 }
 
 // carry carries out a plan.
-func carry(t *testing.T, config registry.Config, keys registry.Keychain, p *stream.Content) run {
+func carry(t *testing.T, config registry.Config, keys registry.CredentialSource, p *stream.Content) run {
 	t.Helper()
 	r := run{plan: p}
 	gathered, err := execute.Gather([]*stream.Content{r.plan})
@@ -169,7 +169,7 @@ func client(t *testing.T, config registry.Config) *registry.Client {
 	return clientAs(t, config, anonymous{})
 }
 
-func clientAs(t *testing.T, config registry.Config, keys registry.Keychain) *registry.Client {
+func clientAs(t *testing.T, config registry.Config, keys registry.CredentialSource) *registry.Client {
 	t.Helper()
 	c, err := registry.New(config, keys)
 	if err != nil {
@@ -181,7 +181,7 @@ func clientAs(t *testing.T, config registry.Config, keys registry.Keychain) *reg
 // anonymous has no credentials.
 type anonymous struct{}
 
-func (anonymous) For(context.Context, credentials.Side, string, string) (credentials.Credential, error) {
+func (anonymous) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {
 	return credentials.Credential{}, nil
 }
 

@@ -1,0 +1,240 @@
+// Package auth authorizes requests to one registry. It learns how the registry wants to be authenticated to, gets
+// tokens from its token service, and shares them between requests: one token serves as many repositories as the service
+// allows, so that a run over hundreds of repositories asks for few.
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"math"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/retry"
+)
+
+// Access is what a request needs the right to, and the credential that gives it.
+type Access struct {
+	Side       reference.Side
+	Repository string
+	Push       bool
+	MountFrom  string // repository on the same registry that a blob is mounted from; or ""
+	Credential credentials.Credential
+	Announced  credentials.Credential // the one that was known first: tokens are shared by it
+}
+
+// scope returns the scope of the repository (distribution's token scope documentation).
+func (a Access) scope() string {
+	if a.Push {
+		return "repository:" + a.Repository + ":pull,push"
+	}
+	return pullScope(a.Repository)
+}
+
+func pullScope(repository string) string { return "repository:" + repository + ":pull" }
+
+// scopes returns all scopes that a token must have, the repository's first.
+func (a Access) scopes() []string {
+	s := []string{a.scope()}
+	if a.MountFrom != "" && a.MountFrom != a.Repository {
+		s = append(s, pullScope(a.MountFrom))
+	}
+	return s
+}
+
+// Config says how a registry's token service is reached.
+type Config struct {
+	Registry  string        // its name in errors
+	PlainHTTP bool          // the token service may be spoken to in plain HTTP
+	Timeout   time.Duration // of one request for a token
+	Retry     retry.Policy
+	Slots     Slots
+	// Client returns the connections to an address that the registry gave. It fails if the registry must not lead there.
+	Client func(ctx context.Context, u *url.URL) (*http.Client, error)
+}
+
+// Slots bounds the requests in flight to the registry, which may be its own token service.
+type Slots interface {
+	Several() bool // more than one request may be in flight
+	Acquire(ctx context.Context) error
+	Release()
+}
+
+// Authorizer authorizes requests to one registry. It is safe for concurrent use.
+type Authorizer struct {
+	config Config
+
+	trying sync.Mutex // held while it is not known how many scopes a token may have
+
+	mu        sync.Mutex
+	known     bool          // challenge holds
+	probing   chan struct{} // closed when the first request has been answered
+	challenge Challenge
+	scopes    int  // how many a token may have: any number, or 2 or 1 after more were refused
+	proved    bool // a token with several was accepted
+	tokens    map[tokenKey]*token
+	batches   map[tokenKey]*token // the same tokens, by each scope that was announced for them
+	open      map[batchKey]*token // the token that the next announced scope joins
+	wanted    []*token            // those that were announced, in order
+	ahead     sync.Once           // starts prefetch
+}
+
+// New returns an Authorizer that has asked the registry nothing yet.
+func New(config Config) *Authorizer {
+	return &Authorizer{
+		config:  config,
+		scopes:  math.MaxInt,
+		tokens:  map[tokenKey]*token{},
+		batches: map[tokenKey]*token{},
+		open:    map[batchKey]*token{},
+	}
+}
+
+// Authorization is what a request carries, so that the answer to it can be judged. The zero Authorization is that of a
+// request which has not been sent.
+type Authorization struct {
+	Header string // the Authorization header, or ""
+	token  *token // nil unless the header is a token's
+	value  string // the token's value
+	step   step
+}
+
+// step says how far a request has come in finding what authorizes it.
+type step int
+
+const (
+	shared  step = iota // with the token that its repository shares with others
+	renewed             // with the same token, fetched anew: the first may have expired
+	alone               // with a token for the repository only: some registries accept no other
+)
+
+// Renewed returns sent as the refused authorization of a request whose credential is another one by now.
+func (sent Authorization) Renewed() Authorization {
+	sent.step = renewed
+	return sent
+}
+
+// Begin makes the first request to a registry go alone: its answer tells everyone how to authenticate, so that the
+// others are not refused first. The caller calls answered when the answer is there; it is nil for all other requests,
+// which wait in Begin.
+func (a *Authorizer) Begin(ctx context.Context) (answered func(), err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for !a.known {
+		if a.probing == nil {
+			c := make(chan struct{})
+			a.probing = c
+			return sync.OnceFunc(func() {
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				close(c)
+				// Without an answer the others do not go one by one: whoever gets one will tell.
+				a.known, a.probing = true, nil
+			}), nil
+		}
+		c := a.probing
+		a.mu.Unlock()
+		select {
+		case <-c:
+		case <-ctx.Done():
+		}
+		a.mu.Lock()
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// Learn notes what the registry asked for: the zero Challenge if its answer was not 401.
+func (a *Authorizer) Learn(c Challenge) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.known || !c.IsZero() {
+		a.known, a.challenge = true, c
+	}
+}
+
+// Challenge returns what the registry has asked for so far.
+func (a *Authorizer) Challenge() Challenge {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.challenge
+}
+
+// Authorize authorizes a request. last is what it carried before, or what Again or Renewed made of that.
+func (a *Authorizer) Authorize(ctx context.Context, want Access, last Authorization) (Authorization, error) {
+	c := a.Challenge()
+	switch {
+	case c.scheme == basic && want.Credential.Username != "":
+		user := want.Credential.Username + ":" + want.Credential.Password
+		return Authorization{Header: "Basic " + base64.StdEncoding.EncodeToString([]byte(user))}, nil
+	case !c.HasTokens():
+		return Authorization{}, nil
+	case want.Credential.RegistryToken != "":
+		return Authorization{Header: "Bearer " + want.Credential.RegistryToken}, nil
+	}
+	a.ahead.Do(func() { go a.prefetch(ctx, c) })
+	value, t, err := a.tokenWith(ctx, want, c, last)
+	if err != nil {
+		return Authorization{}, err
+	}
+	return Authorization{Header: "Bearer " + value, token: t, value: value, step: last.step}, nil
+}
+
+// tokenWith returns a token that has the scopes which want needs, and its value, which is not the one that last was
+// refused with.
+func (a *Authorizer) tokenWith(ctx context.Context, want Access, c Challenge, last Authorization) (value string, t *token, err error) {
+	for {
+		t = a.tokenFor(want, last.step)
+		value, err = a.valueOf(ctx, t, c, last.value, want.Credential)
+		if !errors.Is(err, errFewerScopes) {
+			return value, t, err
+		}
+	}
+}
+
+// Again reports whether a refused request may be authorized in another way, and returns how, for Authorize: it carried
+// nothing although the registry wants something, its token may have expired, or its token was for many repositories.
+func (a *Authorizer) Again(resp *http.Response, want Access, sent Authorization) (next Authorization, ok bool) {
+	next = sent
+	next.step, ok = a.nextStep(resp, want, sent)
+	return next, ok
+}
+
+func (a *Authorizer) nextStep(resp *http.Response, want Access, sent Authorization) (next step, ok bool) {
+	unauthorized := resp.StatusCode == http.StatusUnauthorized
+	c, challenged := ParseChallenge(resp.Header)
+	switch {
+	case unauthorized && sent.Header == "":
+		if challenged {
+			a.Learn(c)
+		}
+		return shared, challenged && (c.HasTokens() || want.Credential.Username != "")
+	case sent.token == nil:
+		return shared, false
+	case want.MountFrom != "" && !sent.token.reads(want.MountFrom):
+		return shared, false // no token can help this mount
+	case unauthorized && sent.step == shared:
+		return renewed, true
+	}
+	return alone, len(sent.token.scopes) > 1
+}
+
+// Accepted learns from a request that succeeded. If it took a token for the repository alone, the registry accepts no
+// tokens for many.
+func (a *Authorizer) Accepted(sent Authorization) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case sent.step == alone:
+		a.scopes = 1
+	case sent.token != nil && len(sent.token.scopes) > 1:
+		a.proved = true
+	}
+}

@@ -1,0 +1,146 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/regerror"
+)
+
+// maxRepositories is how many repositories one token is asked for. Each scope makes the token, which goes with every
+// request, some 100 bytes longer, and the usual front servers accept 8 KB of headers.
+const maxRepositories = 20
+
+type tokenKey struct {
+	credential credentials.Credential
+	scopes     string
+}
+
+type batchKey struct {
+	credential credentials.Credential
+	push       bool
+}
+
+// Announce says that access to a repository, and mounting from others, will be wanted, so that one token can be asked
+// for many repositories.
+func (a *Authorizer) Announce(want Access, mountFrom []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := tokenKey{want.Announced, want.scope()}
+	if a.batches[key] != nil {
+		return
+	}
+	group := batchKey{want.Announced, want.Push}
+	t := a.open[group]
+	if t == nil || t.repositories == maxRepositories || t.fetched() {
+		t = &token{credential: want.Announced}
+		a.open[group] = t
+		a.wanted = append(a.wanted, t)
+	}
+	t.repositories++
+	t.scopes = append(t.scopes, want.scope())
+	for _, from := range mountFrom {
+		if from != want.Repository && !t.reads(from) {
+			t.scopes = append(t.scopes, pullScope(from))
+		}
+	}
+	a.batches[key] = t
+}
+
+// prefetch gets the announced tokens before requests wait for them, each in a request slot: a registry may be its own
+// token service. If there is one slot only, the request that has it gets the token.
+func (a *Authorizer) prefetch(ctx context.Context, c Challenge) {
+	if !a.config.Slots.Several() {
+		return
+	}
+	a.mu.Lock()
+	wanted := a.wanted
+	a.mu.Unlock()
+	for _, t := range wanted {
+		if t.fetched() {
+			continue
+		}
+		if a.config.Slots.Acquire(ctx) != nil {
+			return
+		}
+		_, err := a.valueOf(ctx, t, c, "", t.credential)
+		a.config.Slots.Release()
+		if err != nil {
+			return // the request that needs one will report why there is none
+		}
+	}
+}
+
+// errFewerScopes means that a token has to be asked for again, with fewer scopes.
+var errFewerScopes = errors.New("a token may not have so many scopes")
+
+// valueOf returns a token's value. Until one with several scopes was accepted, they are asked for one after the other,
+// so that a registry which refuses them is asked once.
+func (a *Authorizer) valueOf(ctx context.Context, t *token, c Challenge, refused string, with credentials.Credential) (string, error) {
+	ask := func(ctx context.Context) (issued, error) { return a.config.fetch(ctx, c, with, t.scopes) }
+	many := len(t.scopes)
+	if many == 1 {
+		return t.get(ctx, ask, refused)
+	}
+	if !a.isProved() {
+		a.trying.Lock()
+		defer a.trying.Unlock()
+		if a.MaxScopes() < many {
+			return "", errFewerScopes
+		}
+	}
+	value, err := t.get(ctx, ask, refused)
+	if err != nil && regerror.IsRefusal(err) {
+		a.allowFewer(many)
+		return "", errFewerScopes
+	}
+	return value, err
+}
+
+// tokenFor chooses the token for a request: the one that was announced for its repository if that has all scopes, and
+// otherwise one of its own.
+func (a *Authorizer) tokenFor(want Access, at step) *token {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	scopes := want.scopes()
+	if at == alone {
+		scopes = scopes[:1]
+	}
+	t := a.batches[tokenKey{want.Announced, scopes[0]}]
+	if at != alone && t != nil && len(t.scopes) <= a.scopes && (want.MountFrom == "" || t.reads(want.MountFrom)) {
+		return t
+	}
+	scopes = scopes[:min(len(scopes), a.scopes)]
+	key := tokenKey{want.Announced, strings.Join(scopes, " ")}
+	if t = a.tokens[key]; t == nil {
+		t = &token{credential: want.Announced, scopes: scopes}
+		a.tokens[key] = t
+	}
+	return t
+}
+
+func (a *Authorizer) isProved() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.proved
+}
+
+// MaxScopes returns how many scopes a token may have, as far as is known. A mount from another repository needs two.
+func (a *Authorizer) MaxScopes() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.scopes
+}
+
+// allowFewer notes that a token with so many scopes was refused. Two are still worth a try: a mount needs them.
+func (a *Authorizer) allowFewer(refused int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if refused > 2 {
+		a.scopes = min(a.scopes, 2)
+	} else {
+		a.scopes = 1
+	}
+}

@@ -1,0 +1,62 @@
+package auth
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/regerror"
+)
+
+// token is a bearer token that is fetched when it is first wanted and again before it expires.
+type token struct {
+	credential   credentials.Credential
+	scopes       []string
+	repositories int // how many were announced for it
+
+	mu      sync.Mutex
+	value   string
+	renew   time.Time // when to fetch it anew
+	refused error     // why the token service gives no token with so many scopes
+}
+
+// get returns the token, fetched anew if it has expired or is the one that was refused. Callers that come meanwhile
+// wait for the same answer.
+func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, error), refused string) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.value != "" && t.value != refused && time.Now().Before(t.renew) {
+		return t.value, nil
+	}
+	if t.refused != nil {
+		return "", t.refused
+	}
+	asked := time.Now()
+	got, err := fetch(ctx)
+	if err != nil {
+		if len(t.scopes) > 1 && regerror.IsRefusal(err) {
+			t.refused = err
+		}
+		return "", err
+	}
+	// A request takes a while to be judged, so the last fifth of a lifetime is not used.
+	t.value, t.renew = got.value, asked.Add(got.lifetime-min(got.lifetime/5, 30*time.Second))
+	return t.value, nil
+}
+
+// fetched reports whether the token has a value.
+func (t *token) fetched() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.value != ""
+}
+
+// reads reports whether the token gives access to a repository.
+func (t *token) reads(repository string) bool {
+	return slices.ContainsFunc(t.scopes, func(s string) bool {
+		return strings.HasPrefix(s, "repository:"+repository+":")
+	})
+}

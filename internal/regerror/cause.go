@@ -1,0 +1,77 @@
+package regerror
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"time"
+
+	"imagemirror/internal/retry"
+)
+
+// Causes of an Error without a status.
+var (
+	// ErrDown is why a request is not even sent.
+	ErrDown = errors.New("the registry has answered none of the last requests")
+	// ErrBusy is why a download does not go on at another registry.
+	ErrBusy = errors.New("the registry has no place in flight for the rest of the blob")
+	// ErrStalled is the cause of a request that was ended because no byte moved.
+	ErrStalled = errors.New("no answer")
+)
+
+// errMalformed marks an answer that came, and was wrong.
+var errMalformed = errors.New("malformed answer")
+
+// Malformed returns an error for an answer that is not what the protocol says.
+func Malformed(format string, args ...any) error {
+	return malformedError{fmt.Errorf(format, args...)}
+}
+
+type malformedError struct{ error }
+
+func (e malformedError) Is(target error) bool { return target == errMalformed }
+func (e malformedError) Unwrap() error        { return e.error }
+
+// Permanent wraps an error that another try will not change.
+func Permanent(err error) error { return permanentError{err} }
+
+type permanentError struct{ error }
+
+func (e permanentError) Unwrap() error { return e.error }
+
+// IsPermanent reports whether another try is of no use: after Permanent, or if a name does not exist or a certificate
+// is not trusted.
+func IsPermanent(err error) bool {
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var permanent permanentError
+	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &certificate) || errors.As(err, &permanent)
+}
+
+// WaitAfter returns the least wait before the next try of a request that had no answer, or retry.Never.
+func WaitAfter(ctx context.Context, err error) time.Duration {
+	if ctx.Err() != nil || IsPermanent(err) || errors.Is(err, ErrBusy) {
+		return retry.Never
+	}
+	return 0
+}
+
+// Plain says why no answer came in fewer words than net/http does. It leaves out the address: that of an upload may be
+// signed with a secret.
+func Plain(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the connection was cut")
+	}
+	return err
+}

@@ -1,0 +1,78 @@
+// Package regerror has the error of a request to a registry: whose fault it is, what the registry said, whether another
+// try may help, and what a person can do about it.
+package regerror
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"imagemirror/internal/reference"
+	"imagemirror/internal/retry"
+)
+
+// Error is a request that a registry refused or did not answer. Callers branch on Side and Status. It is a
+// stream.Fault.
+type Error struct {
+	Side   reference.Side
+	Name   string // of the repository, HOST/PATH; of a token service's error, the registry
+	Doing  string // such as "pushing the manifest v1 to"
+	Status int    // HTTP status; 0 if no answer came
+	Code   string // the registry's error code, such as DENIED
+	Words  string // the registry's own words, bounded and printable
+	Tries  int    // how often the request was sent
+	Err    error  // why no answer came, or what is wrong with the answer
+}
+
+// Values of Doing that the advice depends on.
+const (
+	Choosing     = "choosing"            // the repository's location and credentials
+	GettingToken = "getting a token for" // from the registry's token service
+)
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("%s %s at the %s", e.Doing, e.Name, e.Side)
+	if e.Status != 0 {
+		s += fmt.Sprintf(": HTTP %d %s", e.Status, http.StatusText(e.Status))
+	}
+	if e.Words != "" {
+		s += fmt.Sprintf(": %q", e.Words)
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	if e.Tries > 1 {
+		s += fmt.Sprintf(" (given up after %d tries)", e.Tries)
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Fault returns the side at fault, the HTTP status or 0, and what a person can do about it.
+func (e *Error) Fault() (side string, status int, advice string) {
+	return string(e.Side), e.Status, e.advice()
+}
+
+// Transient reports whether another try may succeed.
+func (e *Error) Transient() bool {
+	if e.Status != 0 {
+		return retry.Transient(e.Status)
+	}
+	return !IsPermanent(e.Err)
+}
+
+// StatusOf returns the HTTP status of the Error in err's chain, or 0.
+func StatusOf(err error) int {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Status
+	}
+	return 0
+}
+
+// IsRefusal reports whether the registry or its token service understood the request and said no.
+func IsRefusal(err error) bool {
+	status := StatusOf(err)
+	return status >= 400 && status < 500 && !retry.Transient(status)
+}
