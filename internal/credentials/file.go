@@ -26,8 +26,8 @@ type file struct {
 	store   string            // the helper for all other keys, or ""
 }
 
-// location is where a file may be.
-type location struct {
+// candidate is where a file may be.
+type candidate struct {
 	path     string
 	variable string // that names the very file, so that it must be there; or ""
 	pull     bool   // its entries are for sources only
@@ -36,12 +36,12 @@ type location struct {
 // dockerFiles are the names of a file in Docker's folder, the second being the key of a Kubernetes secret.
 var dockerFiles = []string{"config.json", ".dockerconfigjson"}
 
-// locations lists where files may be, the first to be preferred. A variable that names a place replaces the tool's own.
-func locations(getenv func(string) string) []location {
-	var at []location
+// candidates lists where files may be, the first to be preferred. A variable that names a place replaces the tool's own.
+func candidates(getenv func(string) string) []candidate {
+	var at []candidate
 	below := func(dir string, elements ...string) {
 		if dir != "" {
-			at = append(at, location{path: filepath.Join(append([]string{dir}, elements...)...)})
+			at = append(at, candidate{path: filepath.Join(append([]string{dir}, elements...)...)})
 		}
 	}
 	home := getenv("HOME")
@@ -53,7 +53,7 @@ func locations(getenv func(string) string) []location {
 		below(docker, name)
 	}
 	if path := getenv("REGISTRY_AUTH_FILE"); path != "" {
-		return append(at, location{path: path, variable: "REGISTRY_AUTH_FILE"})
+		return append(at, candidate{path: path, variable: "REGISTRY_AUTH_FILE"})
 	}
 	below(getenv("XDG_RUNTIME_DIR"), "containers", "auth.json")
 	if dir := getenv("XDG_CONFIG_HOME"); dir != "" {
@@ -64,15 +64,15 @@ func locations(getenv func(string) string) []location {
 	return at
 }
 
-// pullLocations are where MIRROR_PULL_CONFIG leads: the very file, or those in the directory, which may be empty.
-func pullLocations(path string) ([]location, error) {
+// pullCandidates are where MIRROR_PULL_CONFIG leads: the very file, or those in the directory, which may be empty.
+func pullCandidates(path string) ([]candidate, error) {
 	const variable = "MIRROR_PULL_CONFIG"
 	if path == "" {
 		return nil, nil
 	}
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
-		return []location{{path: path, variable: variable, pull: true}}, nil // read says what is wrong with it
+		return []candidate{{path: path, variable: variable, pull: true}}, nil // read says what is wrong with it
 	}
 	keys, err := keysOf(path)
 	if err != nil {
@@ -81,9 +81,9 @@ func pullLocations(path string) ([]location, error) {
 	if len(keys) > 0 && !hasFile(keys) {
 		return nil, wrongKeys(path, keys)
 	}
-	var at []location
+	var at []candidate
 	for _, name := range dockerFiles {
-		at = append(at, location{path: filepath.Join(path, name), pull: true})
+		at = append(at, candidate{path: filepath.Join(path, name), pull: true})
 	}
 	return at, nil
 }
@@ -131,7 +131,7 @@ func wrongKeys(dir string, keys []string) error {
 }
 
 // read reads the file at l, or returns nil where there may be one and is none.
-func (l location) read() (*file, error) {
+func (l candidate) read() (*file, error) {
 	f, err := os.Open(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if l.variable != "" {
@@ -150,7 +150,7 @@ func (l location) read() (*file, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("the file of credentials %q is larger than %d bytes", l.path, maxFile)
 	}
-	parsed, err := parse(data)
+	parsed, err := parseFile(data)
 	if err != nil {
 		return nil, fmt.Errorf("the file of credentials %q: %w", l.path, err)
 	}
@@ -158,8 +158,8 @@ func (l location) read() (*file, error) {
 	return parsed, nil
 }
 
-// parse reads what Docker and podman write. Its errors show nothing of the content but keys and the names of helpers.
-func parse(data []byte) (*file, error) {
+// parseFile reads what Docker and podman write. Its errors show nothing of the content but keys and the names of helpers.
+func parseFile(data []byte) (*file, error) {
 	var content struct {
 		Auths       map[string]auth   `json:"auths"`
 		CredHelpers map[string]string `json:"credHelpers"`
@@ -167,7 +167,7 @@ func parse(data []byte) (*file, error) {
 	}
 	if len(bytes.TrimSpace(data)) > 0 {
 		if err := json.Unmarshal(data, &content); err != nil {
-			return nil, explain(data, err)
+			return nil, withoutContent(data, err)
 		}
 	}
 	f := &file{auths: map[string]Credential{}, helpers: normalize(content.CredHelpers), store: content.CredsStore}
@@ -188,8 +188,8 @@ func parse(data []byte) (*file, error) {
 	return f, nil
 }
 
-// explain says where a file is broken, without the part of its content that encoding/json's error may hold.
-func explain(data []byte, err error) error {
+// withoutContent says where a file is broken, without the part of its content that encoding/json's error may hold.
+func withoutContent(data []byte, err error) error {
 	var broken *json.SyntaxError
 	if errors.As(err, &broken) {
 		line := 1 + bytes.Count(data[:min(broken.Offset, int64(len(data)))], []byte("\n"))

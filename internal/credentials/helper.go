@@ -117,7 +117,7 @@ func (h *helpers) list(ctx context.Context, name string) map[string]string {
 func (h *helpers) run(ctx context.Context, name, verb, input string) ([]byte, error) {
 	limit, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
-	var out, complaint bounded
+	var out, complaint cappedBuffer
 	cmd := exec.CommandContext(limit, program+name, verb) //nolint:gosec // its user's configuration names it
 	cmd.Stdin = strings.NewReader(input)
 	cmd.Stdout, cmd.Stderr = &out, &complaint
@@ -143,13 +143,13 @@ func (h *helpers) run(ctx context.Context, name, verb, input string) ([]byte, er
 	return out.buf.Bytes(), err
 }
 
-// bounded holds at most maxAnswer bytes. The buffer is a field: were it embedded, io.Copy would find its ReadFrom.
-type bounded struct {
+// cappedBuffer holds at most maxAnswer bytes. The buffer is a field: were it embedded, io.Copy would find its ReadFrom.
+type cappedBuffer struct {
 	buf  bytes.Buffer
 	full bool
 }
 
-func (b *bounded) Write(p []byte) (int, error) {
+func (b *cappedBuffer) Write(p []byte) (int, error) {
 	if b.buf.Len()+len(p) > maxAnswer {
 		b.full = true
 		return 0, errors.New("the buffer is full")

@@ -39,7 +39,7 @@ type Options struct {
 
 // Keychain finds credentials. Its methods may be called by several goroutines at once.
 type Keychain struct {
-	files   []*watched // the first is preferred
+	files   []*reloadedFile // the first is preferred
 	cluster cluster
 	clouds  []Cloud
 	timeout time.Duration
@@ -55,17 +55,17 @@ type Keychain struct {
 // shows nothing secret.
 func Load(getenv func(string) string, o Options, clouds ...Cloud) (*Keychain, error) {
 	k := &Keychain{clouds: clouds, timeout: timeout, helpers: helpers{timeout: timeout}}
-	pull, wrong := pullLocations(o.PullConfig)
+	pull, wrong := pullCandidates(o.PullConfig)
 	var bad error
 	k.cluster, bad = newCluster(o)
-	return k, k.read(append(pull, locations(getenv)...), wrong, checkSecret(getenv("DOCKER_CONFIG")), bad)
+	return k, k.read(append(pull, candidates(getenv)...), wrong, checkSecret(getenv("DOCKER_CONFIG")), bad)
 }
 
 // LoadPull reads the files that Options name for sources, and nothing else: what it returns can push nowhere that they do not
 // allow, and knows no other secret. Its entries are for reading destinations, too.
 func LoadPull(o Options) (*Keychain, error) {
 	k := &Keychain{timeout: timeout, helpers: helpers{timeout: timeout}}
-	at, wrong := pullLocations(o.PullConfig)
+	at, wrong := pullCandidates(o.PullConfig)
 	for i := range at {
 		at[i].pull = false
 	}
@@ -73,9 +73,9 @@ func LoadPull(o Options) (*Keychain, error) {
 }
 
 // read reads the files for the first time. Its error has those that it is given, too.
-func (k *Keychain) read(at []location, errs ...error) error {
-	for _, l := range at {
-		w := &watched{location: l}
+func (k *Keychain) read(at []candidate, errs ...error) error {
+	for _, c := range at {
+		w := &reloadedFile{candidate: c}
 		if err := w.first(); err != nil {
 			errs = append(errs, err)
 		}
@@ -115,7 +115,7 @@ func (k *Keychain) find(ctx context.Context, side reference.Side, registry, repo
 	host := normalizeHost(registry)
 	files := k.current(side)
 	var unasked error
-	for key, more := host+"/"+repository, true; more; key, more = parent(key) {
+	for key, more := host+"/"+repository, true; more; key, more = parentKey(key) {
 		for _, f := range files {
 			c, err := k.entry(ctx, f, key, &unasked)
 			if err != nil || c != (Credential{}) {
@@ -137,7 +137,7 @@ func (k *Keychain) find(ctx context.Context, side reference.Side, registry, repo
 	return c, "no credentials: no entry of a file matches", err
 }
 
-// current are the files whose entries are for the side.
+// current returns the files whose entries are for the side.
 func (k *Keychain) current(side reference.Side) []*file {
 	files := make([]*file, 0, len(k.files))
 	for _, w := range k.files {
@@ -151,8 +151,8 @@ func (k *Keychain) current(side reference.Side) []*file {
 	return files
 }
 
-// parent cuts the last element off a key, and says whether there was more than one.
-func parent(key string) (string, bool) {
+// parentKey cuts the last element off a key, and says whether there was more than one.
+func parentKey(key string) (string, bool) {
 	i := strings.LastIndexByte(key, '/')
 	if i < 0 {
 		return "", false

@@ -18,7 +18,7 @@ const maxFile = 256 << 10
 
 // decode reads the file and refuses keys that it does not know, which the library skips.
 func decode(path string) (*sysregistriesv2.V2RegistriesConf, error) {
-	content, err := read(path)
+	content, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func decode(path string) (*sysregistriesv2.V2RegistriesConf, error) {
 	return &file, nil
 }
 
-func read(path string) (string, error) {
+func readFile(path string) (string, error) {
 	// The library reads the file once more, so that a pipe would be empty then.
 	info, err := os.Stat(path)
 	if err != nil {
@@ -72,8 +72,8 @@ func withoutPath(err error) error {
 	return err
 }
 
-// check refuses what the library lets pass and would have no effect, or only fail at the first image.
-func check(file *sysregistriesv2.V2RegistriesConf) error {
+// checkSupported refuses what the library lets pass and would have no effect, or only fail at the first image.
+func checkSupported(file *sysregistriesv2.V2RegistriesConf) error {
 	for _, helper := range file.CredentialHelpers {
 		if helper != sysregistriesv2.AuthenticationFileHelper {
 			return fmt.Errorf("credential-helpers is not supported: name %q in credHelpers or credsStore of Docker's config.json or podman's auth.json", helper)

@@ -33,13 +33,13 @@ type Endpoint struct {
 
 // Config is a file, or none. Its methods may be called by several goroutines at once.
 type Config struct {
-	path   string               // "" where there is no file
-	system *types.SystemContext // names the file to the library
-	routes sync.Map             // *route by the name of a repository; of those alone that the file speaks of
+	path     string               // "" where there is no file
+	system   *types.SystemContext // names the file to the library
+	rewrites sync.Map             // *rewrite by the name of a repository; of those alone that the file speaks of
 }
 
-// route is what the file says of a repository.
-type route struct {
+// rewrite is what the file says of a repository.
+type rewrite struct {
 	tagged, digested []Endpoint // mirrors, then the location
 	err              error
 }
@@ -53,7 +53,7 @@ func Load(path string) (*Config, error) {
 	file, err := decode(path)
 	if err == nil {
 		if _, err = sysregistriesv2.TryUpdatingCache(c.system); err == nil {
-			err = check(file)
+			err = checkSupported(file)
 		} else if inner := errors.Unwrap(err); inner != nil {
 			err = inner // without the path
 		}
@@ -68,7 +68,7 @@ func Load(path string) (*Config, error) {
 // depend on whether it has a digest, then its location. The list is shared: it must not be changed.
 // Where the file blocks ref, the error says so.
 func (c *Config) Sources(ref reference.Reference) ([]Endpoint, error) {
-	r := c.route(ref)
+	r := c.rewrite(ref)
 	if ref.Digest != "" {
 		return r.digested, r.err
 	}
@@ -77,42 +77,42 @@ func (c *Config) Sources(ref reference.Reference) ([]Endpoint, error) {
 
 // Destination is where to write ref: its location, never a mirror. Where the file blocks ref, the error says so.
 func (c *Config) Destination(ref reference.Reference) (Endpoint, error) {
-	r := c.route(ref)
+	r := c.rewrite(ref)
 	if r.err != nil {
 		return Endpoint{}, r.err
 	}
 	return r.tagged[len(r.tagged)-1], nil
 }
 
-func (c *Config) route(ref reference.Reference) *route {
+func (c *Config) rewrite(ref reference.Reference) *rewrite {
 	name := ref.Name()
-	if r, known := c.routes.Load(name); known {
-		return r.(*route)
+	if r, known := c.rewrites.Load(name); known {
+		return r.(*rewrite)
 	}
 	r := c.find(name)
 	if r == nil {
 		itself := []Endpoint{{Registry: ref.Registry, Repository: ref.Repository}}
-		return &route{tagged: itself, digested: itself}
+		return &rewrite{tagged: itself, digested: itself}
 	}
-	c.routes.Store(name, r)
+	c.rewrites.Store(name, r)
 	return r
 }
 
 // find asks the library: nil where the file says nothing of the repository.
-func (c *Config) find(name string) *route {
+func (c *Config) find(name string) *rewrite {
 	if c.path == "" {
 		return nil
 	}
 	registry, err := sysregistriesv2.FindRegistry(c.system, name)
 	switch {
 	case err != nil:
-		return &route{err: fmt.Errorf("reading registries.conf %q: %w", c.path, err)}
+		return &rewrite{err: fmt.Errorf("reading registries.conf %q: %w", c.path, err)}
 	case registry == nil:
 		return nil
 	case registry.Blocked:
-		return &route{err: fmt.Errorf("%s is blocked: registries.conf %q blocks the prefix %q", name, c.path, registry.Prefix)}
+		return &rewrite{err: fmt.Errorf("%s is blocked: registries.conf %q blocks the prefix %q", name, c.path, registry.Prefix)}
 	}
-	r := &route{}
+	r := &rewrite{}
 	if r.tagged, err = endpoints(registry, name); err == nil {
 		r.digested, err = endpoints(registry, name+"@"+anyDigest)
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
@@ -73,105 +72,6 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	return nil, e
 }
 
-// try sends the request once, and again with other authorization where that is what was wrong. On an error it returns
-// how long to wait for the next try, or retry.Never.
-func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration, *regerror.Error) {
-	answered, err := h.auth.Begin(ctx)
-	if err != nil {
-		return nil, retry.Never, &regerror.Error{Err: err}
-	}
-	if answered != nil {
-		defer answered()
-	}
-	var sent auth.Authorization
-	changed := false // the scheme, which changes no more than once
-	for {
-		began, scheme := time.Now(), *h.scheme.Load()
-		var resp *http.Response
-		resp, sent, err = h.send(ctx, c, sent)
-		if err != nil {
-			if !changed && h.plainHTTP(scheme, err) {
-				changed = true
-				continue
-			}
-			var e *regerror.Error
-			if errors.As(err, &e) {
-				if regerror.IsRefusal(e) && h.renew(ctx, c) {
-					sent = sent.Renewed()
-					continue
-				}
-				return nil, retry.Never, e // the token service's
-			}
-			return nil, regerror.WaitAfter(ctx, err), &regerror.Error{Err: regerror.Plain(ctx, err)}
-		}
-		h.health.answered()
-		if h.judge(c, resp, sent) {
-			return resp, 0, nil
-		}
-		if denies(resp) && c.stream == nil {
-			if next, ok := h.auth.Again(resp, c.access, sent); ok {
-				discard(resp)
-				sent = next
-				continue
-			}
-			if h.renew(ctx, c) {
-				discard(resp)
-				sent = sent.Renewed() // and not the token that was refused
-				continue
-			}
-		}
-		wait := h.slowDown(resp, began)
-		e := regerror.FromResponse(resp)
-		discard(resp)
-		if !changed && h.speaksTLS(ctx, scheme, c.method, e) {
-			changed = true
-			continue
-		}
-		return nil, wait, e
-	}
-}
-
-// renew looks the call's credential up, which may be another one by now: those of clouds last for minutes. It says whether it
-// is. While it cannot be had, the one that is known is used.
-func (h *host) renew(ctx context.Context, c *call) bool {
-	credential, err := h.client.credentials.For(ctx, c.access.Side, h.endpoint.Registry, c.access.Repository)
-	if err != nil || credential == c.access.Credential {
-		return false
-	}
-	c.access.Credential = credential
-	return true
-}
-
-func denies(resp *http.Response) bool {
-	return resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden
-}
-
-// judge says whether an answer is one that the call expects, and notes what it tells about the registry.
-func (h *host) judge(c *call, resp *http.Response, sent auth.Authorization) bool {
-	if resp.StatusCode != http.StatusUnauthorized {
-		h.auth.Learn(auth.Challenge{})
-	}
-	if !slices.Contains(c.expect, resp.StatusCode) {
-		return false
-	}
-	h.budget.succeeded()
-	h.auth.Accepted(sent)
-	return true
-}
-
-// slowDown makes everyone heed a registry that is overloaded, and says how long this request is to wait.
-func (h *host) slowDown(resp *http.Response, began time.Time) time.Duration {
-	switch {
-	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable:
-		wait := retry.After(resp.Header, time.Now())
-		h.budget.throttled(began, wait)
-		return wait
-	case retry.Transient(resp.StatusCode):
-		return 0
-	}
-	return retry.Never
-}
-
 // send sends the request once, authorized as its step says, follows redirects, and returns an answer of any status. The
 // place in the budget is given back when the answer's body is closed.
 func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*http.Response, auth.Authorization, error) {
@@ -187,25 +87,14 @@ func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*htt
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := newWatchdog(h.client.config.Stall, cancel)
-	var body *requestBody
-	if c.stream != nil {
-		body = &requestBody{from: c.stream, w: w}
-		if c.length == 0 {
-			w.moved(commitPatience)
-		}
-	}
+	body := c.streamed(w)
 	done := sync.OnceFunc(func() {
 		w.stop()
 		cancel(nil)
 		release()
 		body.letGo()
 	})
-	u := c.location
-	if u == nil {
-		u = h.url(c.access.Repository, c.rest)
-		u.RawQuery = c.query
-	}
-	resp, err := h.follow(ctx, c, u, with.Header, body)
+	resp, err := h.follow(ctx, c, with.Header, body)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
@@ -216,6 +105,17 @@ func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*htt
 	w.hold()
 	resp.Body = &responseBody{ReadCloser: resp.Body, ctx: ctx, w: w, done: done}
 	return resp, with, nil
+}
+
+// streamed returns the body of a call with a stream, and nil for any other.
+func (c *call) streamed(w *watchdog) *requestBody {
+	if c.stream == nil {
+		return nil
+	}
+	if c.length == 0 {
+		w.moved(commitPatience)
+	}
+	return &requestBody{from: c.stream, w: w}
 }
 
 // slot gets the call a slot of the registry's budget. The caller releases it.
@@ -231,8 +131,13 @@ func (h *host) slot(ctx context.Context, c *call) (release func(), err error) {
 	return h.budget.Release, err
 }
 
-// follow sends the request to u and to where the registry redirects it. What authorizes it goes to the registry only.
-func (h *host) follow(ctx context.Context, c *call, u *url.URL, authorization string, body *requestBody) (*http.Response, error) {
+// follow sends the request, and again to where the registry redirects it. What authorizes it goes to the registry only.
+func (h *host) follow(ctx context.Context, c *call, authorization string, body *requestBody) (*http.Response, error) {
+	u := c.location
+	if u == nil {
+		u = h.url(c.access.Repository, c.rest)
+		u.RawQuery = c.query
+	}
 	for hop := 0; ; hop++ {
 		client, err := h.lead(ctx, u)
 		if err != nil {

@@ -46,7 +46,7 @@ func (AWS) Credential(ctx context.Context, registry string) (credentials.Credent
 	}
 	c, err := privateToken(ctx, registry)
 	if err != nil {
-		return credentials.Credential{}, fmt.Errorf("asking AWS for a token for %q: %s", registry, line(err))
+		return credentials.Credential{}, fmt.Errorf("asking AWS for a token for %q: %s", registry, reason(err))
 	}
 	return c, nil
 }
@@ -63,7 +63,7 @@ func publicToken(ctx context.Context) (credentials.Credential, error) {
 	if out.AuthorizationData == nil {
 		return credentials.Credential{}, errors.New("the answer has no token")
 	}
-	return pair(out.AuthorizationData.AuthorizationToken)
+	return basicCredential(out.AuthorizationData.AuthorizationToken)
 }
 
 func privateToken(ctx context.Context, registry string) (credentials.Credential, error) {
@@ -83,7 +83,7 @@ func privateToken(ctx context.Context, registry string) (credentials.Credential,
 	if len(out.AuthorizationData) == 0 {
 		return credentials.Credential{}, errors.New("the answer has no token")
 	}
-	return pair(out.AuthorizationData[0].AuthorizationToken)
+	return basicCredential(out.AuthorizationData[0].AuthorizationToken)
 }
 
 // configuration reads the environment and files of AWS. Nothing may write to stderr behind the log's back.
@@ -91,8 +91,8 @@ func configuration(ctx context.Context, options ...func(*config.LoadOptions) err
 	return config.LoadDefaultConfig(ctx, append(options, config.WithLogger(logging.Nop{}))...)
 }
 
-// pair takes the base64 of USER:PASSWORD apart.
-func pair(token *string) (credentials.Credential, error) {
+// basicCredential takes the base64 of USER:PASSWORD apart.
+func basicCredential(token *string) (credentials.Credential, error) {
 	decoded, err := base64.StdEncoding.DecodeString(aws.ToString(token))
 	user, password, found := strings.Cut(string(decoded), ":")
 	if err != nil || !found {

@@ -5,11 +5,11 @@
 package cloud
 
 import (
-	"fmt"
 	"log/slog"
 	"strings"
 
 	"imagemirror/internal/credentials"
+	"imagemirror/internal/text"
 )
 
 // Keychains lists the keychains of all clouds. None of them looks for an identity before it is asked.
@@ -19,11 +19,9 @@ func Keychains() []credentials.Cloud {
 
 // anonymous notes why there is no credential.
 func anonymous(registry string, err error) credentials.Credential {
-	slog.Info("going on without a credential", "registry", registry, "reason", line(err))
+	slog.Info("going on without a credential", "registry", registry, "reason", reason(err))
 	return credentials.Credential{}
 }
 
-// line makes one short line of err: the clouds' libraries put whole HTTP answers into their errors.
-func line(err error) string {
-	return fmt.Sprintf("%.400s", strings.Join(strings.Fields(err.Error()), " "))
-}
+// reason returns err as one short line: the clouds' libraries put whole HTTP answers into their errors.
+func reason(err error) string { return text.Line(strings.Join(strings.Fields(err.Error()), " "), 400) }

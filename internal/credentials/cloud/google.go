@@ -26,7 +26,7 @@ func (Google) Credential(ctx context.Context, registry string) (credentials.Cred
 	identity, err := google.NewEnvAuthenticator(ctx)
 	if err != nil {
 		if key := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS"); key != "" {
-			return credentials.Credential{}, fmt.Errorf("asking Google for a token for %q with GOOGLE_APPLICATION_CREDENTIALS=%q: %s", registry, key, line(err))
+			return credentials.Credential{}, fmt.Errorf("asking Google for a token for %q with GOOGLE_APPLICATION_CREDENTIALS=%q: %s", registry, key, reason(err))
 		}
 		var failed error
 		identity, failed = google.NewGcloudAuthenticator(ctx)

@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// watched is a file that is read anew when it is another one: a secret that is rotated while a run goes on. Kubernetes
+// reloadedFile is a file that is read anew when it is another one: a secret that is rotated while a run goes on. Kubernetes
 // puts another file in the place of a mounted secret's, and docker login does so, too.
-type watched struct {
-	location
+type reloadedFile struct {
+	candidate
 
 	mu   sync.Mutex
 	seen os.FileInfo // of the file that was read last; nil where there was none
@@ -17,7 +17,7 @@ type watched struct {
 }
 
 // first reads the file for the first time, when what is wrong with it is an error.
-func (w *watched) first() (err error) {
+func (w *reloadedFile) first() (err error) {
 	w.seen, _ = os.Stat(w.path)
 	w.file, err = w.read()
 	return err
@@ -25,11 +25,11 @@ func (w *watched) first() (err error) {
 
 // current is the file as it is now. One that is gone, or that cannot be read any more, leaves what was read before: whether that is
 // still good is for the registries to say.
-func (w *watched) current() *file {
+func (w *reloadedFile) current() *file {
 	info, err := os.Stat(w.path)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err != nil || same(info, w.seen) {
+	if err != nil || sameFile(info, w.seen) {
 		return w.file
 	}
 	w.seen = info
@@ -44,6 +44,6 @@ func (w *watched) current() *file {
 	return w.file
 }
 
-func same(a, b os.FileInfo) bool {
+func sameFile(a, b os.FileInfo) bool {
 	return b != nil && os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
