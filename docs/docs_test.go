@@ -83,7 +83,7 @@ func read(t *testing.T, file string) string {
 
 var (
 	documentedVariable = regexp.MustCompile("(?m)^\\| `(MIRROR_[A-Z_]+)` \\| (.*?) ?\\|")
-	helpedVariable     = regexp.MustCompile(`(?m)^  (MIRROR_[A-Z_]+) .*?(?: \(([^()]*) unless set\))?$`)
+	helpedVariable     = regexp.MustCompile(`(?m)^  (MIRROR_[A-Z_]+) .*?(?: \(default ([^()]*)\))?$`)
 )
 
 // variables returns the names that pattern finds, with their defaults.

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// maxAside is how much an Aside keeps of what its writer does not take, in bytes.
+// maxAside bounds what an Aside keeps for its writer, in bytes.
 const maxAside = 8 << 20
 
-// An Aside writes to another writer from a goroutine of its own, so that nobody waits for one that takes nothing: a pipe that is
-// not read, a terminal that was stopped. What is too much to keep is dropped.
+// An Aside writes to another writer in a goroutine, so that nobody waits for a writer that blocks, such as
+// a pipe that is not read or a stopped terminal. It drops what is too much to keep.
 type Aside struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	kept    []byte
-	busy    bool // the writer has something that it has not taken
+	busy    bool // a write is under way
 }
 
-// NewAside begins to write to w.
+// NewAside returns an Aside that writes to w.
 func NewAside(w io.Writer) *Aside {
 	a := &Aside{}
 	a.changed = sync.NewCond(&a.mu)
@@ -26,7 +26,7 @@ func NewAside(w io.Writer) *Aside {
 	return a
 }
 
-// Write keeps p. It does not wait, and does not fail.
+// Write keeps p for the writer. It never blocks and never fails.
 func (a *Aside) Write(p []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -47,14 +47,14 @@ func (a *Aside) serve(w io.Writer) {
 		p := a.kept
 		a.kept, a.busy = nil, true
 		a.mu.Unlock()
-		_, _ = w.Write(p) // where that fails, there is nobody to tell
+		_, _ = w.Write(p) // if that fails, there is nobody to tell
 		a.mu.Lock()
 		a.busy = false
 		a.changed.Broadcast()
 	}
 }
 
-// Flush waits until all is written, but no longer than patience.
+// Flush waits until everything is written, but no longer than patience.
 func (a *Aside) Flush(patience time.Duration) {
 	late := false
 	timer := time.AfterFunc(patience, func() {

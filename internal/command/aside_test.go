@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A pipe holds 64 KiB: what is written beyond that waits for a reader, and nobody waits for it.
-func TestAsideWaitsForNobody(t *testing.T) {
+// A pipe holds 64 KiB. Writes beyond that block until someone reads, and the Aside must not.
+func TestAsideNeverBlocks(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestAsideWaitsForNobody(t *testing.T) {
 	}
 }
 
-func TestAsideKeepsNoMoreThanItMay(t *testing.T) {
+func TestAsideKeepsABoundedAmount(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

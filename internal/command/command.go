@@ -1,9 +1,9 @@
-// Package command is the edge that all commands share: signals, flags and environment, help and
-// version, the logger, one-line errors and the exit status.
+// Package command is what all commands share: signals, flags and environment, help and version, the
+// logger, errors of one line, and the exit status.
 //
 //	0  the command did its work; for report: every mapping is well
-//	1  it could not finish it; for report: some mapping failed
-//	2  its input was refused, and nothing was done
+//	1  it could not finish; for report: some mapping failed
+//	2  the input was refused, and nothing was done
 package command
 
 import (
@@ -19,11 +19,11 @@ import (
 	"github.com/kelseyhightower/envconfig"
 )
 
-// Prefix begins the name of every environment variable that the commands read.
+// Prefix is how the name of every environment variable begins, before an underscore.
 const Prefix = "MIRROR"
 
-// A Command is one command: its help, what it reads from the command line and the environment, and
-// what it does. The zero values of Env and of all fields below Run will do.
+// A Command is one command: its help, its flags and environment, and what it does. Env and all fields
+// below Run may be left out.
 type Command struct {
 	Name     string       // as people type it, such as "copy" or "imagemirror copy"
 	Synopsis string       // what follows the name, such as "[-out FILE] [SHARD...]"
@@ -31,34 +31,34 @@ type Command struct {
 	Flags    flag.FlagSet // the command's own; -h and -version are added
 	Env      any          // pointer to an envconfig struct
 
-	// Run does the work, once Flags and Env have been read. The context ends when the process is told
-	// to stop. An error of Refuse says that the input is at fault.
+	// Run does the work. Flags and Env have been read. The context ends when the process is told to
+	// stop. Run marks an error that is the input's fault with Refuse.
 	Run func(ctx context.Context, args []string) error
 
-	// Refused is called instead of Run if the command line or the environment is refused, with the
-	// reason. It returns what becomes the exit status.
+	// Refused runs instead of Run if the command line or the environment is refused. It returns the
+	// reason that it is given, and its own errors.
 	Refused func(ctx context.Context, reason error) error
 
-	// IgnoreInterrupt keeps the command running on Ctrl-C, which a shell sends to all commands of a pipe.
-	// SIGTERM, which is sent to one process, then ends it at once.
+	// IgnoreInterrupt keeps the command running on Ctrl-C, which a shell sends to every command of a
+	// pipe. SIGTERM, which is sent to one process, then ends it at once.
 	IgnoreInterrupt bool
 
-	// Aside keeps the command from waiting for a reader of standard error: see type Aside.
+	// Aside keeps the command from waiting for the reader of standard error: see type Aside.
 	Aside bool
 
 	log    logging
 	stderr io.Writer // instead of os.Stderr
 }
 
-// errShown is returned by parse if the command line asked for help or the version, which is printed.
+// errShown means that the command line asked for help or the version, and that it was printed.
 var errShown = errors.New("help or version was printed")
 
-// refusal is an error of the input.
+// A refusal is an error that is the input's fault.
 type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
 
-// Refuse marks err as the input's fault: the command exits 2. Refuse(nil) is nil.
+// Refuse marks err as the input's fault, so that the command exits 2. Refuse(nil) returns nil.
 func Refuse(err error) error {
 	if err == nil {
 		return nil
@@ -66,8 +66,8 @@ func Refuse(err error) error {
 	return refusal{err}
 }
 
-// Status returns the exit status that err stands for.
-func Status(err error) int {
+// ExitStatus returns the exit status for err.
+func ExitStatus(err error) int {
 	var r refusal
 	switch {
 	case err == nil:
@@ -78,7 +78,7 @@ func Status(err error) int {
 	return 1
 }
 
-// parse reads args and the environment into c.Flags and c.Env. Its errors are refusals, or errShown.
+// parse reads args and the environment into c.Flags and c.Env. Its errors are refusals or errShown.
 func (c *Command) parse(args []string) error {
 	showVersion := c.addVersion()
 	c.Flags.Init(c.Name, flag.ContinueOnError)
@@ -90,15 +90,15 @@ func (c *Command) parse(args []string) error {
 	case err != nil:
 		return Refuse(fmt.Errorf("%w: see %s -h", err, c.Name))
 	case *showVersion:
-		_, err := fmt.Println(c.describe())
+		_, err := fmt.Println(c.versionLine())
 		return shown(err)
 	}
-	if err := c.misplaced(args); err != nil {
+	if err := c.checkOrder(args); err != nil {
 		return Refuse(err)
 	}
-	for _, env := range c.environment() {
+	for _, env := range c.environments() {
 		if err := envconfig.Process(Prefix, env); err != nil {
-			return Refuse(explain(err))
+			return Refuse(explainVariable(err))
 		}
 	}
 	return nil
@@ -108,7 +108,7 @@ func (c *Command) addVersion() *bool {
 	return c.Flags.Bool("version", false, "print the version and exit")
 }
 
-// shown returns errShown, unless it could not be shown.
+// shown returns errShown, or the error of printing.
 func shown(err error) error {
 	if err == nil {
 		return errShown
@@ -116,24 +116,24 @@ func shown(err error) error {
 	return err
 }
 
-// environment returns the envconfig structs: the command's own, and what all commands have.
-func (c *Command) environment() []any {
+// environments returns the envconfig structs: the command's own, and that of all commands.
+func (c *Command) environments() []any {
 	if c.Env == nil {
 		return []any{&c.log}
 	}
 	return []any{c.Env, &c.log}
 }
 
-// misplaced finds a flag behind the first argument. The flag package takes it for an argument, so it would
-// be looked for as a file. Behind "--" all are arguments.
-func (c *Command) misplaced(args []string) error {
+// checkOrder refuses a flag after the first argument. The flag package takes it for an argument, so that
+// it would be opened as a file. After "--" everything is an argument.
+func (c *Command) checkOrder(args []string) error {
 	rest := c.Flags.Args()
 	if given := len(args) - len(rest); given > 0 && args[given-1] == "--" {
 		return nil
 	}
 	for _, arg := range rest {
 		if len(arg) > 1 && arg[0] == '-' {
-			return fmt.Errorf("%q stands behind %q: flags come first", arg, rest[0])
+			return fmt.Errorf("flag %s must come before %q", arg, rest[0])
 		}
 	}
 	return nil
@@ -151,8 +151,8 @@ func (c *Command) help(w io.Writer) error {
 		fmt.Fprintf(out, "  -%s%s\t%s%s\n", f.Name, arg, usage, defaultOf(f))
 	})
 	fmt.Fprint(out, "\nEnvironment:\n")
-	for _, env := range c.environment() {
-		if err := envconfig.Usaget(Prefix, env, out, environment); err != nil {
+	for _, env := range c.environments() {
+		if err := envconfig.Usaget(Prefix, env, out, variableTable); err != nil {
 			return err
 		}
 	}
@@ -163,5 +163,5 @@ func defaultOf(f *flag.Flag) string {
 	if f.DefValue == "" || f.DefValue == "false" {
 		return ""
 	}
-	return " (" + f.DefValue + " unless given)"
+	return " (default " + f.DefValue + ")"
 }

@@ -18,7 +18,6 @@ type settings struct {
 	Foreign     bool          `desc:"copy foreign layers too"`
 	Patience    time.Duration `default:"10s" desc:"time for what is in flight when the run is interrupted"`
 	Share       float64       `default:"0.5" desc:"part of the link to use"`
-	Token       string        `required:"true" desc:"name of the run"`
 }
 
 func example(env any) (*Command, *string, *int) {
@@ -43,17 +42,16 @@ Nothing else is touched.
 Flags:
   -check     move nothing
   -out DIR   write into DIR
-  -shards N  cut the work into at most N parts (8 unless given)
+  -shards N  cut the work into at most N parts (default 8)
   -version   print the version and exit
 
 Environment:
-  MIRROR_CONCURRENCY      requests in flight to one registry (16 unless set)
+  MIRROR_CONCURRENCY      requests in flight to one registry (default 16)
   MIRROR_REGISTRIES_CONF  containers-registries.conf(5) file
   MIRROR_FOREIGN          copy foreign layers too
-  MIRROR_PATIENCE         time for what is in flight when the run is interrupted (10s unless set)
-  MIRROR_SHARE            part of the link to use (0.5 unless set)
-  MIRROR_TOKEN            name of the run (has to be set)
-  MIRROR_LOG_FORMAT       form of the log lines on standard error: text or json (text unless set)
+  MIRROR_PATIENCE         time for what is in flight when the run is interrupted (default 10s)
+  MIRROR_SHARE            part of the link to use (default 0.5)
+  MIRROR_LOG_FORMAT       form of the log lines on standard error: text or json (default text)
 `
 	c, _, _ := example(&settings{})
 	c.addVersion()
@@ -66,7 +64,7 @@ Environment:
 	}
 }
 
-func TestHelpOfTheLeastCommand(t *testing.T) {
+func TestHelpWithoutFlagsOrEnvironment(t *testing.T) {
 	c := &Command{Name: "rest", About: "Does nothing."}
 	c.addVersion()
 	var got strings.Builder
@@ -81,7 +79,7 @@ Flags:
   -version  print the version and exit
 
 Environment:
-  MIRROR_LOG_FORMAT  form of the log lines on standard error: text or json (text unless set)
+  MIRROR_LOG_FORMAT  form of the log lines on standard error: text or json (default text)
 `
 	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Errorf("help (-want +got):\n%s", diff)
@@ -127,13 +125,12 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown flag", []string{"-fast"}, [2]string{}, "move: flag provided but not defined: -fast: see move -h\n"},
 		{"no value", []string{"-out"}, [2]string{}, "move: flag needs an argument: -out: see move -h\n"},
 		{"no number", []string{"-shards", "many"}, [2]string{}, "move: invalid value \"many\" for flag -shards: parse error: see move -h\n"},
-		{"flag behind an argument", []string{"a", "-out", "dir"}, [2]string{}, "move: \"-out\" stands behind \"a\": flags come first\n"},
-		{"variable is no number", nil, [2]string{"MIRROR_CONCURRENCY", "lots"}, "move: the environment variable MIRROR_CONCURRENCY=\"lots\" is not a whole number: invalid syntax\n"},
-		{"variable is too large", nil, [2]string{"MIRROR_CONCURRENCY", "99999999999999999999"}, "move: the environment variable MIRROR_CONCURRENCY=\"99999999999999999999\" is not a whole number: value out of range\n"},
-		{"variable is no share", nil, [2]string{"MIRROR_SHARE", "half"}, "move: the environment variable MIRROR_SHARE=\"half\" is not a number: invalid syntax\n"},
-		{"variable is no boolean", nil, [2]string{"MIRROR_FOREIGN", "maybe"}, "move: the environment variable MIRROR_FOREIGN=\"maybe\" is not true or false: invalid syntax\n"},
-		{"variable is no duration", nil, [2]string{"MIRROR_PATIENCE", "10"}, "move: the environment variable MIRROR_PATIENCE=\"10\": time: missing unit in duration \"10\"\n"},
-		{"variable is not set", nil, [2]string{}, "move: reading the environment: required key MIRROR_TOKEN missing value\n"},
+		{"flag after an argument", []string{"a", "-out", "dir"}, [2]string{}, "move: flag -out must come before \"a\"\n"},
+		{"variable is no number", nil, [2]string{"MIRROR_CONCURRENCY", "lots"}, "move: MIRROR_CONCURRENCY is \"lots\": invalid syntax: give a whole number\n"},
+		{"variable is too large", nil, [2]string{"MIRROR_CONCURRENCY", "99999999999999999999"}, "move: MIRROR_CONCURRENCY is \"99999999999999999999\": value out of range: give a whole number\n"},
+		{"variable is no share", nil, [2]string{"MIRROR_SHARE", "half"}, "move: MIRROR_SHARE is \"half\": invalid syntax: give a number\n"},
+		{"variable is no boolean", nil, [2]string{"MIRROR_FOREIGN", "maybe"}, "move: MIRROR_FOREIGN is \"maybe\": invalid syntax: give true or false\n"},
+		{"variable is no duration", nil, [2]string{"MIRROR_PATIENCE", "10"}, "move: MIRROR_PATIENCE is \"10\": time: missing unit in duration \"10\": give a duration, such as 90s\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.env[0] != "" {
@@ -146,18 +143,18 @@ func TestParseRefuses(t *testing.T) {
 			}
 			var got strings.Builder
 			cmd.stderr = &got
-			cmd.complain(err)
+			cmd.printError(err)
 			if got.String() != c.want {
 				t.Errorf("got  %swant %s", got.String(), c.want)
 			}
-			if status := Status(err); status != 2 {
+			if status := ExitStatus(err); status != 2 {
 				t.Errorf("exit status %d, want 2", status)
 			}
 		})
 	}
 }
 
-func TestStatus(t *testing.T) {
+func TestExitStatus(t *testing.T) {
 	broken := errors.New("the disk is full")
 	for _, c := range []struct {
 		name string
@@ -172,7 +169,7 @@ func TestStatus(t *testing.T) {
 		{"nothing refused", Refuse(nil), 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := Status(c.err); got != c.want {
+			if got := ExitStatus(c.err); got != c.want {
 				t.Errorf("exit status %d, want %d", got, c.want)
 			}
 		})
@@ -182,11 +179,11 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-func TestComplain(t *testing.T) {
+func TestErrorsAreOneLineEach(t *testing.T) {
 	cmd, _, _ := example(nil)
 	var got strings.Builder
 	cmd.stderr = &got
-	cmd.complain(errors.Join(errors.New("a:1: no tag"), errors.New("b:2: \x1b[31mred\r")))
+	cmd.printError(errors.Join(errors.New("a:1: no tag"), errors.New("b:2: \x1b[31mred\r")))
 	want := "move: a:1: no tag\nmove: b:2: \\x1b[31mred\\r\n"
 	if got.String() != want {
 		t.Errorf("got  %q\nwant %q", got.String(), want)

@@ -10,28 +10,31 @@ import (
 	"github.com/kelseyhightower/envconfig"
 )
 
-// environment is the help's table of variables; envconfig runs it over the fields of the struct.
-var environment = template.Must(template.New("environment").Parse(
-	`{{range .}}  {{.Key}}	{{.Tags.Get "desc"}}{{with .Tags.Get "default"}} ({{.}} unless set){{end}}{{if eq (.Tags.Get "required") "true"}} (has to be set){{end}}
+// variableTable is the help's table of variables. envconfig executes it with the fields of a struct.
+var variableTable = template.Must(template.New("variables").Parse(
+	`{{range .}}  {{.Key}}	{{.Tags.Get "desc"}}{{with .Tags.Get "default"}} (default {{.}}){{end}}
 {{end}}`))
 
-// explain makes envconfig's error one line that names the variable, its value and what it should be.
-func explain(err error) error {
+// explainVariable turns envconfig's error into one line: the variable, its value, and what to give it.
+func explainVariable(err error) error {
 	var bad *envconfig.ParseError
 	if !errors.As(err, &bad) {
 		return fmt.Errorf("reading the environment: %w", err)
 	}
+	cause := bad.Err
 	var number *strconv.NumError
-	if errors.As(bad.Err, &number) {
-		return fmt.Errorf("the environment variable %s=%q is not %s: %w", bad.KeyName, bad.Value, wanted(bad.TypeName), number.Err)
+	if errors.As(cause, &number) {
+		cause = number.Err
 	}
-	return fmt.Errorf("the environment variable %s=%q: %w", bad.KeyName, bad.Value, bad.Err)
+	return fmt.Errorf("%s is %q: %w: give %s", bad.KeyName, bad.Value, cause, wanted(bad.TypeName))
 }
 
 func wanted(goType string) string {
 	switch {
 	case goType == "bool":
 		return "true or false"
+	case goType == "time.Duration":
+		return "a duration, such as 90s"
 	case strings.HasPrefix(goType, "float"):
 		return "a number"
 	}

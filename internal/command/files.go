@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Files refuses a directory among the files that a command is to read. What is meant is one that split wrote, whose files are
-// inside. What cannot be read for another reason is left to whoever opens it.
-func Files(names []string, inside ...string) error {
+// RefuseDirectories returns an error if one of the files to read is a directory. People name the one that
+// split wrote, so the error names the files inside it. Other errors are left to whoever opens the files.
+func RefuseDirectories(names []string, inside ...string) error {
 	for _, name := range names {
 		info, err := os.Stat(name)
 		if err != nil || !info.IsDir() {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestFiles(t *testing.T) {
+func TestRefuseDirectories(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.MkdirAll(filepath.Join("plan", "shards"), 0o755); err != nil {
 		t.Fatal(err)
@@ -26,7 +26,7 @@ func TestFiles(t *testing.T) {
 		{[]string{"."}, ". is a directory: name files, such as settled.jsonl shards/*.jsonl"},
 	} {
 		got := ""
-		if err := Files(c.names, "settled.jsonl", "shards/*.jsonl"); err != nil {
+		if err := RefuseDirectories(c.names, "settled.jsonl", "shards/*.jsonl"); err != nil {
 			got = err.Error()
 		}
 		if got != c.want {

@@ -35,8 +35,8 @@ func (g *Group) Execute(args []string) int {
 	case errors.Is(err, errShown):
 		return 0
 	}
-	(&Command{Name: g.Name}).complain(err)
-	return Status(err)
+	(&Command{Name: g.Name}).printError(err)
+	return ExitStatus(err)
 }
 
 // choose returns the command that args name and the arguments that are its own. It prints help and
@@ -49,7 +49,7 @@ func (g *Group) choose(args []string) (*Command, []string, error) {
 	case "-h", "-help", "--help":
 		return nil, nil, shown(g.help(os.Stdout))
 	case "-version", "--version":
-		_, err := fmt.Println((&Command{Name: g.Name}).describe())
+		_, err := fmt.Println((&Command{Name: g.Name}).versionLine())
 		return nil, nil, shown(err)
 	case "help":
 		return g.describe(rest)

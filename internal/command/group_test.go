@@ -84,7 +84,7 @@ func TestGroupRefuses(t *testing.T) {
 			if err == nil || err.Error() != c.want {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
-			if status := Status(err); status != 2 {
+			if status := ExitStatus(err); status != 2 {
 				t.Errorf("exit status %d, want 2", status)
 			}
 		})

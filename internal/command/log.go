@@ -6,7 +6,7 @@ import (
 	"log/slog"
 )
 
-// logging is the part of the environment that chooses the form of log lines, for all commands.
+// logging is the environment of all commands.
 type logging struct {
 	LogFormat string `split_words:"true" default:"text" desc:"form of the log lines on standard error: text or json"`
 }
@@ -24,5 +24,5 @@ func (l logging) logger(w io.Writer) (*slog.Logger, error) {
 	case jsonFormat:
 		return slog.New(slog.NewJSONHandler(w, nil)), nil
 	}
-	return nil, fmt.Errorf("the environment variable %s=%q: give text or json", formatVariable, l.LogFormat)
+	return nil, fmt.Errorf("%s is %q: give text or json", formatVariable, l.LogFormat)
 }

@@ -10,17 +10,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// line is what a log line says besides the time.
+// A line is a log line without its time.
 type line struct {
 	Level, Msg, Command string
 }
 
-func TestLinesForMachines(t *testing.T) {
+func TestJSONLines(t *testing.T) {
 	t.Setenv("MIRROR_LOG_FORMAT", "json")
 	cmd, _, _ := example(nil)
 	var out strings.Builder
 	cmd.stderr = &out
-	cmd.complain(errors.Join(errors.New("a:1: no tag"), Refuse(errors.New("b:2: \x1b[31mred \"x\"\u202e"))))
+	cmd.printError(errors.Join(errors.New("a:1: no tag"), Refuse(errors.New("b:2: \x1b[31mred \"x\"\u202e"))))
 	cmd.Warn("c:3: twice")
 	var got []line
 	in := json.NewDecoder(strings.NewReader(out.String()))
@@ -45,7 +45,7 @@ func TestLinesForMachines(t *testing.T) {
 	}
 }
 
-func TestLinesForPeople(t *testing.T) {
+func TestTextLines(t *testing.T) {
 	for _, format := range []string{"", "text", "xml"} {
 		t.Setenv("MIRROR_LOG_FORMAT", format)
 		cmd, _, _ := example(nil)
@@ -74,7 +74,7 @@ func TestLogger(t *testing.T) {
 		}
 	}
 	_, err := logging{LogFormat: "xml"}.logger(io.Discard)
-	if want := `the environment variable MIRROR_LOG_FORMAT="xml": give text or json`; err == nil || err.Error() != want {
+	if want := `MIRROR_LOG_FORMAT is "xml": give text or json`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -18,8 +18,8 @@ import (
 // Main runs c with the arguments of the process, and ends the process.
 func Main(c *Command) { os.Exit(c.Execute(os.Args[1:])) }
 
-// Execute runs c with args, from its signals to its last line on standard error, and returns the
-// exit status. It sets the default logger. A process calls it once.
+// Execute runs c with args and returns the exit status. It handles signals, sets the default logger
+// and writes errors to standard error. A process calls it once.
 func (c *Command) Execute(args []string) int {
 	ctx, stop := c.signals()
 	defer stop()
@@ -40,12 +40,12 @@ func (c *Command) Execute(args []string) int {
 	case c.Refused != nil:
 		err = c.Refused(ctx, err)
 	}
-	c.complain(err)
-	return Status(err)
+	c.printError(err)
+	return ExitStatus(err)
 }
 
-// signals returns a context that ends on SIGINT or SIGTERM. A second of them ends the process at once.
-// SIGPIPE is ignored: that the reader of standard output is gone is an error like any other.
+// signals returns a context that ends on SIGINT or SIGTERM. A second signal ends the process at once.
+// SIGPIPE is ignored, so that writing to a reader that is gone fails like any other write.
 func (c *Command) signals() (context.Context, context.CancelFunc) {
 	signal.Ignore(syscall.SIGPIPE)
 	if c.IgnoreInterrupt {
@@ -57,7 +57,7 @@ func (c *Command) signals() (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-// setLogger gives what libraries log the same form as our own lines.
+// setLogger sets the default logger, so that libraries log in the same form.
 func (c *Command) setLogger() error {
 	log, err := c.log.logger(c.standardError())
 	if err != nil {
@@ -67,18 +67,18 @@ func (c *Command) setLogger() error {
 	return nil
 }
 
-// complain writes each line of err to standard error.
-func (c *Command) complain(err error) {
+// printError writes each line of err to standard error.
+func (c *Command) printError(err error) {
 	if err == nil {
 		return
 	}
 	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
-		c.tell(slog.LevelError, "", line)
+		c.printLine(slog.LevelError, "", line)
 	}
 }
 
 // Warn writes a warning to standard error.
-func (c *Command) Warn(message string) { c.tell(slog.LevelWarn, "warning: ", message) }
+func (c *Command) Warn(message string) { c.printLine(slog.LevelWarn, "warning: ", message) }
 
 func (c *Command) standardError() io.Writer {
 	if c.stderr == nil {
@@ -87,9 +87,10 @@ func (c *Command) standardError() io.Writer {
 	return c.stderr
 }
 
-// tell writes a line for people, after the command's name, or one for machines if the environment asks
-// for that. It reads the environment itself, since the line may be about a flag or the environment.
-func (c *Command) tell(level slog.Level, kind, line string) {
+// printLine writes a line for people, with the command's name before it, or a JSON log line if
+// MIRROR_LOG_FORMAT asks for that. It reads the variable itself, because the line may be about a flag or
+// another variable that was refused before the environment was read.
+func (c *Command) printLine(level slog.Level, kind, line string) {
 	line = text.Printable(line)
 	w := c.standardError()
 	if os.Getenv(formatVariable) == jsonFormat {

@@ -13,7 +13,7 @@ const maxSummary = 300
 
 // TaskResults is where a Tekton Task writes its results.
 type TaskResults struct {
-	ResultsDir string `split_words:"true" desc:"with MIRROR_STATE: directory for a Tekton Task's results: summary, and of split shards, of copy IMAGES"`
+	ResultsDir string `split_words:"true" desc:"with MIRROR_STATE: directory for Tekton results: summary, split's shards, copy's IMAGES"`
 }
 
 // Write writes one result. Without a directory it does nothing.

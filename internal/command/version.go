@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// version is set by the linker in the images of a release: see .ko.yaml. Otherwise the build information
-// has the version that Go derives from git.
+// version is set by the linker in the images of a release: see .ko.yaml. Without it, the build
+// information has the version that Go derives from git.
 var version string
 
-// about returns the version of the program, with the commit that it was built from and its Go, as far
+// formatVersion returns the version of the program, the commit that it was built from and its Go, as far
 // as they are known: "v1.2.3 (0ee96e4f2c81, go1.26.0)".
-func about(version string, build *debug.BuildInfo) string {
+func formatVersion(version string, build *debug.BuildInfo) string {
 	if version == "" {
 		version = build.Main.Version
 	}
@@ -28,11 +28,11 @@ func about(version string, build *debug.BuildInfo) string {
 	return fmt.Sprintf("%s (%s)", version, strings.Join(from, ", "))
 }
 
-// describe returns what -version prints.
-func (c *Command) describe() string {
+// versionLine returns what -version prints.
+func (c *Command) versionLine() string {
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
 		build = &debug.BuildInfo{}
 	}
-	return c.Name + " " + about(version, build)
+	return c.Name + " " + formatVersion(version, build)
 }

@@ -18,7 +18,7 @@ func TestVersion(t *testing.T) {
 		{"neither", "", debug.BuildInfo{GoVersion: "go1.26.0"}, "(devel) (go1.26.0)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := about(c.linked, &c.build); got != c.want {
+			if got := formatVersion(c.linked, &c.build); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})

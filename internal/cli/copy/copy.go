@@ -20,10 +20,15 @@ import (
 	"imagemirror/internal/stream"
 )
 
+const about = `Carries out the shards of a plan, or the plan on standard input, and writes one result for each
+mapping to standard output, for report. A mapping that fails has a result too, and does not
+change the exit status. With MIRROR_STATE a SHARD is a name, such as s0, and plan and results
+are in the state.`
+
 type config struct {
 	registry.Config
 	credentials.Options
-	ForeignLayers bool `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
+	ForeignLayers bool `split_words:"true" default:"false" desc:"also copy foreign layers, which are not for redistribution"`
 	state.Place
 	command.TaskResults
 
@@ -36,12 +41,10 @@ func Command() *command.Command {
 	cmd := &command.Command{
 		Name:     "copy",
 		Synopsis: "[-out FILE] [SHARD...]",
-		About: "Carries out the shards of a plan that split wrote, or the plan on standard input, and writes one\n" +
-			"result for each mapping to standard output, for report. A failed mapping is such a result.\n" +
-			"With MIRROR_STATE a SHARD is a name, such as s0, and plan and results are there.",
-		Env:   &c,
-		Run:   c.run,
-		Aside: true, // the copy engine waits for no log line
+		About:    about,
+		Env:      &c,
+		Run:      c.run,
+		Aside:    true, // the copy engine waits for no log line
 	}
 	cmd.Flags.StringVar(&c.out, "out", "", "write the results to `FILE` instead of standard output")
 	return cmd
@@ -85,7 +88,7 @@ func (c *config) carry(ctx context.Context, client *registry.Client, plan *execu
 
 // read reads the plan, whole, before anything is started.
 func read(shards []string) (*execute.Plan, error) {
-	if err := command.Files(shards, "shards/*.jsonl"); err != nil {
+	if err := command.RefuseDirectories(shards, "shards/*.jsonl"); err != nil {
 		return nil, err
 	}
 	var contents []*stream.Content

@@ -19,22 +19,22 @@ import (
 	"imagemirror/internal/stream"
 )
 
-const about = `Reads the results that copy wrote, from files or standard input, and shows what was
-copied, what failed and why, and whose it is. The plan that the results came from may be
-named too: then a mapping that has no result at all has failed. A plan alone is a dry run:
+const about = `Reads the results of copy from files or standard input, and shows what was copied, what
+failed and why, and who owns it. Name the plan too, so that a mapping without any result
+counts as failed. A plan alone is a dry run:
 
   split PATH | report
 
-With MIRROR_STATE it reads all of the run there, and keeps its files there, too.
+With MIRROR_STATE it reads the whole run from the state, and keeps its files there too.
 
 Exit status: 0 all is well, 1 some mapping failed or has no result, 2 the input was refused.`
 
 type config struct {
 	state.Place
 	command.TaskResults
-	Grace       time.Duration `default:"30s" desc:"with MIRROR_STATE: how long to wait for what is missing, as pods write it that are told to stop"`
-	SplitStatus string        `split_words:"true" desc:"with MIRROR_STATE: status of split's task, $(tasks.split.status)"`
-	SplitReason string        `split_words:"true" desc:"with MIRROR_STATE: reason of that status, $(tasks.split.reason)"`
+	Grace       time.Duration `default:"30s" desc:"with MIRROR_STATE: how long to wait for results that pods write while they end"`
+	SplitStatus string        `split_words:"true" desc:"with MIRROR_STATE: status of split's task: $(tasks.split.status)"`
+	SplitReason string        `split_words:"true" desc:"with MIRROR_STATE: reason for that status: $(tasks.split.reason)"`
 
 	out    string
 	stdin  io.Reader
@@ -54,7 +54,7 @@ func Command() *command.Command {
 		// on to their end: what they still have to say is what it is for.
 		IgnoreInterrupt: true,
 	}
-	cmd.Flags.StringVar(&c.out, "out", "", "write report.json, report.md and junit.xml into `DIR` too; with - for DIR, do nothing but write them to standard output as a tar archive")
+	cmd.Flags.StringVar(&c.out, "out", "", "also write report.json, report.md and junit.xml into `DIR`; if DIR is -, write only them, as a tar archive, to standard output")
 	return cmd
 }
 
@@ -92,7 +92,7 @@ func (c *config) open(files []string) (*state.Run, error) {
 	case len(files) == 0 && isTerminal(c.stdin):
 		return nil, errors.New("nothing to read: pipe copy or split into report, or name files of results")
 	}
-	return nil, command.Files(files, "settled.jsonl", "shards/*.jsonl")
+	return nil, command.RefuseDirectories(files, "settled.jsonl", "shards/*.jsonl")
 }
 
 // write writes the report, and returns its verdict.

@@ -117,7 +117,7 @@ func TestRun(t *testing.T) {
 // checkError compares an exit status and the end of the error that it stands for.
 func checkError(t *testing.T, err error, status int, suffix string) {
 	t.Helper()
-	if got := command.Status(err); got != status {
+	if got := command.ExitStatus(err); got != status {
 		t.Errorf("exit status %d, want %d", got, status)
 	}
 	if (err == nil) != (suffix == "") || err != nil && !strings.HasSuffix(err.Error(), suffix) {
@@ -165,7 +165,7 @@ func TestCommand(t *testing.T) {
 		{"a failure", nil, results(t, stream.Failed), 1, "  destination, HTTP 403: denied\n    1 mapping\n      mapping_a:7  to quay.io/org/a:v1\n", "report: 1 of 1 mapping failed\n"},
 		{"nothing", nil, nil, 2, "", "report: standard input: the input is empty: nothing was written to it\n"},
 		{"unknown flag", []string{"-fast"}, nil, 2, "", "report: flag provided but not defined: -fast: see report -h\n"},
-		{"flag behind a file", []string{"a.jsonl", "-out", "dir"}, nil, 2, "", "report: \"-out\" stands behind \"a.jsonl\": flags come first\n"},
+		{"flag after a file", []string{"a.jsonl", "-out", "dir"}, nil, 2, "", "report: flag -out must come before \"a.jsonl\"\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := start(t, c.args...)

@@ -30,12 +30,12 @@ import (
 type config struct {
 	registry.Config
 	credentials.Options
-	ForeignLayers bool    `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
-	Cap           int     `default:"0" desc:"requests in flight to one registry by all shards together; 0: MIRROR_CONCURRENCY by each"`
-	CapRate       float64 `split_words:"true" default:"0" desc:"requests a second to one registry by all shards together; 0: MIRROR_RATE by each"`
+	ForeignLayers bool    `split_words:"true" default:"false" desc:"also copy foreign layers, which are not for redistribution"`
+	Cap           int     `default:"0" desc:"requests in flight per registry, of all shards together; 0 is MIRROR_CONCURRENCY each"`
+	CapRate       float64 `split_words:"true" default:"0" desc:"requests per second and registry, of all shards together; 0 is MIRROR_RATE each"`
 	state.Place
 	command.TaskResults
-	DryRun bool `split_words:"true" default:"false" desc:"with MIRROR_STATE: plan what would be copied, for report, and name no shard in the result shards"`
+	DryRun bool `split_words:"true" default:"false" desc:"with MIRROR_STATE: plan for report alone; the result shards names none"`
 
 	check  bool
 	online bool
@@ -45,20 +45,20 @@ type config struct {
 	warn   func(string)
 }
 
-const aboutPlan = `Makes the plan of a run: what of the image sets has to be copied. PATH is a mapping file,
-an image-set directory (its mapping_* files, with OWNERS beside them), or - for standard input.
-The plan goes to standard output, for copy, or for report as a dry run; with MIRROR_STATE it goes there.`
+const aboutPlan = `Plans what has to be copied for image sets. PATH is a mapping file, an image-set directory
+(its mapping_* files, with OWNERS beside them), or - for standard input. The plan goes to
+standard output, for copy or, as a dry run, for report. With MIRROR_STATE it goes there.`
 
 const aboutCheck = `Lists the mistakes in image sets, each with its file and line. PATH is a mapping file, an
 image-set directory (its mapping_* files, with OWNERS beside them), a directory of image sets,
-or - for standard input. No registry is asked unless -online is given.
+or - for standard input. It asks registries only with -online.
 
-Exit status: 0 nothing is wrong, 2 there are mistakes, 1 it could not be found out.`
+Exit status: 0 no mistakes, 1 the check could not be completed, 2 there are mistakes.`
 
 // Command returns the step command split, which plans and, with -check, checks.
 func Command() *command.Command {
 	c, cmd := newCommand("split", "[-check [-online] [-format FORM]] [-shards N] [-out DIR] PATH...", aboutPlan)
-	cmd.Flags.BoolVar(&c.check, "check", false, "only say what is wrong with the image sets; PATH may be a directory of them, and no registry is asked")
+	cmd.Flags.BoolVar(&c.check, "check", false, "list mistakes in image sets instead of planning; PATH may also be a directory of sets; asks no registry")
 	c.addCheckFlags(&cmd.Flags, "with -check, ")
 	c.addPlanFlags(&cmd.Flags)
 	return cmd
@@ -91,8 +91,8 @@ func newCommand(name, synopsis, about string) (*config, *command.Command) {
 }
 
 func (c *config) addCheckFlags(flags *flag.FlagSet, when string) {
-	flags.BoolVar(&c.online, "online", false, when+"also ask the registries whether sources are there, and whether an immutable tag would move; reads only")
-	flags.StringVar(&c.format, "format", finding.Text, when+"also write what is found to standard output, in a `FORM` that CI systems show: github, sarif or junit; text writes nothing there")
+	flags.BoolVar(&c.online, "online", false, when+"also ask the registries whether sources exist and immutable tags would move; reads only")
+	flags.StringVar(&c.format, "format", finding.Text, when+"also write the findings to standard output in a `FORM` for CI systems: github, sarif or junit; text writes none")
 }
 
 func (c *config) addPlanFlags(flags *flag.FlagSet) {

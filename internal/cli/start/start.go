@@ -16,16 +16,15 @@ import (
 	"imagemirror/internal/start"
 )
 
-const about = `Starts a run of each image set, as a PipelineRun, unless one of the set is still active: then it
-says so and is done. Two of it at once start one run. It removes old runs of the set, too. SET is
-a name, or several with commas between them.
+const about = `Starts a PipelineRun for each image set, and removes old ones. It skips a set that has an active
+run. Two starts at once start one run. SET is a name, or several names separated by commas.
 
-Exit status: 0 each set has its run, or was skipped; 1 the API server did not do it; 2 there is no
-such set, or none that can run.`
+Exit status: 0 each set has a run or was skipped, 1 the API server failed, 2 a set does not exist
+or cannot run.`
 
 type config struct {
-	Namespace       string `desc:"namespace of the image sets (the pod's or the kubeconfig's unless set)"`
-	ClusterRegistry string `split_words:"true" desc:"start: the parameter cluster-registry of the runs"`
+	Namespace       string `desc:"namespace of the image sets (default that of the pod or the kubeconfig)"`
+	ClusterRegistry string `split_words:"true" desc:"value of the parameter cluster-registry of the runs"`
 
 	warn func(string)
 }
