@@ -12,9 +12,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// Whose fault a failure is decides what is tried again, and what people are told to do.
-
-// layered pushes an image with a layer that is streamed, and not read into memory as its configuration is.
+// layered pushes an image with a layer that is too large to be read into memory, so it is streamed.
 func layered(t *testing.T, r remoteRegistry, name, layer string) {
 	t.Helper()
 	push(t, r, name, registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(layer, 1_500_000)))
@@ -56,7 +54,8 @@ func TestFaultsOfStreamedBlobsAreTheSources(t *testing.T) {
 						t.Errorf("%s is %s: %+v", name, got.Status, got.Error)
 					}
 				}
-				// The configuration once, and the layer as often as it may be tried, and not that often for each place.
+				// The configuration is read once, and the layer as often as it may be tried,
+				// but not as often for each repository.
 				if n := p.source.Stats().Requests["GET blob"]; n > c.gets*registries {
 					t.Errorf("%d blobs were asked for, want at most %d", n, c.gets*registries)
 				}
@@ -65,8 +64,8 @@ func TestFaultsOfStreamedBlobsAreTheSources(t *testing.T) {
 	}
 }
 
-// Where several repositories have a blob, one that gives rubbish stops nobody.
-func TestAnotherSourceHasTheBlob(t *testing.T) {
+// If several repositories have a blob, one that sends wrong content stops no image.
+func TestBadSourceIsReplacedByAnother(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]registrytest.Fault{"corrupt": registrytest.Corrupt(100), "cut": registrytest.CutAfter(200_000)} {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +81,7 @@ func TestAnotherSourceHasTheBlob(t *testing.T) {
 	}
 }
 
-// Each image is told of its own repository, though a blob was asked for in others.
+// Each image's error names its own repository, although the blob was asked for in others too.
 func TestErrorsNameTheImagesOwnRepository(t *testing.T) {
 	t.Parallel()
 	p := newPairOnDisk(t)
@@ -101,8 +100,8 @@ func TestErrorsNameTheImagesOwnRepository(t *testing.T) {
 	}
 }
 
-// A child that a repository does not give is not asked of it again for each index.
-func TestMissingChildOfManyIndexes(t *testing.T) {
+// A child that a repository does not serve is not asked for again for each index.
+func TestMissingChildIsAskedForOnce(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	child := registrytest.NewImage(registrytest.OCI, "child", "amd64", registrytest.NewLayer("child", 1000))
@@ -126,8 +125,9 @@ func TestMissingChildOfManyIndexes(t *testing.T) {
 	}
 }
 
-// A repository that gives rubbish and breaks off, too, spoils no reading that begins with it and ends elsewhere for good.
-func TestBlobThatIsPatchedTogether(t *testing.T) {
+// A repository sends wrong content and breaks off, and the rest comes from another. The blob is
+// then read again, as a whole.
+func TestBlobFromABadAndAGoodSourceArrives(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	layered(t, p.source, "ci/a:v1", "shared")
@@ -139,8 +139,9 @@ func TestBlobThatIsPatchedTogether(t *testing.T) {
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 }
 
-// A blob that another image's registry does not go on with is waited for where the own registry is busy.
-func TestOtherSourceIsBusy(t *testing.T) {
+// Another image's registry stops serving a shared blob while the image's own is busy. The download
+// waits for a slot at the own registry.
+func TestBusySourceIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	p, other := newPair(t), newRegistry(t, nil)
 	own := registrytest.NewLayer("own", 400_000)

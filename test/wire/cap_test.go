@@ -19,12 +19,13 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// All copies of a run together keep to the cap of a registry, and without one they ask for more at once.
+// All copies of a run together keep to a registry's cap. Without one they have more requests in
+// flight.
 func TestShardsKeepToTheCap(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name        string
-		cap, shards int // shards that are planned of the 6 that may be
+		cap, shards int // shards of the plan, which may have 6
 	}{
 		{"no cap", 0, 6},
 		{"for some shards", 14, 3},
@@ -55,7 +56,7 @@ func TestShardsKeepToTheCap(t *testing.T) {
 					t.Errorf("the %s had %d requests in flight, and the cap is %d", side, most, c.cap)
 				}
 				if c.cap == 0 && side == "destination" && most <= 26 {
-					t.Errorf("the %s had no more than %d requests in flight without a cap: this shows nothing", side, most)
+					t.Errorf("the %s had only %d requests in flight without a cap, so the test shows nothing", side, most)
 				}
 			}
 			wantArrived(t, p, w.names[0], "mirror/"+w.names[0])
@@ -63,7 +64,7 @@ func TestShardsKeepToTheCap(t *testing.T) {
 	}
 }
 
-// splitShards makes a plan under a cap, in at most n shards.
+// splitShards makes a plan under a cap and cuts it into at most n shards.
 func splitShards(t *testing.T, limit stream.Cap, n int, lines ...string) []*stream.Content {
 	t.Helper()
 	input, err := imageset.Load([]string{mappingFile(t, lines...)}, nil)

@@ -41,7 +41,7 @@ func TestEverythingArrivesUnderFaults(t *testing.T) {
 	}
 }
 
-// largeImage has one layer of 12 MB, which is above what is ever restarted without trying to resume.
+// largeImage has one layer of 12 MB. Uploads of that size are resumed if they break off.
 func largeImage() remote.Taggable {
 	return registrytest.NewImage(registrytest.OCI, "large", "amd64", registrytest.NewLayer("large", large))
 }
@@ -55,14 +55,14 @@ func TestBrokenDownloadIsResumed(t *testing.T) {
 	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Times: 3, Fault: registrytest.CutAfter(3_000_000)})
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
-	// The upload goes on meanwhile, as one request.
+	// The upload continues as one request.
 	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 1, "POST mount": 2, "PUT upload": 2, "PUT manifest": 1})
 	if down := p.source.Stats().BlobDown; down > large+large/10 {
-		t.Errorf("%d bytes were read for a blob of %d: it was begun anew", down, large)
+		t.Errorf("%d bytes were read for a blob of %d: it was started again", down, large)
 	}
 }
 
-// onlyLarge strikes requests for the blob that is not the configuration.
+// onlyLarge matches requests for a layer, and not for the configuration.
 func onlyLarge(r remoteRegistry, kind string) func(*http.Request) bool {
 	return func(q *http.Request) bool {
 		head, err := http.Head("http://" + r.backend + q.URL.Path)
@@ -82,7 +82,7 @@ func TestBrokenUploadIsResumed(t *testing.T) {
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 	if up := p.destination.Stats().BlobUp; up > large+large/4 {
-		t.Errorf("%d bytes were sent for a blob of %d: it was begun anew", up, large)
+		t.Errorf("%d bytes were sent for a blob of %d: it was started again", up, large)
 	}
 	if n := p.destination.Stats().Requests["PATCH upload"]; n != 1 {
 		t.Errorf("%d PATCH requests, want one for the rest", n)
@@ -93,7 +93,7 @@ func bodyOver(n int64) func(*http.Request) bool {
 	return func(r *http.Request) bool { return r.ContentLength > n }
 }
 
-// breakUpload lets the registry have n bytes of a body and then cuts both connections.
+// breakUpload passes n bytes of a body to the registry and then cuts both connections.
 func breakUpload(n int64) registrytest.Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -120,8 +120,8 @@ func TestCorruptContentIsReadAgain(t *testing.T) {
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 }
 
-// A source whose content is never what its digest says is at fault, and nothing of it becomes visible.
-func TestSourceThatLies(t *testing.T) {
+// A source whose content never has its digest is at fault, and no tag points at its content.
+func TestWrongContentIsTheSourcesFault(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, kind string }{{"manifest", "GET manifest"}, {"blob", "GET blob"}} {
 		t.Run(c.name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestSourceThatLies(t *testing.T) {
 	}
 }
 
-func TestHeadWithoutDigest(t *testing.T) {
+func TestHeadMayLackTheDigest(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	w := newWorkload(t, p, 2)
@@ -155,8 +155,8 @@ func TestHeadWithoutDigest(t *testing.T) {
 	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 2, "GET manifest": 2})
 }
 
-// A registry that answers every mount with an upload costs the uploads, and no request more.
-func TestMountsThatAreAlwaysUploads(t *testing.T) {
+// A registry that answers every mount with an upload costs the uploads and no other request.
+func TestRefusedMountsCostTheUploadsOnly(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	w := newWorkload(t, p, 4)
@@ -167,8 +167,8 @@ func TestMountsThatAreAlwaysUploads(t *testing.T) {
 	})
 }
 
-// A registry that refuses mounts is not asked for them again and again.
-func TestMountsThatAreErrors(t *testing.T) {
+// A registry that answers mounts with an error is not asked for them again and again.
+func TestFailingMountsAreNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 401, 403, 404, 405} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
@@ -179,7 +179,8 @@ func TestMountsThatAreErrors(t *testing.T) {
 			config := settings()
 			config.Concurrency = 2
 			mirrorWith(t, config, w.lines...).allAre(t, stream.Copied)
-			// Two kinds of mounts, from the very repository and from others, by as many requests as are under way at once.
+			// There are two kinds of mounts, from the same repository and from others. Each may
+			// be tried by as many requests as are in flight at once.
 			if n := p.destination.Stats().Requests["POST mount"]; n > 2*2*config.Concurrency {
 				t.Errorf("%d mounts were asked for after the first was refused", n)
 			}
@@ -187,7 +188,7 @@ func TestMountsThatAreErrors(t *testing.T) {
 	}
 }
 
-func TestForbiddenRepository(t *testing.T) {
+func TestForbiddenRepositoryFailsAsAWhole(t *testing.T) {
 	t.Parallel()
 	users := []registrytest.User{{Pull: []string{""}, Push: []string{"open"}}}
 	p := pair{newRegistry(t, nil), newRegistry(t, &registrytest.Auth{Users: users})}
@@ -207,7 +208,7 @@ func TestForbiddenRepository(t *testing.T) {
 		}
 	}
 	wantArrived(t, p, "ci/a:v1", "open/a:v1")
-	// The repository is given up as a whole, and not once for each of seven blobs.
+	// The repository is given up as a whole, not once for each of seven blobs.
 	closed := 0
 	for _, q := range p.destination.Log() {
 		if strings.HasPrefix(q.Repo, "closed/") && q.Method == http.MethodPost {
@@ -215,11 +216,11 @@ func TestForbiddenRepository(t *testing.T) {
 		}
 	}
 	if closed > 20 {
-		t.Errorf("%d uploads were asked for in repositories that are closed", closed)
+		t.Errorf("%d uploads were begun in forbidden repositories", closed)
 	}
 }
 
-func TestRegistryThatIsDown(t *testing.T) {
+func TestDownRegistryFailsItsOwnImagesOnly(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	w := newWorkload(t, p, 12)
@@ -234,11 +235,11 @@ func TestRegistryThatIsDown(t *testing.T) {
 		}
 	}
 	if n := p.source.Stats().Total(); n != 0 {
-		t.Errorf("the source was asked %d times for images that cannot be brought anywhere", n)
+		t.Errorf("the source was asked %d times for images that no destination accepts", n)
 	}
 }
 
-func TestRegistryThatIsBusyForAWhile(t *testing.T) {
+func TestRetryAfterIsHeeded(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	w := newWorkload(t, p, 3)
@@ -250,7 +251,7 @@ func TestRegistryThatIsBusyForAWhile(t *testing.T) {
 	}
 }
 
-func TestFullDisk(t *testing.T) {
+func TestFullRegistryIsNotSentMore(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1_000_000)))
@@ -261,11 +262,11 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("failed with %+v, want status 507 and the registry's words", got)
 	}
 	if n := p.destination.Stats().Requests["PUT upload"]; n > 2*3 {
-		t.Errorf("%d uploads were tried of two blobs to three repositories, on a registry that is full", n)
+		t.Errorf("%d uploads of two blobs to three repositories were tried on a registry that is full", n)
 	}
 }
 
-func TestLargeBodiesThatAreRefusedGoInParts(t *testing.T) {
+func TestRefusedLargeBodiesGoInChunks(t *testing.T) {
 	t.Parallel()
 	p := newPairOnDisk(t)
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 40_000_000), registrytest.NewLayer("b", 40_000_001)))
@@ -273,7 +274,7 @@ func TestLargeBodiesThatAreRefusedGoInParts(t *testing.T) {
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 	if n := p.destination.Stats().Requests["PATCH upload"]; n != 6 {
-		t.Errorf("%d parts were sent, want 3 for each of two layers of 40 MB", n)
+		t.Errorf("%d chunks were sent, want 3 for each of two layers of 40 MB", n)
 	}
 }
 
@@ -287,11 +288,11 @@ func TestStalledSourceIsCutAndResumed(t *testing.T) {
 	mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 	if down := p.source.Stats().BlobDown; down > large+large/2 {
-		t.Errorf("%d bytes were read for a blob of %d: it was begun anew", down, large)
+		t.Errorf("%d bytes were read for a blob of %d: it was started again", down, large)
 	}
 }
 
-func TestEndlessAnswers(t *testing.T) {
+func TestEndlessAnswersAreCut(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"GET manifest", "GET blob"} {
 		t.Run(kind, func(t *testing.T) {
@@ -309,7 +310,7 @@ func TestEndlessAnswers(t *testing.T) {
 	}
 }
 
-func TestManifestThatIsTooLarge(t *testing.T) {
+func TestTooLargeManifestFails(t *testing.T) {
 	t.Parallel()
 	r := registrytest.InProcess(t)
 	one := remoteRegistry{registrytest.NewProxy(t, r, registrytest.ProxyOptions{}), r.Host}
@@ -321,15 +322,15 @@ func TestManifestThatIsTooLarge(t *testing.T) {
 	}
 }
 
-// Manifests travel in the plan and are kept in memory: those of one image are bounded together, too.
-func TestImageWhoseManifestsAreTooLarge(t *testing.T) {
+// Plans hold manifests, so the sum of one image's manifests is bounded too.
+func TestImageWithTooManyBytesOfManifestsFails(t *testing.T) {
 	t.Parallel()
 	r := registrytest.InProcess(t)
 	one := remoteRegistry{registrytest.NewProxy(t, r, registrytest.ProxyOptions{}), r.Host}
 	const index = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[%s],"annotations":{"a":"%s"}}`
 	var children []string
 	for i := range 11 {
-		// Text of its own, and not what a library encodes again and again: the race detector looks at each byte.
+		// Text that no library encodes again and again, since the race detector checks each byte.
 		content := fmt.Appendf(nil, index, "", strings.Repeat("a", 3<<20+i))
 		digest := push(t, one, "ci/a:"+strconv.Itoa(i), registrytest.BareManifest{Type: types.OCIImageIndex, Content: content})
 		children = append(children, fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.index.v1+json","digest":%q,"size":%d}`, digest, len(content)))
@@ -359,7 +360,7 @@ func TestTenThousandTagsInOnePage(t *testing.T) {
 	}
 }
 
-func TestLocationsOfUploads(t *testing.T) {
+func TestUploadLocationsMayBeRelative(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(string) string{
 		"absolute": func(l string) string { return l },
@@ -376,7 +377,7 @@ func TestLocationsOfUploads(t *testing.T) {
 	}
 }
 
-// changeLocation changes the header of what the registry answers. (distribution's has a query.)
+// changeLocation changes the Location of the registry's answers. Distribution's has a query.
 func changeLocation(change func(string) string) registrytest.Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -406,7 +407,7 @@ func TestCredentialsStayWithTheRegistryOnARedirect(t *testing.T) {
 	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Fault: registrytest.Redirect("http://" + store.Host)})
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 	if len(store.Log()) != 2 {
-		t.Errorf("%d requests came to where the blobs are, want 2", len(store.Log()))
+		t.Errorf("%d requests reached the blob store, want 2", len(store.Log()))
 	}
 	for _, q := range store.Log() {
 		if q.Scheme != "" {
@@ -415,7 +416,7 @@ func TestCredentialsStayWithTheRegistryOnARedirect(t *testing.T) {
 	}
 }
 
-func TestAnswersThatAreLost(t *testing.T) {
+func TestLostAnswersCostNoImage(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"POST mount", "PUT upload", "PUT manifest"} {
 		t.Run(kind, func(t *testing.T) {
@@ -429,8 +430,9 @@ func TestAnswersThatAreLost(t *testing.T) {
 	}
 }
 
-// A download that breaks off is taken up again while its upload has a place at the destination. It must not wait for
-// a place that others keep until they find one there.
+// A download that breaks off is resumed while its upload holds a slot at the destination. It
+// must not wait for a slot at the source that others hold until they get one at the
+// destination.
 func TestBrokenDownloadsDoNotBlockEachOther(t *testing.T) {
 	t.Parallel()
 	for _, concurrency := range []int{1, 3} {

@@ -15,7 +15,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// versions are sets whose tags v* are immutable.
+// versions returns sets whose tags v* are immutable.
 func versions(t *testing.T, lines ...string) []*imageset.Set {
 	t.Helper()
 	file := mappingFile(t, lines...)
@@ -40,14 +40,14 @@ func planned(t *testing.T, sets []*imageset.Set) *stream.Content {
 	return &p.Content
 }
 
-// twoImages puts an image under ci/a:v1, and returns its digest and another image.
+// twoImages pushes an image to ci/a:v1, and returns its digest and another image.
 func twoImages(t *testing.T, p pair) (first string, second v1.Image) {
 	t.Helper()
 	first = push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1000)))
 	return first, registrytest.NewImage(registrytest.OCI, "b", "amd64", registrytest.NewLayer("b", 1000))
 }
 
-// wantAt fails the test where a tag of the destination is elsewhere.
+// wantAt fails the test unless a tag at the destination points at digest.
 func (p pair) wantAt(t *testing.T, repositoryAndTag, digest string) {
 	t.Helper()
 	repository, tag, _ := strings.Cut(repositoryAndTag, ":")
@@ -60,9 +60,9 @@ func (p pair) wantAt(t *testing.T, repositoryAndTag, digest string) {
 	}
 }
 
-// An immutable tag that is there costs one request, and none at the source where both have one name, whatever the source's is
-// at by then.
-func TestImmutableTagOfOneName(t *testing.T) {
+// An immutable tag that exists costs one request. It costs none at the source if the source's
+// tag has the same name, whatever that points at.
+func TestImmutableTagOfTheSameNameCostsOneRequest(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	_, second := twoImages(t, p)
@@ -71,7 +71,7 @@ func TestImmutableTagOfOneName(t *testing.T) {
 	push(t, p.source, "ci/a:v1", second)
 	p.reset()
 	carry(t, settings(), anonymous{}, planned(t, sets[:1])).allAre(t, stream.Current)
-	// The list is the wildcard's.
+	// The list of tags is for the wildcard.
 	wantRequests(t, p.source, map[string]int{"GET tags": 1})
 	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 2})
 
@@ -82,8 +82,9 @@ func TestImmutableTagOfOneName(t *testing.T) {
 	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 1})
 }
 
-// Under another name, or from a digest, what it is at decides. Tags beside it move as ever.
-func TestImmutableTagOfAnotherName(t *testing.T) {
+// If the source has another name or a digest, the digest of the immutable tag decides. Other
+// tags move as usual.
+func TestImmutableTagOfAnotherNameIsCompared(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	first, second := twoImages(t, p)
@@ -112,8 +113,9 @@ func TestImmutableTagOfAnotherName(t *testing.T) {
 	wantRequests(t, p.source, map[string]int{"HEAD manifest": 1, "GET manifest": 1, "GET blob": 2})
 }
 
-// A tag that was put between split and copy stays, too. It costs copy a request for each new immutable tag.
-func TestImmutableTagThatAppears(t *testing.T) {
+// A tag that was pushed between split and copy stays too. Copy checks each new immutable tag
+// with one request.
+func TestImmutableTagPushedAfterThePlanStays(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	first, second := twoImages(t, p)
@@ -135,8 +137,8 @@ func TestImmutableTagThatAppears(t *testing.T) {
 	}
 }
 
-// Where it cannot be seen whether an immutable tag is there, it is not pushed.
-func TestImmutableTagThatCannotBeSeen(t *testing.T) {
+// If copy cannot read whether an immutable tag exists, it does not push it.
+func TestUnreadableImmutableTagIsNotPushed(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	twoImages(t, p)

@@ -20,9 +20,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// One mapping's failure stops no other, though they share blobs, manifests and registries.
-
-func TestChildThatOneRepositoryLacks(t *testing.T) {
+func TestMissingChildFailsItsOwnImageOnly(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	child := registrytest.NewImage(registrytest.OCI, "child", "amd64", registrytest.NewLayer("child", 1000))
@@ -33,7 +31,7 @@ func TestChildThatOneRepositoryLacks(t *testing.T) {
 	for _, name := range []string{"ci/a:v1", "ci/b:v1"} {
 		push(t, p.source, name, registrytest.NewIndex(registrytest.OCI, child))
 	}
-	// The slow answer makes the other image wait for it.
+	// The other image waits for the slow answer.
 	p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/ci/a/manifests/" + digest), Fault: func(next http.Handler) http.Handler {
 		return registrytest.Wait(300 * time.Millisecond)(registrytest.Status(http.StatusNotFound, "")(next))
 	}})
@@ -44,7 +42,7 @@ func TestChildThatOneRepositoryLacks(t *testing.T) {
 	wantArrived(t, p, "ci/b:v1", "m/b:v1")
 }
 
-func TestBlobThatOneRepositoryDoesNotTake(t *testing.T) {
+func TestRefusedBlobFailsItsOwnRepositoryOnly(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusInternalServerError, http.StatusRequestEntityTooLarge, http.StatusInsufficientStorage} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
@@ -65,7 +63,8 @@ func TestBlobThatOneRepositoryDoesNotTake(t *testing.T) {
 	}
 }
 
-// afterAll reads the request's body first: who sends much would not always get to see an earlier answer.
+// afterAll reads the request's body before it answers. A client that sends much would not
+// always see an earlier answer.
 func afterAll(f registrytest.Fault) registrytest.Fault {
 	return func(next http.Handler) http.Handler {
 		answer := f(next)
@@ -76,8 +75,8 @@ func afterAll(f registrytest.Fault) registrytest.Fault {
 	}
 }
 
-// A tag that the registry refuses does not fail the same manifest's other names.
-func TestTagThatIsRefused(t *testing.T) {
+// A tag that the registry refuses does not fail the same manifest's other tags.
+func TestRefusedTagFailsNoOtherTag(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	digest := push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
@@ -86,8 +85,8 @@ func TestTagThatIsRefused(t *testing.T) {
 	run.are(t, p.destination, map[string]string{"m/a:a": stream.Failed, "m/a:b": stream.Copied, "m/a": stream.Copied})
 }
 
-// Nor does it fail an index that leads to the manifest: that is pushed by its digest.
-func TestChildWhoseTagIsRefused(t *testing.T) {
+// Nor does it fail an index that leads to the manifest, which is pushed by its digest.
+func TestRefusedTagFailsNoIndexAboveIt(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	child := registrytest.NewImage(registrytest.OCI, "child", "amd64", registrytest.NewLayer("child", 1000))
@@ -99,8 +98,8 @@ func TestChildWhoseTagIsRefused(t *testing.T) {
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 }
 
-// A refusal in the middle is that image's alone: others have come into the repository.
-func TestOneRefusalInTheMiddle(t *testing.T) {
+// A refusal after the repository accepted a push fails that image only.
+func TestLaterRefusalFailsOneImage(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	var lines []string
@@ -118,8 +117,8 @@ func TestOneRefusalInTheMiddle(t *testing.T) {
 	}
 }
 
-// Nor is one at the beginning for good, where the repository is there already.
-func TestOneRefusalAtTheBeginning(t *testing.T) {
+// If the repository exists already, a refusal of the first push is not final either.
+func TestFirstRefusalOfAKnownRepositoryFailsOneImage(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	there := registrytest.NewImage(registrytest.OCI, "v0", "amd64")
@@ -144,8 +143,7 @@ func TestOneRefusalAtTheBeginning(t *testing.T) {
 	}
 }
 
-// A manifest that gives a blob a wrong size fails alone.
-func TestWrongSizeInOneImage(t *testing.T) {
+func TestWrongSizeFailsItsOwnImageOnly(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	img := registrytest.NewImage(registrytest.OCI, "good", "amd64", registrytest.NewLayer("layer", 1000))
@@ -164,8 +162,8 @@ func TestWrongSizeInOneImage(t *testing.T) {
 	run.are(t, p.destination, map[string]string{"m/liar:v1": stream.Failed, "m/good:v1": stream.Copied})
 }
 
-// What one registry calls a manifest that does not say what it is does not hold for another's.
-func TestMediaTypeOfOneRegistry(t *testing.T) {
+// One registry's media type for a manifest without a mediaType does not apply to another's.
+func TestMediaTypeOfOneRegistryIsNotAnothers(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	img := registrytest.NewImage(registrytest.OCI, "image", "amd64", registrytest.NewLayer("layer", 1000))
@@ -186,8 +184,8 @@ func TestMediaTypeOfOneRegistry(t *testing.T) {
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/b:v1", "m/b:v1")).allAre(t, stream.Copied)
 }
 
-// Two names that registries.conf leads to one tag are one destination.
-func TestTwoNamesOfOneTag(t *testing.T) {
+// Two names that registries.conf maps to one tag are one destination.
+func TestTwoNamesOfOneTagAreRefused(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	for _, name := range []string{"ci/a:v1", "ci/b:v1"} {
@@ -204,8 +202,9 @@ func TestTwoNamesOfOneTag(t *testing.T) {
 	}
 }
 
-// Where the source's mirror has no blobs, the downloads go on at the source itself, each when it is its turn.
-func TestMirrorWithoutBlobs(t *testing.T) {
+// If the source's mirror has no blobs, downloads continue at the source itself, each when it gets a
+// slot there.
+func TestBlobsMissingFromAMirrorComeFromTheSource(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	nearby := remoteRegistry{registrytest.StartProxy(p.source.backend, registrytest.ProxyOptions{}), p.source.backend}
@@ -233,8 +232,9 @@ func registriesConf(t *testing.T, content string) string {
 	return file
 }
 
-// What registries.conf allows for a part of a registry it does not allow for the rest, whichever is asked first.
-func TestInsecureHoldsForItsPrefixAlone(t *testing.T) {
+// If registries.conf allows plain HTTP for a part of a registry, the rest still needs TLS,
+// whichever is asked first.
+func TestInsecureHoldsForItsPrefixOnly(t *testing.T) {
 	t.Parallel()
 	r := registrytest.Distribution(t, registrytest.DistributionOptions{})
 	p := pair{
@@ -254,17 +254,17 @@ func TestInsecureHoldsForItsPrefixAlone(t *testing.T) {
 		}
 		run := mirrorWith(t, config, lines...)
 		if got := run.results[p.destination.Host+"/m/lab/a:v1"]; got.Status == stream.Failed {
-			t.Errorf("%v: what may be insecure failed: %+v", names, got.Error)
+			t.Errorf("%v: the insecure registry failed: %+v", names, got.Error)
 		}
 		if got := run.results[p.destination.Host+"/m/ci/a:v1"]; got.Status != stream.Failed || !strings.Contains(got.Error.Message, "certificate") {
-			t.Errorf("%v: what has to be secure is %s: %+v", names, got.Status, got.Error)
+			t.Errorf("%v: the secure registry is %s: %+v", names, got.Status, got.Error)
 		}
 	}
 }
 
-// Indexes that are linked in many ways are walked once, also when nothing wants them any more: the last child of the first
-// image contradicts the others, when all of them are known already.
-func TestIndexesThatAreLinkedInManyWays(t *testing.T) {
+// Each index is walked once, however many others lead to it, also if no job needs it any more.
+// The last child of the first image contradicts the others after all of them are known.
+func TestDenselyLinkedIndexesAreWalkedOnce(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	const width, depth = 20, 7
@@ -286,14 +286,15 @@ func TestIndexesThatAreLinkedInManyWays(t *testing.T) {
 		t.Errorf("the image that contradicts itself is %s: %+v", got.Status, got.Error)
 	}
 	if got := run.results[p.destination.Host+"/m/b:good"]; got.Status != stream.Copied {
-		t.Errorf("the image that is as it should be is %s: %+v", got.Status, got.Error)
+		t.Errorf("the good image is %s: %+v", got.Status, got.Error)
 	}
 	if n := p.destination.Stats().Requests["PUT manifest"]; n != 2+width*depth {
 		t.Errorf("%d manifests were pushed, want each of %d", n, 2+width*depth)
 	}
 }
 
-// withContradiction is the index with one child more, which gives the configuration of an image another size.
+// withContradiction returns the index with one more child, which states another size for the
+// image's configuration.
 func withContradiction(t *testing.T, p pair, index v1.ImageIndex, img v1.Image) registrytest.BareManifest {
 	t.Helper()
 	m, err := img.Manifest()

@@ -16,8 +16,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// A copy that is killed leaves every tag on its old or its new image, and that image whole; and the next run
-// completes the work.
+// A copy that is killed leaves every tag on its old or its new image, and that image complete.
+// The next run finishes the work.
 func TestKilledCopyLeavesTagsWhole(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -50,7 +50,8 @@ func TestKilledCopyLeavesTagsWhole(t *testing.T) {
 	mirrorLines(t, w.lines...).allAre(t, stream.Current)
 }
 
-// twoVersions are repositories whose tag v1 at the destination moves from the image old to the image new.
+// twoVersions are repositories whose tag v1 at the destination moves from the image old to the
+// image new.
 type twoVersions struct {
 	names, lines []string
 	old          map[string]string // digests by name
@@ -76,8 +77,8 @@ func oldAndNew(t *testing.T, p pair) twoVersions {
 	return w
 }
 
-// bringOld puts the old image back where the tag has moved, as a team does that goes back to an earlier version. The first time,
-// that fills the destination.
+// bringOld moves the tags back to the old images, as a team does that returns to an earlier
+// version. The first time, that fills the destination.
 func (w twoVersions) bringOld(t *testing.T, p pair) {
 	t.Helper()
 	var lines []string
@@ -108,7 +109,8 @@ func writePlan(t *testing.T, file string, lines []string) string {
 	return file
 }
 
-// runAndKill runs copy and kills it when the destination sees its request number at. It returns how many there were.
+// runAndKill runs copy and kills it when the destination gets request number at. It returns how
+// many there were.
 func runAndKill(t *testing.T, p pair, program, plan string, at int) (requests int, killed bool) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, plan)
@@ -133,7 +135,7 @@ func runAndKill(t *testing.T, p pair, program, plan string, at int) (requests in
 	return requests, killed
 }
 
-// wantWhole checks that each tag is at one of its two images, with all that belongs to it.
+// wantWhole checks that each tag points at one of its two images, with everything below it.
 func (w twoVersions) wantWhole(t *testing.T, p pair) {
 	t.Helper()
 	c := client(t, settings())
@@ -147,7 +149,7 @@ func (w twoVersions) wantWhole(t *testing.T, p pair) {
 			t.Error(err)
 			continue
 		}
-		// By its digest: a push that was under way when copy was killed may still move the tag.
+		// Check the digest: a push that was under way when copy was killed may still move the tag.
 		at := "mirror/" + name + "@" + digest
 		switch digest {
 		case w.old[name]:

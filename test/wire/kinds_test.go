@@ -11,7 +11,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-func TestKindsOfImages(t *testing.T) {
+func TestAllKindsOfImagesArrive(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	layer := registrytest.NewLayer("layer", 2000)
@@ -39,9 +39,9 @@ func TestKindsOfImages(t *testing.T) {
 	}
 }
 
-// distribution checks foreign layers by their URLs, of which it allows none unless told so; go-containerregistry's
-// registry takes them.
-func TestForeignLayersStayWhereTheyAre(t *testing.T) {
+// This test uses go-containerregistry's registry, which accepts foreign layers. Distribution checks
+// their URLs.
+func TestForeignLayersAreNotCopied(t *testing.T) {
 	t.Parallel()
 	r := registrytest.InProcess(t)
 	one := remoteRegistry{registrytest.NewProxy(t, r, registrytest.ProxyOptions{}), r.Host}

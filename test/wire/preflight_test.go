@@ -13,7 +13,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// someone has one credential for all registries.
+// A someone has one credential for all registries.
 type someone credentials.Credential
 
 func (s someone) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {
@@ -25,7 +25,7 @@ var team = registrytest.User{Name: "team", Password: "secret", Pull: []string{""
 
 var asTeam = someone{Username: "team", Password: "secret"}
 
-// preflightLines are mappings into as many repositories each that may and may not be pushed to.
+// preflightLines returns mappings into so many repositories that team may push to, and may not.
 func preflightLines(t *testing.T, p pair, open, closed int) (lines []string) {
 	t.Helper()
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
@@ -38,8 +38,8 @@ func preflightLines(t *testing.T, p pair, open, closed int) (lines []string) {
 	return lines
 }
 
-// Registries answer a request for too much in one of these ways, if they do at all.
-func TestPreflight(t *testing.T) {
+// Registries answer a request for too many rights in one of these ways.
+func TestPreflightFindsForbiddenRepositories(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name         string
@@ -80,7 +80,7 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
-// wrote fails where a request was anything but reading.
+// wrote fails the test if a request was not a read.
 func wrote(t *testing.T, r remoteRegistry) {
 	t.Helper()
 	for _, q := range r.Log() {
@@ -90,7 +90,7 @@ func wrote(t *testing.T, r remoteRegistry) {
 	}
 }
 
-// Where nothing moves there is no preflight: an account that may only pull is enough, and no request is added.
+// If nothing moves, there is no preflight: no request is added, and the right to pull is enough.
 func TestNoPreflightWhereNothingMoves(t *testing.T) {
 	t.Parallel()
 	auth := &registrytest.Auth{JWT: true, Users: []registrytest.User{team, {Name: "reader", Password: "p", Pull: []string{""}}}}
@@ -100,15 +100,16 @@ func TestNoPreflightWhereNothingMoves(t *testing.T) {
 	p.reset()
 	plan := splitAs(t, someone{Username: "reader", Password: "p"}, lines...)
 	if len(plan.Results) != 3 || len(plan.Copies) != 0 {
-		t.Errorf("got %d results and %d copies, want 3 that are current", len(plan.Results), len(plan.Copies))
+		t.Errorf("got %d results and %d copies, want 3 current ones", len(plan.Results), len(plan.Copies))
 	}
 	if got, want := p.destination.Stats().Requests, (map[string]int{"HEAD manifest": 3 + 1, "token": 1}); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("the destination had the requests %v, want %v: the first one learns where tokens are", got, want)
 	}
 }
 
-// Quay makes a repository that a token to push is asked for: so it is asked only about those that have one of the run's tags.
-func TestPreflightMakesNoRepository(t *testing.T) {
+// Quay creates a repository when a token to push to it is asked for. So the preflight asks only for
+// repositories that have one of the run's tags.
+func TestPreflightCreatesNoRepository(t *testing.T) {
 	t.Parallel()
 	reader := registrytest.User{Name: "reader", Password: "p", Pull: []string{""}}
 	p := pair{newRegistry(t, nil), newRegistry(t, &registrytest.Auth{JWT: true, TokenPath: "/v2/auth", Users: []registrytest.User{reader}})}
@@ -116,7 +117,7 @@ func TestPreflightMakesNoRepository(t *testing.T) {
 	push(t, p.destination, "open/a1:v1", registrytest.NewImage(registrytest.OCI, "old", "amd64"))
 	plan := splitAs(t, someone{Username: "reader", Password: "p"}, lines...)
 	if len(plan.Results) != 1 || len(plan.Copies) != 1 || !strings.Contains(plan.Results[0].Error.Message, "/open/a1 at") {
-		t.Errorf("%d mappings failed and %d are to be copied, want the one whose repository is there to fail", len(plan.Results), len(plan.Copies))
+		t.Errorf("%d mappings failed and %d are to be copied, want the one whose repository exists to fail", len(plan.Results), len(plan.Copies))
 	}
 	for _, q := range p.destination.Log() {
 		if q.Kind == "token" && strings.Contains(q.Path+"?"+q.Query, "a0%3Apull%2Cpush") {
@@ -125,8 +126,9 @@ func TestPreflightMakesNoRepository(t *testing.T) {
 	}
 }
 
-// A registry that lets everyone read asks for nothing before something is written. It is asked once how it wants to be authenticated to.
-func TestPreflightOfAPublicRegistry(t *testing.T) {
+// A registry that lets everyone read demands no token before a write. The preflight asks it
+// once how it authenticates.
+func TestPreflightOfAPublicRegistryAsksOnce(t *testing.T) {
 	t.Parallel()
 	everyone := registrytest.User{Pull: []string{""}}
 	auth := &registrytest.Auth{JWT: true, Users: []registrytest.User{team, everyone}, Public: true}
@@ -146,8 +148,9 @@ func TestPreflightOfAPublicRegistry(t *testing.T) {
 	}
 }
 
-// Distribution's registry verifies tokens itself, and its token service grants less than was asked for without an error.
-func TestPreflightOfDistribution(t *testing.T) {
+// Distribution verifies tokens itself. Its token service grants less than was asked for, without an
+// error.
+func TestPreflightWorksWithDistribution(t *testing.T) {
 	t.Parallel()
 	service := registrytest.StartTokenService(registrytest.Auth{Users: []registrytest.User{team}})
 	t.Cleanup(service.Close)
@@ -168,13 +171,13 @@ func TestPreflightOfDistribution(t *testing.T) {
 	if copied != 2 {
 		t.Errorf("%d were copied, want 2", copied)
 	}
-	// One for all to read with and one to push with, in split; one in copy, and one to mount with.
+	// Split asks for one token to read and one to push; copy for one, and for one more to mount.
 	if n := service.Asked(); n > 4 {
 		t.Errorf("%d tokens were asked for, want 4 at most", n)
 	}
 }
 
-// splitAs makes the plan for the lines of a mapping file.
+// splitAs returns the plan for the lines of a mapping file.
 func splitAs(t *testing.T, keys interface {
 	For(context.Context, reference.Side, string, string) (credentials.Credential, error)
 }, lines ...string) *stream.Content {

@@ -9,7 +9,7 @@ import (
 	"imagemirror/internal/regerror"
 )
 
-// probe returns what is doubted of each destination, and of sources under wildcards, that a run would fail.
+// probe returns the doubts of a probe, by destination.
 func probe(t *testing.T, sets []*imageset.Set) map[string]plan.Doubt {
 	t.Helper()
 	doubts, err := plan.Probe(t.Context(), plan.Options{Client: client(t, settings())}, sets)
@@ -23,9 +23,10 @@ func probe(t *testing.T, sets []*imageset.Set) map[string]plan.Doubt {
 	return of
 }
 
-// A probe costs one request a source, and of the destinations one for each tag that must not move. It reads no content and
-// writes nothing. That an immutable tag would move is found under its source's name too, where a run takes it for current.
-func TestProbe(t *testing.T) {
+// A probe costs one request for each source, and one for each destination tag that must not
+// move. It reads no content and writes nothing. It also finds an immutable tag that would move
+// under its source's name, which a run takes for current.
+func TestProbeFindsWhatARunWouldFail(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	_, second := twoImages(t, p)

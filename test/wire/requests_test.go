@@ -10,7 +10,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// workload is images in repositories of their own, which share a base layer; every third is an index of two platforms.
+// A workload is images in repositories of their own, which share a base layer. Every third one
+// is an index of two platforms.
 type workload struct {
 	lines []string
 	names []string // REPOSITORY:TAG, the same at the source and, below mirror/, at the destination
@@ -47,7 +48,8 @@ func TestColdRunIsTheLowerBound(t *testing.T) {
 	run := mirrorLines(t, w.lines...)
 	run.allAre(t, stream.Copied)
 	wantRequests(t, p.source, map[string]int{"GET manifest": w.manifests, "GET blob": w.blobs})
-	// Every blob's way begins with a mount: of a blob that is nowhere yet it opens the upload.
+	// Every blob begins with a mount. If the registry does not have the blob, the mount opens
+	// an upload.
 	wantRequests(t, p.destination, map[string]int{
 		"HEAD manifest": len(w.names), "POST mount": w.places, "PUT upload": w.blobs, "PUT manifest": w.manifests,
 	})
@@ -86,12 +88,12 @@ func TestMovedTagMovesOneImage(t *testing.T) {
 		t.Errorf("the image that moved is %s at %s, want copied at %s", got.Status, got.Digest, digest)
 	}
 	wantRequests(t, p.source, map[string]int{"HEAD manifest": 4, "GET manifest": 1, "GET blob": 2})
-	// The base layer is found in the very repository by the mount that opens the others' uploads.
+	// The mount that opens an upload finds the base layer in the same repository.
 	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 4, "POST mount": 3, "PUT upload": 2, "PUT manifest": 1})
 	wantArrived(t, p, "ci/image-0:v1", "mirror/ci/image-0:v1")
 }
 
-func TestSeveralTagsOfOneImage(t *testing.T) {
+func TestSeveralTagsCostOneUpload(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.Docker, "a", "amd64", registrytest.NewLayer("a", 1000)))
@@ -100,7 +102,7 @@ func TestSeveralTagsOfOneImage(t *testing.T) {
 	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 4, "POST mount": 4, "PUT upload": 2, "PUT manifest": 4})
 }
 
-// An image that is a tag and a part of an index in one repository is pushed once.
+// An image that has a tag and is part of an index in one repository is pushed once.
 func TestChildWithATagIsPushedOnce(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -143,7 +145,7 @@ func TestSourceIsReadOnceForSeveralRegistries(t *testing.T) {
 	wantArrived(t, pair{p.source, second}, "ci/a:v1", "m/y:v1")
 }
 
-// What a sibling tag has brought to the registry is mounted from there, although this run did not copy it.
+// Blobs of a sibling tag are mounted, although this run did not copy them.
 func TestBlobsOfACurrentSiblingAreMounted(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

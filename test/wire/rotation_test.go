@@ -14,8 +14,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// A secret that is rotated in the middle of a run, while the registry takes the new password alone from then on, fails nothing: the
-// mounted file is read anew.
+// A secret is rotated during a run, and the registry accepts only the new password from then on. No
+// image fails, since the mounted file is read again.
 func TestSecretIsRotatedDuringACopy(t *testing.T) {
 	t.Parallel()
 	all := []string{""}
@@ -35,7 +35,7 @@ func TestSecretIsRotatedDuringACopy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// An upload gets three attempts where it is refused with 401, so that two rotations can never spend them.
+	// An upload gets three attempts if it is refused with 401, so two rotations cannot use them up.
 	const rotations = 2
 	var writes atomic.Int64
 	p.destination.Inject(registrytest.FaultRule{Name: "rotate", Match: func(r *http.Request) bool {
@@ -58,7 +58,7 @@ func TestSecretIsRotatedDuringACopy(t *testing.T) {
 	}
 }
 
-// mountSecret lays a secret out as the kubelet does it, and puts another one in its place in one moment.
+// mountSecret lays a secret out as the kubelet does, and replaces it atomically.
 func mountSecret(dir, version, registry, user string) error {
 	version = "..2026_" + version
 	if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {

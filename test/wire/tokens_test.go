@@ -14,7 +14,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// tokens counts what was asked for, and how many requests were refused for want of a right one.
+// tokens returns how many tokens were asked for, and how many requests were refused without a
+// valid one.
 func tokens(r remoteRegistry) (asked, refused int) {
 	for _, q := range r.Log() {
 		switch {
@@ -34,7 +35,8 @@ func TestOneTokenForManyRepositories(t *testing.T) {
 	mirrorLines(t, w.lines...).allAre(t, stream.Copied)
 	for side, r := range map[string]remoteRegistry{"source": p.source, "destination": p.destination} {
 		asked, refused := tokens(r)
-		// One for split to read with, and one for copy. The first request of each process learns where tokens are.
+		// Split asks for one to read, and copy for one. The first request of each process
+		// learns where tokens are issued.
 		want := 2
 		if side == "destination" {
 			want++ // that split finds out with whether copy may push
@@ -50,28 +52,28 @@ func TestOneTokenForManyRepositories(t *testing.T) {
 	}
 }
 
-func TestRegistryThatRefusesManyScopes(t *testing.T) {
+func TestRefusedScopesAreAskedForOneByOne(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusBadRequest, http.StatusForbidden} {
 		p := pair{newRegistry(t, &registrytest.Auth{RefuseScopes: status}), newRegistry(t, &registrytest.Auth{RefuseScopes: status})}
 		w := newWorkload(t, p, 6)
 		mirrorLines(t, w.lines...).allAre(t, stream.Copied)
-		// In each process it is noticed once, and then there is a token for each repository.
+		// Each process notices it once, and then asks for a token for each repository.
 		if asked, _ := tokens(p.source); asked != 2*(1+6) {
 			t.Errorf("status %d: %d tokens were asked for at the source, want 14", status, asked)
 		}
-		// A mount needs two scopes: copy tries that once, too. Split asks for tokens to push with.
+		// A mount needs two scopes, which copy tries once, too. Split asks for tokens to push.
 		if asked, _ := tokens(p.destination); asked != 2*(1+6)+1+6 {
 			t.Errorf("status %d: %d tokens were asked for at the destination, want 21", status, asked)
 		}
 	}
 }
 
-func TestTokensThatRunOut(t *testing.T) {
+func TestExpiredTokensCostNoImage(t *testing.T) {
 	t.Parallel()
 	p := newPrivatePair(t)
 	w := newWorkload(t, p, 6)
-	// Every fortieth request finds all tokens worthless.
+	// Every fortieth request finds all tokens expired.
 	n := 0
 	expire := registrytest.FaultRule{Name: "expire", Match: func(*http.Request) bool {
 		n++
@@ -87,7 +89,7 @@ func TestTokensThatRunOut(t *testing.T) {
 	}
 }
 
-func TestTokensAreRenewedBeforeTheyRunOut(t *testing.T) {
+func TestTokensAreRenewedBeforeTheyExpire(t *testing.T) {
 	t.Parallel()
 	auth := &registrytest.Auth{Lifetime: time.Second}
 	p := pair{newRegistry(t, auth), newRegistry(t, auth)}
@@ -98,12 +100,12 @@ func TestTokensAreRenewedBeforeTheyRunOut(t *testing.T) {
 	mirrorLines(t, w.lines...).allAre(t, stream.Copied)
 	asked, refused := tokens(p.destination)
 	if refused > 2+asked/2 {
-		t.Errorf("%d requests were refused and %d tokens asked for: tokens are used until they are refused", refused, asked)
+		t.Errorf("%d requests were refused and %d tokens asked for, so tokens are used until they are refused", refused, asked)
 	}
 }
 
-// Wildcards ask for tags before anything else, and share tokens all the same.
-func TestTokensOfWildcards(t *testing.T) {
+// Wildcards list tags before anything else, and share tokens all the same.
+func TestWildcardsShareTokens(t *testing.T) {
 	t.Parallel()
 	p := newPrivatePair(t)
 	const repositories = 40
@@ -124,7 +126,7 @@ func TestTokensOfWildcards(t *testing.T) {
 	}
 }
 
-// turning gives another credential after some lookups, as clouds do after minutes.
+// A turning keychain returns another credential after some lookups, as clouds do after minutes.
 type turning struct{ left atomic.Int64 }
 
 func (k *turning) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {
@@ -134,8 +136,8 @@ func (k *turning) For(context.Context, reference.Side, string, string) (credenti
 	return credentials.Credential{Username: "first", Password: "p"}, nil
 }
 
-// A credential that changes in the middle costs a token for many repositories, and not one for each.
-func TestTokensWhenCredentialsChange(t *testing.T) {
+// A credential that changes during a run costs one token for many repositories, not one for each.
+func TestChangedCredentialsCostOneTokenForMany(t *testing.T) {
 	t.Parallel()
 	all := []string{""}
 	auth := &registrytest.Auth{Users: []registrytest.User{

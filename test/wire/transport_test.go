@@ -12,7 +12,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-func TestCustomAuthority(t *testing.T) {
+func TestCustomCertificateAuthorityIsTrusted(t *testing.T) {
 	t.Parallel()
 	backend := registrytest.Distribution(t, registrytest.DistributionOptions{})
 	secure := remoteRegistry{registrytest.NewProxy(t, backend, registrytest.ProxyOptions{TLS: true, Auth: &registrytest.Auth{}}), backend.Host}
@@ -23,7 +23,7 @@ func TestCustomAuthority(t *testing.T) {
 	run := mirrorLines(t, l)
 	got := run.results[secure.Host+"/m/a:v1"]
 	if got.Status != stream.Failed || !strings.Contains(got.Error.Message, "certificate") || strings.Contains(got.Error.Message, "tries") {
-		t.Errorf("without the authority the result is %+v with %+v, want failed at once for the certificate", got, got.Error)
+		t.Errorf("without the authority the result is %+v with %+v, want failed at once for its certificate", got, got.Error)
 	}
 
 	config := settings()
@@ -38,7 +38,7 @@ func TestCustomAuthority(t *testing.T) {
 func TestNoMoreRequestsInFlightThanAllowed(t *testing.T) {
 	t.Parallel()
 	for _, concurrency := range []int{1, 2, 5} {
-		// They are their own token services, and what is asked for there counts.
+		// The registries are their own token services, and requests for tokens count.
 		p := newPrivatePair(t)
 		w := newWorkload(t, p, 45) // more repositories than one token is asked for
 		slow := registrytest.FaultRule{Fault: registrytest.Wait(2 * time.Millisecond)}
@@ -56,8 +56,9 @@ func TestNoMoreRequestsInFlightThanAllowed(t *testing.T) {
 	}
 }
 
-// Registries that are each other's source and destination do not wait for each other, however few requests are allowed.
-func TestBothWaysWithFewRequests(t *testing.T) {
+// Registries that are each other's source and destination do not block each other, however few
+// requests may be in flight.
+func TestRegistriesThatSwapImagesDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	var lines []string
@@ -78,8 +79,8 @@ func TestBothWaysWithFewRequests(t *testing.T) {
 	}
 }
 
-// A destination that goes away in the middle and comes back costs time, and no image.
-func TestDestinationThatDiesAndComesBack(t *testing.T) {
+// A destination that restarts during a run costs time, and no image.
+func TestRestartedDestinationCostsNoImage(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	w := newWorkload(t, p, 9)
@@ -92,8 +93,8 @@ func TestDestinationThatDiesAndComesBack(t *testing.T) {
 	}
 }
 
-// What quay.io's front answers is a page for people, and not the JSON of the specification.
-func TestBusyRegistryThatAnswersHTML(t *testing.T) {
+// The load balancer of quay.io answers with an HTML page, not with the specification's JSON.
+func TestHTMLErrorPagesAreReadable(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))

@@ -11,9 +11,9 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// A registry may answer before it has taken in a blob. The blob is then read by nobody else, its download has its place
-// again, and the upload goes on as if nothing had been.
-func TestAnswersBeforeTheBlobIsSent(t *testing.T) {
+// A registry may answer before it has read a blob. Then nothing else reads the blob, its
+// download has its slot back, and the next attempt starts as if nothing had happened.
+func TestEarlyAnswersDoNotDisturbUploads(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusUnauthorized, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
@@ -35,8 +35,8 @@ func TestAnswersBeforeTheBlobIsSent(t *testing.T) {
 	}
 }
 
-// A stalled source is read by nobody else either when its upload has been refused.
-func TestAnswerWhileTheSourceStalls(t *testing.T) {
+// Nothing reads from a stalled source either after its upload was refused.
+func TestRefusedUploadReleasesAStalledSource(t *testing.T) {
 	t.Parallel()
 	p := newPairOnDisk(t)
 	push(t, p.source, "ci/a:v1", largeImage())
@@ -48,8 +48,8 @@ func TestAnswerWhileTheSourceStalls(t *testing.T) {
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 }
 
-// What a registry refuses for good is not sent to it again.
-func TestUploadsThatAreRefusedForGood(t *testing.T) {
+// A blob that a registry refuses for good is not sent to it again.
+func TestRefusedUploadsAreNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{
 		http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusConflict, http.StatusRequestEntityTooLarge,
@@ -68,8 +68,9 @@ func TestUploadsThatAreRefusedForGood(t *testing.T) {
 	}
 }
 
-// A registry hashes what came in parts when the last request says that it is all: that takes longer than an answer may.
-func TestCommitThatTakesLong(t *testing.T) {
+// A registry hashes the chunks when the last request completes the upload. That may take longer
+// than other answers.
+func TestSlowCommitOfAChunkedUploadIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	p := newPairOnDisk(t)
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 20_000_000)))
@@ -82,8 +83,9 @@ func TestCommitThatTakesLong(t *testing.T) {
 	mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 }
 
-// A blob for several registries is read once for those that take it whole, and apart for the one that wants parts.
-func TestOneOfSeveralRegistriesWantsParts(t *testing.T) {
+// A blob for several registries is read once for those that accept it whole, and again for the
+// one that wants chunks.
+func TestOneOfSeveralRegistriesWantsChunks(t *testing.T) {
 	t.Parallel()
 	p := newPairOnDisk(t)
 	whole := newPairOnDisk(t).destination
@@ -100,8 +102,8 @@ func TestOneOfSeveralRegistriesWantsParts(t *testing.T) {
 	wantArrived(t, pair{p.source, whole}, "ci/b:v1", "m/b:v1")
 }
 
-// An upload to one of several registries that breaks off is taken up where it broke, as one to a single registry is.
-func TestBrokenUploadToOneOfSeveral(t *testing.T) {
+// An upload that breaks off at one of several registries is resumed, as with a single registry.
+func TestBrokenUploadToOneOfSeveralIsResumed(t *testing.T) {
 	t.Parallel()
 	p, other := newPairOnDisk(t), newPairOnDisk(t).destination
 	push(t, p.source, "ci/a:v1", largeImage())
@@ -116,8 +118,8 @@ func TestBrokenUploadToOneOfSeveral(t *testing.T) {
 	}
 }
 
-// A registry that goes on refusing what it might refuse by chance is not sent a blob over and over.
-func TestUploadThatIsAlwaysBad(t *testing.T) {
+// A registry that keeps refusing with a status that may be chance is not sent a blob over and over.
+func TestUploadThatNeverSucceedsIsGivenUp(t *testing.T) {
 	t.Parallel()
 	p := newPairOnDisk(t)
 	push(t, p.source, "ci/a:v1", largeImage())

@@ -1,5 +1,5 @@
-// Package wire shows what goes over the wire: split and copy run in process against real registries, and each request that
-// they send is counted and compared with the least that the protocol allows.
+// Package wire shows what goes over the wire. split and copy run in process against real
+// registries, and each request is counted and compared with the least that the protocol allows.
 package wire
 
 import (
@@ -28,16 +28,16 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// remoteRegistry is distribution's registry behind a proxy that counts.
+// A remoteRegistry is distribution's registry behind a proxy that counts.
 type remoteRegistry struct {
 	*registrytest.Proxy
 	backend string // host of the registry itself
 }
 
-// pair is a source and a destination registry.
+// A pair is a source and a destination registry.
 type pair struct{ source, destination remoteRegistry }
 
-// newPair starts two registries that are open to all.
+// newPair starts two registries that demand no credentials.
 func newPair(t *testing.T) pair {
 	t.Helper()
 	return pair{newRegistry(t, nil), newRegistry(t, nil)}
@@ -49,7 +49,7 @@ func newPrivatePair(t *testing.T) pair {
 	return pair{newRegistry(t, &registrytest.Auth{}), newRegistry(t, &registrytest.Auth{})}
 }
 
-// newPairOnDisk starts two registries for large blobs, which distribution's memory is slow with.
+// newPairOnDisk starts two registries for large blobs, with which distribution is slow in memory.
 func newPairOnDisk(t *testing.T) pair {
 	t.Helper()
 	return pair{start(t, registrytest.DistributionOptions{Dir: t.TempDir()}, nil), start(t, registrytest.DistributionOptions{Dir: t.TempDir()}, nil)}
@@ -71,18 +71,19 @@ func (p pair) reset() {
 	p.destination.Reset()
 }
 
-// run is one run of split and copy, with the clients that two processes would have.
+// A run is one run of split and copy, with a client for each, as two processes have.
 type run struct {
 	plan    *stream.Content
 	results map[string]stream.Result // by destination
 }
 
-// settings are those of a test's clients: few tries, so that what is down is down at once.
+// settings returns the settings of a test's clients. They try little, so a registry that is
+// down fails at once.
 func settings() registry.Config {
 	return registry.Config{Concurrency: 8, Retries: 5, Stall: 10 * time.Second}
 }
 
-// mirrorLines mirrors the lines of a mapping file.
+// mirrorLines copies the images of the lines of a mapping file.
 func mirrorLines(t *testing.T, lines ...string) run {
 	t.Helper()
 	return mirrorWith(t, settings(), lines...)
@@ -122,7 +123,7 @@ func carry(t *testing.T, config registry.Config, keys registry.CredentialSource,
 	return r
 }
 
-// split makes the plan for the lines of a mapping file.
+// split returns the plan for the lines of a mapping file.
 func split(t *testing.T, config registry.Config, lines ...string) *stream.Content {
 	t.Helper()
 	var out bytes.Buffer
@@ -213,7 +214,7 @@ func results(t *testing.T, c *stream.Content) map[string]stream.Result {
 	return by
 }
 
-// allAre fails the test for each result of another status.
+// allAre fails the test for each result with another status.
 func (r run) allAre(t *testing.T, status string) {
 	t.Helper()
 	for name, got := range r.results {
@@ -223,7 +224,7 @@ func (r run) allAre(t *testing.T, status string) {
 	}
 }
 
-// are fails the test for each destination on a registry whose result has another status than want has.
+// are fails the test for each destination on a registry whose status is not the one in want.
 func (r run) are(t *testing.T, at remoteRegistry, want map[string]string) {
 	t.Helper()
 	for name, status := range want {
@@ -233,7 +234,7 @@ func (r run) are(t *testing.T, at remoteRegistry, want map[string]string) {
 	}
 }
 
-// failed is how many images failed.
+// failed returns how many images failed.
 func (r run) failed() (n int) {
 	for _, got := range r.results {
 		if got.Status == stream.Failed {
@@ -243,7 +244,7 @@ func (r run) failed() (n int) {
 	return n
 }
 
-// wantRequests compares all counts of a proxy. Tokens are compared where want has them.
+// wantRequests compares all counts of a proxy. It compares tokens only if want has them.
 func wantRequests(t *testing.T, p remoteRegistry, want map[string]int) {
 	t.Helper()
 	got := p.Stats().Requests
@@ -264,7 +265,7 @@ func wantRequests(t *testing.T, p remoteRegistry, want map[string]int) {
 	}
 }
 
-// push puts an image on a registry behind its proxy's back.
+// push pushes an image to a registry without its proxy.
 func push(t *testing.T, r remoteRegistry, repositoryAndTag string, what remote.Taggable) string {
 	t.Helper()
 	digest, err := registrytest.Write(t.Context(), r.backend+"/"+repositoryAndTag, what)
