@@ -207,3 +207,10 @@ func TestNamedTestsExist(t *testing.T) {
 		}
 	}
 }
+
+// A reader decides within the README's length whether to go on.
+func TestReadmeIsShort(t *testing.T) {
+	if n := strings.Count(read(t, filepath.Join(root, "README.md")), "\n"); n > 120 {
+		t.Errorf("README.md has %d lines, want 120 at most", n)
+	}
+}
