@@ -24,13 +24,17 @@ func (e *engine) start() {
 }
 
 // announceLocked tells the registries' clients which repositories will be used, and what is mounted
-// from where, so that they can ask for one token with all scopes.
+// from where, so that they can ask for one token with all scopes. It does so in the order of the
+// jobs, so that the first token has the scopes of the first requests.
 func (e *engine) announceLocked() {
 	from := map[*repo][]string{}
-	sources := map[*registry.Repository]bool{}
+	announced := map[*registry.Repository]bool{}
 	for _, bl := range e.order {
 		for _, s := range bl.sources {
-			sources[s] = true
+			if !announced[s] {
+				announced[s] = true
+				s.Announce()
+			}
 		}
 		for _, at := range bl.registries {
 			for i, w := range at.wanted {
@@ -44,11 +48,12 @@ func (e *engine) announceLocked() {
 			}
 		}
 	}
-	for s := range sources {
-		s.Announce()
-	}
-	for _, r := range e.repos {
-		r.to.Announce(from[r]...)
+	for _, j := range e.jobs {
+		if j.manifest == nil || announced[j.manifest.repo.to] {
+			continue
+		}
+		announced[j.manifest.repo.to] = true
+		j.manifest.repo.to.Announce(from[j.manifest.repo]...)
 	}
 }
 

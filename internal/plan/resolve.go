@@ -68,7 +68,7 @@ func each[K comparable, T any](lists map[K][]T, workers int, do func(T)) {
 	all.Wait()
 }
 
-// routes groups the targets by source and announces the repositories that will be asked.
+// routes groups the targets by source, and announces the repositories that will be asked in the order in which they will be.
 func (r *resolver) routes(ctx context.Context, targets []*target) map[route][]*group {
 	routes := map[route][]*group{}
 	groups := map[reference.Reference]*group{}
@@ -93,8 +93,11 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[route][]*g
 		}
 		g.targets = append(g.targets, t)
 	}
-	for _, repository := range repositories {
-		repository.Announce()
+	for _, t := range targets {
+		if !t.settled && t.err == nil {
+			t.from.Announce()
+			t.to.Announce()
+		}
 	}
 	return routes
 }
