@@ -30,7 +30,7 @@ type look struct{ name, label, colour, dash string }
 // looks are those of all lines. The colours are told apart in all common forms of colour blindness.
 func looks() []look {
 	return []look{
-		{"ours", "split | copy | report", "#0072b2", "none"},
+		{"ours", "imagemirror run", "#0072b2", "none"},
 		{"regsync", "regsync", "#d55e00", "none"},
 		{"crane", "crane", "#009e73", "none"},
 		{"least", "limit: requests × round trip ÷ in flight", "#777777", "6 4"},

@@ -1,4 +1,4 @@
-// Command bench measures split | copy | report beside other mirroring tools. It starts real registries, with proxies
+// Command bench measures imagemirror run, and the same as a pipe of steps, beside other mirroring tools. It starts real registries, with proxies
 // before them that delay and count, lets each tool copy the same images to an empty registry and then once more with
 // nothing to do, and prints what that cost in requests, bytes, time, CPU and memory, beside the least that it can cost.
 package main

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -62,7 +63,7 @@ type setting struct {
 	concurrency int
 }
 
-// sweep measures all tools under each of the settings.
+// sweep measures the tools that have a line under each of the settings.
 func (b *bench) sweep(ctx context.Context, w workload, from *source, s sweep) (chart, error) {
 	c := chart{title: s.title, x: s.x, y: "seconds"}
 	series := map[string][]point{}
@@ -74,7 +75,7 @@ func (b *bench) sweep(ctx context.Context, w workload, from *source, s sweep) (c
 		ideal := comparison{workload: w, concurrency: at.concurrency, bounds: map[string]bound{"cold": w.bound(from.content, "cold")}}.ideal("cold")
 		series["least"] = append(series["least"], point{float64(at.x), ideal.Seconds()})
 		for _, t := range allTools() {
-			if !b.uses(t, w) {
+			if !b.uses(t, w) || !slices.ContainsFunc(looks(), func(l look) bool { return l.name == t.name }) {
 				continue
 			}
 			results, err := there.turn(ctx, w, from, t, "cold")

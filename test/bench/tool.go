@@ -18,7 +18,7 @@ type tool struct {
 }
 
 func allTools() []tool {
-	return []tool{{"ours", ours}, {"regsync", regsync}, {"crane", crane}}
+	return []tool{{"ours", ours}, {"pipe", pipe}, {"regsync", regsync}, {"crane", crane}}
 }
 
 func toolNames() []string {
@@ -34,15 +34,26 @@ func (b *bench) uses(t tool, w workload) bool {
 	return slices.Contains(b.tools, t.name) && (w.tools == nil || slices.Contains(w.tools, t.name))
 }
 
-// ours is the pipe of the three commands.
+// ours is one process.
 func ours(b *bench, s *stage) (job, error) {
+	mapping, err := b.mappingFile(s)
+	return b.job([][]string{{b.program("imagemirror"), "run", mapping}}), err
+}
+
+// pipe is the steps that a cluster runs.
+func pipe(b *bench, s *stage) (job, error) {
+	mapping, err := b.mappingFile(s)
+	return b.job([][]string{{b.program("split"), mapping}, {b.program("copy")}, {b.program("report")}}), err
+}
+
+// mappingFile writes the stage's pairs as a mapping file.
+func (b *bench) mappingFile(s *stage) (path string, err error) {
 	var lines strings.Builder
 	for _, p := range s.pairs {
 		fmt.Fprintln(&lines, p.source, p.destination)
 	}
-	mapping := filepath.Join(b.dir, "mapping_bench")
-	commands := [][]string{{b.program("split"), mapping}, {b.program("copy")}, {b.program("report")}}
-	return b.job(commands), os.WriteFile(mapping, []byte(lines.String()), 0o600)
+	path = filepath.Join(b.dir, "mapping_bench")
+	return path, os.WriteFile(path, []byte(lines.String()), 0o600)
 }
 
 // regsync is one process with a configuration file.
@@ -94,9 +105,9 @@ func (b *bench) build(ctx context.Context) error {
 		if !b.needs(t) {
 			continue
 		}
-		args := []string{"-C", filepath.Join(root, "tools"), "build", "-o", b.program(t.name), peers[t.name]}
-		if t.name == "ours" {
-			args = []string{"build", "-o", b.program("") + "/", "imagemirror/cmd/..."}
+		args := []string{"build", "-o", b.program("") + "/", "imagemirror/cmd/..."}
+		if peer := peers[t.name]; peer != "" {
+			args = []string{"-C", filepath.Join(root, "tools"), "build", "-o", b.program(t.name), peer}
 		}
 		b.say("building %s (minutes, where nothing is cached)", t.name)
 		if _, err := goCommand(ctx, args...); err != nil {
