@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"imagemirror/internal/credentials"
@@ -24,12 +25,16 @@ type batchKey struct {
 }
 
 // Announce says that access to a repository, and mounting from others, will be wanted, so that one token can be asked
-// for many repositories.
+// for many repositories. A repository that is announced again joins another token only if its own does not read all of
+// mountFrom.
 func (a *Authorizer) Announce(want Access, mountFrom []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	key := tokenKey{want.Announced, want.scope()}
-	if a.batches[key] != nil {
+	missing := func(t *token) []string {
+		return slices.DeleteFunc(slices.Clone(mountFrom), func(from string) bool { return from == want.Repository || t.reads(from) })
+	}
+	if t := a.batches[key]; t != nil && len(missing(t)) == 0 {
 		return
 	}
 	group := batchKey{want.Announced, want.Push}
@@ -41,10 +46,8 @@ func (a *Authorizer) Announce(want Access, mountFrom []string) {
 	}
 	t.repositories++
 	t.scopes = append(t.scopes, want.scope())
-	for _, from := range mountFrom {
-		if from != want.Repository && !t.reads(from) {
-			t.scopes = append(t.scopes, pullScope(from))
-		}
+	for _, from := range missing(t) {
+		t.scopes = append(t.scopes, pullScope(from))
 	}
 	a.batches[key] = t
 }

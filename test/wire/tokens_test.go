@@ -154,3 +154,38 @@ func TestChangedCredentialsCostOneTokenForMany(t *testing.T) {
 		}
 	}
 }
+
+// One process for all of it sends the requests of split and copy, and has to find out once how a registry
+// authenticates and to get once each token that reads. 45 repositories share three tokens. The first token to push
+// reads the repository that has the common layer; the other two are asked for again with it, to mount from there.
+func TestOneProcessKeepsItsTokens(t *testing.T) {
+	t.Parallel()
+	p := newPrivatePair(t)
+	w := newWorkload(t, p, 45)
+	runLines(t, w.lines...).allAre(t, stream.Copied)
+	wantRequests(t, p.source, map[string]int{"GET manifest": w.manifests + 1, "GET blob": w.blobs, "token": 3})
+	wantRequests(t, p.destination, map[string]int{
+		"HEAD manifest": len(w.names) + 1, "POST mount": w.places, "PUT upload": w.blobs, "PUT manifest": w.manifests,
+		"token": 3 + 3 + 2,
+	})
+	p.reset()
+	runLines(t, w.lines...).allAre(t, stream.Current)
+	for _, r := range []remoteRegistry{p.source, p.destination} {
+		wantRequests(t, r, map[string]int{"HEAD manifest": len(w.names) + 1, "token": 3})
+	}
+}
+
+// A registry that needs no tokens is asked by one process for exactly what split and copy ask it for.
+func TestOneProcessIsTheLowerBound(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	w := newWorkload(t, p, 9)
+	runLines(t, w.lines...).allAre(t, stream.Copied)
+	wantRequests(t, p.source, map[string]int{"GET manifest": w.manifests, "GET blob": w.blobs})
+	wantRequests(t, p.destination, map[string]int{
+		"HEAD manifest": len(w.names), "POST mount": w.places, "PUT upload": w.blobs, "PUT manifest": w.manifests,
+	})
+	for _, name := range w.names {
+		wantArrived(t, p, name, "mirror/"+name)
+	}
+}

@@ -119,8 +119,31 @@ func carry(t *testing.T, config registry.Config, keys registry.CredentialSource,
 	if err := gathered.Carry(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
 	}
-	r.results = results(t, read(t, &out))
+	r.results = resultsOf(t, read(t, &out))
 	return r
+}
+
+// runLines copies the images of the lines of a mapping file with one client, as imagemirror run does.
+func runLines(t *testing.T, lines ...string) run {
+	t.Helper()
+	input, err := imageset.Load([]string{mappingFile(t, lines...)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client(t, settings())
+	p, err := plan.Make(t.Context(), plan.Options{Client: c}, input.Sets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := execute.Gather([]*stream.Content{&p.Content})
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, size := work.Work()
+	display := progress.New(os.Stderr, slog.New(slog.DiscardHandler), images, size)
+	defer display.Close()
+	results := work.Run(t.Context(), mirror.Options{Client: c, Observer: display, Grace: time.Second})
+	return run{plan: &p.Content, results: resultsOf(t, results)}
 }
 
 // split returns the plan for the lines of a mapping file.
@@ -198,7 +221,7 @@ func read(t *testing.T, r io.Reader) *stream.Content {
 	return c
 }
 
-func results(t *testing.T, c *stream.Content) map[string]stream.Result {
+func resultsOf(t *testing.T, c *stream.Content) map[string]stream.Result {
 	t.Helper()
 	names := map[int]string{}
 	for _, m := range c.Mappings {
