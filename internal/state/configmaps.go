@@ -93,7 +93,7 @@ func (s *configMaps) Put(ctx context.Context, name string, write func(io.Writer)
 	if err := checkName(name); err != nil {
 		return err
 	}
-	chunks := &chunker{store: s, ctx: ctx, name: name}
+	chunks := &chunker{store: s, ctx: ctx, name: name, next: make([]byte, 0, chunkSize)}
 	z := gzip.NewWriter(chunks)
 	sum := sha256.New()
 	size := &counter{}

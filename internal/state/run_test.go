@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +71,26 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 		}
 		if _, err := r.Shard(ctx, "s2"); !errors.Is(err, ErrNotThere) || !strings.HasPrefix(err.Error(), "the run plan has no shard s2") {
 			t.Errorf("another shard is %v", err)
+		}
+	})
+	t.Run("a plan is put piece by piece", func(t *testing.T) {
+		const parts, size = 24, 1 << 20
+		before := heap()
+		var plan []*stream.Content
+		for n := range parts {
+			p := part(fmt.Sprintf("s%02d", n), n)
+			p.Manifests = func(yield func(stream.Manifest) bool) {
+				content := make([]byte, size)
+				_, _ = rand.NewChaCha8([32]byte{byte(n)}).Read(content) // does not compress
+				yield(stream.Manifest{Digest: digest, Content: content})
+				if held := heap() - before; n == parts-1 && held > parts*size/2 {
+					t.Errorf("%d bytes are in memory behind %d manifests of %d bytes", held, parts, size)
+				}
+			}
+			plan = append(plan, p)
+		}
+		if err := run(t, "large").PutPlan(ctx, plan, false); err != nil {
+			t.Fatal(err)
 		}
 	})
 	t.Run("a plan that is not whole", func(t *testing.T) {
@@ -151,6 +173,14 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 			t.Errorf("the report is %q, %v", got, err)
 		}
 	})
+}
+
+// heap returns the bytes that are in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // told is a line for each attempt: its number, the mapping that it is about, and whether it is the last.

@@ -61,8 +61,10 @@ func Skim(r io.Reader, name string) (*Content, error) {
 func read(r io.Reader, d *decoder) (*Content, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	name := d.c.Name
+	var line []byte
 	for {
-		line, err := readLine(in)
+		var err error
+		line, err = readLine(in, line[:0])
 		if err == io.EOF && len(line) == 0 {
 			break
 		}
@@ -99,9 +101,8 @@ func read(r io.Reader, d *decoder) (*Content, error) {
 	return d.c, nil
 }
 
-// readLine returns a line without its newline. io.EOF means that no newline ended it.
-func readLine(in *bufio.Reader) ([]byte, error) {
-	var line []byte
+// readLine appends a line without its newline. io.EOF means that no newline ended it.
+func readLine(in *bufio.Reader, line []byte) ([]byte, error) {
 	for {
 		part, err := in.ReadSlice('\n')
 		if len(line)+len(part) > maxLine {

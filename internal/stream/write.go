@@ -50,7 +50,8 @@ func Write(w io.Writer, c *Content) (*End, error) {
 		sw.Copy(one)
 	}
 	err := sw.End()
-	return &sw.end, err
+	end := sw.end // a pointer into the Writer would keep all that is behind it
+	return &end, err
 }
 
 // Set writes a set record.

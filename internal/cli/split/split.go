@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/kelseyhightower/envconfig"
@@ -161,6 +162,7 @@ func (c *config) split(ctx context.Context, paths []string, run *state.Run) erro
 	if err != nil {
 		return refuse(err)
 	}
+	collectOften()
 	p, interrupted := plan.Make(ctx, options, input.Sets)
 	shards, err := out.write(p)
 	if err != nil {
@@ -176,6 +178,15 @@ func (c *config) split(ctx context.Context, paths []string, run *state.Run) erro
 	}
 	sentence := fmt.Sprintf("%d mappings: %d to copy in %d shards, %d current, %d failed", len(p.Mappings), len(p.Copies), len(shards.Shards), current, failed)
 	return errors.Join(interrupted, c.tell(shards.Names(), sentence))
+}
+
+// collectOften lets the heap grow by a fifth, not to twice its size, before garbage is collected. Nearly all of the heap of a
+// large plan is its archive, which has few pointers, so collecting is cheap: it takes about a tenth more CPU time, and
+// a third less memory.
+func collectOften() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(20)
+	}
 }
 
 // tell gives a Task's results.
