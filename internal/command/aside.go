@@ -9,8 +9,9 @@ import (
 // maxAside bounds what an Aside keeps for its writer, in bytes.
 const maxAside = 8 << 20
 
-// An Aside writes to another writer in a goroutine, so that nobody waits for a writer that blocks, such as
-// a pipe that is not read or a stopped terminal. It drops what is too much to keep.
+// An Aside writes to another writer in a goroutine, so that nobody waits for a writer that
+// blocks, such as a pipe that is not read or a stopped terminal. It drops what is too much to
+// keep.
 type Aside struct {
 	mu      sync.Mutex
 	changed *sync.Cond

@@ -22,8 +22,8 @@ import (
 // Prefix is how the name of every environment variable begins, before an underscore.
 const Prefix = "MIRROR"
 
-// A Command is one command: its help, its flags and environment, and what it does. Env and all fields
-// below Run may be left out.
+// A Command is one command: its help, its flags and environment, and what it does. Env and all
+// fields below Run may be left out.
 type Command struct {
 	Name     string       // as people type it, such as "copy" or "imagemirror copy"
 	Synopsis string       // what follows the name, such as "[-out FILE] [SHARD...]"
@@ -39,8 +39,8 @@ type Command struct {
 	// reason that it is given, and its own errors.
 	Refused func(ctx context.Context, reason error) error
 
-	// IgnoreInterrupt keeps the command running on Ctrl-C, which a shell sends to every command of a
-	// pipe. SIGTERM, which is sent to one process, then ends it at once.
+	// IgnoreInterrupt keeps the command running on Ctrl-C, which a shell sends to every command
+	// of a pipe. SIGTERM, which is sent to one process, then ends it at once.
 	IgnoreInterrupt bool
 
 	// Aside keeps the command from waiting for the reader of standard error: see type Aside.
@@ -124,8 +124,8 @@ func (c *Command) environments() []any {
 	return []any{c.Env, &c.log}
 }
 
-// checkOrder refuses a flag after the first argument. The flag package takes it for an argument, so that
-// it would be opened as a file. After "--" everything is an argument.
+// checkOrder refuses a flag after the first argument. The flag package takes it for an
+// argument, so that it would be opened as a file. After "--" everything is an argument.
 func (c *Command) checkOrder(args []string) error {
 	rest := c.Flags.Args()
 	if given := len(args) - len(rest); given > 0 && args[given-1] == "--" {

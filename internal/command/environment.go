@@ -10,12 +10,14 @@ import (
 	"github.com/kelseyhightower/envconfig"
 )
 
-// variableTable is the help's table of variables. envconfig executes it with the fields of a struct.
+// variableTable is the help's table of variables. envconfig executes it with the fields of a
+// struct.
 var variableTable = template.Must(template.New("variables").Parse(
 	`{{range .}}  {{.Key}}	{{.Tags.Get "desc"}}{{with .Tags.Get "default"}} (default {{.}}){{end}}
 {{end}}`))
 
-// explainVariable turns envconfig's error into one line: the variable, its value, and what to give it.
+// explainVariable turns envconfig's error into one line: the variable, its value, and what to
+// give it.
 func explainVariable(err error) error {
 	var bad *envconfig.ParseError
 	if !errors.As(err, &bad) {

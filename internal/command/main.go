@@ -44,8 +44,9 @@ func (c *Command) Execute(args []string) int {
 	return ExitStatus(err)
 }
 
-// signals returns a context that ends on SIGINT or SIGTERM. A second signal ends the process at once.
-// SIGPIPE is ignored, so that writing to a reader that is gone fails like any other write.
+// signals returns a context that ends on SIGINT or SIGTERM. A second signal ends the process at
+// once. SIGPIPE is ignored, so that writing to a reader that is gone fails like any other
+// write.
 func (c *Command) signals() (context.Context, context.CancelFunc) {
 	signal.Ignore(syscall.SIGPIPE)
 	if c.IgnoreInterrupt {
@@ -88,8 +89,8 @@ func (c *Command) standardError() io.Writer {
 }
 
 // printLine writes a line for people, with the command's name before it, or a JSON log line if
-// MIRROR_LOG_FORMAT asks for that. It reads the variable itself, because the line may be about a flag or
-// another variable that was refused before the environment was read.
+// MIRROR_LOG_FORMAT asks for that. It reads the variable itself, because the line may be about
+// a flag or another variable that was refused before the environment was read.
 func (c *Command) printLine(level slog.Level, kind, line string) {
 	line = text.Printable(line)
 	w := c.standardError()

@@ -10,8 +10,8 @@ import (
 // information has the version that Go derives from git.
 var version string
 
-// formatVersion returns the version of the program, the commit that it was built from and its Go, as far
-// as they are known: "v1.2.3 (0ee96e4f2c81, go1.26.0)".
+// formatVersion returns the version of the program, the commit that it was built from and its
+// Go, as far as they are known: "v1.2.3 (0ee96e4f2c81, go1.26.0)".
 func formatVersion(version string, build *debug.BuildInfo) string {
 	if version == "" {
 		version = build.Main.Version

@@ -49,7 +49,7 @@ func testCase(file, dir string, found []Finding) junit.Case {
 		errs = append(errs, line)
 		if c.Failure == nil {
 			c.Line = f.Line
-			c.Failure = &junit.Result{Message: f.message(), Type: f.Rule.ID}
+			c.Failure = &junit.Detail{Message: f.message(), Type: f.Rule.ID}
 		}
 	}
 	if c.Failure != nil {

@@ -1,4 +1,4 @@
-// Package junit writes JUnit's XML, by the elements of it that the CI systems agree on.
+// Package junit writes JUnit XML, with the elements that CI systems agree on.
 package junit
 
 import (
@@ -7,23 +7,23 @@ import (
 	"io"
 )
 
-// Suites is a whole document.
+// Suites is a document.
 type Suites struct {
 	XMLName xml.Name `xml:"testsuites"`
 	Name    string   `xml:"name,attr"`
-	Totals
+	Counts
 	Suites []*Suite `xml:"testsuite"`
 }
 
 // A Suite is a group of cases. Add counts them.
 type Suite struct {
 	Name string `xml:"name,attr"`
-	Totals
+	Counts
 	Cases []Case `xml:"testcase"`
 }
 
-// Totals count the cases of a suite, or of all.
-type Totals struct {
+// Counts has the number of cases of a suite, or of all.
+type Counts struct {
 	Tests    int     `xml:"tests,attr"`
 	Failures int     `xml:"failures,attr"`
 	Errors   int     `xml:"errors,attr"`
@@ -31,32 +31,32 @@ type Totals struct {
 	Time     Seconds `xml:"time,attr"`
 }
 
-// A Case passed where it has no Failure and was not skipped.
+// A Case passed if it has neither a Failure nor Skipped.
 type Case struct {
 	Class   string  `xml:"classname,attr"`
 	Name    string  `xml:"name,attr"`
 	File    string  `xml:"file,attr,omitempty"`
 	Line    int     `xml:"line,attr,omitempty"`
 	Time    Seconds `xml:"time,attr"`
-	Failure *Result `xml:"failure"`
-	Skipped *Result `xml:"skipped"`
+	Failure *Detail `xml:"failure"`
+	Skipped *Detail `xml:"skipped"`
 	Output  string  `xml:"system-out,omitempty"`
 }
 
-// A Result says why a case failed or was skipped.
-type Result struct {
+// A Detail is why a case failed or was skipped.
+type Detail struct {
 	Message string `xml:"message,attr"`
 	Type    string `xml:"type,attr,omitempty"`
 	Text    string `xml:",cdata"`
 }
 
-// Seconds are those of a time attribute.
+// Seconds is a time attribute.
 type Seconds float64
 
-// MarshalText keeps large and small times out of the exponent notation, which readers of JUnit do not expect.
+// MarshalText writes no exponent, which readers of JUnit do not expect.
 func (s Seconds) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%.3f", float64(s)), nil }
 
-// Suite adds an empty suite.
+// Suite adds an empty suite and returns it.
 func (s *Suites) Suite(name string) *Suite {
 	one := &Suite{Name: name}
 	s.Suites = append(s.Suites, one)
@@ -76,9 +76,10 @@ func (s *Suite) Add(c Case) {
 	}
 }
 
-// Write writes the document. took is the time of the whole, which may be less than that of its cases together.
+// Write writes the document. took is the time of the whole, which may be less than the sum of
+// its cases.
 func (s *Suites) Write(w io.Writer, took Seconds) error {
-	s.Totals = Totals{Time: took}
+	s.Counts = Counts{Time: took}
 	for _, one := range s.Suites {
 		s.Tests += one.Tests
 		s.Failures += one.Failures

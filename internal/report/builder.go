@@ -23,8 +23,8 @@ const (
 
 // A Builder gathers the streams of one or more runs, by mapping.
 type Builder struct {
-	mappings map[mappingKey]*entry
-	sets     map[setKey]people
+	mappings map[mappingKey]*pending
+	sets     map[setKey]contacts
 	executed bool // the plans were carried out: this is no dry run
 	cuts     []string
 	warnings []string
@@ -41,11 +41,11 @@ type mappingKey struct {
 
 type setKey struct{ run, set string }
 
-// people are the people of an image set.
-type people struct{ owners, notify []string }
+// contacts are the people of an image set.
+type contacts struct{ owners, notify []string }
 
-// A shardKey is what the plan of a shard has in common with its results. Results of several shards carry
-// all of their names, separated by commas.
+// A shardKey is what the plan of a shard has in common with its results. Results of several
+// shards carry all of their names, separated by commas.
 type shardKey struct{ run, shard string }
 
 // An announcement is the number of mappings that a header says its stream has.
@@ -54,8 +54,8 @@ type announcement struct {
 	mappings int
 }
 
-// An entry is a mapping on its way to its result.
-type entry struct {
+// A pending is a mapping on its way to its result.
+type pending struct {
 	mappingKey
 	Result
 	inResults bool      // a stream of results names it
@@ -67,16 +67,16 @@ type entry struct {
 // NewBuilder returns a Builder that has no streams.
 func NewBuilder() *Builder {
 	return &Builder{
-		mappings: map[mappingKey]*entry{},
-		sets:     map[setKey]people{},
+		mappings: map[mappingKey]*pending{},
+		sets:     map[setKey]contacts{},
 		unnamed:  map[announcement]int{},
 		named:    map[shardKey]int{},
 	}
 }
 
-// Add takes in one stream; their order does not matter, except that the first of two equally good results
-// of a mapping counts. Add fails if the stream cannot belong to the same run as another one, and if it is a
-// plan that was cut: nobody would miss what a plan does not name.
+// Add takes in one stream; their order does not matter, except that the first of two equally
+// good results of a mapping counts. Add fails if the stream cannot belong to the same run as
+// another one, and if it is a plan that was cut: nobody would miss what a plan does not name.
 func (b *Builder) Add(c *stream.Content) error {
 	if c.Cut != nil && c.Header.Stream == stream.Plan {
 		return fmt.Errorf("%w: run split again, a plan has to be whole", c.Cut)
@@ -85,7 +85,7 @@ func (b *Builder) Add(c *stream.Content) error {
 	b.addTimes(c)
 	b.addWarnings(c.Header.Warnings)
 	for _, s := range c.Sets {
-		b.sets[setKey{c.Header.Run, s.Name}] = people{owners: names(s.Owners), notify: names(s.Notify)}
+		b.sets[setKey{c.Header.Run, s.Name}] = contacts{owners: boundNames(s.Owners), notify: boundNames(s.Notify)}
 	}
 	for _, m := range c.Mappings {
 		if err := b.addMapping(c, m); err != nil {
@@ -102,14 +102,14 @@ func (b *Builder) Add(c *stream.Content) error {
 	return nil
 }
 
-// AddUnreadable notes a stream of results that cannot be read. Mappings that no other stream has a result
-// for have failed.
+// AddUnreadable notes a stream of results that cannot be read. Mappings that no other stream
+// has a result for have failed.
 func (b *Builder) AddUnreadable(err error) {
 	b.cuts = append(b.cuts, text.Line(err.Error(), maxMessage))
 }
 
-// MarkExecuted notes that the plans were carried out, so that mappings without a result have failed even if
-// there is no stream of results. Without it, plans alone are a dry run.
+// MarkExecuted notes that the plans were carried out, so that mappings without a result have
+// failed even if there is no stream of results. Without it, plans alone are a dry run.
 func (b *Builder) MarkExecuted() { b.executed = true }
 
 // addWarnings takes in warnings, which a plan and its results both have.
@@ -131,7 +131,7 @@ func (b *Builder) addTimes(c *stream.Content) {
 	}
 }
 
-func names(list []string) []string {
+func boundNames(list []string) []string {
 	var all []string
 	for _, o := range list[:min(len(list), maxOwners)] {
 		all = append(all, text.Line(o, maxOwner))
@@ -145,7 +145,7 @@ func (b *Builder) addMapping(c *stream.Content, m stream.Mapping) error {
 	e := b.mappings[k]
 	if e == nil {
 		set := b.sets[setKey{c.Header.Run, m.Set}]
-		e = &entry{mappingKey: k, Result: Result{
+		e = &pending{mappingKey: k, Result: Result{
 			Source:      source,
 			Destination: destination,
 			Set:         unique.Make(text.Line(m.Set, maxName)).Value(),
@@ -164,8 +164,9 @@ func (b *Builder) addMapping(c *stream.Content, m stream.Mapping) error {
 	return nil
 }
 
-// addPlan notes what is to be done, for a dry run and for a mapping that fails before its image is known.
-func (e *entry) addPlan(c stream.Copy, shard string) {
+// addPlan notes what is to be done, for a dry run and for a mapping that fails before its image
+// is known.
+func (e *pending) addPlan(c stream.Copy, shard string) {
 	e.shard = unique.Make(text.Line(shard, maxName)).Value()
 	if !e.settled {
 		e.Bytes = c.Bytes
@@ -175,7 +176,7 @@ func (e *entry) addPlan(c stream.Copy, shard string) {
 }
 
 // addResult takes a result, unless the mapping has a better one.
-func (e *entry) addResult(r stream.Result, started time.Time) {
+func (e *pending) addResult(r stream.Result, started time.Time) {
 	if e.settled && !e.outdoneBy(r, started) {
 		return
 	}
@@ -192,11 +193,11 @@ func (e *entry) addResult(r stream.Result, started time.Time) {
 	}
 }
 
-// outdoneBy chooses between two results of a mapping, which a shard that was tried twice leaves. Copied is
-// better than current, and current better than failed, whichever was first: what the first attempt copied
-// stays copied when the second finds it there. Of two failures the later counts. Of two copies the one that
-// sent the bytes counts: the other found them.
-func (e *entry) outdoneBy(r stream.Result, started time.Time) bool {
+// outdoneBy chooses between two results of a mapping, which a shard that was tried twice
+// leaves. Copied is better than current, and current better than failed, whichever was first:
+// what the first attempt copied stays copied when the second finds it there. Of two failures
+// the later counts. Of two copies the one that sent the bytes counts: the other found them.
+func (e *pending) outdoneBy(r stream.Result, started time.Time) bool {
 	rank := []string{stream.Failed, stream.Current, stream.Copied}
 	switch d := slices.Index(rank, r.Status) - slices.Index(rank, e.Status); {
 	case d != 0:
@@ -207,7 +208,8 @@ func (e *entry) outdoneBy(r stream.Result, started time.Time) bool {
 	return started.After(e.started)
 }
 
-// addCut notes which mappings a cut stream does not name, and which shards another stream names all of.
+// addCut notes which mappings a cut stream does not name, and which shards another stream names
+// all of.
 func (b *Builder) addCut(c *stream.Content) {
 	a := announcement{shardKey{c.Header.Run, c.Header.Shard}, c.Header.Mappings}
 	missing := a.mappings - len(c.Mappings)
@@ -216,7 +218,8 @@ func (b *Builder) addCut(c *stream.Content) {
 		if n, again := b.unnamed[a]; !again || missing < n {
 			b.unnamed[a] = missing
 		}
-	// The plan of settled mappings has no shard's name, like a plan in a pipe, and none of the work.
+	// The plan of settled mappings has no shard's name, like a plan in a pipe, and none of the
+	// work.
 	case c.Header.Stream == stream.Results || len(c.Copies) > 0:
 		b.named[a.shardKey] = a.mappings
 	}
@@ -253,7 +256,7 @@ func (b *Builder) Report() *Report {
 }
 
 func (b *Builder) results() []*Result {
-	entries := slices.SortedFunc(maps.Values(b.mappings), func(a, b *entry) int {
+	entries := slices.SortedFunc(maps.Values(b.mappings), func(a, b *pending) int {
 		return cmp.Or(cmp.Compare(a.run, b.run), cmp.Compare(a.id, b.id))
 	})
 	var results []*Result
@@ -283,7 +286,7 @@ func (b *Builder) unknown() int {
 }
 
 // conclude gives the mapping its result, if no stream did.
-func (e *entry) conclude(executed bool) {
+func (e *pending) conclude(executed bool) {
 	switch {
 	case e.settled:
 		return

@@ -12,7 +12,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// named begins a stream of a run about mappings with the IDs.
+// named begins a stream of a run, which names mappings with the IDs.
 func named(kind, shard string, ids ...int) *sheet {
 	s := &sheet{
 		header: stream.Header{Stream: kind, Run: "r", Shard: shard, Mappings: len(ids), Started: noon},
@@ -36,7 +36,7 @@ func (s *sheet) with(records ...any) *sheet {
 	return s
 }
 
-// later is the stream of an attempt that began later.
+// later moves the stream to an attempt that started later.
 func (s *sheet) later(d time.Duration) *sheet {
 	s.header.Started, s.ended = s.header.Started.Add(d), s.ended.Add(d)
 	return s
@@ -44,7 +44,7 @@ func (s *sheet) later(d time.Duration) *sheet {
 
 func (s *sheet) cutOff() *sheet { s.cut = true; return s }
 
-// announcing is a stream cut before it named all mappings.
+// announcing cuts the stream before it named all of n mappings.
 func (s *sheet) announcing(n int) *sheet { s.header.Mappings, s.cut = n, true; return s }
 
 func result(id int, status string, bytes int64) stream.Result {
@@ -74,12 +74,12 @@ func build(t testing.TB, sheets ...*sheet) (*Report, error) {
 	return b.Report(), nil
 }
 
-// never is the error of a mapping whose shard left nothing.
+// never returns the error of a mapping whose shard left nothing.
 func never(shard string) string {
 	return "no result: shard " + shard + " did not run or did not finish"
 }
 
-// brief is a line for each result: its destination's tag, status, bytes and error.
+// brief returns a line for each result: its destination's tag, status, bytes and error.
 func brief(r *Report) []string {
 	var lines []string
 	for _, m := range r.Results {

@@ -50,12 +50,12 @@ type failure struct {
 // A failedGroup is those mappings of a failure that belong to the same set and people.
 type failedGroup struct {
 	set     string
-	people  people
+	people  contacts
 	results []*Result
 }
 
-// failures groups what failed. The cause of most mappings comes first; otherwise the order is that of the
-// results.
+// failures groups what failed. The cause of most mappings comes first; otherwise the order is
+// that of the results.
 func (r *Report) failures() []*failure {
 	type groupKey struct {
 		cause
@@ -74,7 +74,7 @@ func (r *Report) failures() []*failure {
 		key := groupKey{f.cause, m.Set, strings.Join(m.Owners, "\n"), strings.Join(m.Notify, "\n")}
 		g := byGroup[key]
 		if g == nil {
-			g = &failedGroup{set: m.Set, people: people{m.Owners, m.Notify}}
+			g = &failedGroup{set: m.Set, people: contacts{m.Owners, m.Notify}}
 			byGroup[key] = g
 			f.groups = append(f.groups, g)
 		}
@@ -84,8 +84,8 @@ func (r *Report) failures() []*failure {
 	return all
 }
 
-// heading returns how many mappings of which set failed, who owns it, and whom to tell. show escapes names
-// for the format.
+// heading returns how many mappings of which set failed, who owns it, and whom to tell. show
+// escapes names for the format.
 func (g *failedGroup) heading(show func(string) string) string {
 	s := count(len(g.results), "mapping")
 	if g.set != "" {

@@ -28,8 +28,8 @@ func (r *Report) Files() []File {
 	}
 }
 
-// WriteTar writes the report's files as a tar archive, for those who can take nothing but a stream from
-// where report runs, such as a pod's log.
+// WriteTar writes the report's files as a tar archive, for those who can take nothing but a
+// stream from where report runs, such as a pod's log.
 func (r *Report) WriteTar(w io.Writer) error {
 	out := tar.NewWriter(w)
 	for _, file := range r.Files() {
@@ -51,8 +51,8 @@ func (r *Report) WriteTar(w io.Writer) error {
 // A Directory takes the files of a report. The zero Directory takes none.
 type Directory struct{ path string }
 
-// OpenDirectory makes the directory if it is absent. It fails if no file can be made there, so that this is
-// known before a report is.
+// OpenDirectory makes the directory if it is absent. It fails if no file can be made there, so
+// that this is known before a report is.
 func OpenDirectory(path string) (Directory, error) {
 	d := Directory{path}
 	// A report is for others to read, such as the next step of a pipeline under another user.

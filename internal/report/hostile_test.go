@@ -17,7 +17,7 @@ import (
 	"imagemirror/internal/text"
 )
 
-// hostile is text that would do harm in one format or another.
+// hostile has texts that would do harm in one format or another.
 var hostile = []string{
 	"\x1b[2J\x1b]0;owned\x07 gone \u009b31m",
 	"a\r\nb\n\nreport: all is well\tx\v\f",
@@ -34,7 +34,7 @@ var hostile = []string{
 	"e" + strings.Repeat("\u0301", 5000),
 }
 
-// hostileRun has each hostile text in each place that takes text, as the results of a run or as a plan.
+// hostileRun returns a report with each hostile text in each place that takes text.
 func hostileRun(t testing.TB, kind string) *Report {
 	s := &sheet{header: stream.Header{Stream: kind, Run: hostile[0], Shard: hostile[1], Started: noon, Warnings: hostile}, ended: noon.Add(1e9)}
 	for _, h := range hostile {
@@ -70,7 +70,7 @@ func eachHostile(t *testing.T, check func(*testing.T, *Report)) {
 	}
 }
 
-// printable fails for what a terminal may act on or hide.
+// printable fails the test for characters that a terminal may act on or hide.
 func printable(t *testing.T, what string) {
 	t.Helper()
 	if !utf8.ValidString(what) {
@@ -96,7 +96,7 @@ func TestHostileTable(t *testing.T) {
 	})
 }
 
-// span is a code span of Markdown.
+// span matches a code span of Markdown.
 var span = regexp.MustCompile("(^|[^`])(`[^`]+`|`` .*? ``|``` .*? ```|```` .*? ````)($|[^`])")
 
 func TestHostileMarkdown(t *testing.T) {
@@ -147,7 +147,7 @@ func TestHostileJUnit(t *testing.T) {
 			cases += len(s.Cases)
 		}
 		if want := len(r.Results); cases != want || got.Tests != want || got.Failures != r.Summary.Failed || got.Skipped != r.planned() {
-			t.Errorf("%d cases, attributes %+v; want what the summary %+v says", cases, got.Totals, r.Summary)
+			t.Errorf("%d cases, attributes %+v; want what the summary %+v says", cases, got.Counts, r.Summary)
 		}
 		if strings.ContainsAny(b.String(), "eE+") && regexp.MustCompile(`time="[^"]*[eE+]`).Match(b.Bytes()) {
 			t.Error("a time is written with an exponent")

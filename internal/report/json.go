@@ -7,7 +7,8 @@ import (
 	"io"
 )
 
-// WriteJSON writes one result a line, so that grep finds whole ones and no report is in memory twice.
+// WriteJSON writes one result a line, so that grep finds whole ones and no report is in memory
+// twice.
 func (r *Report) WriteJSON(w io.Writer) error {
 	summary, err := json.Marshal(r.Summary)
 	if err != nil {

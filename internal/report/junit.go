@@ -10,7 +10,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// WriteJUnit writes a test suite for each image set and a test case for each mapping, so that any CI shows them.
+// WriteJUnit writes a test suite for each image set and a test case for each mapping, so that
+// any CI shows them.
 func (r *Report) WriteJUnit(w io.Writer) error {
 	return r.testSuites().Write(w, junit.Seconds(r.Summary.DurationSeconds))
 }
@@ -30,14 +31,14 @@ func (r *Report) testSuites() *junit.Suites {
 		all.Suite("streams").Add(junit.Case{
 			Class:   "streams",
 			Name:    "every mapping is known",
-			Failure: &junit.Result{Message: count(r.Summary.Unknown, "mapping") + " unknown", Text: strings.Join(r.Cuts, "\n")},
+			Failure: &junit.Detail{Message: count(r.Summary.Unknown, "mapping") + " unknown", Text: strings.Join(r.Cuts, "\n")},
 		})
 	}
 	if err := r.Err(); len(r.Summary.NoPlan) > 0 {
 		all.Suite("split").Add(junit.Case{
 			Class:   "split",
 			Name:    "there is a plan",
-			Failure: &junit.Result{Message: err.Error(), Text: strings.Join(r.Summary.NoPlan, "\n")},
+			Failure: &junit.Detail{Message: err.Error(), Text: strings.Join(r.Summary.NoPlan, "\n")},
 		})
 	}
 	return all
@@ -53,9 +54,9 @@ func (r *Result) testCase() junit.Case {
 	}
 	switch r.Status {
 	case stream.Failed:
-		c.Failure = &junit.Result{Message: r.cause().String(), Type: r.Side, Text: r.story()}
+		c.Failure = &junit.Detail{Message: r.cause().String(), Type: r.Side, Text: r.story()}
 	case Planned:
-		c.Skipped = &junit.Result{Message: "dry run: to be copied"}
+		c.Skipped = &junit.Detail{Message: "dry run: to be copied"}
 	}
 	return c
 }

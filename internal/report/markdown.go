@@ -51,13 +51,13 @@ func (r *Report) markdownCounts(p *page) {
 	if n := len(sets) - listedInPage; n > 0 {
 		p.line("and %s.\n", count(n, "more set"))
 	}
-	if d := duration(r.Summary.DurationSeconds); d != "" {
+	if d := formatSeconds(r.Summary.DurationSeconds); d != "" {
 		p.line("In %s.\n", d)
 	}
 }
 
 // numbers returns the counts as columns, each in the format.
-func (c *counts) numbers(format string) []string {
+func (c *setCounts) numbers(format string) []string {
 	var columns []string
 	for _, n := range []int{c.mappings, c.copied + c.planned, c.current, c.failed} {
 		columns = append(columns, fmt.Sprintf(format, fmt.Sprint(n)))

@@ -20,8 +20,8 @@ func (p *page) line(format string, args ...any) {
 	fmt.Fprintf(p, format+"\n", args...)
 }
 
-// table writes at most limit of n rows, fewer if the page is full, and how many more there are. The name of
-// a column of numbers ends in a colon.
+// table writes at most limit of n rows, fewer if the page is full, and how many more there are.
+// The name of a column of numbers ends in a colon.
 func (p *page) table(columns []string, n, limit int, cells func(i int) []string) {
 	var names, rules []string
 	for _, c := range columns {
@@ -53,8 +53,8 @@ func (p *page) more(n int) {
 
 func row(cells []string) string { return "| " + strings.Join(cells, " | ") + " |" }
 
-// code returns s as Markdown that shows it as it is: no markup, no link, and no mention that notifies a
-// stranger.
+// code returns s as Markdown that shows it as it is: no markup, no link, and no mention that
+// notifies a stranger.
 func code(s string) string {
 	s = strings.Join(strings.Fields(text.Clip(s, shownText)), " ")
 	if s == "" {

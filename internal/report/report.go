@@ -1,9 +1,11 @@
-// Package report turns the streams that split and copy wrote into a Report, which has exactly one result
-// for each mapping, and writes a Report in the formats that people (a table, Markdown) and systems (JSON,
-// JUnit) read. It does no I/O but to the writers and the directory that it is given.
+// Package report turns the streams that split and copy wrote into a Report, which has exactly
+// one result for each mapping, and writes a Report in the formats that people (a table,
+// Markdown) and systems (JSON, JUnit) read. It does no I/O but to the writers and the directory
+// that it is given.
 //
-// What the streams contain came from outside: mapping files, registries, whoever wrote the stream. It is
-// bounded and made printable where it comes in, and each format escapes it once more by its own rules.
+// What the streams contain came from outside: mapping files, registries, whoever wrote the
+// stream. It is bounded and made printable where it comes in, and each format escapes it once
+// more by its own rules.
 package report
 
 import (
@@ -14,7 +16,8 @@ import (
 	"imagemirror/internal/text"
 )
 
-// Planned is the status of a mapping in a dry run whose image would be copied. The others are stream's.
+// Planned is the status of a mapping in a dry run whose image would be copied. The others are
+// stream's.
 const Planned = "planned"
 
 // A Report is the outcome of one or more runs.
@@ -39,7 +42,8 @@ type Summary struct {
 	Warnings []string `json:"warnings,omitempty"`
 	Bytes    int64    `json:"bytes"` // blob bytes sent; in a dry run, to be sent
 
-	// From the start of the first command to the end of the last; 0 if the streams do not have both.
+	// From the start of the first command to the end of the last; 0 if the streams do not have
+	// both.
 	DurationSeconds float64 `json:"durationSeconds"`
 }
 
@@ -140,14 +144,14 @@ func (r *Result) position() string { return fmt.Sprintf("%s:%d", r.File, r.Line)
 // noSet stands for the name of the set of mappings that belong to none.
 const noSet = "(no set)"
 
-// counts are the results of one image set in numbers.
-type counts struct {
+// setCounts has the results of one image set in numbers.
+type setCounts struct {
 	set                                        string
 	mappings, copied, current, planned, failed int
 	bytes                                      int64
 }
 
-func (c *counts) add(r *Result) {
+func (c *setCounts) add(r *Result) {
 	c.mappings++
 	switch r.Status {
 	case stream.Copied:
@@ -162,14 +166,15 @@ func (c *counts) add(r *Result) {
 	c.bytes = sum(c.bytes, r.Bytes)
 }
 
-// countBySet returns the counts of each set, in the order of the results, and those of all together.
-func (r *Report) countBySet() (sets []*counts, total *counts) {
-	total = &counts{set: "total"}
-	bySet := map[string]*counts{}
+// countBySet returns the counts of each set, in the order of the results, and those of all
+// together.
+func (r *Report) countBySet() (sets []*setCounts, total *setCounts) {
+	total = &setCounts{set: "total"}
+	bySet := map[string]*setCounts{}
 	for _, m := range r.Results {
 		c := bySet[m.Set]
 		if c == nil {
-			c = &counts{set: cmp.Or(m.Set, noSet)}
+			c = &setCounts{set: cmp.Or(m.Set, noSet)}
 			bySet[m.Set] = c
 			sets = append(sets, c)
 		}

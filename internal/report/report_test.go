@@ -100,7 +100,7 @@ func TestHeadline(t *testing.T) {
 	}
 }
 
-// TestUnknownShowsEverywhere is about mappings that no stream names: there is no result to show them by.
+// Mappings that no stream names have no result that would show them.
 func TestUnknownShowsEverywhere(t *testing.T) {
 	r, err := build(t, named(stream.Results, "").announcing(5))
 	if err != nil {
@@ -126,7 +126,7 @@ func TestUnknownShowsEverywhere(t *testing.T) {
 	}
 }
 
-// TestFormatsAgree holds the formats of both goldens against each other.
+// The formats of both goldens agree.
 func TestFormatsAgree(t *testing.T) {
 	for _, name := range []string{"run", "dryrun"} {
 		t.Run(name, func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestFormatsAgree(t *testing.T) {
 			}
 			s := report.Summary
 			if suites.Tests != s.Mappings || suites.Failures != s.Failed || suites.Skipped != report.planned() || float64(suites.Time) != s.DurationSeconds {
-				t.Errorf("junit.xml counts %+v and report.json %+v", suites.Totals, s)
+				t.Errorf("junit.xml counts %+v and report.json %+v", suites.Counts, s)
 			}
 			cases := map[string]junit.Case{}
 			for _, suite := range suites.Suites {
@@ -165,7 +165,7 @@ func TestFormatsAgree(t *testing.T) {
 	}
 }
 
-// TestMemory holds what a report keeps against the 2 KB that a mapping may cost.
+// A report keeps at most 2 KB for each mapping.
 func TestMemory(t *testing.T) {
 	const n = 5000
 	var ids []int

@@ -13,7 +13,7 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// sheet builds the text of one stream.
+// A sheet builds the text of one stream.
 type sheet struct {
 	name   string // of the file that it was read from
 	header stream.Header
@@ -44,7 +44,7 @@ func (s *sheet) bytes(t testing.TB) []byte {
 
 func digest(of string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(of))) }
 
-// world is mappings of three image sets, as a run meets them.
+// A world has the mappings of three image sets, as a run meets them.
 type world struct {
 	sets     []stream.Set
 	mappings []stream.Mapping
@@ -78,7 +78,7 @@ func (w *world) mapping(set, file string, line int, source, destination string) 
 	})
 }
 
-// sheet begins a stream about the mappings from one ID to another.
+// sheet begins a stream of the mappings from one ID to another.
 func (w *world) sheet(kind, shard string, started time.Duration, from, to int) *sheet {
 	s := &sheet{
 		header: stream.Header{Stream: kind, Run: "2026-03-01T12:00:00Z-9f3a", Shard: shard, Mappings: to - from + 1, Started: noon.Add(started)},
@@ -117,7 +117,7 @@ func failed(id int, e stream.Error) stream.Result {
 	return stream.Result{ID: id, Status: stream.Failed, Seconds: 1.25, Error: &e}
 }
 
-// dryRun is the plan that split writes to a pipe.
+// dryRun returns the plan that split writes to a pipe.
 func dryRun() *sheet {
 	w := newWorld()
 	s := w.sheet(stream.Plan, "", 0, 1, len(w.mappings))
@@ -138,8 +138,9 @@ func dryRun() *sheet {
 	return s
 }
 
-// wholeRun is a run of three shards with everything in it that can happen: what split settled, a shard that went well
-// but for what failed in it, one that was killed, and one that never started.
+// wholeRun returns the streams of a run in which everything happens: mappings that split
+// settled, a shard that finished with failures, one that was killed, and one that never
+// started.
 func wholeRun() []*sheet {
 	w := newWorld()
 	unauthorized := stream.Error{Side: "destination", Status: 401, Message: "UNAUTHORIZED: access to the requested resource is not authorized", Advice: "give the account for quay.io/integreatly the right to push"}

@@ -38,11 +38,11 @@ func (r *Report) WriteTable(w io.Writer) error {
 	return err
 }
 
-func columns(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
+func tableWriter(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
 
 // tableCounts is a line for each set, and one for all.
 func (r *Report) tableCounts(w io.Writer) {
-	out := columns(w)
+	out := tableWriter(w)
 	defer out.Flush()
 	moved, sent := "COPIED", "SENT"
 	if r.dryRun() {
@@ -55,7 +55,7 @@ func (r *Report) tableCounts(w io.Writer) {
 	}
 	for i, c := range sets {
 		fmt.Fprintf(out, "%s\t%8d\t%7d\t%7d\t%6d\t%10s", text.Clip(c.set, shownSet), c.mappings, c.copied+c.planned, c.current, c.failed, text.Size(c.bytes))
-		if d := duration(r.Summary.DurationSeconds); d != "" && i == len(sets)-1 {
+		if d := formatSeconds(r.Summary.DurationSeconds); d != "" && i == len(sets)-1 {
 			fmt.Fprintf(out, "  in %s", d)
 		}
 		fmt.Fprintln(out)
@@ -76,7 +76,7 @@ func (r *Report) tableMoves(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "\n%s\n", heading)
-	out := columns(w)
+	out := tableWriter(w)
 	fmt.Fprintf(out, "%10s\tOLD\t  NEW\tDESTINATION\n", sent)
 	for _, m := range moves {
 		fmt.Fprintf(out, "%10s\t%s\t→ %s\t%s\n", text.Size(m.Bytes), m.oldImage(), text.ShortDigest(m.Digest), text.Clip(m.Destination, shownName))
@@ -101,7 +101,7 @@ func (r *Report) tableFailures(w io.Writer) {
 		}
 		for _, g := range f.groups {
 			fmt.Fprintf(w, "    %s\n", g.heading(func(name string) string { return name }))
-			out := columns(w)
+			out := tableWriter(w)
 			for _, m := range g.results[:min(listedFailures, len(g.results))] {
 				fmt.Fprintf(out, "      %s\t%s\n", text.Clip(m.position(), shownName), text.Clip(m.culprit(), shownName))
 			}

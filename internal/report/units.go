@@ -9,7 +9,8 @@ import (
 	"imagemirror/internal/text"
 )
 
-// Bounds on what a report keeps, so that one hostile answer does not fill it. Text is counted in characters.
+// Bounds on what a report keeps, so that one hostile answer does not fill it. Text is counted
+// in characters.
 const (
 	maxName     = 1000
 	maxOwner    = 100
@@ -20,16 +21,16 @@ const (
 	maxSeconds  = 1e9
 )
 
-// How many characters of a text the table and Markdown show, so that one long name does not push the others
-// off the screen. report.json and junit.xml have all of it.
+// How many characters of a text the table and Markdown show, so that one long name does not
+// push the others off the screen. report.json and junit.xml have all of it.
 const (
 	shownText = 300
 	shownName = 200
 	shownSet  = 80
 )
 
-// duration formats a time for people; 0 is empty.
-func duration(seconds float64) string {
+// formatSeconds returns a time for people, and "" for 0.
+func formatSeconds(seconds float64) string {
 	d := time.Duration(min(seconds, maxSeconds) * float64(time.Second))
 	if d <= 0 {
 		return ""

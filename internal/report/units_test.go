@@ -18,8 +18,8 @@ func TestDurationForPeople(t *testing.T) {
 		{3723, "1h2m3s"},
 		{1e300, "277777h46m40s"},
 	} {
-		if got := duration(c.seconds); got != c.want {
-			t.Errorf("duration(%v) = %q, want %q", c.seconds, got, c.want)
+		if got := formatSeconds(c.seconds); got != c.want {
+			t.Errorf("formatSeconds(%v) = %q, want %q", c.seconds, got, c.want)
 		}
 	}
 }

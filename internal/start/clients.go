@@ -12,7 +12,7 @@ import (
 	"imagemirror/internal/apiserver"
 )
 
-// clients are those for the four kinds of objects that a start works with.
+// clients has a client for each kind of object that a start reads or writes.
 type clients struct {
 	configMaps *gentype.ClientWithList[*corev1.ConfigMap, *corev1.ConfigMapList]
 	leases     *gentype.ClientWithList[*coordinationv1.Lease, *coordinationv1.LeaseList]

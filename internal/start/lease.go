@@ -12,19 +12,21 @@ import (
 )
 
 const (
-	// leaseFor is how long a start that died keeps others of its set away.
-	leaseFor = 60 * time.Second
-	// holdAtMost is how long a start goes on under its Lease: less by what clocks of nodes may differ, and by a request that is late.
-	holdAtMost     = 20 * time.Second
+	// leaseDuration is how long a start that died keeps other starts of its set away.
+	leaseDuration = 60 * time.Second
+	// maxHold bounds what a start does under its Lease. The rest of leaseDuration is for clocks
+	// of nodes that differ, and for a request that arrives late.
+	maxHold        = 20 * time.Second
 	requestTimeout = 15 * time.Second
-	// awaitAtMost is longer than a Lease that nobody renews can last.
-	awaitAtMost = leaseFor + 15*time.Second
+	// maxWait is longer than a Lease that nobody renews can last.
+	maxWait = leaseDuration + 15*time.Second
 )
 
-// await takes the Lease of a set, as soon as no other start has it: one that is at work gives it back, and one that died has it
-// until it runs out. To go without a run because of the latter would cost the set a turn.
-func (s *Starter) await(ctx context.Context, set *set) (*coordinationv1.Lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, awaitAtMost)
+// await acquires the Lease of a set as soon as no other start holds it. A start that works
+// gives it back; one that died holds it until it expires. Giving up because of the latter would
+// cost the set a run.
+func (s *Starter) await(ctx context.Context, set *imageSet) (*coordinationv1.Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -36,13 +38,14 @@ func (s *Starter) await(ctx context.Context, set *set) (*coordinationv1.Lease, e
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("the Lease %s was not to be had: %s; look what it is at, or run start again later", objectName(set.name), holder)
+			return nil, fmt.Errorf("the Lease %s is still held by %s: check that start, or run again later", objectName(set.name), holder)
 		}
 	}
 }
 
-// acquire takes the Lease of a set. Where another start holds it, or was faster, the Lease is nil and the holder is named.
-func (s *Starter) acquire(ctx context.Context, set *set) (*coordinationv1.Lease, string, error) {
+// acquire takes the Lease of a set. If another start holds it, or takes it at the same time,
+// the Lease is nil and acquire returns who holds it.
+func (s *Starter) acquire(ctx context.Context, set *imageSet) (*coordinationv1.Lease, string, error) {
 	lease, err := s.leases.Get(ctx, objectName(set.name), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
@@ -52,13 +55,13 @@ func (s *Starter) acquire(ctx context.Context, set *set) (*coordinationv1.Lease,
 		lease, err = s.leases.Create(ctx, lease, metav1.CreateOptions{})
 	} else if err == nil {
 		if holder := s.holder(lease); holder != "" {
-			return nil, holder + " has it", nil
+			return nil, holder, nil
 		}
 		s.take(lease)
-		lease, err = s.leases.Update(ctx, lease, metav1.UpdateOptions{}) // refused where another has changed it meanwhile
+		lease, err = s.leases.Update(ctx, lease, metav1.UpdateOptions{}) // a conflict if another start has changed it
 	}
 	if apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) {
-		return nil, "others were faster", nil
+		return nil, "another start", nil
 	}
 	if err != nil {
 		return nil, "", err
@@ -66,25 +69,25 @@ func (s *Starter) acquire(ctx context.Context, set *set) (*coordinationv1.Lease,
 	return lease, "", nil
 }
 
-// holder is who holds a Lease, or empty.
+// holder returns who holds the Lease, or "" if nobody does.
 func (s *Starter) holder(lease *coordinationv1.Lease) string {
 	spec := lease.Spec
-	if spec.HolderIdentity == nil || spec.RenewTime == nil || s.now().After(spec.RenewTime.Add(leaseFor)) {
+	if spec.HolderIdentity == nil || spec.RenewTime == nil || s.now().After(spec.RenewTime.Add(leaseDuration)) {
 		return ""
 	}
 	return *spec.HolderIdentity
 }
 
 func (s *Starter) take(lease *coordinationv1.Lease) {
-	now, seconds := metav1.NewMicroTime(s.now()), int32(leaseFor.Seconds())
+	now, seconds := metav1.NewMicroTime(s.now()), int32(leaseDuration.Seconds())
 	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds = &s.self, &seconds
 	lease.Spec.AcquireTime, lease.Spec.RenewTime = &now, &now
 }
 
-// release gives a Lease back. Where that fails it runs out.
+// release gives the Lease back. If that fails, it expires.
 func (s *Starter) release(ctx context.Context, lease *coordinationv1.Lease) {
 	lease.Spec.HolderIdentity, lease.Spec.AcquireTime, lease.Spec.RenewTime = nil, nil, nil
 	if _, err := s.leases.Update(ctx, lease, metav1.UpdateOptions{}); err != nil {
-		slog.Warn("the Lease was not given back, and runs out", "lease", lease.Name, "in", leaseFor, "error", err)
+		slog.Warn("the Lease was not given back and expires by itself", "lease", lease.Name, "in", leaseDuration, "error", err)
 	}
 }

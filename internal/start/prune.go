@@ -13,12 +13,12 @@ import (
 	"imagemirror/internal/settings"
 )
 
-// ownRuns are the runs of this very program's Task, which Tekton labels so.
+// ownRuns selects the TaskRuns of start's own Task, by a label that Tekton sets.
 const ownRuns = "tekton.dev/task=mirror-start"
 
-// active is why no run of a set is to be started, or empty.
+// active returns why no run of a set is started, or "".
 func (s *Starter) active(ctx context.Context, set string) (string, error) {
-	// Without a resource version, the list has all that was created before.
+	// Without a resource version, the list is consistent: it has everything created before.
 	runs, err := s.runs.List(ctx, metav1.ListOptions{LabelSelector: SetLabel + "=" + set})
 	if err != nil {
 		return "", err
@@ -31,33 +31,33 @@ func (s *Starter) active(ctx context.Context, set string) (string, error) {
 	return "", nil
 }
 
-// finished is a run that has ended.
-type finished struct {
+// An endedRun is a PipelineRun or a TaskRun that has ended.
+type endedRun struct {
 	name   string
 	failed bool
 	at     time.Time
 }
 
-// appendEnded appends a PipelineRun or a TaskRun that has ended.
-func appendEnded(all []finished, run interface {
+// appendEnded appends run if it has ended.
+func appendEnded(all []endedRun, run interface {
 	GetName() string
 	IsDone() bool
 	IsFailure() bool
-}, at *metav1.Time) []finished {
+}, at *metav1.Time) []endedRun {
 	if run.IsDone() && at != nil {
-		all = append(all, finished{run.GetName(), run.IsFailure(), at.Time})
+		all = append(all, endedRun{run.GetName(), run.IsFailure(), at.Time})
 	}
 	return all
 }
 
-// prune removes runs of a set that its settings do not keep, with all that they own. Runs of start itself are none of a set's,
-// and are kept as the defaults say.
-func (s *Starter) prune(ctx context.Context, set *set) (int, error) {
+// prune removes the runs of a set that its settings do not keep, with all that they own. The
+// runs of start itself belong to no set, and the default settings keep them.
+func (s *Starter) prune(ctx context.Context, set *imageSet) (int, error) {
 	runs, err := s.runs.List(ctx, metav1.ListOptions{LabelSelector: SetLabel + "=" + set.name})
 	if err != nil {
 		return 0, err
 	}
-	var ended []finished
+	var ended []endedRun
 	for _, run := range runs.Items {
 		ended = appendEnded(ended, &run, run.Status.CompletionTime)
 	}
@@ -73,7 +73,7 @@ func (s *Starter) pruneOwn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var ended []finished
+	var ended []endedRun
 	for _, run := range runs.Items {
 		ended = appendEnded(ended, &run, run.Status.CompletionTime)
 	}
@@ -81,7 +81,7 @@ func (s *Starter) pruneOwn(ctx context.Context) error {
 	return err
 }
 
-// remove deletes what is named; another start may have done so before.
+// remove deletes objects by name. Another start may have deleted them already.
 func (s *Starter) remove(ctx context.Context, names []string, del func(context.Context, string, metav1.DeleteOptions) error) (removed int, err error) {
 	background := metav1.DeletePropagationBackground
 	for _, name := range names {
@@ -95,10 +95,10 @@ func (s *Starter) remove(ctx context.Context, names []string, del func(context.C
 	return removed, err
 }
 
-// expired are the names of the finished runs that are not kept: all that are older than the age, and of the others those beyond
-// the newest runs, unless they are among the newest that failed.
-func expired(ended []finished, keep settings.History, now time.Time) []string {
-	slices.SortFunc(ended, func(a, b finished) int { return b.at.Compare(a.at) })
+// expired returns the names of the runs that are not kept: those older than keep.Age, and those
+// beyond the newest keep.Runs, unless they are among the newest keep.Failed that failed.
+func expired(ended []endedRun, keep settings.History, now time.Time) []string {
+	slices.SortFunc(ended, func(a, b endedRun) int { return b.at.Compare(a.at) })
 	var names []string
 	failed := 0
 	for i, run := range ended {

@@ -26,8 +26,8 @@ const (
 
 var createOptions = metav1.CreateOptions{FieldManager: "imagemirror-start"}
 
-// newRun is a run of a set.
-func (s *Starter) newRun(set *set) *v1.PipelineRun {
+// newRun returns the PipelineRun of a set, ready to be created.
+func (s *Starter) newRun(set *imageSet) *v1.PipelineRun {
 	yes := true
 	return &v1.PipelineRun{
 		ObjectMeta: metav1.ObjectMeta{
@@ -62,9 +62,9 @@ func param(name, value string) v1.Param {
 	return v1.Param{Name: name, Value: *v1.NewStructuredValues(value)}
 }
 
-// workspaces are those of a run. What may be missing of them does not keep its pods from starting: split says so, and report
-// after it.
-func workspaces(set *set) []v1.WorkspaceBinding {
+// workspaces returns the workspaces of a run. Those that may be missing are optional, so that
+// its pods start and split can report what is missing.
+func workspaces(set *imageSet) []v1.WorkspaceBinding {
 	yes := true
 	files := &corev1.ProjectedVolumeSource{}
 	for _, m := range set.configMaps {
@@ -82,7 +82,8 @@ func workspaces(set *set) []v1.WorkspaceBinding {
 	}
 }
 
-// timeouts give report a part of a run's time for itself: where the time of the whole run is over, nothing of it runs any more.
+// timeouts reserves a part of a run's time for report: once the time of the whole run is over,
+// Tekton runs nothing of it any more.
 func timeouts(whole time.Duration) *v1.TimeoutFields {
 	return &v1.TimeoutFields{
 		Pipeline: &metav1.Duration{Duration: whole},
@@ -91,7 +92,7 @@ func timeouts(whole time.Duration) *v1.TimeoutFields {
 	}
 }
 
-// shares are the tasks' parts of a run's time, such that copy with all its retries ends before the tasks' time does.
+// shares divides a run's time among its tasks, so that copy with all its retries ends in time.
 func shares(whole time.Duration) []v1.PipelineTaskRunSpec {
 	tasks := whole - settings.ForReport
 	split := min(splitTime, tasks/4)

@@ -22,9 +22,9 @@ func configMap(name string, data map[string]string) corev1.ConfigMap {
 	return corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, UID: "uid"}, Data: data}
 }
 
-func gathered(t *testing.T, configMaps ...corev1.ConfigMap) *set {
+func mustSet(t *testing.T, configMaps ...corev1.ConfigMap) *imageSet {
 	t.Helper()
-	s, err := gather("knative", configMaps)
+	s, err := newSet("knative", configMaps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,11 +44,12 @@ func thePipeline(t *testing.T) *v1.Pipeline {
 	return p
 }
 
-// A run is what Tekton takes, gives the Pipeline what it has, and has time for all that the Pipeline may do.
+// Tekton accepts a run, which gives the Pipeline only what it declares, and enough time for its
+// tasks.
 func TestRunFitsThePipeline(t *testing.T) {
 	p := thePipeline(t)
 	for _, timeout := range []time.Duration{settings.MinTimeout, time.Hour, settings.DefaultTimeout, 7 * 24 * time.Hour} {
-		s := gathered(t, configMap("set-knative", nil), configMap("set-2-knative", nil))
+		s := mustSet(t, configMap("set-knative", nil), configMap("set-2-knative", nil))
 		s.settings.Timeout = timeout
 		run := (&Starter{registry: "registry.svc:5000"}).newRun(s)
 		run.Name = run.GenerateName + "x" // as the API server will
@@ -77,7 +78,7 @@ func checkTimes(t *testing.T, p *v1.Pipeline, run *v1.PipelineRun) {
 				return s.Timeout.Duration
 			}
 		}
-		t.Errorf("the run does not say how long %s may take", task)
+		t.Errorf("the run has no timeout for %s", task)
 		return 0
 	}
 	var tasks time.Duration
@@ -94,7 +95,7 @@ func checkTimes(t *testing.T, p *v1.Pipeline, run *v1.PipelineRun) {
 }
 
 func TestRun(t *testing.T) {
-	s := gathered(t,
+	s := mustSet(t,
 		configMap("set-knative", map[string]string{"OWNERS": "", "settings.yaml": "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: knative\nspec:\n  shards: 3\n  cap: 20\n  timeout: 2h\n"}),
 		configMap("set-2-knative", map[string]string{"mapping_b": ""}))
 	run := (&Starter{registry: "registry.svc:5000"}).newRun(s)
@@ -135,9 +136,9 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// What is wrong with settings is said, and what is right of them holds.
-func TestWrongSettings(t *testing.T) {
-	s := gathered(t, configMap("set-knative", map[string]string{"settings.yaml": "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: knative\nspec:\n  shards: 3\n  shard: 4\n"}))
+// Mistakes in settings are returned, and the other settings hold.
+func TestMistakesInSettings(t *testing.T) {
+	s := mustSet(t, configMap("set-knative", map[string]string{"settings.yaml": "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: knative\nspec:\n  shards: 3\n  shard: 4\n"}))
 	if s.mistakes == nil || !strings.HasPrefix(s.mistakes.Error(), "image-sets/knative/settings.yaml:7: ") {
 		t.Errorf("the mistakes are %v, want the line", s.mistakes)
 	}
@@ -147,8 +148,8 @@ func TestWrongSettings(t *testing.T) {
 }
 
 // In one volume, one of two files of a name would hide the other.
-func TestFileInTwoConfigMaps(t *testing.T) {
-	_, err := gather("knative", []corev1.ConfigMap{
+func TestFileInTwoConfigMapsIsRefused(t *testing.T) {
+	_, err := newSet("knative", []corev1.ConfigMap{
 		configMap("set-knative", map[string]string{"mapping_a": "", "OWNERS": ""}),
 		configMap("set-2-knative", map[string]string{"mapping_a": ""}),
 	})
@@ -161,19 +162,19 @@ func TestFileInTwoConfigMaps(t *testing.T) {
 func TestExpired(t *testing.T) {
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	keep := settings.History{Runs: 2, Failed: 2, Age: 24 * time.Hour}
-	ran := func(name string, hours int) finished {
-		return finished{name: name, failed: strings.HasPrefix(name, "f"), at: now.Add(-time.Duration(hours) * time.Hour)}
+	ran := func(name string, hours int) endedRun {
+		return endedRun{name: name, failed: strings.HasPrefix(name, "f"), at: now.Add(-time.Duration(hours) * time.Hour)}
 	}
 	for _, c := range []struct {
 		name  string
-		ended []finished
+		ended []endedRun
 		want  []string
 	}{
 		{"none", nil, nil},
-		{"few", []finished{ran("s1", 1), ran("s2", 2)}, nil},
-		{"beyond the count", []finished{ran("s3", 3), ran("s1", 1), ran("s2", 2), ran("s4", 4)}, []string{"s3", "s4"}},
-		{"the last that failed", []finished{ran("s1", 1), ran("s2", 2), ran("f3", 3), ran("s4", 4), ran("f5", 5), ran("f6", 6)}, []string{"s4", "f6"}},
-		{"too old", []finished{ran("s1", 25), ran("f2", 26)}, []string{"s1", "f2"}},
+		{"few", []endedRun{ran("s1", 1), ran("s2", 2)}, nil},
+		{"beyond the count", []endedRun{ran("s3", 3), ran("s1", 1), ran("s2", 2), ran("s4", 4)}, []string{"s3", "s4"}},
+		{"the last that failed", []endedRun{ran("s1", 1), ran("s2", 2), ran("f3", 3), ran("s4", 4), ran("f5", 5), ran("f6", 6)}, []string{"s4", "f6"}},
+		{"too old", []endedRun{ran("s1", 25), ran("f2", 26)}, []string{"s1", "f2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, expired(c.ended, keep, now)); diff != "" {

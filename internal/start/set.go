@@ -14,46 +14,47 @@ import (
 	"imagemirror/internal/settings"
 )
 
-// set is an image set as it is installed.
-type set struct {
+// An imageSet is an image set as it is installed on the cluster.
+type imageSet struct {
 	name       string
 	configMaps []corev1.ConfigMap // with all of its files
 	settings   settings.Settings  // with defaults
 	mistakes   error              // in its settings
 }
 
-// objectName is the name of the objects that a set has one of: its service account, its Lease.
+// objectName returns the name of the objects that a set has one of: its service account, its Lease.
 func objectName(set string) string { return "mirror-" + set }
 
 // load reads a set from its ConfigMaps.
-func (s *Starter) load(ctx context.Context, name string) (*set, error) {
+func (s *Starter) load(ctx context.Context, name string) (*imageSet, error) {
 	list, err := s.configMaps.List(ctx, metav1.ListOptions{LabelSelector: SetLabel + "=" + name})
 	if err != nil {
 		return nil, fmt.Errorf("listing the ConfigMaps of the image set %s: %w", name, err)
 	}
 	if len(list.Items) == 0 {
-		return nil, &Unfit{fmt.Errorf("there is no image set %s in the namespace %s: no ConfigMap has the label %s=%s; install it: kubectl apply --server-side -k image-sets/%s",
+		return nil, &Unfit{fmt.Errorf("there is no image set %s in the namespace %s: no ConfigMap has the label %s=%s: install it with kubectl apply --server-side -k image-sets/%s",
 			name, s.namespace, SetLabel, name, name)}
 	}
-	return gather(name, list.Items)
+	return newSet(name, list.Items)
 }
 
-// gather makes a set of its ConfigMaps.
-func gather(name string, configMaps []corev1.ConfigMap) (*set, error) {
+// newSet returns the set whose files are in the ConfigMaps.
+func newSet(name string, configMaps []corev1.ConfigMap) (*imageSet, error) {
 	slices.SortFunc(configMaps, func(a, b corev1.ConfigMap) int { return strings.Compare(a.Name, b.Name) })
-	set := &set{name: name, configMaps: configMaps}
-	// In one directory, one of two files of a name would hide the other.
+	set := &imageSet{name: name, configMaps: configMaps}
+	// The ConfigMaps are mounted as one directory, where one of two files of a name would hide
+	// the other.
 	in := map[string]string{}
 	var twice []error
 	for _, m := range configMaps {
-		for _, key := range keys(m) {
+		for _, key := range fileNames(m) {
 			if other := in[key]; other != "" {
 				twice = append(twice, fmt.Errorf("%s is in the ConfigMaps %s and %s: remove the one that no kustomization makes any more", path(name, key), other, m.Name))
 			}
 			in[key] = m.Name
 			if key == settings.File {
 				var found *finding.List
-				set.settings, found = settings.Parse(path(name, key), []byte(content(m, key)))
+				set.settings, found = settings.Parse(path(name, key), []byte(fileContent(m, key)))
 				set.mistakes = found.Err()
 			}
 		}
@@ -67,8 +68,8 @@ func gather(name string, configMaps []corev1.ConfigMap) (*set, error) {
 
 func path(set, file string) string { return "image-sets/" + set + "/" + file }
 
-// keys are the names of the files in a ConfigMap.
-func keys(m corev1.ConfigMap) []string {
+// fileNames returns the names of the files in a ConfigMap.
+func fileNames(m corev1.ConfigMap) []string {
 	var all []string
 	for key := range m.Data {
 		all = append(all, key)
@@ -80,15 +81,15 @@ func keys(m corev1.ConfigMap) []string {
 	return all
 }
 
-func content(m corev1.ConfigMap, key string) string {
+func fileContent(m corev1.ConfigMap, key string) string {
 	if text, found := m.Data[key]; found {
 		return text
 	}
 	return string(m.BinaryData[key])
 }
 
-// owners have what belongs to the set go with it.
-func (s *set) owners() []metav1.OwnerReference {
+// owners returns references to the ConfigMaps, so that objects of the set are deleted with it.
+func (s *imageSet) owners() []metav1.OwnerReference {
 	var all []metav1.OwnerReference
 	for _, m := range s.configMaps {
 		all = append(all, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: m.Name, UID: m.UID})

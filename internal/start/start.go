@@ -1,7 +1,8 @@
-// Package start begins runs of image sets on a cluster: one of each set at a time, whoever asks and however often. It is what a
-// set's CronJob and an EventListener run.
+// Package start starts runs of image sets on a cluster: one run of each set at a time, whoever
+// asks and however often. A set's CronJob and an EventListener run it.
 //
-// All it knows of a set stands in the set's ConfigMaps, which it finds by their label; it reads no secret.
+// All it knows of a set is in the set's ConfigMaps, which it finds by their label. It reads no
+// secret.
 package start
 
 import (
@@ -16,20 +17,20 @@ import (
 	"imagemirror/internal/settings"
 )
 
-// SetLabel is the label with the set's name on all that belongs to a set: its ConfigMaps, its runs.
+// SetLabel is the label with the set's name on every object of a set: its ConfigMaps, its runs.
 const SetLabel = "imagemirror/set"
 
 // A Starter starts runs in one namespace.
 type Starter struct {
 	clients
 	namespace string
-	self      string // how the Lease names this process
+	self      string // this process, as holder of a Lease
 	now       func() time.Time
-	registry  string // the cluster's own, whose host the runs are told
+	registry  string // host of the cluster's own registry, for the runs
 }
 
-// New makes a Starter that others know by the name self. registry is the host of the cluster's own registry, or empty: see the
-// Pipeline's parameter cluster-registry.
+// New returns a Starter. self is its name as the holder of a Lease. registry is the host of the
+// cluster's own registry, or "": see the Pipeline's parameter cluster-registry.
 func New(config *rest.Config, namespace, self, registry string) (*Starter, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent, config.Timeout = "imagemirror-start", requestTimeout
@@ -40,54 +41,56 @@ func New(config *rest.Config, namespace, self, registry string) (*Starter, error
 	return &Starter{clients: clients, namespace: namespace, self: self, now: time.Now, registry: registry}, nil
 }
 
-// Outcome is what was done for a set.
-type Outcome struct {
-	Run     string // the run that was started, or empty
-	Skipped string // why none was
+// An Action is what Start did for a set.
+type Action struct {
+	Run     string // the run that was started, or ""
+	Skipped string // why no run was started, or ""
 	Pruned  int    // runs of the set that were removed
-	// Settings is what is wrong with the set's settings, a line each. The run is started with what is right of them: it
-	// refuses the set, and its report tells the owners.
-	Settings error
+	// Mistakes has a line for each mistake in the set's settings. The run is started all the
+	// same, with the other settings: it refuses the set, and its report tells the owners.
+	Mistakes error
 }
 
-// Start starts a run of a set, unless one is active, and removes old ones. An error that is an *Unfit is the set's fault.
-func (s *Starter) Start(ctx context.Context, name string) (Outcome, error) {
-	var o Outcome
+// Start starts a run of a set, unless one is active, and removes old ones. An error that is an
+// *Unfit is the set's fault.
+func (s *Starter) Start(ctx context.Context, name string) (Action, error) {
+	var did Action
 	if err := settings.CheckName(name); err != nil {
-		return o, &Unfit{fmt.Errorf("the image set %.100q: %w", name, err)}
+		return did, &Unfit{fmt.Errorf("the image set %.100q: %w", name, err)}
 	}
 	set, err := s.load(ctx, name)
 	if err != nil {
-		return o, err
+		return did, err
 	}
-	o.Settings = set.mistakes
-	if err := s.guarded(ctx, set, &o); err != nil {
-		return o, fmt.Errorf("starting a run of the image set %s: %w", name, err)
+	did.Mistakes = set.mistakes
+	if err := s.startUnderLease(ctx, set, &did); err != nil {
+		return did, fmt.Errorf("starting a run of the image set %s: %w", name, err)
 	}
-	if o.Pruned, err = s.prune(ctx, set); err != nil {
-		return o, fmt.Errorf("removing old runs of the image set %s: %w", name, err)
+	if did.Pruned, err = s.prune(ctx, set); err != nil {
+		return did, fmt.Errorf("removing old runs of the image set %s: %w", name, err)
 	}
-	return o, nil
+	return did, nil
 }
 
-// guarded starts a run while no other start of the set can.
-func (s *Starter) guarded(ctx context.Context, set *set, o *Outcome) (err error) {
+// startUnderLease starts a run while no other start of the set can.
+func (s *Starter) startUnderLease(ctx context.Context, set *imageSet, did *Action) (err error) {
 	held, err := s.await(ctx, set)
 	if err != nil {
 		return err
 	}
 	unclear := false
 	defer func() {
-		// Where nobody knows whether there is a run now, others are kept away for as long as a request can be on its way.
+		// If it is not known whether the run was created, the Lease keeps others away for as
+		// long as the request can still be on its way.
 		if !unclear {
 			s.release(context.WithoutCancel(ctx), held)
 		}
 	}()
-	ctx, cancel := context.WithTimeoutCause(ctx, holdAtMost, fmt.Errorf("the API server took more than %s", holdAtMost))
+	ctx, cancel := context.WithTimeoutCause(ctx, maxHold, fmt.Errorf("the API server took more than %s", maxHold))
 	defer cancel()
 	active, err := s.active(ctx, set.name)
 	if err != nil || active != "" {
-		o.Skipped = active
+		did.Skipped = active
 		return err
 	}
 	run, err := s.runs.Create(ctx, s.newRun(set), createOptions)
@@ -95,11 +98,11 @@ func (s *Starter) guarded(ctx context.Context, set *set, o *Outcome) (err error)
 		unclear = !errors.As(err, new(apierrors.APIStatus))
 		return err
 	}
-	o.Run = run.Name
+	did.Run = run.Name
 	return nil
 }
 
-// Unfit is an error of an image set, or of its name.
+// An Unfit is an error of an image set, or of its name.
 type Unfit struct{ error }
 
 func (u *Unfit) Unwrap() error { return u.error }

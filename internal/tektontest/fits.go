@@ -1,4 +1,4 @@
-// Package tektontest holds PipelineRuns to their Pipeline, for tests.
+// Package tektontest checks PipelineRuns against their Pipeline, for tests.
 package tektontest
 
 import (
@@ -8,7 +8,7 @@ import (
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 )
 
-// CheckFits fails a test where a run gives its Pipeline parameters or workspaces that it does not declare.
+// CheckFits fails a test if a run has parameters or workspaces that its Pipeline does not declare.
 func CheckFits(tb testing.TB, p *v1.Pipeline, run *v1.PipelineRun) {
 	tb.Helper()
 	for _, param := range run.Spec.Params {

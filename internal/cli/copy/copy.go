@@ -1,5 +1,5 @@
-// Package copy is the command copy: it carries out a plan, or shards of one. It brings each image to its
-// destination and writes one result for each mapping.
+// Package copy is the command copy: it carries out a plan, or shards of one. It brings each
+// image to its destination and writes one result for each mapping.
 package copy
 
 import (
@@ -62,7 +62,7 @@ func (c *config) run(ctx context.Context, shards []string) error {
 	if c.Asked() {
 		return c.fromState(ctx, client, shards)
 	}
-	plan, err := read(shards)
+	plan, err := readPlan(shards)
 	if err != nil {
 		return command.Refuse(err)
 	}
@@ -77,7 +77,7 @@ func (c *config) run(ctx context.Context, shards []string) error {
 	return err
 }
 
-// carry carries out a plan, and shows it.
+// carry carries out a plan and shows its progress.
 func (c *config) carry(ctx context.Context, client *registry.Client, plan *execute.Plan, out io.Writer) error {
 	client.Keep(plan.Cap().InFlight, plan.Cap().Rate)
 	images, bytes := plan.Work()
@@ -86,8 +86,8 @@ func (c *config) carry(ctx context.Context, client *registry.Client, plan *execu
 	return plan.Carry(ctx, mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: execute.Grace}, out)
 }
 
-// read reads the plan, whole, before anything is started.
-func read(shards []string) (*execute.Plan, error) {
+// readPlan reads the whole plan before anything is started.
+func readPlan(shards []string) (*execute.Plan, error) {
 	if err := command.RefuseDirectories(shards, "shards/*.jsonl"); err != nil {
 		return nil, err
 	}

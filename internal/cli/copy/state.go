@@ -15,7 +15,7 @@ import (
 // fromState carries out shards of the state, one after the other, and keeps the results there.
 func (c *config) fromState(ctx context.Context, client *registry.Client, shards []string) error {
 	if c.out != "" || len(shards) == 0 {
-		return command.Refuse(errors.New("with MIRROR_STATE give the names of shards, such as s0, and no -out"))
+		return command.Refuse(errors.New("with MIRROR_STATE, name shards, such as s0, and leave -out out"))
 	}
 	run, err := c.Open()
 	if err != nil {
@@ -27,14 +27,14 @@ func (c *config) fromState(ctx context.Context, client *registry.Client, shards 
 		if err != nil {
 			return command.Refuse(err)
 		}
-		client.Keep(plan.Cap().InFlight, plan.Cap().Rate) // before the client is used: what the least of them may
+		client.Keep(plan.Cap().InFlight, plan.Cap().Rate) // before the client is used: the lowest of their caps holds
 		plans = append(plans, plan)
 	}
 	var errs []error
 	var tally execute.Tally
 	for i, name := range shards {
 		var out bytes.Buffer
-		// Where the first is interrupted, the others write down that they were not begun.
+		// If the first is interrupted, the others still write results: that they were not started.
 		errs = append(errs, c.carry(ctx, client, plans[i], &out))
 		errs = append(errs, run.PutResults(context.WithoutCancel(ctx), name, out.Bytes()))
 		results, err := stream.Skim(&out, name)
@@ -47,8 +47,8 @@ func (c *config) fromState(ctx context.Context, client *registry.Client, shards 
 	return errors.Join(append(errs, c.Write("IMAGES", images), c.Summarize(sentence))...)
 }
 
-// load is a shard as a plan. All of it is carried out again where an earlier attempt did a part: what has arrived is found by
-// mounting it, and costs no bytes.
+// load returns the plan of a shard. If an earlier attempt carried out a part of it, all of it
+// is carried out again: what has arrived is found by mounting it, and costs no bytes.
 func load(ctx context.Context, run *state.Run, name string) (*execute.Plan, error) {
 	s, err := run.Shard(ctx, name)
 	if err != nil {

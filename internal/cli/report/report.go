@@ -1,6 +1,6 @@
-// Package report is the command report: it tells people and systems what became of a run. It reads what
-// copy wrote, or what split planned, and gives the verdict. It is the one command whose exit status
-// says whether every image is where it should be.
+// Package report is the command report: it tells people and systems what became of a run. It
+// reads what copy wrote, or what split planned, and gives the verdict. It is the one command
+// whose exit status says whether every image is where it should be.
 package report
 
 import (
@@ -50,8 +50,8 @@ func Command() *command.Command {
 		About:    about,
 		Env:      &c,
 		Run:      c.run,
-		// On Ctrl-C in a pipe all three commands get the signal. Split and copy end on it, and report reads
-		// on to their end: what they still have to say is what it is for.
+		// On Ctrl-C in a pipe all three commands get the signal. Split and copy end on it, and
+		// report reads on to their end: what they still have to say is what it is for.
 		IgnoreInterrupt: true,
 	}
 	cmd.Flags.StringVar(&c.out, "out", "", "also write report.json, report.md and junit.xml into `DIR`; if DIR is -, write only them, as a tar archive, to standard output")
@@ -106,8 +106,8 @@ func (c *config) write(r *report.Report, out report.Directory) error {
 	return r.Err()
 }
 
-// readFiles builds the report of files, or of standard input if there are none. Its error has a line for
-// each file that is refused.
+// readFiles builds the report of files, or of standard input if there are none. Its error has a
+// line for each file that is refused.
 func (c *config) readFiles(files []string) (*report.Report, error) {
 	if len(files) == 0 {
 		files = []string{"-"}

@@ -17,7 +17,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// TestMain lets the test binary be the command itself.
+// TestMain lets the test binary run as the command.
 func TestMain(m *testing.M) {
 	if os.Getenv("BE_REPORT") == "1" {
 		command.Main(Command())
@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// start is the command with the arguments.
-func start(t *testing.T, args ...string) *exec.Cmd {
+// newProcess returns the command with the arguments, as a process of its own.
+func newProcess(t *testing.T, args ...string) *exec.Cmd {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestCommand(t *testing.T) {
 		{"flag after a file", []string{"a.jsonl", "-out", "dir"}, nil, 2, "", "report: flag -out must come before \"a.jsonl\"\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cmd := start(t, c.args...)
+			cmd := newProcess(t, c.args...)
 			var stdout, stderr bytes.Buffer
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(c.stdin), &stdout, &stderr
 			err := cmd.Run()
@@ -188,17 +188,17 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// With -out - the report's files are all that is written, whatever the verdict: it goes through where what is written on standard
-// output and on standard error is mixed.
-func TestArchive(t *testing.T) {
-	cmd := start(t, "-out", "-")
+// With -out - the archive is all that is written, whatever the verdict, because a pod's log
+// mixes standard output and standard error.
+func TestArchiveIsAllThatIsWritten(t *testing.T) {
+	cmd := newProcess(t, "-out", "-")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(results(t, stream.Failed)), &stdout, &stderr
 	if err := cmd.Run(); err != nil || stderr.Len() > 0 {
 		t.Fatalf("%v, and on standard error\n%s", err, stderr.String())
 	}
 	dir := filepath.Join(t.TempDir(), "want")
-	cmd = start(t, "-out", dir)
+	cmd = newProcess(t, "-out", dir)
 	cmd.Stdin = bytes.NewReader(results(t, stream.Failed))
 	if err := cmd.Run(); err == nil {
 		t.Error("with a failure and a directory the verdict is good")
@@ -231,10 +231,10 @@ func TestArchive(t *testing.T) {
 	}
 }
 
-// TestInterrupt sends what Ctrl-C sends to each command of a pipe.
-func TestInterrupt(t *testing.T) {
+// Ctrl-C sends SIGINT to each command of a pipe.
+func TestInterruptDoesNotEndReport(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
-	cmd := start(t, "-out", out)
+	cmd := newProcess(t, "-out", out)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -46,8 +46,8 @@ func (c *config) keep(ctx context.Context, run *state.Run, r *report.Report) err
 	return errors.Join(append(errs, c.Summarize(headline))...)
 }
 
-// A poller builds the report of a run from its state. Pods may be dying, or may never have started: it
-// waits for what is missing until the grace time is over.
+// A poller builds the report of a run from its state. Pods may be dying, or may never have
+// started: it waits for what is missing until the grace time is over.
 type poller struct {
 	*state.Run
 	until                    time.Time
@@ -155,8 +155,8 @@ func (p *poller) addAttempts(ctx context.Context, b *report.Builder, shard strin
 	return nil
 }
 
-// finished reports whether no other attempt can follow: the last one went to its end, or there may be no
-// more.
+// finished reports whether no other attempt can follow: the last one went to its end, or there
+// may be no more.
 func finished(attempts []state.Attempt) bool {
 	if len(attempts) == 0 {
 		return false

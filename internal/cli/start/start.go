@@ -1,5 +1,5 @@
-// Package start is the command start: it starts a run of each image set that it is given, on a cluster,
-// unless one is still active.
+// Package start is the command start: it starts a run of each image set that it is given, on a
+// cluster, unless one is still active.
 package start
 
 import (
@@ -38,9 +38,9 @@ func Command() *command.Command {
 }
 
 func (c *config) run(ctx context.Context, args []string) error {
-	sets := names(args)
+	sets := setNames(args)
 	if len(sets) == 0 {
-		return command.Refuse(errors.New("no SET is given: name an image set"))
+		return command.Refuse(errors.New("no image set to start: name one"))
 	}
 	starter, err := c.connect()
 	if err != nil {
@@ -48,8 +48,8 @@ func (c *config) run(ctx context.Context, args []string) error {
 	}
 	var refused, failed []error
 	for _, set := range sets {
-		outcome, err := starter.Start(ctx, set)
-		c.tell(set, outcome)
+		did, err := starter.Start(ctx, set)
+		c.log(set, did)
 		if unfit := (*start.Unfit)(nil); errors.As(err, &unfit) {
 			refused = append(refused, err)
 		} else {
@@ -62,8 +62,8 @@ func (c *config) run(ctx context.Context, args []string) error {
 	return command.Refuse(errors.Join(refused...))
 }
 
-// names are the sets, each once.
-func names(args []string) []string {
+// setNames returns the names in args, each once.
+func setNames(args []string) []string {
 	var all []string
 	for _, arg := range args {
 		for name := range strings.SplitSeq(arg, ",") {
@@ -87,17 +87,17 @@ func (c *config) connect() (*start.Starter, error) {
 	return start.New(config, namespace, fmt.Sprintf("%s/%d", self, os.Getpid()), c.ClusterRegistry)
 }
 
-// tell says what was done for a set.
-func (c *config) tell(set string, o start.Outcome) {
-	if o.Settings != nil {
-		for line := range strings.SplitSeq(o.Settings.Error(), "\n") {
+// log logs what was done for a set.
+func (c *config) log(set string, did start.Action) {
+	if did.Mistakes != nil {
+		for line := range strings.SplitSeq(did.Mistakes.Error(), "\n") {
 			c.warn(line)
 		}
 	}
 	switch {
-	case o.Run != "":
-		slog.Info("started", "set", set, "run", o.Run, "pruned", o.Pruned)
-	case o.Skipped != "":
-		slog.Info("skipped", "set", set, "because", o.Skipped, "pruned", o.Pruned)
+	case did.Run != "":
+		slog.Info("started", "set", set, "run", did.Run, "pruned", did.Pruned)
+	case did.Skipped != "":
+		slog.Info("skipped", "set", set, "because", did.Skipped, "pruned", did.Pruned)
 	}
 }
