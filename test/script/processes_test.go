@@ -20,8 +20,9 @@ import (
 
 const pipeForm = "pipe [-interrupt|-terminate REGISTRY KIND] COMMAND [ARG...] [| COMMAND [ARG...]]..."
 
-// pipe runs commands as a shell does. With -interrupt they all get what Ctrl-C sends, once the registry has seen a request of
-// the kind and each -out is there, and with -terminate what ends a pod.
+// pipe runs commands as a shell does. With -interrupt all of them get SIGINT, as on Ctrl-C,
+// once the registry has seen a request of the kind and each -out exists. With -terminate they
+// get SIGTERM, which ends a pod.
 func pipe(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 0, pipeForm)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -81,12 +82,12 @@ func start(ts *testscript.TestScript, args []string) []*exec.Cmd {
 	return all
 }
 
-// end sends the signal when it is due, and kills what has not ended when the ten seconds are over that copy promises to take
-// at most: the statuses show it.
+// end sends the signal when it is due. It kills commands that run on after the ten seconds that
+// copy promises to end in, which shows in the exit statuses.
 func end(ctx context.Context, commands []*exec.Cmd, signal os.Signal, due func() bool) {
 	limit := 10 * time.Second
 	if withRace {
-		limit *= 2 // all is slower
+		limit *= 2 // everything is slower
 	}
 	for !due() {
 		if !wait(ctx, 5*time.Millisecond) {
@@ -103,7 +104,7 @@ func end(ctx context.Context, commands []*exec.Cmd, signal os.Signal, due func()
 	}
 }
 
-// wait waits for d. It is false where ctx ended before.
+// wait waits for d. It returns false if ctx ends before.
 func wait(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -113,8 +114,8 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// begun says whether what the commands have to write with -out is there. A command makes it when it is past its start, and a
-// signal before that would kill it.
+// begun reports whether what the commands write with -out exists. A command makes it after it
+// has set up its signals; a signal before that would kill it.
 func begun(commands []*exec.Cmd) bool {
 	for _, cmd := range commands {
 		i := slices.Index(cmd.Args, "-out")
@@ -128,7 +129,7 @@ func begun(commands []*exec.Cmd) bool {
 	return true
 }
 
-// shared is a writer for several processes.
+// A shared writer is one for several processes.
 type shared struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -156,7 +157,7 @@ func executable(path string) bool {
 	return err == nil && info.Mode()&0o111 != 0 && !info.IsDir()
 }
 
-// environment is what the commands see of the script's environment.
+// environment returns the part of the script's environment that the commands get.
 func environment(ts *testscript.TestScript) []string {
 	var env []string
 	for _, name := range []string{"PATH", "HOME", "DOCKER_CONFIG", "TMPDIR", "REGISTRY_AUTH_FILE", "HTTPS_PROXY", "GORACE", "KUBECONFIG"} {
@@ -184,7 +185,7 @@ func exitStatus(ts *testscript.TestScript, err error) int {
 	return 0
 }
 
-// status is the command status N...: the last pipe's commands exited with these.
+// status is the command status N...: it compares the exit statuses of the last pipe.
 func status(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 0, "status N...")
 	if got := worldOf(ts).statuses; got != strings.Join(args, " ") {
@@ -192,7 +193,7 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// compress is the command compress FILE: it makes FILE.gz of it.
+// compress is the command compress FILE: it replaces FILE by FILE.gz.
 func compress(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 1, "compress FILE")
 	out, err := os.Create(ts.MkAbs(args[0]) + ".gz")
@@ -202,7 +203,7 @@ func compress(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, errors.Join(err, z.Close(), out.Close(), os.Remove(ts.MkAbs(args[0]))))
 }
 
-// expand is the command expand FILE...: variables in the files get their values.
+// expand is the command expand FILE...: it replaces variables in the files by their values.
 func expand(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 0, "expand FILE...")
 	for _, name := range args {
@@ -211,13 +212,13 @@ func expand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// addLine is the command append FILE LINE.
+// addLine is the command append FILE LINE: it adds the line at the end.
 func addLine(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 2, "append FILE LINE")
 	check(ts, os.WriteFile(ts.MkAbs(args[0]), []byte(ts.ReadFile(args[0])+args[1]+"\n"), 0o600))
 }
 
-// cut is the command cut FILE lines|bytes N: it leaves so many off the end.
+// cut is the command cut FILE lines|bytes N: it cuts N off the end.
 func cut(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 3, "cut FILE lines|bytes N")
 	text := ts.ReadFile(args[0])

@@ -10,8 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// startProxy is the command proxy NAME REGISTRY: an HTTP proxy that leads every host to the registry, so that a script can
-// give a registry any name.
+// startProxy is the command proxy NAME REGISTRY: it starts an HTTP proxy that leads every host
+// to the registry, so that a script can give the registry any name.
 func startProxy(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 2, "proxy NAME REGISTRY")
 	to := worldOf(ts).registry(ts, args[1]).Host
@@ -20,10 +20,10 @@ func startProxy(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strings.TrimPrefix(server.URL, "http://"))
 }
 
-// tunnel answers CONNECT: it joins the client and the registry until one of them ends.
+// tunnel answers CONNECT: it copies between the client and the registry until one of them closes.
 func tunnel(w http.ResponseWriter, r *http.Request, to string) {
 	if r.Method != http.MethodConnect {
-		http.Error(w, "only tunnels are given", http.StatusMethodNotAllowed)
+		http.Error(w, "only CONNECT is supported", http.StatusMethodNotAllowed)
 		return
 	}
 	registry, err := net.Dial("tcp", to)

@@ -19,13 +19,14 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// remoteRegistry is a registry behind a proxy.
+// A remoteRegistry is a registry behind a proxy.
 type remoteRegistry struct {
 	*registrytest.Proxy
 	backend *registrytest.Registry
 }
 
-// startRegistry is the command registry NAME [-inprocess] [-tls] [-token|-jwt|-strict|-basic] [-user NAME:PASSWORD:PATH]...
+// startRegistry is the command registry NAME [-inprocess] [-tls] [-token|-jwt|-strict|-basic]
+// [-user NAME:PASSWORD:PATH]...: it starts a registry, and sets $NAME to its host.
 func startRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 0, "registry NAME [-inprocess] [-tls] [-token|-jwt|-strict|-basic] [-user NAME:PASSWORD:PATH]...")
 	var o registrytest.ProxyOptions
@@ -70,7 +71,8 @@ func startBackend(ts *testscript.TestScript, inProcess bool) *registrytest.Regis
 	return backend
 }
 
-// push is the command push REGISTRY REPOSITORY:TAG [KIND [VARIANT]]. The same arguments make the same image.
+// push is the command push REGISTRY REPOSITORY:TAG [KIND [VARIANT]]: it pushes an image, the
+// same one for the same arguments.
 func push(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) >= 2, "push REGISTRY REPOSITORY:TAG [KIND [VARIANT]]")
 	r := worldOf(ts).registry(ts, args[0])
@@ -85,7 +87,7 @@ func push(ts *testscript.TestScript, neg bool, args []string) {
 	if what == nil {
 		ts.Fatalf("push knows no %s", kind)
 	}
-	// Foreign layers, too: some registries do have them.
+	// Foreign layers too: some registries have them.
 	_, err := registrytest.Write(context.Background(), r.backend.Host+"/"+args[1], what, remote.WithNondistributable)
 	check(ts, err)
 }
@@ -118,7 +120,8 @@ func content(kind, about string) remote.Taggable {
 	return nil
 }
 
-// same is the command [!] same REGISTRY REPOSITORY:TAG REGISTRY REPOSITORY:TAG.
+// same is the command [!] same REGISTRY REPOSITORY:TAG REGISTRY REPOSITORY:TAG: it compares two
+// images.
 func same(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, false, len(args) == 4, "[!] same REGISTRY REPOSITORY:TAG REGISTRY REPOSITORY:TAG")
 	w := worldOf(ts)
@@ -129,7 +132,8 @@ func same(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// requests is the command requests REGISTRY [KIND=N]...: all requests but those for tokens are of these kinds.
+// requests is the command requests REGISTRY [KIND=N]...: it compares the numbers of all
+// requests but those for tokens.
 func requests(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) >= 1, "requests REGISTRY [KIND=N]...")
 	want := map[string]int{}
@@ -144,7 +148,7 @@ func requests(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// reset is the command reset REGISTRY...: requests counts from here.
+// reset is the command reset REGISTRY...: requests counts from here on.
 func reset(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 0, "reset REGISTRY...")
 	for _, name := range args {
@@ -152,7 +156,8 @@ func reset(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// fault is the command fault [-once] REGISTRY KIND FAULT, and fault REGISTRY down.
+// fault is the command fault [-once] REGISTRY KIND FAULT, or fault REGISTRY down: it injects a
+// fault.
 func fault(ts *testscript.TestScript, neg bool, args []string) {
 	const form = "fault [-once] REGISTRY KIND stall|cut|corrupt|pages|STATUS [BODY], or fault REGISTRY down"
 	var rule registrytest.FaultRule
@@ -195,7 +200,7 @@ func inPages(next http.Handler) http.Handler {
 	})
 }
 
-// heal is the command heal REGISTRY: its faults end.
+// heal is the command heal REGISTRY: it ends the faults.
 func heal(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 1, "heal REGISTRY")
 	worldOf(ts).registry(ts, args[0]).Heal()
@@ -211,7 +216,7 @@ func digest(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], d.Digest.String())
 }
 
-// login is the command login FILE KEY=NAME:PASSWORD...: it writes a file of credentials as docker login does.
+// login is the command login FILE KEY=NAME:PASSWORD...: it writes credentials as docker login does.
 func login(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 1, "login FILE KEY=NAME:PASSWORD...")
 	auths := map[string]map[string]string{}
@@ -226,5 +231,5 @@ func login(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, os.WriteFile(file, b, 0o600))
 }
 
-// saw says whether the registry has seen a request of a kind since the reset.
+// saw reports whether the registry has seen a request of the kind since the last reset.
 func (r *remoteRegistry) saw(kind string) bool { return r.Stats().Requests[kind] > 0 }

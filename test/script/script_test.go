@@ -1,5 +1,6 @@
-// Package script shows what users see: each file in testdata is a session at a shell, with the real commands and real
-// registries. README.md lists the commands that the scripts have besides testscript's own.
+// Package script tests what users see: each file in testdata is a session at a shell, with the
+// real commands and real registries. README.md lists the commands that scripts have besides
+// testscript's own.
 package script
 
 import (
@@ -16,8 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "write what the commands print into the scripts")
 
-// TestMain runs more scripts at once than there are processors: some wait for seconds, for a transfer that stalls or for the
-// grace that copy gives it after Ctrl-C. -parallel says otherwise.
+// TestMain runs more scripts at once than there are processors, unless -parallel is given: some
+// wait for seconds, for a transfer that stalls or for the grace period of copy after Ctrl-C.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	chosen := false
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	bin := t.TempDir()
-	// Nobody debugs these, and without what a debugger reads they are linked in half the time.
+	// Without debugging information they link in half the time.
 	args := []string{"build", "-ldflags=-w", "-o", bin + string(filepath.Separator)}
 	if withRace {
 		args = append(args, "-race")
@@ -54,7 +55,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "docker"))
 			env.Setenv("MIRROR_RETRIES", "2")
-			// A program with the race detector would sleep a second whenever it exits. A race still makes it exit with 66.
+			// A program with the race detector would sleep for a second before it exits. A race
+			// still makes it exit with 66.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			w := &world{registries: map[string]*remoteRegistry{}}
 			env.Values[worldKey{}] = w
@@ -66,7 +68,7 @@ func TestScripts(t *testing.T) {
 
 type worldKey struct{}
 
-// world is what one script has started.
+// A world is what one script has started.
 type world struct {
 	registries map[string]*remoteRegistry
 	statuses   string // of the last pipe
