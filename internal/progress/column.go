@@ -7,10 +7,10 @@ const (
 	shortDigest = 12   // characters of a digest
 )
 
-// column returns s with exactly width characters. Text in a line that moves has to be as wide
+// fitColumn returns s with exactly width characters. Text in a line that moves has to be as wide
 // as it is counted, so column replaces everything outside ASCII. Names of repositories and
 // digests have nothing else.
-func column(s string, width int) string {
+func fitColumn(s string, width int) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return '?'

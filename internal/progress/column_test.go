@@ -15,7 +15,7 @@ func TestColumnIsAsWideAsAsked(t *testing.T) {
 		{"wide characters and controls", "日\x1b[2J\u202e\xff", 8, "??[2J?? "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := column(tc.text, tc.width); got != tc.want {
+			if got := fitColumn(tc.text, tc.width); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})

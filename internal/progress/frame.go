@@ -108,7 +108,7 @@ func (f *frame) drawTransfer(w io.Writer, t *transfer, width int) error {
 	if t.size > 0 {
 		percent = fmt.Sprintf("%d%%", min(int(float64(crossed)/float64(t.size)*100), 100))
 	}
-	digest := column(text.ShortDigest(t.digest), shortDigest) + "  "
+	digest := fitColumn(text.ShortDigest(t.digest), shortDigest) + "  "
 	amount := fmt.Sprintf("%10s / %-10s", text.Size(crossed), text.Size(t.size))
 	room := width - len("  ") - len(" 100%")
 	switch {
@@ -120,7 +120,7 @@ func (f *frame) drawTransfer(w io.Writer, t *transfer, width int) error {
 	default:
 		return nil
 	}
-	name := column(t.repository, room-len(digest)-len(amount))
+	name := fitColumn(t.repository, room-len(digest)-len(amount))
 	_, err := fmt.Fprintf(w, "  %s%s%s %4s\n", digest, name, amount, percent)
 	return err
 }

@@ -28,7 +28,7 @@ type Planned struct {
 // NewPlanning begins to show a plan that is being made. It asks count how many mappings are resolved,
 // of how many; mappings is 0 until that is known. If f is no terminal, it writes to log.
 func NewPlanning(f *os.File, log *slog.Logger, count func() (resolved, mappings int64)) Planning {
-	if isTerminal(f) {
+	if canDraw(f) {
 		return newLivePlanning(f, count)
 	}
 	return newPlanningLines(log, count)

@@ -27,13 +27,13 @@ type Display interface {
 // terminal, everything goes to log.
 func New(f *os.File, log *slog.Logger, images int, bytes int64) Display {
 	t := &tally{images: images, bytes: max(bytes, 0), began: time.Now()}
-	if isTerminal(f) {
+	if canDraw(f) {
 		return newLive(f, heightOf(f), t)
 	}
 	return newLines(log, t)
 }
 
-func isTerminal(f *os.File) bool {
+func canDraw(f *os.File) bool {
 	return term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 

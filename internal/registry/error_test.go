@@ -153,7 +153,7 @@ func TestAdviceWhereNothingAnswers(t *testing.T) {
 		}, "run docker-credential-locked by hand to see what it lacks, " + config},
 		{"the registry is silent", faulty(registrytest.Stall()), "see whether the registry, and the way to it, are well; where it only is slow, raise MIRROR_STALL"},
 		{"the answer stands still", faulty(registrytest.StallAfter(3)), "see whether the registry, and the way to it, are well; where it only is slow, raise MIRROR_STALL"},
-		{"the connection is cut", faulty(registrytest.Cut()), "run again; if it stays, see what breaks the connections"},
+		{"the connection is cut", faulty(registrytest.Disconnect()), "run again; if it stays, see what breaks the connections"},
 		{"the answer is another image", faulty(registrytest.Corrupt(3)), "run again; if it stays, ask the registry's people"},
 		{"nobody vouches for the certificate", func(t *testing.T) *regerror.Error { return read(t, noKeys{}, at) }, "give the authority of its certificate in MIRROR_CA_FILE"},
 		{"the certificate has another name", func(t *testing.T) *regerror.Error {

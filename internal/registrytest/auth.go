@@ -107,13 +107,13 @@ type authority struct {
 	signer *signer // of JWTs
 
 	mu     sync.Mutex
-	known  []User           // at first Auth's Users
-	asked  int              // requests for tokens
-	grants map[string]grant // by access token
+	known  []User                // at first Auth's Users
+	asked  int                   // requests for tokens
+	grants map[string]tokenGrant // by access token
 }
 
-// A grant is what a token stands for.
-type grant struct {
+// A tokenGrant is what a token stands for.
+type tokenGrant struct {
 	user    User
 	scopes  []scope
 	expires time.Time
@@ -126,7 +126,7 @@ func newAuthority(a Auth, self *url.URL) *authority {
 	if a.TokenPath == "" {
 		a.TokenPath = tokenPath
 	}
-	made := &authority{Auth: a, self: self, known: a.Users, grants: map[string]grant{}}
+	made := &authority{Auth: a, self: self, known: a.Users, grants: map[string]tokenGrant{}}
 	if a.JWT {
 		made.signer = newSigner()
 	}
@@ -183,11 +183,11 @@ func (a *authority) judge(r *http.Request, at endpoint) decision {
 
 // authenticate returns the grant of a request. It returns false if credentials are missing or
 // wrong.
-func (a *authority) authenticate(r *http.Request) (grant, bool) {
+func (a *authority) authenticate(r *http.Request) (tokenGrant, bool) {
 	if a.Basic {
 		name, password, ok := r.BasicAuth()
 		user, known := a.user(name, password)
-		return grant{user: user}, ok && known
+		return tokenGrant{user: user}, ok && known
 	}
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	a.mu.Lock()

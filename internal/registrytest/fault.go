@@ -32,8 +32,8 @@ func TooManyRequests(retryAfter string) Fault {
 	return Status(http.StatusTooManyRequests, body, "Retry-After", retryAfter)
 }
 
-// Cut cuts the connection without an answer. The registry does not see the request.
-func Cut() Fault {
+// Disconnect cuts the connection without an answer. The registry does not see the request.
+func Disconnect() Fault {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { abort() })
 	}

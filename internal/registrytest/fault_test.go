@@ -100,7 +100,7 @@ func TestFaultsChangeAnswers(t *testing.T) {
 		{"429 with seconds", TooManyRequests("7"), 429, 61, false, [2]string{"Retry-After", "7"}},
 		{"429 with a date", TooManyRequests(date), 429, 61, false, [2]string{"Retry-After", date}},
 		{"429 without", TooManyRequests(""), 429, 61, false, [2]string{"Retry-After", ""}},
-		{"cut", Cut(), 0, 0, true, [2]string{}},
+		{"cut", Disconnect(), 0, 0, true, [2]string{}},
 		{"cut behind the headers", CutAfter(0), 200, 0, true, [2]string{"Content-Length", "100000"}},
 		{"cut in the body", CutAfter(70_001), 200, 70_001, true, [2]string{"Content-Length", "100000"}},
 		{"cut behind the body", CutAfter(100_001), 200, 100_000, false, [2]string{}},

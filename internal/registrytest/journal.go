@@ -210,8 +210,8 @@ func (w *recorder) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// A requestBody is the body of a request on its way to the registry.
-type requestBody struct {
+// A countedBody is the body of a request on its way to the registry.
+type countedBody struct {
 	io.ReadCloser
 	x *exchange
 
@@ -219,13 +219,13 @@ type requestBody struct {
 	over atomic.Bool // it has been read to its end
 }
 
-func (b *requestBody) Read(p []byte) (int, error) {
+func (b *countedBody) Read(p []byte) (int, error) {
 	n, err := b.read(p)
 	b.x.up(n)
 	return n, err
 }
 
-func (b *requestBody) read(p []byte) (int, error) {
+func (b *countedBody) read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n, err := b.ReadCloser.Read(p)
@@ -238,7 +238,7 @@ func (b *requestBody) read(p []byte) (int, error) {
 // end drops the rest of a body whose request was answered before it was read. net/http would
 // drop it after the handler. With full duplex it begins to watch the connection then, so the
 // next request's body would find it being read, and panic.
-func (b *requestBody) end(w http.ResponseWriter) {
+func (b *countedBody) end(w http.ResponseWriter) {
 	// A client that still sends may be waiting for the answer.
 	_ = http.NewResponseController(w).Flush()
 	buf := make([]byte, 32<<10)

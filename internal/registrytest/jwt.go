@@ -73,7 +73,7 @@ func (s *signer) pem() []byte {
 }
 
 // sign returns a JSON Web Token as distribution specifies it.
-func (s *signer) sign(service string, g grant) string {
+func (s *signer) sign(service string, g tokenGrant) string {
 	type object = map[string]any
 	access := []object{}
 	for _, a := range g.scopes {

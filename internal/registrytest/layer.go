@@ -87,19 +87,19 @@ func (l Layer) Open() io.ReadCloser {
 	return r
 }
 
-// A counter counts and hashes what is written to it.
-type counter struct {
+// A hashCounter counts and hashes what is written to it.
+type hashCounter struct {
 	hash hash.Hash
 	n    int64
 }
 
-func (c *counter) Write(b []byte) (int, error) {
+func (c *hashCounter) Write(b []byte) (int, error) {
 	c.n += int64(len(b))
 	return c.hash.Write(b)
 }
 
 func hashOf(write func(io.Writer) error) (v1.Hash, int64) {
-	c := &counter{hash: sha256.New()}
+	c := &hashCounter{hash: sha256.New()}
 	must(write(c))
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(c.hash.Sum(nil))}, c.n
 }

@@ -126,7 +126,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// that, so asking for it fails there.
 	_ = http.NewResponseController(w).EnableFullDuplex()
 	w = &recorder{ResponseWriter: w, x: x}
-	body := &requestBody{ReadCloser: r.Body, x: x}
+	body := &countedBody{ReadCloser: r.Body, x: x}
 	r.Body = body
 	p.answer(w, r, x)
 	if r.ContentLength != 0 && !body.over.Load() {

@@ -63,7 +63,7 @@ func (a *authority) applicant(r *http.Request) (User, bool) {
 // issue returns a token for the scopes asked for. It returns false if the service is strict and
 // the user may not do all of it.
 func (a *authority) issue(user User, asked []string) (token string, ok bool) {
-	g := grant{user: user, expires: time.Now().Add(a.Lifetime)}
+	g := tokenGrant{user: user, expires: time.Now().Add(a.Lifetime)}
 	for _, s := range asked {
 		parsed, ok := parseScope(s)
 		if !ok {

@@ -63,9 +63,9 @@ func (b *bench) say(format string, args ...any) {
 
 // comparison is what the tools took for one workload.
 type comparison struct {
-	workload
+	benchWorkload
 	concurrency int
-	bounds      map[string]bound // by phase
+	bounds      map[string]leastCost // by phase
 	results     []result
 }
 
@@ -81,8 +81,8 @@ type result struct {
 }
 
 // compare measures all tools with one workload.
-func (b *bench) compare(ctx context.Context, w workload) (comparison, error) {
-	c := comparison{workload: w, concurrency: b.concurrency, bounds: map[string]bound{}}
+func (b *bench) compare(ctx context.Context, w benchWorkload) (comparison, error) {
+	c := comparison{benchWorkload: w, concurrency: b.concurrency, bounds: map[string]leastCost{}}
 	b.say("%s: pushing %d images to the source", w.name, w.images.Images)
 	from, err := b.fill(ctx, w)
 	if err != nil {
@@ -109,7 +109,7 @@ func (b *bench) compare(ctx context.Context, w workload) (comparison, error) {
 
 // warm lets a tool copy everything once, unmeasured: whoever comes first would pay for what the source and the proxies do
 // for the first time.
-func (b *bench) warm(ctx context.Context, w workload, from *source) error {
+func (b *bench) warm(ctx context.Context, w benchWorkload, from *sourceRegistry) error {
 	for _, t := range allTools() {
 		if b.uses(t, w) {
 			w.name, w.delay = w.name+", warming up", 0
@@ -121,7 +121,7 @@ func (b *bench) warm(ctx context.Context, w workload, from *source) error {
 }
 
 // turn measures one tool, phase by phase.
-func (b *bench) turn(ctx context.Context, w workload, from *source, t tool, phases ...string) (results []result, err error) {
+func (b *bench) turn(ctx context.Context, w benchWorkload, from *sourceRegistry, t tool, phases ...string) (results []result, err error) {
 	s, err := b.set(w, from)
 	if err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func (b *bench) turn(ctx context.Context, w workload, from *source, t tool, phas
 }
 
 // measure runs a job and looks at what it did. A tool that fails is a result.
-func (b *bench) measure(ctx context.Context, s *stage, j job) (result, error) {
+func (b *bench) measure(ctx context.Context, s *stage, j launchSpec) (result, error) {
 	s.reset()
 	others, all := spent(s.registries()), spentByAll()
 	c, err := j.start(ctx)

@@ -34,11 +34,11 @@ func TestOursReachesTheBound(t *testing.T) {
 }
 
 func reachesTheBound(t *testing.T, tool string, learning map[string]int) {
-	w := workload{
+	w := benchWorkload{
 		name: "tiny", copies: []int{2, 1},
 		images: registrytest.Workload{Images: 4, PerRepo: 2, IndexEvery: 2, Bases: 1, BaseSize: 2000, TopSize: 100},
 	}
-	b, err := newBench(t.Context(), options{workloads: []workload{w}, tools: []string{tool}, concurrency: 4, dir: t.TempDir()})
+	b, err := newBench(t.Context(), options{workloads: []benchWorkload{w}, tools: []string{tool}, concurrency: 4, dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestLauncher(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "output")
-			c, err := job{Pipelines: test.pipelines, AtOnce: 1, Output: out}.start(t.Context())
+			c, err := launchSpec{Pipelines: test.pipelines, AtOnce: 1, Output: out}.start(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,7 +116,7 @@ func TestLauncherMeasuresSmallPrograms(t *testing.T) {
 	for i := range large {
 		large[i] = 1
 	}
-	c, err := job{Pipelines: [][][]string{{{"/bin/sh", "-c", ":"}}}, AtOnce: 1, Output: filepath.Join(t.TempDir(), "output")}.start(t.Context())
+	c, err := launchSpec{Pipelines: [][][]string{{{"/bin/sh", "-c", ":"}}}, AtOnce: 1, Output: filepath.Join(t.TempDir(), "output")}.start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,9 +127,9 @@ func TestLauncherMeasuresSmallPrograms(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	c := comparison{
-		workload:    workload{name: "small", copies: []int{1}, quiet: true, delay: 20 * time.Millisecond},
-		concurrency: 10,
-		bounds: map[string]bound{"again": {
+		benchWorkload: benchWorkload{name: "small", copies: []int{1}, quiet: true, delay: 20 * time.Millisecond},
+		concurrency:   10,
+		bounds: map[string]leastCost{"again": {
 			source: map[string]int{"HEAD manifest": 50}, destination: map[string]int{"HEAD manifest": 50}, busiest: 50,
 		}},
 	}
@@ -176,7 +176,7 @@ func TestTable(t *testing.T) {
 func TestChart(t *testing.T) {
 	c := chart{title: "Seconds & more", x: "round trip in ms", y: "seconds"}
 	for i, l := range looks() {
-		c.lines = append(c.lines, line{l, []point{{1, 0.2 + float64(i)}, {100, 40}}})
+		c.lines = append(c.lines, chartLine{l, []point{{1, 0.2 + float64(i)}, {100, 40}}})
 	}
 	drawing := xml.NewDecoder(bytes.NewReader(c.svg()))
 	texts := 0
@@ -219,7 +219,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"-concurrency", "0"}, "give a number from 1"},
 		{[]string{"cold"}, "unexpected argument"},
 	} {
-		_, err := parse(test.args)
+		_, err := parseFlags(test.args)
 		if (err == nil) != (test.failure == "") || err != nil && !strings.Contains(err.Error(), test.failure) {
 			t.Errorf("%q: %v, want %q", test.args, err, test.failure)
 		}

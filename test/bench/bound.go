@@ -2,19 +2,19 @@ package main
 
 import "imagemirror/internal/registrytest"
 
-// bound is the least that a phase of a workload can cost, without what authentication costs.
-type bound struct {
+// leastCost is the least that a phase of a workload can cost, without what authentication costs.
+type leastCost struct {
 	source, destination map[string]int // requests by registrytest.Request.Kind
 	busiest             int            // requests to the registry that is asked most
 	down, up            int64          // bytes of blobs
 }
 
-func (w workload) bound(c *registrytest.WorkloadImages, phase string) bound {
+func (w benchWorkload) bound(c *registrytest.WorkloadImages, phase string) leastCost {
 	one := c.Unchanged()
 	if phase == "cold" {
 		one = c.Cold()
 	}
-	b := bound{source: one.Source, destination: map[string]int{}, busiest: total(one.Source), down: one.Bytes}
+	b := leastCost{source: one.Source, destination: map[string]int{}, busiest: total(one.Source), down: one.Bytes}
 	for _, copies := range w.copies {
 		requests := times(one.Destination, copies)
 		for kind, n := range requests {

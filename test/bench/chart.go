@@ -14,10 +14,10 @@ import (
 // chart is lines over two logarithmic axes.
 type chart struct {
 	title, x, y string
-	lines       []line
+	lines       []chartLine
 }
 
-type line struct {
+type chartLine struct {
 	look
 	points []point // with one x for each setting, rising; all values are above 0
 }
@@ -70,18 +70,18 @@ func (c chart) svg() []byte {
 	x, y := c.axes()
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="12" fill="#333333">`+"\n", width, height, width, height)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", width, height)
-	text(&b, left, 24, "start", c.title, `font-size="15" font-weight="bold"`)
+	svgText(&b, left, 24, "start", c.title, `font-size="15" font-weight="bold"`)
 	c.legend(&b)
 	for _, v := range ticks(y) {
 		at := y.at(v)
 		fmt.Fprintf(&b, `<path d="M%d %.1fH%d" stroke="#e2e2e2"/>`+"\n", left, at, width-right)
-		text(&b, left-8, at+4, "end", short(v), "")
+		svgText(&b, left-8, at+4, "end", short(v), "")
 	}
 	for _, v := range c.xs() {
-		text(&b, x.at(v), height-bottom+18, "middle", short(v), "")
+		svgText(&b, x.at(v), height-bottom+18, "middle", short(v), "")
 	}
-	text(&b, (left+width-right)/2, height-14, "middle", c.x, "")
-	text(&b, left, top-10, "start", c.y, "")
+	svgText(&b, (left+width-right)/2, height-14, "middle", c.x, "")
+	svgText(&b, left, top-10, "start", c.y, "")
 	fmt.Fprintf(&b, `<path d="M%d %dV%dH%d" fill="none" stroke="#999999"/>`+"\n", left, top, height-bottom, width-right)
 	// The first line goes on top of the others.
 	for _, l := range slices.Backward(c.lines) {
@@ -106,7 +106,7 @@ func (c chart) legend(b *bytes.Buffer) {
 	}
 }
 
-func (l line) draw(b *bytes.Buffer, x, y axis) {
+func (l chartLine) draw(b *bytes.Buffer, x, y axis) {
 	fmt.Fprintf(b, `<path d="`)
 	for i, p := range l.points {
 		command := "L"
@@ -124,7 +124,7 @@ func (l line) draw(b *bytes.Buffer, x, y axis) {
 	}
 }
 
-func text(b *bytes.Buffer, x, y float64, anchor, s, attributes string) {
+func svgText(b *bytes.Buffer, x, y float64, anchor, s, attributes string) {
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="%s" %s>%s</text>`+"\n", x, y, anchor, attributes, html.EscapeString(s))
 }
 
@@ -154,16 +154,16 @@ func short(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
 
 // table prints the figures of the chart.
 func (c chart) table(w io.Writer, markdown bool) {
-	columns := []column{{c.x, false}}
+	columns := []tableColumn{{c.x, false}}
 	var rows [][]string
 	for _, x := range c.xs() {
 		rows = append(rows, []string{short(x)})
 	}
 	for _, l := range c.lines {
-		columns = append(columns, column{l.name, false})
+		columns = append(columns, tableColumn{l.name, false})
 		for i, p := range l.points {
 			rows[i] = append(rows[i], fmt.Sprintf("%.2f", p.y))
 		}
 	}
-	write(w, columns, rows, markdown)
+	writeTable(w, columns, rows, markdown)
 }

@@ -21,8 +21,8 @@ import (
 // to Linux the memory of who starts a program is the program's own until it is loaded, and the proxies take much.
 const launching = "BENCH_LAUNCH"
 
-// job is what a launcher runs.
-type job struct {
+// launchSpec is what a launcher runs.
+type launchSpec struct {
 	Pipelines [][][]string // commands with their arguments; the output of each is the next one's input
 	AtOnce    int          // pipelines
 	Env       []string
@@ -38,7 +38,7 @@ type cost struct {
 }
 
 // start runs a job in a process of its own.
-func (j job) start(ctx context.Context) (cost, error) {
+func (j launchSpec) start(ctx context.Context) (cost, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return cost{}, err
@@ -70,7 +70,7 @@ func (j job) start(ctx context.Context) (cost, error) {
 func launch() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var j job
+	var j launchSpec
 	err := json.NewDecoder(os.Stdin).Decode(&j)
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(j.run(ctx))
@@ -82,7 +82,7 @@ func launch() int {
 	return 0
 }
 
-func (j job) run(ctx context.Context) cost {
+func (j launchSpec) run(ctx context.Context) cost {
 	out, err := os.Create(j.Output)
 	if err != nil {
 		return cost{Error: err.Error()}
@@ -112,7 +112,7 @@ func (j job) run(ctx context.Context) cost {
 }
 
 // pipeline runs commands and returns those that were started.
-func (j job) pipeline(ctx context.Context, pipeline [][]string, out *os.File) ([]*exec.Cmd, error) {
+func (j launchSpec) pipeline(ctx context.Context, pipeline [][]string, out *os.File) ([]*exec.Cmd, error) {
 	var started []*exec.Cmd
 	input, err := os.Open(os.DevNull)
 	if err != nil {

@@ -149,10 +149,10 @@ func (r *layered) tagged(repository, tag string) string {
 	return r.tags[n*tagsPerRepo+t]
 }
 
-// sink is a registry that is empty, and takes everything.
-type sink struct{}
+// emptyRegistry is a registry that is empty, and takes everything.
+type emptyRegistry struct{}
 
-func (sink) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+func (emptyRegistry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	_, _ = io.Copy(io.Discard, q.Body)
 	switch q.Method {
 	case http.MethodHead:

@@ -17,7 +17,7 @@ import (
 
 // options are the command line.
 type options struct {
-	workloads   []workload
+	workloads   []benchWorkload
 	tools       []string
 	concurrency int
 	dir         string
@@ -30,7 +30,7 @@ func main() {
 	if os.Getenv(launching) != "" {
 		os.Exit(launch())
 	}
-	o, err := parse(os.Args[1:])
+	o, err := parseFlags(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		os.Exit(0)
 	}
@@ -44,7 +44,7 @@ func main() {
 	}
 }
 
-func parse(args []string) (options, error) {
+func parseFlags(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	names := f.String("workload", "cold,quiet", "measure these `NAMES`, or all of them with -workload all")

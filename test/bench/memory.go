@@ -34,7 +34,7 @@ type reading struct {
 func (b *bench) memory(ctx context.Context, images int) error {
 	b.say("generating %d images", images)
 	r := newLayered(images)
-	source, destination := httptest.NewServer(r), httptest.NewServer(sink{})
+	source, destination := httptest.NewServer(r), httptest.NewServer(emptyRegistry{})
 	defer source.Close()
 	defer destination.Close()
 	b.say("%d manifests of %s, %d blobs", len(r.manifests), size(r.bytes), len(r.blobs))
@@ -51,7 +51,7 @@ func (b *bench) memory(ctx context.Context, images int) error {
 	for _, m := range b.memoryModes(mapping, kubeconfig, where) {
 		for _, step := range []struct {
 			command string
-			job     job
+			job     launchSpec
 			bound   int64
 		}{{"split", m.split, splitBound}, {"copy", m.copy, copyBound}} {
 			if len(step.job.Pipelines) == 0 {
@@ -74,11 +74,11 @@ func (b *bench) memory(ctx context.Context, images int) error {
 // mode is one way in which a plan goes from split to copy.
 type mode struct {
 	name        string
-	split, copy job // copy carries out the heaviest shard
+	split, copy launchSpec // copy carries out the heaviest shard
 }
 
 func (b *bench) memoryModes(mapping, kubeconfig, where string) []mode {
-	split := func(env []string, args ...string) job {
+	split := func(env []string, args ...string) launchSpec {
 		return b.with(env, append([]string{b.program("split")}, append(args, mapping)...))
 	}
 	n := fmt.Sprint("-shards=", memoryShards)
@@ -96,7 +96,7 @@ func (b *bench) memoryModes(mapping, kubeconfig, where string) []mode {
 }
 
 // with is a job of one command in an environment.
-func (b *bench) with(env, command []string) job {
+func (b *bench) with(env, command []string) launchSpec {
 	j := b.job([][]string{command})
 	j.Env = append(j.Env, env...)
 	return j
@@ -121,20 +121,20 @@ func configMapStore(dir string) (kubeconfig, where string, stop func(), err erro
 	if given := os.Getenv("IMAGEMIRROR_TEST_KUBECONFIG"); given != "" {
 		return given, "API server", func() {}, nil
 	}
-	s := httptest.NewServer(&configMaps{objects: map[string][]byte{}})
+	s := httptest.NewServer(&configMapServer{objects: map[string][]byte{}})
 	kubeconfig = filepath.Join(dir, "kubeconfig")
 	text := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "current-context": "x",
 "clusters": [{"name": "x", "cluster": {"server": %q}}], "contexts": [{"name": "x", "context": {"cluster": "x"}}]}`, s.URL)
 	return kubeconfig, "HTTP store", s.Close, os.WriteFile(kubeconfig, []byte(text), 0o600)
 }
 
-// configMaps creates and gets ConfigMaps.
-type configMaps struct {
+// configMapServer creates and gets ConfigMaps.
+type configMapServer struct {
 	mu      sync.Mutex
 	objects map[string][]byte // as they came
 }
 
-func (s *configMaps) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *configMapServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,7 +16,7 @@ func (b *bench) plot(ctx context.Context, dir string) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	w := workload{name: "plot", images: sharing(30), copies: []int{1}}
+	w := benchWorkload{name: "plot", images: sharing(30), copies: []int{1}}
 	b.say("pushing %d images to the source", w.images.Images)
 	from, err := b.fill(ctx, w)
 	if err != nil {
@@ -28,12 +28,12 @@ func (b *bench) plot(ctx context.Context, dir string) (err error) {
 	}
 	far := sweep{file: "rtt.svg", x: "round trip in ms"}
 	for _, ms := range []int{1, 5, 20, 50, 100} {
-		far.settings = append(far.settings, setting{x: ms, delay: time.Duration(ms) * time.Millisecond, concurrency: 16})
+		far.settings = append(far.settings, plotSetting{x: ms, delay: time.Duration(ms) * time.Millisecond, concurrency: 16})
 	}
 	far.title = fmt.Sprintf("Cold copy of %d images, 16 requests in flight", w.images.Images)
 	wide := sweep{file: "concurrency.svg", x: "requests in flight to a registry"}
 	for n := 1; n <= 64; n *= 2 {
-		wide.settings = append(wide.settings, setting{x: n, delay: 20 * time.Millisecond, concurrency: n})
+		wide.settings = append(wide.settings, plotSetting{x: n, delay: 20 * time.Millisecond, concurrency: n})
 	}
 	wide.title = fmt.Sprintf("Cold copy of %d images, 20 ms a request", w.images.Images)
 	for _, s := range []sweep{far, wide} {
@@ -54,17 +54,17 @@ func (b *bench) plot(ctx context.Context, dir string) (err error) {
 // sweep is one plot: a workload under several settings.
 type sweep struct {
 	file, title, x string
-	settings       []setting
+	settings       []plotSetting
 }
 
-type setting struct {
+type plotSetting struct {
 	x           int
 	delay       time.Duration
 	concurrency int
 }
 
 // sweep measures the tools that have a line under each of the settings.
-func (b *bench) sweep(ctx context.Context, w workload, from *source, s sweep) (chart, error) {
+func (b *bench) sweep(ctx context.Context, w benchWorkload, from *sourceRegistry, s sweep) (chart, error) {
 	c := chart{title: s.title, x: s.x, y: "seconds"}
 	series := map[string][]point{}
 	for _, at := range s.settings {
@@ -72,7 +72,7 @@ func (b *bench) sweep(ctx context.Context, w workload, from *source, s sweep) (c
 		w.name = fmt.Sprintf("%s, %d in flight", at.delay, at.concurrency)
 		there := *b
 		there.concurrency = at.concurrency
-		ideal := comparison{workload: w, concurrency: at.concurrency, bounds: map[string]bound{"cold": w.bound(from.content, "cold")}}.ideal("cold")
+		ideal := comparison{benchWorkload: w, concurrency: at.concurrency, bounds: map[string]leastCost{"cold": w.bound(from.content, "cold")}}.ideal("cold")
 		series["least"] = append(series["least"], point{float64(at.x), ideal.Seconds()})
 		for _, t := range allTools() {
 			if !b.uses(t, w) || !slices.ContainsFunc(looks(), func(l look) bool { return l.name == t.name }) {
@@ -94,7 +94,7 @@ func (b *bench) sweep(ctx context.Context, w workload, from *source, s sweep) (c
 	}
 	for _, l := range looks() {
 		if points := series[l.name]; points != nil {
-			c.lines = append(c.lines, line{l, points})
+			c.lines = append(c.lines, chartLine{l, points})
 		}
 	}
 	return c, nil

@@ -14,15 +14,15 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// source is a registry with a workload's images, for all tools.
-type source struct {
+// sourceRegistry is a registry with a workload's images, for all tools.
+type sourceRegistry struct {
 	*registrytest.Registry
 	dir     string
 	content *registrytest.WorkloadImages
 }
 
 // fill starts a source registry and pushes a workload's images to it.
-func (b *bench) fill(ctx context.Context, w workload) (*source, error) {
+func (b *bench) fill(ctx context.Context, w benchWorkload) (*sourceRegistry, error) {
 	dir := filepath.Join(b.content, "source")
 	r, err := registrytest.StartDistribution(registrytest.DistributionOptions{Dir: dir})
 	if err != nil {
@@ -36,7 +36,7 @@ func (b *bench) fill(ctx context.Context, w workload) (*source, error) {
 		r.Close()
 		return nil, err
 	}
-	return &source{Registry: r, dir: dir, content: content}, nil
+	return &sourceRegistry{Registry: r, dir: dir, content: content}, nil
 }
 
 // tag gives images as many tags in all, and returns them.
@@ -74,21 +74,21 @@ func copyTag(ctx context.Context, from, to string) error {
 	return nil
 }
 
-func (s *source) close() error {
+func (s *sourceRegistry) close() error {
 	s.Close()
 	return os.RemoveAll(s.dir)
 }
 
 // stage is what one tool finds: the source and the destination registries, each behind a proxy.
 type stage struct {
-	source       *source
+	source       *sourceRegistry
 	front        *registrytest.Proxy // before the source
-	destinations []*destination
+	destinations []*destinationRegistry
 	pairs        []pair
 	dir          string // of the destinations' content
 }
 
-type destination struct {
+type destinationRegistry struct {
 	*registrytest.Registry
 	front *registrytest.Proxy
 }
@@ -97,7 +97,7 @@ type destination struct {
 type pair struct{ source, destination, from, to string }
 
 // set sets the stage for one tool. The destinations are empty, or have everything where the workload is quiet.
-func (b *bench) set(w workload, from *source) (*stage, error) {
+func (b *bench) set(w benchWorkload, from *sourceRegistry) (*stage, error) {
 	s := &stage{source: from, front: before(from.Registry, w), dir: filepath.Join(b.content, "destinations")}
 	for i, copies := range w.copies {
 		dir := filepath.Join(s.dir, fmt.Sprint(i))
@@ -108,7 +108,7 @@ func (b *bench) set(w workload, from *source) (*stage, error) {
 		if err != nil {
 			return nil, errors.Join(err, s.close())
 		}
-		d := &destination{Registry: r, front: before(r, w)}
+		d := &destinationRegistry{Registry: r, front: before(r, w)}
 		s.destinations = append(s.destinations, d)
 		for n := range copies {
 			s.addPairs(d, n)
@@ -117,12 +117,12 @@ func (b *bench) set(w workload, from *source) (*stage, error) {
 	return s, nil
 }
 
-func before(r *registrytest.Registry, w workload) *registrytest.Proxy {
+func before(r *registrytest.Registry, w benchWorkload) *registrytest.Proxy {
 	return registrytest.StartProxy(r.Host, registrytest.ProxyOptions{Delay: w.delay, Auth: &registrytest.Auth{}})
 }
 
 // addPairs maps every image to the n-th place on a destination; the first has the names of the source.
-func (s *stage) addPairs(d *destination, n int) {
+func (s *stage) addPairs(d *destinationRegistry, n int) {
 	path := ""
 	if n > 0 {
 		path = fmt.Sprintf("copy-%d/", n)

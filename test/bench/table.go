@@ -30,14 +30,14 @@ func (t *table) failed() error {
 	return errors.Join(errs...)
 }
 
-// column is a column of the table; numbers are set to the right.
-type column struct {
+// tableColumn is a column of the table; numbers are set to the right.
+type tableColumn struct {
 	title string
 	text  bool
 }
 
-func columns() []column {
-	return []column{
+func tableColumns() []tableColumn {
+	return []tableColumn{
 		{"workload", true}, {"phase", true}, {"tool", true}, {"requests", false}, {"/ bound", false},
 		{"MB down", false}, {"MB up", false}, {"/ bound", false}, {"s", false}, {"/ ours", false},
 		{"CPU s", false}, {"peak MB", false}, {"others' CPU s", false}, {"busy", false}, {"elsewhere", false}, {"requests by kind", true},
@@ -158,15 +158,15 @@ func (t *table) print(w io.Writer, markdown bool) {
 		rows = append(rows, c.rows()...)
 	}
 	fmt.Fprintln(w)
-	write(w, columns(), rows, markdown)
+	writeTable(w, tableColumns(), rows, markdown)
 	fmt.Fprintln(w)
 	for _, line := range legend() {
 		fmt.Fprintf(w, "%s%s\n", bullet, line)
 	}
 }
 
-// write sets a table in columns of equal width.
-func write(w io.Writer, columns []column, rows [][]string, markdown bool) {
+// writeTable sets a table in columns of equal width.
+func writeTable(w io.Writer, columns []tableColumn, rows [][]string, markdown bool) {
 	titles := make([]string, len(columns))
 	rule := make([]string, len(columns))
 	for i, c := range columns {

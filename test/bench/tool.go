@@ -14,7 +14,7 @@ import (
 // tool is a program that mirrors images.
 type tool struct {
 	name string
-	job  func(b *bench, s *stage) (job, error)
+	job  func(b *bench, s *stage) (launchSpec, error)
 }
 
 func allTools() []tool {
@@ -30,18 +30,18 @@ func toolNames() []string {
 }
 
 // uses says whether a workload is for a tool that was asked for.
-func (b *bench) uses(t tool, w workload) bool {
+func (b *bench) uses(t tool, w benchWorkload) bool {
 	return slices.Contains(b.tools, t.name) && (w.tools == nil || slices.Contains(w.tools, t.name))
 }
 
 // ours is one process.
-func ours(b *bench, s *stage) (job, error) {
+func ours(b *bench, s *stage) (launchSpec, error) {
 	mapping, err := b.mappingFile(s)
 	return b.job([][]string{{b.program("imagemirror"), "run", mapping}}), err
 }
 
 // pipe is the steps that a cluster runs.
-func pipe(b *bench, s *stage) (job, error) {
+func pipe(b *bench, s *stage) (launchSpec, error) {
 	mapping, err := b.mappingFile(s)
 	return b.job([][]string{{b.program("split"), mapping}, {b.program("copy")}, {b.program("report")}}), err
 }
@@ -57,7 +57,7 @@ func (b *bench) mappingFile(s *stage) (path string, err error) {
 }
 
 // regsync is one process with a configuration file.
-func regsync(b *bench, s *stage) (job, error) {
+func regsync(b *bench, s *stage) (launchSpec, error) {
 	var c strings.Builder
 	fmt.Fprintf(&c, "version: 1\ndefaults: {parallel: %d}\ncreds:\n", b.concurrency)
 	for _, host := range s.hosts() {
@@ -72,7 +72,7 @@ func regsync(b *bench, s *stage) (job, error) {
 }
 
 // crane is a process for each image, as many at once as there may be requests in flight: it has no other way to be told.
-func crane(b *bench, s *stage) (job, error) {
+func crane(b *bench, s *stage) (launchSpec, error) {
 	j := b.job()
 	j.AtOnce = b.concurrency
 	for _, p := range s.pairs {
@@ -82,8 +82,8 @@ func crane(b *bench, s *stage) (job, error) {
 }
 
 // job runs pipelines without the settings and the credentials of whoever runs the benchmark.
-func (b *bench) job(pipelines ...[][]string) job {
-	return job{
+func (b *bench) job(pipelines ...[][]string) launchSpec {
+	return launchSpec{
 		Pipelines: pipelines, AtOnce: 1, Output: filepath.Join(b.dir, "output"),
 		Env: []string{"HOME=" + b.dir, "PATH=" + os.Getenv("PATH"), fmt.Sprintf("MIRROR_CONCURRENCY=%d", b.concurrency)},
 	}
@@ -119,7 +119,7 @@ func (b *bench) build(ctx context.Context) error {
 
 // needs says whether any workload is for a tool.
 func (b *bench) needs(t tool) bool {
-	return slices.ContainsFunc(b.workloads, func(w workload) bool { return b.uses(t, w) })
+	return slices.ContainsFunc(b.workloads, func(w benchWorkload) bool { return b.uses(t, w) })
 }
 
 // goCommand returns what the Go command prints. It compiles without cgo, as images are compiled.

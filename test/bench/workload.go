@@ -9,8 +9,8 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// workload is images to be mirrored, and how far away the registries are. All demand bearer tokens.
-type workload struct {
+// benchWorkload is images to be mirrored, and how far away the registries are. All demand bearer tokens.
+type benchWorkload struct {
 	name   string
 	images registrytest.Workload
 	tags   int           // of each image; 0: one
@@ -25,10 +25,10 @@ const (
 	megabyte = 1000 * kilobyte
 )
 
-func workloads() []workload {
+func workloads() []benchWorkload {
 	const delay = 20 * time.Millisecond
 	small := registrytest.Workload{PerRepo: 10, Bases: 1, BaseSize: 20 * kilobyte, TopSize: 10 * kilobyte}
-	return []workload{
+	return []benchWorkload{
 		{name: "cold", images: sharing(60), delay: delay, copies: []int{1}},
 		{name: "quiet", images: withImages(small, 450, 9), delay: delay, copies: []int{1}, quiet: true},
 		{name: "small", images: withImages(small, 400, 10), delay: delay, copies: []int{1}},
@@ -51,14 +51,14 @@ func withImages(w registrytest.Workload, images, perRepo int) registrytest.Workl
 }
 
 // choose finds workloads by their names, which commas separate.
-func choose(names string) ([]workload, error) {
+func choose(names string) ([]benchWorkload, error) {
 	all := workloads()
 	if names == "all" {
 		return all, nil
 	}
-	var chosen []workload
+	var chosen []benchWorkload
 	for name := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(all, func(w workload) bool { return w.name == name })
+		i := slices.IndexFunc(all, func(w benchWorkload) bool { return w.name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("-workload: there is no %q: bench -h lists them", name)
 		}
@@ -68,7 +68,7 @@ func choose(names string) ([]workload, error) {
 }
 
 // about is the workload in words.
-func (w workload) about() string {
+func (w benchWorkload) about() string {
 	i := w.images
 	s := fmt.Sprintf("%d images", i.Images)
 	if w.tags > 1 {
@@ -94,7 +94,7 @@ func (w workload) about() string {
 }
 
 // destinations is how many an image has.
-func (w workload) destinations() int {
+func (w benchWorkload) destinations() int {
 	n := 0
 	for _, copies := range w.copies {
 		n += copies
@@ -102,7 +102,7 @@ func (w workload) destinations() int {
 	return n
 }
 
-func (w workload) phases() []string {
+func (w benchWorkload) phases() []string {
 	if w.quiet {
 		return []string{"again"}
 	}

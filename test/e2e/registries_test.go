@@ -53,7 +53,7 @@ func TestRegistriesRecover(t *testing.T) {
 		fault registrytest.Fault
 	}{
 		{"busy", registrytest.TooManyRequests("")},
-		{"away", registrytest.Cut()},
+		{"away", registrytest.Disconnect()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSpace(t)

@@ -176,7 +176,7 @@ func fault(ts *testscript.TestScript, neg bool, args []string) {
 	case "stall":
 		rule.Fault = registrytest.Stall()
 	case "cut":
-		rule.Fault = registrytest.Cut()
+		rule.Fault = registrytest.Disconnect()
 	case "corrupt":
 		rule.Fault = registrytest.Corrupt(0)
 	case "pages":

@@ -25,7 +25,7 @@ func TestEverythingArrivesUnderFaults(t *testing.T) {
 		r.Inject(
 			registrytest.FaultRule{Name: "503", Chance: 0.03, Fault: registrytest.Status(503, "upstream unavailable")},
 			registrytest.FaultRule{Name: "429", Chance: 0.02, Fault: registrytest.TooManyRequests("0")},
-			registrytest.FaultRule{Name: "cut", Chance: 0.02, Fault: registrytest.Cut()},
+			registrytest.FaultRule{Name: "cut", Chance: 0.02, Fault: registrytest.Disconnect()},
 			registrytest.FaultRule{Name: "lost", Chance: 0.02, Fault: registrytest.LoseAnswer()},
 			registrytest.FaultRule{Name: "truncated", Kind: "GET blob", Chance: 0.1, Fault: registrytest.CutAfter(500)},
 			registrytest.FaultRule{Name: "corrupt", Kind: "GET blob", Chance: 0.1, Fault: registrytest.Corrupt(100)},

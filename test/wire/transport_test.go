@@ -84,7 +84,7 @@ func TestRestartedDestinationCostsNoImage(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	w := newWorkload(t, p, 9)
-	p.destination.Inject(registrytest.FaultRule{After: 30, Times: 25, Fault: registrytest.Cut()})
+	p.destination.Inject(registrytest.FaultRule{After: 30, Times: 25, Fault: registrytest.Disconnect()})
 	config := settings()
 	config.Retries = 10
 	mirrorWith(t, config, w.lines...).allAre(t, stream.Copied)
