@@ -15,7 +15,7 @@ tests := test -vet=off
 # The module that builds the cluster of the end-to-end tests.
 cluster := test/e2e/cluster
 
-.PHONY: help demo new-set test lint bench fuzz release e2e e2e-up e2e-down
+.PHONY: help demo new-set sets test lint bench fuzz release e2e e2e-up e2e-down
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -24,7 +24,10 @@ demo: ## mirror the image sets between two registries on this machine
 	@$(go) run ./demo
 
 new-set: ## write a new image set: NAME=payments DEST=quay.io/payments, and OWNERS=alice,bob or SOURCE=IMAGE where they differ
-	@$(go) run ./newset -name '$(NAME)' -dest '$(DEST)' -source '$(SOURCE)' -owners '$(OWNERS)'
+	@$(go) run ./cmd/imagemirror new-set -name '$(NAME)' -dest '$(DEST)' -source '$(SOURCE)' -owners '$(OWNERS)'
+
+sets: ## write the kustomizations of the image sets, after files of sets were added, renamed or removed
+	@$(go) run ./cmd/imagemirror sets
 
 test: lint ## everything that needs no cluster: lint, a moment of fuzzing, all tests with the race detector
 	@echo "compiling the registry that tests run against (minutes, where nothing is cached)"

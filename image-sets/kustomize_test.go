@@ -3,11 +3,10 @@ package imagesets
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,6 +18,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
+	"imagemirror/internal/kustomization"
 	"imagemirror/internal/settings"
 )
 
@@ -195,34 +195,73 @@ func TestSchedulesAreStaggered(t *testing.T) {
 	}
 }
 
-// beside makes a root with the base and a set whose files are spread over so many ConfigMaps.
-func beside(t *testing.T, set string, files map[string][]byte, generators int) (root string) {
+// beside makes a tree with the base and one more set, and generates the kustomizations.
+func beside(t *testing.T, set string, files map[string][]byte) (root string) {
 	t.Helper()
 	root = t.TempDir()
 	if err := os.CopyFS(filepath.Join(root, "base"), os.DirFS("base")); err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(root, set)
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := os.Mkdir(filepath.Join(root, set), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "nameSuffix: -%s\nnamespace: %s\nlabels: [{pairs: {imagemirror/set: %s}, includeTemplates: true}]\n", set, namespace, set)
-	fmt.Fprint(&b, "resources: [../base]\ngeneratorOptions: {disableNameSuffixHash: true}\nconfigMapGenerator:\n")
-	names := slices.Sorted(maps.Keys(files))
-	for i := range generators {
-		fmt.Fprintf(&b, "- name: %s\n  files:\n", []string{"set", "set-2", "set-3", "set-4"}[i])
-		for n := i; n < len(names); n += generators {
-			fmt.Fprintf(&b, "  - %s\n", names[n])
-		}
-	}
-	files["kustomization.yaml"] = b.Bytes()
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(root, set, name), content, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+	tree, found := kustomization.Read(root)
+	if err := found.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tree.Write(); err != nil {
+		t.Fatal(err)
+	}
 	return root
+}
+
+// The kustomizations that are here are the ones that would be written.
+func TestGenerated(t *testing.T) {
+	tree, found := kustomization.Read(".")
+	if err := found.Err(); err != nil {
+		t.Error(err)
+	}
+	dirs := sets(t)
+	if len(tree.Sets) != len(dirs) {
+		t.Errorf("the tree has %d sets, want %d", len(tree.Sets), len(dirs))
+	}
+	if err := kustomization.Check(dirs).Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+// YAML takes none of these for a text by itself.
+func TestNamesThatYAMLTakesForSomethingElse(t *testing.T) {
+	for _, set := range []string{"2024", "yes", "null", "1e3", "0x1f", "on"} {
+		t.Run(set, func(t *testing.T) {
+			root := beside(t, set, map[string][]byte{"OWNERS": []byte("approvers: [alice]\n"), "mapping_" + set: nil})
+			t.Chdir(root)
+			checkSet(t, build(t, "."), set)
+		})
+	}
+}
+
+// What is not a text is in a ConfigMap as it is.
+func TestGzippedMappingFile(t *testing.T) {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write([]byte("registry.ci.openshift.org/a/b:c quay.io/a/b:c\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	root := beside(t, "zipped", map[string][]byte{"OWNERS": []byte("approvers: [alice]\n"), "mapping_zipped.gz": b.Bytes()})
+	all := build(t, filepath.Join(root, "zipped"))
+	checkFiles(t, all, "zipped", filepath.Join(root, "zipped"))
+	if m := find[corev1.ConfigMap](t, all, "ConfigMap", "set-zipped"); len(m.BinaryData) != 1 {
+		t.Errorf("the binary data are %v, want one file", m.BinaryData)
+	}
 }
 
 // A set that outgrows one ConfigMap has several, which are found by their label.
@@ -235,7 +274,7 @@ func TestThreeMegabytes(t *testing.T) {
 		}
 		files[fmt.Sprintf("mapping_large_%d", i)] = b.Bytes()
 	}
-	root := beside(t, "large", files, 4)
+	root := beside(t, "large", files)
 	all := build(t, filepath.Join(root, "large"))
 	if n := checkFiles(t, all, "large", filepath.Join(root, "large")); n != 4 {
 		t.Errorf("there are %d ConfigMaps, want 4", n)
@@ -255,6 +294,6 @@ func TestLargestRealSet(t *testing.T) {
 	for name, text := range content(t, real) {
 		files[name] = []byte(text)
 	}
-	root := beside(t, "openshift", files, 1)
+	root := beside(t, "openshift", files)
 	checkFiles(t, build(t, filepath.Join(root, "openshift")), "openshift", filepath.Join(root, "openshift"))
 }

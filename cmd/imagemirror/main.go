@@ -4,8 +4,10 @@ package main
 
 import (
 	"imagemirror/internal/cli/copy"
+	"imagemirror/internal/cli/newset"
 	"imagemirror/internal/cli/report"
 	"imagemirror/internal/cli/run"
+	"imagemirror/internal/cli/sets"
 	"imagemirror/internal/cli/split"
 	"imagemirror/internal/cli/start"
 	"imagemirror/internal/command"
@@ -22,6 +24,8 @@ func main() {
 		{Name: "copy", About: "carries out a plan, or shards of one, and writes the results", New: copy.Command},
 		{Name: "report", About: "shows what became of a run, or would: results, or a plan", New: report.Command},
 		{Name: "start", About: "starts runs of image sets on a cluster", New: start.Command},
+		{Name: "sets", About: "writes the kustomizations that install image sets", New: sets.Command},
+		{Name: "new-set", About: "writes a new image set", New: newset.Command},
 	}}
 	g.Main()
 }

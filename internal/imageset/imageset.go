@@ -27,6 +27,14 @@ const Base = "base"
 // Prefix is what the names of mapping files begin with.
 const Prefix = "mapping_"
 
+// FileName is the rule of findings about names of mapping files.
+var FileName = &finding.Rule{ID: "file-name", Text: "Mapping files are named mapping_NAME..., as the set."}
+
+// Misspelt reports whether a file seems to be meant as a mapping file, and has not the name of one.
+func Misspelt(name string) bool {
+	return !strings.HasPrefix(name, Prefix) && !strings.HasPrefix(name, ".") && strings.Contains(strings.ToLower(name), "mapping")
+}
+
 // Stdin is the PATH that stands for standard input.
 const Stdin = "-"
 
@@ -204,8 +212,8 @@ func (l *loader) mappingFiles(dir string) (files []string, ok bool) {
 				return nil, false
 			}
 			files = append(files, path)
-		case !strings.HasPrefix(e.Name(), ".") && strings.Contains(strings.ToLower(e.Name()), "mapping") && text.IsPrintable(path):
-			l.warn(path, "the file is not read: a mapping file's name begins with mapping_")
+		case Misspelt(e.Name()) && text.IsPrintable(path):
+			l.input.Found.Warn(FileName, path, 1, "the file is not read: a mapping file's name begins with %s", Prefix)
 		}
 	}
 	return files, true

@@ -25,7 +25,7 @@ var Owned = &finding.Rule{ID: "owners", Text: "Each set has an OWNERS file that 
 // owners reads the approvers of the set in dir.
 func (l *loader) owners(set *Set, dir, absolute string) {
 	file := filepath.Join(dir, "OWNERS")
-	data, err := readSmall(file, maxOwners)
+	data, err := ReadFile(file, maxOwners)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		l.unowned(absolute, file, fmt.Errorf("the image set %q has no OWNERS file: nobody is named when an image of it fails", set.Name))
@@ -52,8 +52,10 @@ func (l *loader) unowned(absolute, file string, err error) {
 	l.input.Found.Warn(rule, file, 1, "%w", err)
 }
 
-// readSmall reads a regular file, up to one byte more than size.
-func readSmall(path string, size int64) ([]byte, error) {
+// ReadFile reads a regular file of an image set, up to one byte more than size, so that the caller
+// can tell that it is larger. It refuses a link that leads out of the file's directory. Errors do not
+// name the path.
+func ReadFile(path string, size int64) ([]byte, error) {
 	if err := regular(path); err != nil {
 		return nil, err
 	}
@@ -73,7 +75,7 @@ func readSmall(path string, size int64) ([]byte, error) {
 // matter here; the other keys are known so that one that is misspelt is not passed over.
 func parseOwners(path string, data []byte) ([]string, *finding.List) {
 	var approvers, others []string
-	found := strictyaml.Read(path, data, maxOwners, func(v strictyaml.Value) {
+	found := strictyaml.Read(finding.Input, path, data, maxOwners, func(v strictyaml.Value) {
 		v.Keys(
 			strictyaml.Key{Name: "approvers", Read: people(&approvers)},
 			strictyaml.Key{Name: "reviewers", Read: people(&others)},

@@ -16,7 +16,7 @@ import (
 // settings reads the settings of the set in dir. If there is no file, the set has none.
 func (l *loader) settings(set *Set, dir string) {
 	path := filepath.Join(dir, settings.File)
-	data, err := readSmall(path, settings.MaxFile)
+	data, err := ReadFile(path, settings.MaxFile)
 	// A link to nothing is a mistake: taken for no file, it would let immutable tags move.
 	if _, missing := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && missing != nil {
 		return

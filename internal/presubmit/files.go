@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/util/validation"
-
 	"imagemirror/internal/imageset"
+	"imagemirror/internal/kustomization"
 )
 
 // files checks the names of a set's mapping files.
@@ -17,14 +16,13 @@ func (c *checker) files(dir string) {
 	twins := map[string]string{}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
-		if errs := validation.IsConfigMapKey(name); len(errs) > 0 {
-			c.found.Refuse(ruleConfigMap, path, 1, "the file's name %.100q can be no key of a ConfigMap: name it with at most %d letters, digits, '-', '_' and '.'",
-				name, validation.DNS1123SubdomainMaxLength)
+		if err := kustomization.CheckKey(name); err != nil {
+			c.found.Refuse(kustomization.ConfigMap, path, 1, "%w", err)
 		}
 		// Where letters have no case, one of the two would replace the other.
 		folded := strings.TrimSuffix(strings.ToLower(name), ".gz")
 		if first := twins[folded]; first != "" {
-			c.found.Refuse(ruleConfigMap, path, 1, "the file differs from %s in its case or in .gz alone: both are read; remove one, or give it another name", first)
+			c.found.Refuse(kustomization.ConfigMap, path, 1, "the file differs from %s in its case or in .gz alone: both are read; remove one, or give it another name", first)
 		} else {
 			twins[folded] = name
 		}
@@ -43,7 +41,7 @@ func (c *checker) misnamed(dir string, files []string) {
 	}
 	for _, f := range files {
 		if !named(f, begins) {
-			c.found.Refuse(ruleFileName, filepath.Join(dir, f), 1, "the file's name does not begin with %s, as those of the set do: rename it",
+			c.found.Refuse(imageset.FileName, filepath.Join(dir, f), 1, "the file's name does not begin with %s, as those of the set do: rename it",
 				alternatives(begins))
 		}
 	}

@@ -1,5 +1,6 @@
-// Package presubmit says what is wrong with image sets before a change to them is merged. It finds what a run would refuse or
-// warn of, and what no run can see: lines that go the wrong way, files that nobody reads, sets that nothing starts.
+// Package presubmit finds what is wrong with image sets before a change to them is merged. It finds
+// what a run would refuse or warn of, and what no run can see: lines that go the wrong way, files
+// that nobody reads, sets that nothing starts.
 package presubmit
 
 import (
@@ -11,15 +12,13 @@ import (
 
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
+	"imagemirror/internal/kustomization"
 	"imagemirror/internal/settings"
 )
 
-// The kinds of findings.
+// The rules of what only this package finds.
 var (
 	ruleReversed  = &finding.Rule{ID: "reversed", Text: "The source stands first on a line."}
-	ruleFileName  = &finding.Rule{ID: "file-name", Text: "Mapping files are named mapping_NAME..., as the set."}
-	ruleConfigMap = &finding.Rule{ID: "config-map", Text: "The set's files fit into its ConfigMaps, each under a key of its own."}
-	ruleOrphan    = &finding.Rule{ID: "orphan", Text: "Each file is in a ConfigMap of its set, and each set has a schedule and is installed."}
 	ruleSource    = &finding.Rule{ID: "source", Text: "Each source exists and may be read."}
 	ruleImmutable = &finding.Rule{ID: "immutable", Text: "A tag that the set calls immutable does not move."}
 )
@@ -33,51 +32,87 @@ type checker struct {
 // them, by file and line. A directory of image sets stands for all of them.
 func Check(paths []string, stdin io.Reader) (*imageset.Input, *finding.List) {
 	c := &checker{}
-	paths = slices.DeleteFunc(collections(paths), c.lost)
+	paths = c.expand(paths)
 	input := c.load(paths, stdin)
-	places := &places{read: map[string]*kustomization{}}
 	sets := slices.DeleteFunc(paths, func(path string) bool { return !isDir(path) || isBase(path) })
 	for _, dir := range sets {
 		c.files(dir)
-		c.kustomized(places, dir)
 	}
-	c.installed(places, sets)
+	c.found.Merge(kustomization.Check(sets))
 	c.reversed(input)
 	c.found.Sort()
 	return input, &c.found
 }
 
-// load reads the sets. If all of them were lost, that has been said already.
+// load reads the sets. If none is left, what is wrong with them has been found already.
 func (c *checker) load(paths []string, stdin io.Reader) *imageset.Input {
-	if len(paths) == 0 && len(c.found.All()) > 0 {
+	if len(paths) == 0 && c.found.Err() != nil {
 		return &imageset.Input{}
 	}
 	input, _ := imageset.Load(paths, stdin) // the error is what it found
-	// A run mirrors what nobody owns, but a change that leaves it so is not to be merged.
+	// A run mirrors what nobody owns, and passes over files that it does not know. A change that leaves
+	// it so is not to be merged.
 	input.Found.Promote(imageset.Owned)
+	input.Found.Promote(imageset.FileName)
 	c.found.Merge(&input.Found)
 	return input
 }
 
-// collections puts in the place of a directory of image sets those directories in it that are sets, or should be.
-func collections(paths []string) []string {
+// expand puts in the place of a directory of image sets the sets in it. It refuses what was a set,
+// and sets that are nested where nothing looks for them.
+func (c *checker) expand(paths []string) []string {
 	var all []string
 	for _, path := range paths {
-		inside := slices.DeleteFunc(subdirectories(path), func(dir string) bool { return !setLike(dir) })
-		if len(inside) == 0 || len(mappingFiles(path)) > 0 {
-			inside = []string{path}
+		dirs := []string{path}
+		inTree := kustomization.IsTree(parent(path))
+		if inside := subdirectories(path); len(mappingFiles(path)) == 0 && !inTree && slices.ContainsFunc(inside, setLike) {
+			dirs = inside
 		}
-		all = append(all, inside...)
+		for _, dir := range dirs {
+			named := dir == path
+			nested := (!named || inTree || len(mappingFiles(dir)) > 0) && c.nested(dir)
+			if c.lost(dir) || nested && len(mappingFiles(dir)) == 0 || !named && !setLike(dir) {
+				continue
+			}
+			all = append(all, dir)
+		}
 	}
 	return all
 }
 
-// setLike says whether a directory has a file that image sets have.
-func setLike(dir string) bool {
-	return len(mappingFiles(dir)) > 0 || there(dir, "OWNERS") || there(dir, settings.File) || kustomizationFile(dir) != ""
+// nested refuses the image sets below a directory, and reports whether there are any. In a set that
+// is installed with kustomize, any directory is refused with the set.
+func (c *checker) nested(dir string) bool {
+	if !isDir(dir) || isBase(dir) || len(mappingFiles(dir)) > 0 && kustomization.Applies(dir) {
+		return false
+	}
+	found := kustomization.Nested(dir)
+	c.found.Merge(found)
+	return found.Err() != nil
 }
 
-// mappingFiles are the names of a directory's mapping files.
+// lost refuses what was left of a set without mapping files, and reports whether a directory is that.
+func (c *checker) lost(dir string) bool {
+	path := kustomization.Path(dir)
+	if !isDir(dir) || isBase(dir) || path == "" || len(mappingFiles(dir)) > 0 {
+		return false
+	}
+	c.found.Refuse(kustomization.Orphan, path, 1, "this schedules a set that has no mapping file: bring the files back, or remove the directory and what lists it")
+	return true
+}
+
+// isBase reports whether a directory is what the sets beside it include.
+func isBase(dir string) bool { return setName(dir) == imageset.Base }
+
+// parent returns the directory that a directory is in, by its name.
+func parent(dir string) string { return filepath.Join(dir, "..") }
+
+// setLike reports whether a directory has a file that image sets have.
+func setLike(dir string) bool {
+	return len(mappingFiles(dir)) > 0 || there(dir, "OWNERS") || there(dir, settings.File) || kustomization.Path(dir) != ""
+}
+
+// mappingFiles returns the names of a directory's mapping files.
 func mappingFiles(dir string) []string {
 	var names []string
 	for _, e := range entries(dir) {
@@ -98,7 +133,7 @@ func subdirectories(dir string) []string {
 	return dirs
 }
 
-// entries are what is in a directory. Where that cannot be read, imageset says so.
+// entries returns what is in a directory. If that cannot be read, imageset tells why.
 func entries(dir string) []os.DirEntry {
 	found, _ := os.ReadDir(dir)
 	return found

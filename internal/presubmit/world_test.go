@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"imagemirror/internal/kustomization"
 )
 
 // sets is the directory of image sets in a world, which is the working directory.
@@ -17,7 +19,7 @@ const sets = "image-sets"
 type world struct {
 	t     *testing.T
 	extra []string          // paths that are checked besides image-sets
-	gone  string            // a set that was made anew
+	made  string            // a directory that was made
 	was   map[string]string // texts of the files that were changed; none where there was no file
 }
 
@@ -42,8 +44,8 @@ func newWorld(t *testing.T, from string) *world {
 func (w *world) during(t *testing.T) *world {
 	one := &world{t: t, was: map[string]string{}}
 	t.Cleanup(func() {
-		if one.gone != "" {
-			_ = os.RemoveAll(filepath.Join(sets, one.gone))
+		if one.made != "" {
+			_ = os.RemoveAll(filepath.Join(sets, one.made))
 		}
 		for path, text := range one.was {
 			_ = os.Remove(path) // which may be a link
@@ -80,57 +82,33 @@ func realSets(t *testing.T) string {
 	return dir
 }
 
-// install gives all sets OWNERS and settings that allow any destination, and, where they have none, kustomizations in the form of
-// this repository's own.
+// install gives all sets OWNERS and settings that allow any destination, and generates their
+// kustomizations.
 func (w *world) install() {
-	top := "resources:\n"
 	for _, dir := range subdirectories(sets) {
-		name := filepath.Base(dir)
-		files := mappingFiles(dir)
-		if len(files) == 0 {
-			continue
+		if name := filepath.Base(dir); len(mappingFiles(dir)) > 0 {
+			w.write(name+"/OWNERS", "approvers:\n- ann\n")
+			w.write(name+"/settings.yaml", settingsOf(name, "  schedule: 7 * * * *\n"))
 		}
-		top += "  - " + name + "\n"
-		w.write(name+"/OWNERS", "approvers:\n- ann\n")
-		w.write(name+"/settings.yaml", settingsOf(name, "  schedule: 7 * * * *\n"))
-		if kustomizationFile(dir) != "" {
-			continue
-		}
-		w.write(name+"/kustomization.yaml", strings.ReplaceAll(kustomized, "NAME", name)+"      - "+strings.Join(files, "\n      - ")+"\n")
 	}
-	if kustomizationFile(sets) != "" {
-		return
+	if !there(sets, "base") {
+		w.write("base/kustomization.yaml", "resources:\n  - cronjob.yaml\n")
+		w.write("base/cronjob.yaml", "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: mirror\n")
 	}
-	w.write("kustomization.yaml", top)
-	w.write("base/kustomization.yaml", "resources:\n  - cronjob.yaml\n")
-	w.write("base/cronjob.yaml", "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: mirror\n")
+	w.generate()
 }
 
-const kustomized = `nameSuffix: -NAME
-labels:
-  - pairs:
-      imagemirror/set: NAME
-    includeTemplates: true
-generatorOptions:
-  disableNameSuffixHash: true
-resources:
-  - ../base
-  - settings.yaml
-replacements:
-  - source:
-      kind: Settings
-      fieldPath: spec.schedule
-    targets:
-      - select:
-          kind: CronJob
-        fieldPaths:
-          - spec.schedule
-configMapGenerator:
-  - name: set
-    files:
-      - OWNERS
-      - settings.yaml
-`
+// generate writes the kustomizations of all sets that have no mistake in their own files.
+func (w *world) generate() {
+	w.t.Helper()
+	for _, dir := range append(subdirectories(sets), sets) {
+		w.keep(filepath.Join(dir, kustomization.File))
+	}
+	tree, _ := kustomization.Read(sets)
+	if _, err := tree.Write(); err != nil {
+		w.t.Fatal(err)
+	}
+}
 
 // settingsOf are settings in which what is given stands in spec, from line 8.
 func settingsOf(set, spec string) string {
@@ -173,10 +151,10 @@ func (w *world) write(file, text string) {
 	}
 }
 
-// link puts a link in the place of a file.
+// link makes a link.
 func (w *world) link(file, to string) {
 	w.t.Helper()
-	w.remove(file)
+	w.keep(filepath.Join(sets, file))
 	if err := os.Symlink(to, filepath.Join(sets, file)); err != nil {
 		w.t.Fatal(err)
 	}
@@ -188,6 +166,14 @@ func (w *world) remove(file string) {
 	if err := os.Remove(filepath.Join(sets, file)); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// edited replaces a text in the kustomization of a set, or in the listing of the set ".", and returns
+// the place some lines below.
+func (w *world) edited(set, old, with string, below int) place {
+	w.t.Helper()
+	file := filepath.Join(set, kustomization.File)
+	return place{file, w.replace(file, old, with) + below}
 }
 
 // replace replaces a text that is in the file, and returns the line on which it begins.
@@ -239,14 +225,7 @@ func (w *world) add(file, line string) place {
 func (w *world) mapping(set, name, text string) {
 	w.t.Helper()
 	w.write(set+"/"+name, text)
-	w.carry(set, name)
-}
-
-// carry adds a file to the kustomization of its set.
-func (w *world) carry(set, name string) place {
-	w.t.Helper()
-	n := w.replace(set+"/kustomization.yaml", "      - OWNERS\n", "      - OWNERS\n      - "+name+"\n")
-	return place{set + "/kustomization.yaml", n + 1}
+	w.generate()
 }
 
 // place is where a mistake is.

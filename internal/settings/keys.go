@@ -40,8 +40,8 @@ func is(v strictyaml.Value, want string) {
 func (s *Settings) metadata(v strictyaml.Value) {
 	v.Keys(
 		strictyaml.Key{Name: "name", Read: s.name},
-		strictyaml.Key{Name: "annotations", Read: strictyaml.Value.Any},
-		strictyaml.Key{Name: "labels", Read: strictyaml.Value.Any},
+		strictyaml.Key{Name: "annotations", Read: func(v strictyaml.Value) { s.LocalConfig = v.Texts()[LocalConfig] == "true" }},
+		strictyaml.Key{Name: "labels", Read: func(v strictyaml.Value) { v.Texts() }},
 	)
 }
 

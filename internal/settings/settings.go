@@ -30,6 +30,9 @@ const (
 	Kind       = "Settings"
 )
 
+// LocalConfig is the annotation of files that kustomize reads and does not apply, if it is "true".
+const LocalConfig = "config.kubernetes.io/local-config"
+
 // What holds where a file does not say it.
 const (
 	DefaultSchedule      = "0 * * * *" // hourly
@@ -56,6 +59,7 @@ const (
 type Settings struct {
 	Name         string        `yaml:"-"`            // the set's
 	NameLine     int           `yaml:"-"`            // where the name stands in the file
+	LocalConfig  bool          `yaml:"-"`            // the annotation LocalConfig keeps the file from being applied
 	Schedule     string        `yaml:"schedule"`     // when a run starts, in five cron fields
 	Destinations []string      `yaml:"destinations"` // prefixes, HOST[/PATH], that destinations must have; none: any
 	Immutable    []string      `yaml:"immutable"`    // patterns, with *, of destination tags that never move
@@ -78,7 +82,7 @@ type History struct {
 // Settings even if something else is wrong.
 func Parse(file string, data []byte) (Settings, *finding.List) {
 	var s Settings
-	found := strictyaml.Read(file, data, MaxFile, s.object)
+	found := strictyaml.Read(finding.Input, file, data, MaxFile, s.object)
 	return s, found
 }
 

@@ -32,7 +32,7 @@ spec:
   notify: ["@knative-release"]
   history: {runs: 10, failed: 3, age: 168h}
 `, Settings{
-			Name: "knative", NameLine: 4, Schedule: "7 * * * *", Destinations: []string{"quay.io/openshift-knative"}, Immutable: []string{"v*"},
+			Name: "knative", NameLine: 4, LocalConfig: true, Schedule: "7 * * * *", Destinations: []string{"quay.io/openshift-knative"}, Immutable: []string{"v*"},
 			Shards: 8, Cap: 64, Retries: 10, Timeout: 5 * time.Hour, Notify: []string{"@knative-release"},
 			History: History{Runs: 10, Failed: 3, Age: 168 * time.Hour},
 		}},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"imagemirror/internal/finding"
 	"imagemirror/internal/strictyaml"
 )
 
@@ -16,7 +17,7 @@ cap: 64
 `
 	var name string
 	var timeout time.Duration
-	found := strictyaml.Read("settings.yaml", []byte(file), 64<<10, func(v strictyaml.Value) {
+	found := strictyaml.Read(finding.Input, "settings.yaml", []byte(file), 64<<10, func(v strictyaml.Value) {
 		v.Keys(
 			strictyaml.Key{Name: "name", Read: func(v strictyaml.Value) { name, _ = v.Text() }},
 			strictyaml.Key{Name: "timeout", Read: func(v strictyaml.Value) { timeout = v.Duration(time.Minute, time.Hour) }},

@@ -32,23 +32,25 @@ type Value struct {
 	from *reader
 }
 
-// A Key is a key that a mapping may have, and what reads its value.
+// A Key is a key that a mapping may have, and what reads its value; or one that it may not have.
 type Key struct {
-	Name string
-	Read func(Value)
+	Name   string
+	Read   func(Value)
+	Refuse string // why the key may not be there; then Read is not called
 }
 
 type reader struct {
+	rule  *finding.Rule
 	file  string
 	found finding.List
 }
 
-// Read gives the file's one document to visit, and returns all that was refused, by line. data may
-// have at most size bytes.
-func Read(file string, data []byte, size int, visit func(Value)) *finding.List {
-	r := &reader{file: file}
+// Read gives the file's one document to visit, and returns all that was refused, by line and under
+// the rule. data may have at most size bytes.
+func Read(rule *finding.Rule, file string, data []byte, size int, visit func(Value)) *finding.List {
+	r := &reader{rule: rule, file: file}
 	if node, line, err := document(data, size); err != nil {
-		r.found.Refuse(finding.Input, file, line, "%w", err)
+		r.found.Refuse(rule, file, line, "%w", err)
 	} else {
 		visit(Value{node: node, from: r})
 	}
@@ -115,7 +117,7 @@ func (v Value) Line() int {
 
 // Refuse adds a mistake at the value.
 func (v Value) Refuse(format string, args ...any) {
-	v.from.found.Refuse(finding.Input, v.from.file, v.Line(), format, args...)
+	v.from.found.Refuse(v.from.rule, v.from.file, v.Line(), format, args...)
 }
 
 // Keys reads a mapping. A key that is none of known, or is there twice, is refused. Where nothing is written, nothing is read.
@@ -136,6 +138,8 @@ func (v Value) Keys(known ...Key) {
 			at.Refuse("unknown key %s: write %s", quote(name), names(known))
 		case seen[name]:
 			at.Refuse("the key %s is there twice: leave one", name)
+		case known[i].Refuse != "":
+			at.Refuse("the key %s may not be here: %s", name, known[i].Refuse)
 		default:
 			seen[name] = true
 			known[i].Read(value)
@@ -143,18 +147,23 @@ func (v Value) Keys(known ...Key) {
 	}
 }
 
-// Any reads a mapping whose keys are the author's own, such as annotations, and whose values are texts.
-func (v Value) Any() {
+// Texts reads a mapping of the author's own keys, such as annotations, to texts.
+func (v Value) Texts() map[string]string {
 	if v.empty() {
-		return
+		return nil
 	}
 	if v.node.Kind != yaml.MappingNode {
 		v.Refuse("%s is no mapping: write a line KEY: VALUE for each", v.called())
-		return
+		return nil
 	}
-	for _, value := range v.pairs() {
-		value.Text()
+	texts := map[string]string{}
+	for at, value := range v.pairs() {
+		if _, twice := texts[at.node.Value]; twice {
+			at.Refuse("the key %s is there twice: leave one", quote(at.node.Value))
+		}
+		texts[at.node.Value], _ = value.Text()
 	}
+	return texts
 }
 
 // pairs are the keys of a mapping and their values. One behind the bound is refused, and so is the rest.
@@ -279,9 +288,11 @@ func (v Value) shown() string {
 }
 
 func names(known []Key) string {
-	list := make([]string, len(known))
-	for i, k := range known {
-		list[i] = k.Name
+	var list []string
+	for _, k := range known {
+		if k.Refuse == "" {
+			list = append(list, k.Name)
+		}
 	}
 	if len(list) < 2 {
 		return strings.Join(list, "")

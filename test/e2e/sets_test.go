@@ -610,13 +610,13 @@ func (s *installed) change(how func() error) {
 	s.applyFolder(filepath.Join(s.root, "image-sets"))
 }
 
-// checkNinth makes a set with make new-set's program, and has its CronJob start it.
+// checkNinth makes a set with new-set, and has its CronJob start it.
 func (s *installed) checkNinth() {
 	s.t.Helper()
 	registrytest.Push(s.t, s.sources.Host+"/payments/payments:latest", imageOf("payments"))
 	s.apply(s.secret("push-payments", "robot-payments", "right"))
 	s.change(func() error {
-		cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "newset"), "-name=payments", "-dest=quay.io/payments", "-owners=alice")
+		cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "imagemirror"), "new-set", "-name=payments", "-dest=quay.io/payments", "-owners=alice")
 		cmd.Dir = s.root
 		_, err := output(cmd)
 		return err

@@ -23,7 +23,7 @@ type world struct {
 	nodes []string // names of the cluster's nodes, the control plane's first
 	host  string   // address by which pods reach this machine
 	yaml  []byte   // release.yaml, for this machine's platform
-	bin   string   // directory with the commands report, start and newset
+	bin   string   // directory with the commands report, start and imagemirror
 }
 
 var bringUp = sync.OnceValues(func() (*world, error) {
@@ -52,7 +52,7 @@ var bringUp = sync.OnceValues(func() (*world, error) {
 	if w.yaml, err = os.ReadFile(filepath.Join(dir, "release.yaml")); err != nil {
 		return nil, err
 	}
-	_, err = w.run(ctx, nil, "go", "build", "-o", w.bin, "./cmd/report", "./cmd/start", "./newset")
+	_, err = w.run(ctx, nil, "go", "build", "-o", w.bin, "./cmd/report", "./cmd/start", "./cmd/imagemirror")
 	return w, err
 })
 

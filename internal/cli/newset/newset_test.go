@@ -1,4 +1,4 @@
-package main
+package newset
 
 import (
 	"io/fs"
@@ -12,12 +12,23 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"imagemirror/internal/imageset"
+	"imagemirror/internal/presubmit"
 )
+
+// root is the directory of the image sets.
+const root = "image-sets"
+
+// run writes a set as the command does.
+func run(t *testing.T, name, destination, source, owners string) error {
+	t.Helper()
+	c := config{name: name, destination: destination, source: source, owners: owners}
+	return c.run(t.Context(), nil)
+}
 
 // repository is a folder with the image sets, which is the working directory for the time of a test.
 func repository(t *testing.T) {
 	t.Helper()
-	sets, err := filepath.Abs("../" + root)
+	sets, err := filepath.Abs("../../../" + root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,16 +40,19 @@ func repository(t *testing.T) {
 
 func TestNewSet(t *testing.T) {
 	repository(t)
-	line, err := run("payments", "quay.io/payments", "", "alice,bob")
+	if err := run(t, "payments", "quay.io/payments", "", "alice,bob"); err != nil {
+		t.Fatal(err)
+	}
+	if _, found := presubmit.Check([]string{root}, nil); len(found.All()) > 0 {
+		t.Errorf("the check finds %v", found.All())
+	}
+	input, err := imageset.Load([]string{root + "/payments"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "registry.ci.openshift.org/payments/payments:latest quay.io/payments/payments"; line != want {
-		t.Errorf("the mapping is %q, want %q", line, want)
-	}
-	input, err := imageset.Load([]string{root + "/payments"}, nil)
-	if err != nil || len(input.Found.All()) > 0 {
-		t.Fatalf("the set has %v", input.Found.All())
+	m := input.Sets[0].Mappings[0]
+	if got, want := m.Source.String()+" "+m.Destination.String(), "registry.ci.openshift.org/payments/payments:latest quay.io/payments/payments:latest"; got != want {
+		t.Errorf("the mapping is %q, want %q", got, want)
 	}
 	if diff := cmp.Diff([]string{"alice", "bob"}, input.Sets[0].Owners); diff != "" {
 		t.Errorf("owners (-want +got):\n%s", diff)
@@ -72,24 +86,24 @@ func TestRefused(t *testing.T) {
 	for _, c := range []struct {
 		name, set, destination, source, owners, says string
 	}{
-		{"nothing given", "", "", "", "", "NAME="},
-		{"a set that is there", "knative", "quay.io/x", "", "alice", "image-sets/knative is there already"},
+		{"nothing given", "", "", "", "", "the set's name and where it publishes are needed"},
+		{"a set that is there", "knative", "quay.io/x", "", "alice", "image-sets/knative exists"},
 		{"the base", "base", "quay.io/x", "", "alice", "all sets include"},
 		{"no name of an object", "No_Set", "quay.io/x", "", "alice", "lower-case letters"},
 		{"a path", "../payments", "quay.io/x", "", "alice", "lower-case letters"},
 		{"a number", "2024", "quay.io/x", "", "alice", "begin it with a letter"},
 		{"a word of YAML", "yes", "quay.io/x", "", "alice", "begin it with a letter"},
 		{"too long", strings.Repeat("a", 46), "quay.io/x", "", "alice", "1 to 45"},
-		{"a destination with a tag", "payments", "quay.io/x:v1", "", "alice", "DEST="},
-		{"a destination that is more YAML", "payments", "quay.io/x]\nshards: 9 #", "", "alice", "DEST="},
-		{"a source without a tag", "payments", "quay.io/x", "quay.io/y", "alice", "SOURCE="},
-		{"a source that is more lines", "payments", "quay.io/x", "quay.io/y:z\nquay.io/a:b", "alice", "SOURCE="},
-		{"an owner that is none", "payments", "quay.io/x", "", "alice,", "OWNERS="},
+		{"a destination with a tag", "payments", "quay.io/x:v1", "", "alice", "the destination "},
+		{"a destination that is more YAML", "payments", "quay.io/x]\nshards: 9 #", "", "alice", "the destination "},
+		{"a source without a tag", "payments", "quay.io/x", "quay.io/y", "alice", "the source "},
+		{"a source that is more lines", "payments", "quay.io/x", "quay.io/y:z\nquay.io/a:b", "alice", "the source "},
+		{"an owner that is none", "payments", "quay.io/x", "", "alice,", "the owner "},
 		{"a destination that another set has", "kubefed-controller", "quay.io/openshift", "registry.ci.openshift.org/x/y:v0.2.0", "alice",
 			"image-sets/kubefed/mapping_kubefed_v0_2_0_quay:1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := run(c.set, c.destination, c.source, c.owners)
+			err := run(t, c.set, c.destination, c.source, c.owners)
 			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), ".new-set") {
 				t.Errorf("the error is %v, want a line with %q", err, c.says)
 			}
@@ -100,7 +114,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func TestListedWithoutADirectory(t *testing.T) {
+// A set that was listed by hand before its directory was there is listed once.
+func TestTheListingIsWrittenAnew(t *testing.T) {
 	repository(t)
 	listing := filepath.Join(root, "kustomization.yaml")
 	list, err := os.ReadFile(listing)
@@ -110,32 +125,12 @@ func TestListedWithoutADirectory(t *testing.T) {
 	if err := os.WriteFile(listing, append(list, "  - zebra\n"...), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	before := tree(t)
-	if _, err := run("zebra", "quay.io/zebra", "", "alice"); err == nil || !strings.Contains(err.Error(), "listed already") {
-		t.Errorf("the error is %v", err)
+	if err := run(t, "zebra", "quay.io/zebra", "", "alice"); err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(before, tree(t)); diff != "" {
-		t.Errorf("what it has changed:\n%s", diff)
-	}
-}
-
-func TestAdd(t *testing.T) {
-	for _, c := range []struct{ name, before, after string }{
-		{"first", "resources:\n  - b\n", "resources:\n  - a\n  - b\n"},
-		{"last", "# All.\nresources:\n  - A\n", "# All.\nresources:\n  - A\n  - a\n"},
-		{"among comments", "resources:\n  # capital\n  - A\n  - b\n", "resources:\n  # capital\n  - A\n  - a\n  - b\n"},
-		{"without an end of line", "resources:\n  - A", "resources:\n  - A\n  - a\n"},
-		{"before what follows", "resources:\n  - A\nimages: []\n", "resources:\n  - A\n  - a\nimages: []\n"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			got, err := add("a", []byte(c.before))
-			if err != nil || string(got) != c.after {
-				t.Errorf("it is %q (%v), want %q", got, err, c.after)
-			}
-		})
-	}
-	if _, err := add("a", []byte("images: []\n")); err == nil {
-		t.Error("a kustomization without resources is not refused")
+	again, err := os.ReadFile(listing)
+	if err != nil || string(again) != string(list)+"  - zebra\n" {
+		t.Errorf("the listing is %q (%v)", again, err)
 	}
 }
 

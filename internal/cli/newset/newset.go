@@ -1,0 +1,85 @@
+// Package newset is the command new-set: it writes a new image set, which the presubmit passes and a
+// cluster runs as it is.
+package newset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+
+	"imagemirror/internal/command"
+	"imagemirror/internal/kustomization"
+)
+
+const about = `Writes a new image set below DIR (default image-sets), with a first mapping, and lists it beside
+the others. If the set would not pass the check, nothing is written.`
+
+type config struct {
+	name        string
+	destination string
+	source      string
+	owners      string
+}
+
+// Command returns the command new-set.
+func Command() *command.Command {
+	var c config
+	cmd := &command.Command{
+		Name:     "new-set",
+		Synopsis: "-name NAME -dest PREFIX [-source IMAGE] [-owners NAMES] [DIR]",
+		About:    about,
+		Run:      c.run,
+	}
+	cmd.Flags.StringVar(&c.name, "name", "", "`NAME` of the set")
+	cmd.Flags.StringVar(&c.destination, "dest", "", "`PREFIX` of what the set publishes, such as quay.io/payments")
+	cmd.Flags.StringVar(&c.source, "source", "", "first `IMAGE` of the set (default registry.ci.openshift.org/NAME/NAME:latest)")
+	cmd.Flags.StringVar(&c.owners, "owners", "", "`NAMES` of its approvers, separated by commas (default you, by git's user.email)")
+	return cmd
+}
+
+func (c *config) run(ctx context.Context, dirs []string) error {
+	root, err := kustomization.Root(dirs)
+	if err != nil {
+		return command.Refuse(err)
+	}
+	s, err := c.set(ctx)
+	if err != nil {
+		return command.Refuse(err)
+	}
+	if err := s.write(root); err != nil {
+		return err
+	}
+	fmt.Printf("%s/%s is written, and listed in %s/%s. Its first mapping is\n%s\n", root, s.name, root, kustomization.File, s.mapping())
+	return nil
+}
+
+// set returns the set that the flags describe.
+func (c *config) set(ctx context.Context) (*set, error) {
+	if c.name == "" || c.destination == "" {
+		return nil, errors.New("the set's name and where it publishes are needed: imagemirror new-set -name payments -dest quay.io/payments, or make new-set NAME=payments DEST=quay.io/payments")
+	}
+	owners := c.owners
+	if owners == "" {
+		var err error
+		if owners, err = caller(ctx); err != nil {
+			return nil, err
+		}
+	}
+	source := c.source
+	if source == "" {
+		source = fmt.Sprintf("registry.ci.openshift.org/%s/%s:latest", c.name, c.name)
+	}
+	return newSet(c.name, c.destination, source, strings.Split(owners, ","))
+}
+
+// caller returns the name that the caller commits under, as OWNERS files name people.
+func caller(ctx context.Context) (string, error) {
+	email, err := exec.CommandContext(ctx, "git", "config", "user.email").Output()
+	name, _, _ := strings.Cut(strings.TrimSpace(string(email)), "@")
+	if err != nil || name == "" {
+		return "", errors.New("git has no user.email to take your name from: name the approvers with -owners")
+	}
+	return name, nil
+}

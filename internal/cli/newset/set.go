@@ -1,0 +1,157 @@
+package newset
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"sigs.k8s.io/yaml"
+
+	"imagemirror/internal/finding"
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/kustomization"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/settings"
+)
+
+// A set is what the files of a new set are made from.
+type set struct {
+	name        string
+	destination string // a prefix of repositories
+	source      string // of its first mapping
+	owners      []string
+}
+
+var ownerRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
+// newSet refuses what would not make a set.
+func newSet(name, destination, source string, owners []string) (*set, error) {
+	if err := settings.CheckName(name); err != nil {
+		return nil, fmt.Errorf("the name %q: %w", name, err)
+	}
+	if name == imageset.Base {
+		return nil, fmt.Errorf("the name %s is that of what all sets include: choose another name", name)
+	}
+	if text, err := yaml.Marshal(name); err != nil || string(text) != name+"\n" || unicode.IsDigit(rune(name[0])) {
+		return nil, fmt.Errorf("the name %s is a number or a truth value in YAML: begin it with a letter, or lengthen it", name)
+	}
+	// A prefix is what makes a repository's name with another element behind it.
+	if r, err := reference.Parse(destination + "/" + name); err != nil || r.Name() != destination+"/"+name {
+		return nil, fmt.Errorf("the destination %q is no prefix of repositories: write HOST/ORGANIZATION, such as quay.io/%s", destination, name)
+	}
+	if r, err := reference.ParsePattern(source); err != nil || r.Tag == "" && r.Digest == "" {
+		return nil, fmt.Errorf("the source %q is no image: write HOST/REPOSITORY:TAG", source)
+	}
+	for _, owner := range owners {
+		if !ownerRE.MatchString(owner) {
+			return nil, fmt.Errorf("the owner %q is no name: write names with commas between them, such as alice,bob", owner)
+		}
+	}
+	return &set{name: name, destination: destination, source: source, owners: owners}, nil
+}
+
+// mapping returns the set's first line. Its destination has the source's tag.
+func (s *set) mapping() string { return s.source + " " + s.destination + "/" + s.name }
+
+// minute spreads the sets over the hour by their names, since they share one address towards the
+// registries.
+func (s *set) minute() uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(s.name))
+	return h.Sum32() % 60
+}
+
+const settingsText = `apiVersion: imagemirror/v1
+kind: Settings
+metadata:
+  name: %s
+  annotations:
+    config.kubernetes.io/local-config: "true"
+spec:
+  schedule: "%d * * * *"
+  destinations: [%s]
+`
+
+// files returns what people write of a set, by name.
+func (s *set) files() (map[string][]byte, error) {
+	owners, err := yaml.Marshal(map[string][]string{"approvers": s.owners})
+	return map[string][]byte{
+		"OWNERS":                 owners,
+		settings.File:            fmt.Appendf(nil, settingsText, s.name, s.minute(), s.destination),
+		imageset.Prefix + s.name: []byte(s.mapping() + "\n"),
+	}, err
+}
+
+// write puts the set below root and lists it there. If that fails, all is as it was.
+func (s *set) write(root string) (err error) {
+	dir := filepath.Join(root, s.name)
+	if _, err := os.Lstat(dir); err == nil {
+		return fmt.Errorf("%s exists: choose another name, or add mapping files to that set", dir)
+	}
+	if !kustomization.IsTree(root) {
+		return fmt.Errorf("%s has no %s and %s: run this in the root of the repository, or name the directory of the image sets", root, kustomization.File, imageset.Base)
+	}
+	// All is made aside first: each of the two steps that show is a rename.
+	aside, err := os.MkdirTemp(root, ".new-set-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(aside)) }()
+	tree, _ := kustomization.Read(root) // a mistake of another set is not this set's
+	if err := s.stage(tree, aside); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(aside, s.name), dir); err != nil {
+		return err
+	}
+	if err := kustomization.Replace(filepath.Join(root, kustomization.File), tree.Listing(s.name)); err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	return nil
+}
+
+// stage writes the set into a directory of its own and holds it to what the check does.
+func (s *set) stage(tree *kustomization.Tree, aside string) error {
+	files, err := s.files()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(aside, s.name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	if err := s.check(tree, dir); err != nil {
+		return err
+	}
+	return tree.WriteSet(dir)
+}
+
+// check holds the set in dir to the sets of the tree, unless those have mistakes already.
+func (s *set) check(tree *kustomization.Tree, dir string) error {
+	var paths []string
+	for _, other := range tree.Sets {
+		paths = append(paths, filepath.Join(tree.Root, other.Name))
+	}
+	if _, err := imageset.Load(paths, nil); err != nil {
+		paths = nil
+	}
+	input, _ := imageset.Load(append(paths, dir), nil)
+	var found finding.List
+	for _, f := range input.Found.All() {
+		if name, inside := strings.CutPrefix(f.File, dir); inside {
+			f.File = filepath.Join(tree.Root, s.name) + name // where it will be
+		}
+		found.Add(f)
+	}
+	return found.Err()
+}

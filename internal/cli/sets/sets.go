@@ -1,0 +1,35 @@
+// Package sets is the command sets: it writes the kustomizations that install image sets.
+package sets
+
+import (
+	"context"
+	"fmt"
+
+	"imagemirror/internal/command"
+	"imagemirror/internal/kustomization"
+)
+
+const about = `Writes the kustomizations that install the image sets in DIR (default image-sets): one for each
+set, and one that lists them. Run it after a file of a set was added, renamed or removed.
+It prints the files that changed. If a set has what it may not have, nothing is written.`
+
+// Command returns the command sets.
+func Command() *command.Command {
+	return &command.Command{Name: "sets", Synopsis: "[DIR]", About: about, Run: run}
+}
+
+func run(_ context.Context, dirs []string) error {
+	root, err := kustomization.Root(dirs)
+	if err != nil {
+		return command.Refuse(err)
+	}
+	tree, found := kustomization.Read(root)
+	if err := found.Err(); err != nil {
+		return command.Refuse(err)
+	}
+	changed, err := tree.Write()
+	for _, path := range changed {
+		fmt.Println(path)
+	}
+	return err
+}

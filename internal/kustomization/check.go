@@ -1,0 +1,172 @@
+package kustomization
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"imagemirror/internal/finding"
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/settings"
+	"imagemirror/internal/strictyaml"
+	"imagemirror/internal/text"
+)
+
+// Applies reports whether a set's directory, or the one that it is in, has a kustomization. Sets for
+// which that is not so are installed in another way, and are not checked here.
+func Applies(dir string) bool { return Path(dir) != "" || Path(filepath.Join(dir, "..")) != "" }
+
+// Check holds the directories of sets, and the listings beside them, to what is generated.
+func Check(dirs []string) *finding.List {
+	var found finding.List
+	trees := map[string]*Tree{}
+	for _, dir := range dirs {
+		if !Applies(dir) {
+			continue
+		}
+		root := filepath.Join(dir, "..")
+		t := trees[root]
+		if t == nil {
+			t = open(root)
+			trees[root] = t
+			t.checkBase(&found)
+			t.checkListing(&found)
+		}
+		t.checkSet(dir, &found)
+	}
+	return &found
+}
+
+// checkSet holds a set to its files.
+func (t *Tree) checkSet(dir string, found *finding.List) {
+	s, ok := t.readSet(dir, found)
+	switch path := Path(dir); {
+	case !ok:
+	case path == "":
+		found.Refuse(Orphan, dir, 0, "the set has no %s, so that nothing installs or starts it: %s", File, t.advice())
+	case filepath.Base(path) == File:
+		t.compare(path, s.Kustomization(t.Namespace), s.readResource, found)
+	}
+}
+
+// checkListing holds the listing of a tree, if it has one, to its sets.
+func (t *Tree) checkListing(found *finding.List) {
+	var sets []string
+	for _, dir := range directories(t.Root) {
+		info, err := os.Lstat(dir)
+		name := filepath.Base(dir)
+		if err == nil && info.IsDir() && len(mappingFiles(dir)) > 0 && name != imageset.Base && settings.CheckName(name) == nil {
+			sets = append(sets, name)
+		}
+	}
+	switch path := Path(t.Root); {
+	case path == "":
+		// The sets are installed one by one.
+	case path != t.path():
+		found.Refuse(Generated, path, 1, "this lists the sets under another name than %s: remove it, and %s", File, t.advice())
+	default:
+		t.compare(path, listing(t.Namespace, sets), t.readListed(sets), found)
+	}
+}
+
+// compare refuses a kustomization that is not as it is generated. If it can be told what is wrong
+// with it, that is what it says; resources reads its list of resources for that.
+func (t *Tree) compare(path string, want []byte, resources func(strictyaml.Value), found *finding.List) {
+	data, err := readRegular(path)
+	if err != nil {
+		found.Refuse(Generated, path, 1, "%w; then %s", err, t.advice())
+		return
+	}
+	if bytes.Equal(data, want) {
+		return
+	}
+	told := strictyaml.Read(Generated, path, data, maxFile, func(v strictyaml.Value) {
+		v.Keys(append(slices.Clone(forbidden), keys(resources)...)...)
+	})
+	if told.Err() == nil {
+		line, belongs := difference(data, want)
+		told.Refuse(Generated, path, line, "this is not what is generated: %s here; %s", belongs, t.advice())
+	}
+	found.Merge(told)
+}
+
+// advice says how to generate the kustomizations of a tree.
+func (t *Tree) advice() string {
+	return "run make sets (imagemirror sets " + text.Printable(t.Root) + ")"
+}
+
+// maxQuoted bounds what a message quotes, in characters.
+const maxQuoted = 100
+
+// difference returns the first line at which a file differs from what it should be, and what should
+// be there.
+func difference(data, want []byte) (line int, belongs string) {
+	is, should := strings.Split(string(data), "\n"), strings.Split(string(want), "\n")
+	for line < len(is) && line < len(should) && is[line] == should[line] {
+		line++
+	}
+	if line >= len(should) || should[line] == "" {
+		return line + 1, "nothing more belongs"
+	}
+	return line + 1, "the line " + strconv.Quote(text.Clip(should[line], maxQuoted)) + " belongs"
+}
+
+// keys are those that generated kustomizations have.
+func keys(resources func(strictyaml.Value)) []strictyaml.Key {
+	known := []strictyaml.Key{{Name: "resources", Read: func(v strictyaml.Value) { v.List(resources) }}}
+	for _, name := range []string{
+		"apiVersion", "kind", "namespace", "nameSuffix", "labels", "configMapGenerator", "generatorOptions", "replacements",
+	} {
+		known = append(known, strictyaml.Key{Name: name, Read: func(strictyaml.Value) {}})
+	}
+	return known
+}
+
+// forbidden are the other keys that kustomize knows, and why a set may not have them.
+var forbidden = func() []strictyaml.Key {
+	var all []strictyaml.Key
+	for why, names := range map[string][]string{
+		"a patch can turn the set's objects into those of another set: remove it":         {"patches", "patchesStrategicMerge", "patchesJson6902"},
+		"it can change any object, or run a program that does: remove it":                 {"transformers", "validators", "configurations", "openapi", "crds"},
+		"it can add any object, or run a program that does: remove it":                    {"generators", "secretGenerator", "components", "bases", "helmCharts", "helmGlobals", "helmChartInflationGenerator"},
+		"objects of sets have the names, labels and images that are generated: remove it": {"namePrefix", "commonLabels", "commonAnnotations", "images", "imageTags", "replicas", "vars"},
+		"a generated kustomization does not have it: remove it":                           {"sortOptions", "buildMetadata", "metadata"},
+	} {
+		for _, name := range names {
+			all = append(all, strictyaml.Key{Name: name, Refuse: why})
+		}
+	}
+	return all
+}()
+
+// readResource refuses a resource that is not one of a set.
+func (s *Set) readResource(v strictyaml.Value) {
+	if name, ok := v.Text(); ok && !slices.Contains(s.resources(), name) && name != settings.File {
+		refuseResource(v, name, "is none of a set's own objects")
+	}
+}
+
+// readListed refuses a resource that is no set.
+func (t *Tree) readListed(sets []string) func(strictyaml.Value) {
+	return func(v strictyaml.Value) {
+		if name, ok := v.Text(); ok && !slices.Contains(sets, name) {
+			refuseResource(v, name, "is no image set here")
+		}
+	}
+}
+
+func refuseResource(v strictyaml.Value, name, why string) {
+	if remote(name) {
+		why = "is on another machine, where it can change at any time"
+	}
+	v.Refuse("the resource %s %s: remove it", strconv.Quote(text.Clip(name, maxQuoted)), why)
+}
+
+// remote reports whether kustomize would fetch a resource: a URL, or a path that begins with a host.
+func remote(resource string) bool {
+	first, _, deeper := strings.Cut(resource, "/")
+	return strings.ContainsAny(resource, ":?") || deeper && strings.Contains(strings.Trim(first, "."), ".")
+}

@@ -1,0 +1,75 @@
+package kustomization
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"imagemirror/internal/finding"
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/settings"
+)
+
+// judge refuses what may not be in the directory of a set. What has the name of one of its files is
+// refused where that file is read, if it is no regular file; so is a misspelt mapping file.
+func judge(dir string, found *finding.List) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case e.Name() == "OWNERS" || e.Name() == settings.File || e.Name() == File || strings.HasPrefix(e.Name(), imageset.Prefix):
+		case e.IsDir() && isSet(path):
+			refuseNested(path, dir, found)
+		case e.IsDir():
+			found.Refuse(Contents, path, 0, "an image set has no directories: remove it")
+		case !e.Type().IsRegular():
+			found.Refuse(Contents, path, 1, "this is a link, or another kind of file that an image set does not have: remove it")
+		case imageset.Misspelt(e.Name()):
+		case meant(e.Name()) != "":
+			found.Refuse(Contents, path, 1, "nothing reads a file of this name: rename it %s, or remove it", meant(e.Name()))
+		default:
+			found.Refuse(Contents, path, 1, "an image set has only OWNERS, %s, files %sNAME and the generated %s: remove the file",
+				settings.File, imageset.Prefix, File)
+		}
+	}
+}
+
+// meant returns the name of the file of a set that a misspelt name seems to stand for, or "".
+func meant(name string) string {
+	name = strings.ToLower(name)
+	for prefix, right := range map[string]string{"owner": "OWNERS", "setting": settings.File, "kustomiz": File} {
+		if strings.HasPrefix(name, prefix) {
+			return right
+		}
+	}
+	return ""
+}
+
+// isSet reports whether a directory has files that only image sets have.
+func isSet(dir string) bool { return len(mappingFiles(dir)) > 0 || isThere(dir, settings.File) }
+
+// Nested refuses each image set somewhere below a directory. Sets are looked for beside the
+// directory, and only there.
+func Nested(dir string) *finding.List {
+	var found finding.List
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil || !e.IsDir() || path == dir:
+			return nil // what cannot be read has no set for anybody
+		case strings.HasPrefix(e.Name(), "."):
+			return fs.SkipDir
+		case isSet(path):
+			refuseNested(path, dir, &found)
+			return fs.SkipDir
+		}
+		return nil
+	})
+	return &found
+}
+
+// refuseNested refuses the image set in path, which is somewhere below a directory beside the sets.
+func refuseNested(path, dir string, found *finding.List) {
+	found.Refuse(Orphan, path, 0, "the image set is nested below %s, where nothing reads or installs it: move it to %s",
+		dir, filepath.Join(dir, "..", filepath.Base(path)))
+}

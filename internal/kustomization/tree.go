@@ -1,0 +1,285 @@
+package kustomization
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"imagemirror/internal/finding"
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/settings"
+	"imagemirror/internal/strictyaml"
+	"imagemirror/internal/text"
+)
+
+// The rules of what is found in a tree of image sets.
+var (
+	Generated = &finding.Rule{ID: "kustomization", Text: "Kustomizations are as they are generated."}
+	Contents  = &finding.Rule{ID: "contents", Text: "The directory of an image set has only its own files."}
+	ConfigMap = &finding.Rule{ID: "config-map", Text: "The set's files fit into its ConfigMaps, each under a key of its own."}
+	Orphan    = &finding.Rule{ID: "orphan", Text: "Each set is where it is found, has mapping files and is installed."}
+)
+
+// A Tree is a directory of image sets that are installed with kustomize: each set is a directory in
+// it, beside the base that all of them include.
+type Tree struct {
+	Root      string
+	Namespace string
+	Sets      []*Set // by name
+}
+
+// Root returns the directory of the sets that the arguments of a command name.
+func Root(args []string) (string, error) {
+	switch len(args) {
+	case 0:
+		return "image-sets", nil
+	case 1:
+		return filepath.Clean(args[0]), nil
+	}
+	return "", errors.New("several directories are named: name the one that has the image sets")
+}
+
+// Read reads the tree in a directory. It has the sets that a kustomization can be written for;
+// whatever may not be there is among the findings.
+func Read(root string) (*Tree, *finding.List) {
+	var found finding.List
+	t := open(root)
+	t.checkBase(&found)
+	for _, dir := range directories(root) {
+		switch {
+		case filepath.Base(dir) == imageset.Base:
+		case len(mappingFiles(dir)) > 0:
+			s, ok := t.readSet(dir, &found)
+			for _, f := range s.Files {
+				if err := CheckKey(f.Name); err != nil {
+					found.Refuse(ConfigMap, filepath.Join(dir, f.Name), 1, "%w", err)
+				}
+			}
+			if ok {
+				t.Sets = append(t.Sets, s)
+			}
+		case isThere(dir, "OWNERS") || isThere(dir, settings.File) || Path(dir) != "":
+			found.Refuse(Orphan, dir, 0, "the directory has no mapping file: bring the files back, or remove the directory")
+		default:
+			found.Merge(Nested(dir))
+		}
+	}
+	found.Sort()
+	return t, &found
+}
+
+// IsTree reports whether a directory has a listing of sets and the base that they include.
+func IsTree(dir string) bool {
+	return isThere(dir, File) && isThere(filepath.Join(dir, imageset.Base), File)
+}
+
+// open returns a tree without its sets, with the namespace that its listing names.
+func open(root string) *Tree {
+	t := &Tree{Root: root, Namespace: DefaultNamespace}
+	data, err := readRegular(t.path())
+	if err != nil {
+		return t
+	}
+	strictyaml.Read(Generated, t.path(), data, maxFile, func(v strictyaml.Value) {
+		v.Keys(strictyaml.Key{Name: "namespace", Read: func(v strictyaml.Value) {
+			if name, ok := v.Text(); ok && len(validation.IsDNS1123Label(name)) == 0 {
+				t.Namespace = name
+			}
+		}})
+	})
+	return t
+}
+
+// path returns where the listing of the sets is.
+func (t *Tree) path() string { return filepath.Join(t.Root, File) }
+
+// Listing returns the kustomization that installs the sets of the tree, and those in more.
+func (t *Tree) Listing(more ...string) []byte {
+	for _, s := range t.Sets {
+		more = append(more, s.Name)
+	}
+	slices.Sort(more)
+	return listing(t.Namespace, more)
+}
+
+// Write writes the kustomizations of all sets and their listing, and returns the paths of those that
+// changed.
+func (t *Tree) Write() (changed []string, err error) {
+	files := map[string][]byte{t.path(): t.Listing()}
+	paths := []string{t.path()}
+	for _, s := range t.Sets {
+		path := filepath.Join(t.Root, s.Name, File)
+		files[path] = s.Kustomization(t.Namespace)
+		paths = append(paths, path)
+	}
+	for _, path := range paths {
+		if data, err := readRegular(path); err == nil && bytes.Equal(data, files[path]) {
+			continue
+		}
+		if err := Replace(path, files[path]); err != nil {
+			return changed, err
+		}
+		changed = append(changed, path)
+	}
+	return changed, nil
+}
+
+// WriteSet writes the kustomization of a set that is not in the tree yet. The set has the name of its
+// directory.
+func (t *Tree) WriteSet(dir string) error {
+	var found finding.List
+	s, ok := t.readSet(dir, &found)
+	if !ok {
+		return found.Err()
+	}
+	return Replace(filepath.Join(dir, File), s.Kustomization(t.Namespace))
+}
+
+// Replace puts a file, or another text, in the place of path at once.
+func Replace(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// checkBase refuses a tree without what its sets include.
+func (t *Tree) checkBase(found *finding.List) {
+	if base := filepath.Join(t.Root, imageset.Base); !isThere(base, File) {
+		found.Refuse(Orphan, base, 0, "all sets include this, and it has no %s: copy image-sets/%s of imagemirror here", File, imageset.Base)
+	}
+}
+
+// readSet reads the directory of a set, and judges each entry. It reports whether the set's
+// kustomization follows from it.
+func (t *Tree) readSet(dir string, found *finding.List) (s *Set, ok bool) {
+	s, ok = &Set{Name: nameOf(dir)}, true
+	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
+		found.Refuse(Contents, dir, 0, "this is a link: put the set's directory itself here")
+		return s, false
+	}
+	if err := settings.CheckName(s.Name); err != nil {
+		found.Refuse(Orphan, dir, 0, "%v: Kubernetes takes no other in the names of the set's objects; rename the directory", err)
+		ok = false
+	}
+	judge(dir, found)
+	for _, name := range append([]string{"OWNERS", settings.File}, mappingFiles(dir)...) {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || !info.Mode().IsRegular() {
+			ok = ok && !isThere(dir, name) // imageset refuses what is no file
+			continue
+		}
+		s.Files = append(s.Files, Entry{Name: name, Size: info.Size()})
+		if info.Size()+int64(len(name)) > maxConfigMap {
+			found.Refuse(ConfigMap, filepath.Join(dir, name), 1, "the file has %s, and a ConfigMap has room for %s: cut it into several, or compress it with gzip",
+				text.Size(info.Size()), text.Size(maxConfigMap))
+			ok = false
+		}
+	}
+	return s, t.readSettings(s, dir, found) && ok
+}
+
+// readSettings sees whether the settings of a set have a schedule. It reports whether they can be
+// read; what is wrong with them is for imageset to tell.
+func (t *Tree) readSettings(s *Set, dir string, found *finding.List) bool {
+	path := filepath.Join(dir, settings.File)
+	data, err := imageset.ReadFile(path, settings.MaxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	parsed, mistakes := settings.Parse(path, data)
+	if err != nil || mistakes.Err() != nil {
+		return false
+	}
+	s.Scheduled = parsed.Schedule != ""
+	if s.Scheduled && !parsed.LocalConfig {
+		found.Refuse(Generated, path, 1, "a cluster refuses this, since it has no such kind of object: annotate it with %s: \"true\", so that kustomize reads it and does not apply it",
+			settings.LocalConfig)
+	}
+	return true
+}
+
+// CheckKey refuses the name of a file that can be no key of a ConfigMap.
+func CheckKey(name string) error {
+	if errs := validation.IsConfigMapKey(name); len(errs) > 0 {
+		return fmt.Errorf("the file's name %.100q can be no key of a ConfigMap: name it with at most %d letters, digits, '-', '_' and '.'",
+			name, validation.DNS1123SubdomainMaxLength)
+	}
+	return nil
+}
+
+// Path returns the path of a directory's kustomization, under any of the names that kustomize knows,
+// or "".
+func Path(dir string) string {
+	for _, name := range []string{File, "kustomization.yml", "Kustomization"} {
+		if isThere(dir, name) {
+			return filepath.Join(dir, name)
+		}
+	}
+	return ""
+}
+
+// maxFile bounds the kustomizations that are read, in bytes.
+const maxFile = 1 << 20
+
+// readRegular reads a file that is no link.
+func readRegular(path string) ([]byte, error) {
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.New("this is no regular file: remove it")
+	}
+	return imageset.ReadFile(path, maxFile)
+}
+
+func isThere(dir, name string) bool {
+	_, err := os.Lstat(filepath.Join(dir, name))
+	return err == nil
+}
+
+// nameOf returns the name of the set in a directory, which may be ".".
+func nameOf(dir string) string {
+	if absolute, err := filepath.Abs(dir); err == nil {
+		dir = absolute
+	}
+	return filepath.Base(dir)
+}
+
+// directories returns the directories in a directory, also through links.
+func directories(dir string) []string {
+	var dirs []string
+	entries, _ := os.ReadDir(dir) // imageset tells why, if it cannot be read
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if info, err := os.Stat(path); err == nil && info.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			dirs = append(dirs, path)
+		}
+	}
+	return dirs
+}
+
+// mappingFiles returns the names of a directory's mapping files.
+func mappingFiles(dir string) []string {
+	var names []string
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), imageset.Prefix) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
