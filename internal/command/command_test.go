@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// settings has a field of every kind that the commands read from the environment.
+// settings has a field of each type that commands read from the environment.
 type settings struct {
 	Concurrency int           `default:"16" desc:"requests in flight to one registry"`
 	Conf        string        `envconfig:"REGISTRIES_CONF" desc:"containers-registries.conf(5) file"`

@@ -18,7 +18,7 @@ type Group struct {
 
 // A Member is one command of a Group.
 type Member struct {
-	Name  string // as people type it behind the group's
+	Name  string // as people type it after the group's
 	About string // what the command does, in a few words
 	New   func() *Command
 }

@@ -41,7 +41,7 @@ type mappingKey struct {
 
 type setKey struct{ run, set string }
 
-// contacts are the people of an image set.
+// contacts has the people of an image set.
 type contacts struct{ owners, notify []string }
 
 // A shardKey is what the plan of a shard has in common with its results. Results of several

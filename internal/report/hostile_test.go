@@ -108,7 +108,7 @@ func TestHostileMarkdown(t *testing.T) {
 		printable(t, b.String())
 		bars := 0
 		for line := range strings.SplitSeq(b.String(), "\n") {
-			// Tables are cut into cells before code is looked for.
+			// A reader of Markdown splits tables into cells before it looks for code.
 			n := strings.Count(line, "|")
 			if strings.HasPrefix(line, "|") && bars > 0 && n != bars {
 				t.Errorf("a row of %d bars in a table of %d: %s", n, bars, line)

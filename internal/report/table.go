@@ -40,7 +40,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 
 func tableWriter(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
 
-// tableCounts is a line for each set, and one for all.
+// tableCounts writes a line for each set, and one for all.
 func (r *Report) tableCounts(w io.Writer) {
 	out := tableWriter(w)
 	defer out.Flush()
@@ -62,7 +62,7 @@ func (r *Report) tableCounts(w io.Writer) {
 	}
 }
 
-// tableMoves lists what was copied, of many the largest, or in a dry run all that would be.
+// tableMoves lists the largest of the images that were copied or, in a dry run, all that would be.
 func (r *Report) tableMoves(w io.Writer) {
 	moves, heading, sent := r.withStatus(stream.Copied), "COPIED", "SENT"
 	if r.dryRun() {
@@ -84,7 +84,7 @@ func (r *Report) tableMoves(w io.Writer) {
 	out.Flush()
 }
 
-// tableFailures says each cause once, with the mappings that failed for it.
+// tableFailures lists each cause once, with the mappings that failed for it.
 func (r *Report) tableFailures(w io.Writer) {
 	failures := r.failures()
 	if len(failures) == 0 {
@@ -113,7 +113,7 @@ func (r *Report) tableFailures(w io.Writer) {
 	}
 }
 
-// tableWarnings lists the first of what is odd about the files.
+// tableWarnings lists the first warnings.
 func (r *Report) tableWarnings(w io.Writer) {
 	all := r.Summary.Warnings
 	if len(all) == 0 {

@@ -18,7 +18,7 @@ const (
 	copyRetries  = 3
 )
 
-// What is left of a run's time is copy's.
+// Times of a run's tasks. copy gets the rest.
 const (
 	splitTime  = 10 * time.Minute // at most
 	reportTime = 10 * time.Minute // of settings.ForReport, the rest being for the start of its pod

@@ -24,7 +24,7 @@ func configMap(name string, data map[string]string) corev1.ConfigMap {
 
 func mustSet(t *testing.T, configMaps ...corev1.ConfigMap) *imageSet {
 	t.Helper()
-	s, err := newSet("knative", configMaps)
+	s, err := setOf("knative", configMaps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestMistakesInSettings(t *testing.T) {
 
 // In one volume, one of two files of a name would hide the other.
 func TestFileInTwoConfigMapsIsRefused(t *testing.T) {
-	_, err := newSet("knative", []corev1.ConfigMap{
+	_, err := setOf("knative", []corev1.ConfigMap{
 		configMap("set-knative", map[string]string{"mapping_a": "", "OWNERS": ""}),
 		configMap("set-2-knative", map[string]string{"mapping_a": ""}),
 	})

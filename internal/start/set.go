@@ -35,11 +35,11 @@ func (s *Starter) load(ctx context.Context, name string) (*imageSet, error) {
 		return nil, &Unfit{fmt.Errorf("there is no image set %s in the namespace %s: no ConfigMap has the label %s=%s: install it with kubectl apply --server-side -k image-sets/%s",
 			name, s.namespace, SetLabel, name, name)}
 	}
-	return newSet(name, list.Items)
+	return setOf(name, list.Items)
 }
 
-// newSet returns the set whose files are in the ConfigMaps.
-func newSet(name string, configMaps []corev1.ConfigMap) (*imageSet, error) {
+// setOf returns the set whose files are in the ConfigMaps.
+func setOf(name string, configMaps []corev1.ConfigMap) (*imageSet, error) {
 	slices.SortFunc(configMaps, func(a, b corev1.ConfigMap) int { return strings.Compare(a.Name, b.Name) })
 	set := &imageSet{name: name, configMaps: configMaps}
 	// The ConfigMaps are mounted as one directory, where one of two files of a name would hide

@@ -185,7 +185,7 @@ func exitStatus(ts *testscript.TestScript, err error) int {
 	return 0
 }
 
-// status is the command status N...: it compares the exit statuses of the last pipe.
+// status implements the command status N...: it compares the exit statuses of the last pipe.
 func status(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 0, "status N...")
 	if got := worldOf(ts).statuses; got != strings.Join(args, " ") {
@@ -193,7 +193,7 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// compress is the command compress FILE: it replaces FILE by FILE.gz.
+// compress implements the command compress FILE: it replaces FILE by FILE.gz.
 func compress(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 1, "compress FILE")
 	out, err := os.Create(ts.MkAbs(args[0]) + ".gz")
@@ -203,7 +203,7 @@ func compress(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, errors.Join(err, z.Close(), out.Close(), os.Remove(ts.MkAbs(args[0]))))
 }
 
-// expand is the command expand FILE...: it replaces variables in the files by their values.
+// expand implements the command expand FILE...: it replaces variables in the files by their values.
 func expand(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 0, "expand FILE...")
 	for _, name := range args {
@@ -212,13 +212,13 @@ func expand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// addLine is the command append FILE LINE: it adds the line at the end.
+// addLine implements the command append FILE LINE: it adds the line at the end.
 func addLine(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 2, "append FILE LINE")
 	check(ts, os.WriteFile(ts.MkAbs(args[0]), []byte(ts.ReadFile(args[0])+args[1]+"\n"), 0o600))
 }
 
-// cut is the command cut FILE lines|bytes N: it cuts N off the end.
+// cut implements the command cut FILE lines|bytes N: it cuts N off the end.
 func cut(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 3, "cut FILE lines|bytes N")
 	text := ts.ReadFile(args[0])

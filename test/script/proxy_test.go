@@ -10,8 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// startProxy is the command proxy NAME REGISTRY: it starts an HTTP proxy that leads every host
-// to the registry, so that a script can give the registry any name.
+// startProxy implements the command proxy NAME REGISTRY: it starts an HTTP proxy that leads
+// every host to the registry, so that a script can give the registry any name.
 func startProxy(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 2, "proxy NAME REGISTRY")
 	to := worldOf(ts).registry(ts, args[1]).Host

@@ -25,8 +25,9 @@ type remoteRegistry struct {
 	backend *registrytest.Registry
 }
 
-// startRegistry is the command registry NAME [-inprocess] [-tls] [-token|-jwt|-strict|-basic]
-// [-user NAME:PASSWORD:PATH]...: it starts a registry, and sets $NAME to its host.
+// startRegistry implements the command registry NAME [-inprocess] [-tls]
+// [-token|-jwt|-strict|-basic] [-user NAME:PASSWORD:PATH]...: it starts a registry, and sets
+// $NAME to its host.
 func startRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 0, "registry NAME [-inprocess] [-tls] [-token|-jwt|-strict|-basic] [-user NAME:PASSWORD:PATH]...")
 	var o registrytest.ProxyOptions
@@ -71,8 +72,8 @@ func startBackend(ts *testscript.TestScript, inProcess bool) *registrytest.Regis
 	return backend
 }
 
-// push is the command push REGISTRY REPOSITORY:TAG [KIND [VARIANT]]: it pushes an image, the
-// same one for the same arguments.
+// push implements the command push REGISTRY REPOSITORY:TAG [KIND [VARIANT]]: it pushes an
+// image, the same one for the same arguments.
 func push(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) >= 2, "push REGISTRY REPOSITORY:TAG [KIND [VARIANT]]")
 	r := worldOf(ts).registry(ts, args[0])
@@ -120,8 +121,8 @@ func content(kind, about string) remote.Taggable {
 	return nil
 }
 
-// same is the command [!] same REGISTRY REPOSITORY:TAG REGISTRY REPOSITORY:TAG: it compares two
-// images.
+// same implements the command [!] same REGISTRY REPOSITORY:TAG REGISTRY REPOSITORY:TAG: it
+// compares two images.
 func same(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, false, len(args) == 4, "[!] same REGISTRY REPOSITORY:TAG REGISTRY REPOSITORY:TAG")
 	w := worldOf(ts)
@@ -132,7 +133,7 @@ func same(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// requests is the command requests REGISTRY [KIND=N]...: it compares the numbers of all
+// requests implements the command requests REGISTRY [KIND=N]...: it compares the numbers of all
 // requests but those for tokens.
 func requests(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) >= 1, "requests REGISTRY [KIND=N]...")
@@ -148,7 +149,7 @@ func requests(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// reset is the command reset REGISTRY...: requests counts from here on.
+// reset implements the command reset REGISTRY...: requests counts from here on.
 func reset(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 0, "reset REGISTRY...")
 	for _, name := range args {
@@ -156,8 +157,8 @@ func reset(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// fault is the command fault [-once] REGISTRY KIND FAULT, or fault REGISTRY down: it injects a
-// fault.
+// fault implements the command fault [-once] REGISTRY KIND FAULT, or fault REGISTRY down: it
+// injects a fault.
 func fault(ts *testscript.TestScript, neg bool, args []string) {
 	const form = "fault [-once] REGISTRY KIND stall|cut|corrupt|pages|STATUS [BODY], or fault REGISTRY down"
 	var rule registrytest.FaultRule
@@ -200,13 +201,14 @@ func inPages(next http.Handler) http.Handler {
 	})
 }
 
-// heal is the command heal REGISTRY: it ends the faults.
+// heal implements the command heal REGISTRY: it ends the faults.
 func heal(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 1, "heal REGISTRY")
 	worldOf(ts).registry(ts, args[0]).Heal()
 }
 
-// digest is the command digest NAME REGISTRY REPOSITORY:TAG: it sets $NAME to the image's digest.
+// digest implements the command digest NAME REGISTRY REPOSITORY:TAG: it sets $NAME to the
+// image's digest.
 func digest(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 3, "digest NAME REGISTRY REPOSITORY:TAG")
 	ref, err := name.ParseReference(worldOf(ts).registry(ts, args[1]).backend.Host + "/" + args[2])
@@ -216,7 +218,8 @@ func digest(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], d.Digest.String())
 }
 
-// login is the command login FILE KEY=NAME:PASSWORD...: it writes credentials as docker login does.
+// login implements the command login FILE KEY=NAME:PASSWORD...: it writes credentials as docker
+// login does.
 func login(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) > 1, "login FILE KEY=NAME:PASSWORD...")
 	auths := map[string]map[string]string{}

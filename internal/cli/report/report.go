@@ -1,6 +1,6 @@
 // Package report is the command report: it tells people and systems what became of a run. It
 // reads what copy wrote, or what split planned, and gives the verdict. It is the one command
-// whose exit status says whether every image is where it should be.
+// whose exit status tells whether every image is where it should be.
 package report
 
 import (
@@ -86,10 +86,10 @@ func (c *config) run(ctx context.Context, files []string) error {
 func (c *config) open(files []string) (*state.Run, error) {
 	switch {
 	case c.Asked() && len(files) > 0:
-		return nil, errors.New("with MIRROR_STATE all is read there: name no files")
+		return nil, errors.New("with MIRROR_STATE, results are read from the state: name no files")
 	case c.Asked():
 		return c.Open()
-	case len(files) == 0 && isTerminal(c.stdin):
+	case len(files) == 0 && c.stdinIsTerminal():
 		return nil, errors.New("nothing to read: pipe copy or split into report, or name files of results")
 	}
 	return nil, command.RefuseDirectories(files, "settled.jsonl", "shards/*.jsonl")
@@ -140,7 +140,7 @@ func (c *config) readFile(b *report.Builder, name string) error {
 	return b.Add(content)
 }
 
-func isTerminal(r io.Reader) bool {
-	f, ok := r.(*os.File)
+func (c *config) stdinIsTerminal() bool {
+	f, ok := c.stdin.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

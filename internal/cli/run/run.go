@@ -1,5 +1,5 @@
-// Package run is the command run: it plans, copies and reports in one process, which asks each registry
-// for each thing once and keeps its connections and tokens.
+// Package run is the command run: it plans, copies and reports in one process, which asks each
+// registry for each thing once and keeps its connections and tokens.
 package run
 
 import (
@@ -35,7 +35,7 @@ Exit status: 0 every image is at its destination, 1 some mapping failed, 2 the i
 type config struct {
 	registry.Config
 	credentials.Options
-	ForeignLayers bool `split_words:"true" default:"false" desc:"copy layers that are not for redistribution, too"`
+	ForeignLayers bool `split_words:"true" default:"false" desc:"also copy foreign layers, which are not for redistribution"`
 
 	out    string
 	dryRun bool
@@ -111,7 +111,8 @@ func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.
 	return work.Run(ctx, mirror.Options{Client: o.Client, Observer: display, Foreign: o.Foreign, Grace: execute.Grace}), nil
 }
 
-// makePlan makes the plan and shows it. A plan that was interrupted is whole: what was not resolved has failed in it.
+// makePlan makes the plan and shows it. A plan that was interrupted is whole: what was not
+// resolved has failed in it.
 func makePlan(ctx context.Context, o plan.Options, sets []*imageset.Set) *plan.Plan {
 	o.Progress = &plan.Progress{}
 	display := progress.NewPlanning(os.Stderr, slog.Default(), o.Progress.Count)

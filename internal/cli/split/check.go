@@ -12,14 +12,14 @@ import (
 	"imagemirror/internal/presubmit"
 )
 
-// examine tells what is wrong with the image sets: as lines on standard error, and in the form that
-// was asked for on standard output.
-func (c *config) examine(ctx context.Context, paths []string) error {
+// checkSets lists the mistakes in the image sets: as lines on standard error, and in the form of
+// -format on standard output.
+func (c *config) checkSets(ctx context.Context, paths []string) error {
 	input, found := presubmit.Check(paths, os.Stdin)
 	if c.online {
 		o, err := c.options()
 		if err != nil {
-			return refuse(err)
+			return refuseStart(err)
 		}
 		doubts, err := presubmit.Ask(ctx, o, input)
 		if err != nil {

@@ -1,5 +1,6 @@
-// Package split is the command split: it reads the mapping files of image sets, asks the registries what
-// is there, and writes a plan of what has to move. With -check it only says what is wrong with the files.
+// Package split is the command split: it reads the mapping files of image sets, asks the
+// registries which images are current, and writes a plan of what has to move. With -check it
+// lists the mistakes in the files instead.
 package split
 
 import (
@@ -72,7 +73,7 @@ func Plan() *command.Command {
 	return cmd
 }
 
-// Check returns the command that says what is wrong with image sets, for people.
+// Check returns the command that lists mistakes in image sets, for people.
 func Check() *command.Command {
 	c, cmd := newCommand("check", "[-online] [-format FORM] PATH...", aboutCheck)
 	c.check = true
@@ -86,7 +87,7 @@ func Check() *command.Command {
 
 func newCommand(name, synopsis, about string) (*config, *command.Command) {
 	c := &config{format: finding.Text, shards: 1}
-	cmd := &command.Command{Name: name, Synopsis: synopsis, About: about, Env: c, Run: c.run, Refused: c.refuse}
+	cmd := &command.Command{Name: name, Synopsis: synopsis, About: about, Env: c, Run: c.run, Refused: c.keepRefusal}
 	c.warn = cmd.Warn
 	return c, cmd
 }
@@ -103,19 +104,19 @@ func (c *config) addPlanFlags(flags *flag.FlagSet) {
 
 func (c *config) run(ctx context.Context, paths []string) error {
 	if err := c.checkFlags(); err != nil {
-		return c.refuse(ctx, command.Refuse(err))
+		return c.keepRefusal(ctx, command.Refuse(err))
 	}
 	switch {
 	case c.check:
-		return c.examine(ctx, paths)
+		return c.checkSets(ctx, paths)
 	case c.Asked():
 		return c.keep(ctx, paths, nil)
 	}
 	return c.split(ctx, paths, nil)
 }
 
-// refuse keeps in the state, if one is asked for, why there is no plan.
-func (c *config) refuse(ctx context.Context, reason error) error {
+// keepRefusal writes the reason why there is no plan into the state, if one is asked for.
+func (c *config) keepRefusal(ctx context.Context, reason error) error {
 	_ = envconfig.Process(command.Prefix, &c.Place) // also if other variables are wrong
 	if c.check || !c.Asked() {
 		return reason
@@ -123,15 +124,16 @@ func (c *config) refuse(ctx context.Context, reason error) error {
 	return c.keep(ctx, nil, reason)
 }
 
-// keep splits into the state, unless the input is refused already, and keeps there why there is no plan.
+// keep plans into the state, unless the input is refused already, and writes there why there is no
+// plan.
 func (c *config) keep(ctx context.Context, paths []string, refused error) error {
-	last := context.WithoutCancel(ctx) // for what has to be said also when the run was told to stop
+	last := context.WithoutCancel(ctx) // a run that was told to stop still writes its state
 	run, err := c.Open()
 	if err == nil {
 		err = run.Begin(last)
 	}
 	if err != nil {
-		return errors.Join(refused, refuse(err))
+		return errors.Join(refused, refuseStart(err))
 	}
 	if err = refused; err == nil {
 		err = c.split(ctx, paths, run)
@@ -142,7 +144,7 @@ func (c *config) keep(ctx context.Context, paths []string, refused error) error 
 	return errors.Join(err, run.Refuse(last, err))
 }
 
-// split makes the plan, in the state where run is not nil.
+// split makes the plan. If run is not nil, the plan goes into its state.
 func (c *config) split(ctx context.Context, paths []string, run *state.Run) error {
 	input, err := imageset.Load(paths, os.Stdin)
 	var warnings []string
@@ -155,12 +157,12 @@ func (c *config) split(ctx context.Context, paths []string, run *state.Run) erro
 	}
 	options, err := c.options()
 	if err != nil {
-		return refuse(err)
+		return refuseStart(err)
 	}
 	options.Warnings = warnings
 	out, err := c.output(ctx, run)
 	if err != nil {
-		return refuse(err)
+		return refuseStart(err)
 	}
 	collectOften()
 	p, interrupted := plan.Make(ctx, options, input.Sets)
@@ -177,20 +179,20 @@ func (c *config) split(ctx context.Context, paths []string, run *state.Run) erro
 		return interrupted
 	}
 	sentence := fmt.Sprintf("%d mappings: %d to copy in %d shards, %d current, %d failed", len(p.Mappings), len(p.Copies), len(shards.Shards), current, failed)
-	return errors.Join(interrupted, c.tell(shards.Names(), sentence))
+	return errors.Join(interrupted, c.writeResults(shards.Names(), sentence))
 }
 
-// collectOften lets the heap grow by a fifth, not to twice its size, before garbage is collected. Nearly all of the heap of a
-// large plan is its archive, which has few pointers, so collecting is cheap: it takes about a tenth more CPU time, and
-// a third less memory.
+// collectOften lets the heap grow by a fifth, not to twice its size, before garbage is collected.
+// Nearly all of the heap of a large plan is its archive, which has few pointers, so that collecting
+// is cheap: it takes about a tenth more CPU time, and a third less memory.
 func collectOften() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(20)
 	}
 }
 
-// tell gives a Task's results.
-func (c *config) tell(shards []string, sentence string) error {
+// writeResults writes the results of the Tekton Task.
+func (c *config) writeResults(shards []string, sentence string) error {
 	if c.DryRun {
 		shards, sentence = []string{}, "dry run, "+sentence
 	}
@@ -198,15 +200,16 @@ func (c *config) tell(shards []string, sentence string) error {
 	return errors.Join(err, c.Write("shards", string(names)), c.Summarize(sentence))
 }
 
-// refuse refuses what cannot be begun. That there is no room for the output is not the input's fault.
-func refuse(err error) error {
+// refuseStart refuses the input because of err, which came before anything was done. A full
+// disk is not the input's fault.
+func refuseStart(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return err
 	}
 	return command.Refuse(err)
 }
 
-// options are what plan needs, from the environment.
+// options returns the options of a plan, from the environment.
 func (c *config) options() (o plan.Options, err error) {
 	if c.Cap < 0 {
 		return o, fmt.Errorf("MIRROR_CAP is %d: give a number of requests in flight, or 0", c.Cap)
@@ -226,7 +229,8 @@ func (c *config) options() (o plan.Options, err error) {
 	return plan.Options{Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate}}, nil
 }
 
-// keychain is all that there are, and for a check those for pulling alone: what a pull request runs must not use what can push.
+// keychain loads all credentials or, for -check, pull credentials only: a check of a pull
+// request must not use credentials that can push.
 func (c *config) keychain() (*credentials.Keychain, error) {
 	if c.check {
 		return credentials.LoadPull(c.Options)
@@ -234,14 +238,15 @@ func (c *config) keychain() (*credentials.Keychain, error) {
 	return credentials.Load(os.Getenv, c.Options, cloud.Keychains()...)
 }
 
-// output is where a plan goes.
+// An output is where a plan goes.
 type output struct {
 	name  string // for people
 	cut   bool   // into shards
 	write func(*plan.Plan) (plan.Cut, error)
 }
 
-// output finds out where the plan goes. It fails, before any registry is asked, if the plan cannot go there.
+// output returns where the plan goes. It fails, before any registry is asked, if the plan cannot go
+// there.
 func (c *config) output(ctx context.Context, run *state.Run) (output, error) {
 	ctx = context.WithoutCancel(ctx) // an interrupted plan is written all the same
 	switch {

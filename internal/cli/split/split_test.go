@@ -13,7 +13,7 @@ import (
 	"imagemirror/internal/command"
 )
 
-// TestMain lets the test binary be the command itself.
+// TestMain lets the test binary run as the command.
 func TestMain(m *testing.M) {
 	if os.Getenv("BE_SPLIT") == "1" {
 		command.Main(Command())
@@ -27,7 +27,7 @@ location = "a.example"
 blocked = true
 `
 
-// A plan that has no room in the file system of -out is no refusal, and one line says which plan it is.
+// A plan that does not fit on the file system of -out is not a refusal. One line names the plan.
 func TestFullFileSystem(t *testing.T) {
 	if err := exec.CommandContext(t.Context(), "unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", t.TempDir()).Run(); err != nil {
 		t.Skipf("this machine lets nobody mount a small file system: %v", err)
