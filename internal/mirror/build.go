@@ -139,13 +139,13 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 func (b *builder) parse(named string) (registry.Manifest, manifest.Manifest, error) {
 	m, ok := b.manifests[named]
 	if !ok {
-		return m, manifest.Manifest{}, fmt.Errorf("the plan lacks the manifest %s", named)
+		return m, manifest.Manifest{}, fmt.Errorf("the plan lacks the manifest %s: make the plan again", named)
 	}
 	if p, ok := b.parsed[named]; ok {
 		return m, p, nil
 	}
 	if got := digest.Of(m.Content); got != named {
-		return m, manifest.Manifest{}, fmt.Errorf("the plan's manifest %s has the digest %s", named, got)
+		return m, manifest.Manifest{}, fmt.Errorf("the plan's manifest %s has the digest %s: make the plan again", named, got)
 	}
 	p, err := manifest.Parse(m.MediaType, m.Content)
 	if err != nil {
@@ -161,7 +161,7 @@ func (b *builder) parse(named string) (registry.Manifest, manifest.Manifest, err
 // blob adds a blob to a repository.
 func (b *builder) blob(j *jobState, r *repo, source *registry.Repository, d manifest.Descriptor) (*wantedBlob, error) {
 	if size, ok := b.sizes[d.Digest]; ok && size != d.Size {
-		return nil, fmt.Errorf("two manifests give the blob %s the sizes %d and %d", d.Digest, size, d.Size)
+		return nil, fmt.Errorf("two manifests give the blob %s the sizes %d and %d: rebuild the image", d.Digest, size, d.Size)
 	}
 	b.sizes[d.Digest] = d.Size
 	id := blobID{d.Digest, d.Size}

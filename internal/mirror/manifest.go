@@ -23,8 +23,8 @@ func (e *engine) push(m *wantedManifest) {
 		e.pushed(m, untagged, err, false)
 		return
 	}
-	// The first tag brings the manifest. From then on it is there by its digest too, for jobs without
-	// a tag and for the indexes that lead to it.
+	// The first tag brings the manifest. From then on it is there by its digest too, for jobs
+	// without a tag and for the indexes that lead to it.
 	for i, j := range tagged {
 		if i > 0 && e.isStopped() {
 			return
@@ -93,7 +93,7 @@ func (e *engine) checkImmutable(m *wantedManifest, tag string) (there bool, err 
 		return false, nil
 	case err == nil && at != m.m.Digest:
 		return false, stream.WithAdvice(
-			fmt.Sprintf("the tag %s is immutable, and was put at %s since the run was planned, and not at %s: it stays where it is", tag, at, m.m.Digest),
+			fmt.Sprintf("the tag %s is immutable and points at %s, which was pushed after the plan was made with %s: it is left as it is", tag, at, m.m.Digest),
 			"find out who else pushes to it, then run again")
 	}
 	return err == nil, err

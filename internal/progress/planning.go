@@ -13,9 +13,9 @@ import (
 	"imagemirror/internal/text"
 )
 
-// A Planning display shows how far a plan is, from the moment it is made.
+// A Planning display shows the progress of a plan that is being made.
 type Planning interface {
-	// Close shows what the plan holds and leaves the terminal to others. It comes last, and once.
+	// Close shows a summary and leaves the terminal to others. It must be the last call.
 	Close(Planned)
 }
 
@@ -25,8 +25,9 @@ type Planned struct {
 	Bytes                             int64 // to send
 }
 
-// NewPlanning begins to show a plan that is being made. It asks count how many mappings are resolved,
-// of how many; mappings is 0 until that is known. If f is no terminal, it writes to log.
+// NewPlanning starts to display a plan that is being made. It polls count for how many mappings
+// are resolved, and how many there are: 0 until that is known. If f is not a terminal,
+// everything goes to log.
 func NewPlanning(f *os.File, log *slog.Logger, count func() (resolved, mappings int64)) Planning {
 	if canDraw(f) {
 		return newLivePlanning(f, count)
@@ -34,7 +35,7 @@ func NewPlanning(f *os.File, log *slog.Logger, count func() (resolved, mappings 
 	return newPlanningLines(log, count)
 }
 
-// livePlanning is the display for terminals: one line with a bar.
+// livePlanning displays a plan on a terminal, as one line with a bar.
 type livePlanning struct {
 	out       io.Writer
 	began     time.Time
@@ -81,10 +82,10 @@ func (l *livePlanning) Close(p Planned) {
 	_, _ = io.WriteString(l.out, s+"\n")
 }
 
-// logEvery is how often a log gets a line about a plan that is not made yet.
+// logEvery is the time between two log lines about a plan that is being made.
 const logEvery = 10 * time.Second
 
-// planningLines is the display for logs.
+// planningLines displays a plan as log lines.
 type planningLines struct {
 	log  *slog.Logger
 	stop chan struct{}

@@ -125,7 +125,7 @@ func TestImmutableTagPushedAfterThePlanStays(t *testing.T) {
 	p.reset()
 	run := carry(t, settings(), anonymous{}, content)
 	run.are(t, p.destination, map[string]string{"m/a:v1": stream.Failed, "m/b:v1": stream.Copied, "m/c:v1": stream.Copied, "m/c:latest": stream.Copied})
-	want := fmt.Sprintf("the tag v1 is immutable, and was put at %s since the run was planned", other)
+	want := fmt.Sprintf("the tag v1 is immutable and points at %s, which was pushed after the plan was made", other)
 	if got := run.results[p.destination.Host+"/m/a:v1"].Error; got == nil || !strings.HasPrefix(got.Message, want) {
 		t.Errorf("got %+v, want %s", got, want)
 	}
