@@ -1,8 +1,10 @@
 package docs
 
 import (
+	"flag"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -33,17 +35,47 @@ func steps(t *testing.T, document string) []step {
 	return all
 }
 
+// listedCommands are those in the help of imagemirror.
+var listedCommands = regexp.MustCompile(`(?m)^  ([a-z][a-z-]*) +[a-z]+s\b`)
+
+var update = flag.Bool("update", false, "write the commands' help into reference/commands.md")
+
+// The page has the help of each command, without the variables of the environment.
+func TestCommandsAreDocumented(t *testing.T) {
+	const document = "reference/commands.md"
+	text := read(t, document)
+	for _, s := range steps(t, document) {
+		args := strings.Fields(s.command)
+		out, err := exec.CommandContext(t.Context(), filepath.Join(bin, args[0]), args[1:]...).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", s.command, err)
+		}
+		help, _, _ := strings.Cut(string(out), "\nEnvironment:\n")
+		help = strings.TrimSuffix(help, "\n") + "\n"
+		if *update {
+			text = strings.Replace(text, "$ "+s.command+"\n"+s.output+"```", "$ "+s.command+"\n"+help+"```", 1)
+		} else if diff := cmp.Diff(help, s.output); diff != "" {
+			t.Errorf("$ %s (-written +%s); go test ./docs -update writes it:\n%s", s.command, document, diff)
+		}
+	}
+	for _, command := range listedCommands.FindAllStringSubmatch(text, -1) {
+		if !strings.Contains(text, "\n$ imagemirror "+command[1]+" -h\n") {
+			t.Errorf("%s has no help of imagemirror %s", document, command[1])
+		}
+	}
+	if *update {
+		if err := os.WriteFile(document, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The tutorial's commands run as they stand, and write what it shows. Digests, sizes and times
 // differ, and so do the ports, which may be taken.
 func TestTutorial(t *testing.T) {
-	bin := t.TempDir()
-	for _, args := range [][]string{
-		{"build", "-o", bin, "imagemirror/cmd/..."},
-		{"build", "-modfile", filepath.Join(root, "tools", "go.mod"), "-o", bin, "github.com/google/go-containerregistry/cmd/crane"},
-	} {
-		if out, err := goCommand(t, args...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+	build := goCommand("build", "-modfile", filepath.Join(root, "tools", "go.mod"), "-o", bin, "github.com/google/go-containerregistry/cmd/crane")
+	if err := build.Run(); err != nil {
+		t.Fatal(err)
 	}
 	source, destination := freePort(t), freePort(t)
 	all := steps(t, filepath.Join("tutorial", "first-mirror.md"))

@@ -17,6 +17,32 @@ import (
 
 const root = ".."
 
+// bin is the directory of the commands, built once for all tests.
+var bin string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	var err error
+	if bin, err = os.MkdirTemp("", "docs-"); err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(bin)
+	if err := goCommand("build", "-o", bin, "imagemirror/cmd/...").Run(); err != nil {
+		panic(err)
+	}
+	return m.Run()
+}
+
+// goCommand compiles without cgo, as images are compiled, so that the build cache serves both.
+func goCommand(args ...string) *exec.Cmd {
+	cmd := exec.Command("go", args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(cmd.Environ(), "CGO_ENABLED=0"), os.Stderr, os.Stderr
+	return cmd
+}
+
 // ignored are folders that git has nothing of.
 var ignored = []string{".git", "bin", "release"}
 
@@ -99,7 +125,7 @@ func variables(pattern *regexp.Regexp, text string) map[string]string {
 func TestEnvironmentIsDocumented(t *testing.T) {
 	helped := map[string]string{}
 	for _, command := range []string{"split", "copy", "report"} {
-		out, err := goCommand(t, "run", "imagemirror/cmd/"+command, "-h").Output()
+		out, err := exec.CommandContext(t.Context(), filepath.Join(bin, command), "-h").Output()
 		if err != nil {
 			t.Fatalf("%s -h: %v", command, err)
 		}
@@ -112,13 +138,6 @@ func TestEnvironmentIsDocumented(t *testing.T) {
 	if diff := cmp.Diff(helped, variables(documentedVariable, read(t, document))); diff != "" {
 		t.Errorf("variables and their defaults (-help +%s):\n%s", document, diff)
 	}
-}
-
-// goCommand compiles as images are compiled, so that it is done once.
-func goCommand(t *testing.T, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(t.Context(), "go", args...)
-	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
-	return cmd
 }
 
 // CONTRIBUTING.md's table has every folder that holds files, and no other.

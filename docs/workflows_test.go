@@ -97,10 +97,6 @@ func TestWorkflowsWorkAsRequiredChecks(t *testing.T) {
 // The commands of the workflow that teams copy pass the sets of this repository. Flag -online is
 // left out, since it needs registries.
 func TestPresubmitWorkflowChecksTheSets(t *testing.T) {
-	split := filepath.Join(t.TempDir(), "split")
-	if out, err := goCommand(t, "build", "-o", split, "imagemirror/cmd/split").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
 	for _, job := range workflows(t)[presubmit].Jobs {
 		for _, step := range job.Steps {
 			_, args, found := strings.Cut(step.Run, `"$SPLIT" `)
@@ -111,7 +107,7 @@ func TestPresubmitWorkflowChecksTheSets(t *testing.T) {
 				t.Fatalf("%s does not run split", step.Run)
 			}
 			flags := slices.DeleteFunc(strings.Fields(args), func(arg string) bool { return arg == "-online" })
-			cmd := exec.CommandContext(t.Context(), split, flags...)
+			cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "split"), flags...)
 			cmd.Dir, cmd.Env = root, os.Environ()
 			if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "msg=checked sets=8") {
 				t.Errorf("split %s: %v: %s", args, err, out)
