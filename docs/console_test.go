@@ -35,6 +35,9 @@ func steps(t *testing.T, document string) []step {
 	return all
 }
 
+// listedCommands are those in the help of imagemirror.
+var listedCommands = regexp.MustCompile(`(?m)^  ([a-z][a-z-]*) +[a-z]+s\b`)
+
 var update = flag.Bool("update", false, "write the commands' help into reference/commands.md")
 
 // The page has the help of each command, without the variables of the environment.
@@ -53,6 +56,11 @@ func TestCommandsAreDocumented(t *testing.T) {
 			text = strings.Replace(text, "$ "+s.command+"\n"+s.output+"```", "$ "+s.command+"\n"+help+"```", 1)
 		} else if diff := cmp.Diff(help, s.output); diff != "" {
 			t.Errorf("$ %s (-written +%s); go test ./docs -update writes it:\n%s", s.command, document, diff)
+		}
+	}
+	for _, command := range listedCommands.FindAllStringSubmatch(text, -1) {
+		if !strings.Contains(text, "\n$ imagemirror "+command[1]+" -h\n") {
+			t.Errorf("%s has no help of imagemirror %s", document, command[1])
 		}
 	}
 	if *update {
