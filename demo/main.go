@@ -1,6 +1,6 @@
-// Command demo shows the whole of it on one machine: it starts two registries, fills one with images for all of the
-// image sets, and mirrors them to the other through the real commands. It checks what it claims, and leaves nothing
-// behind.
+// Command demo shows imagemirror on one machine. It starts two registries, fills one with images for
+// all of the image sets, and mirrors them to the other with the real commands. It checks what it
+// claims, and leaves nothing behind.
 package main
 
 import (
@@ -32,7 +32,7 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	began := time.Now()
-	say("Building split, copy and report, and two registries (minutes, where nothing is cached).")
+	say("Building imagemirror and two registries (takes minutes the first time).")
 	w, err := newWorld(ctx, dir)
 	if err != nil {
 		return err
@@ -47,20 +47,20 @@ func run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	say("All of that is as it should be. Nothing is left behind.")
+	say("Every step did what it claims. Nothing is left behind.")
 	return nil
 }
 
 func say(format string, args ...any) { fmt.Printf("\n== "+format+"\n", args...) }
 
 func check(ctx context.Context, w *world) error {
-	say("What is wrong with the mapping files? (No registry is asked.)")
-	return w.run(ctx, 0, []string{"split", "-check"}, w.sets)
+	say("Is anything wrong with the mapping files? (No registry is asked.)")
+	return w.run(ctx, 0, []string{"imagemirror", "check"}, w.sets)
 }
 
 // first mirrors everything.
 func first(ctx context.Context, w *world) error {
-	say("The first run: %d images in %d image sets, among them multi-architecture ones.", w.mappings, len(w.sets))
+	say("The first run: %d images in %d image sets, some of them for several architectures.", w.mappings, len(w.sets))
 	got, err := w.mirror(ctx, 0, w.sets...)
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func first(ctx context.Context, w *world) error {
 
 // again mirrors everything a second time.
 func again(ctx context.Context, w *world) error {
-	say("The second run: nothing has changed, so that nothing is written.")
+	say("The second run: nothing has changed, so nothing is written.")
 	got, err := w.mirror(ctx, 0, w.sets...)
 	if err != nil {
 		return err
@@ -86,18 +86,18 @@ func again(ctx context.Context, w *world) error {
 	return got.want(counts{current: w.mappings})
 }
 
-// moved moves one tag at the source.
+// moved moves one tag at the source, and copies it with the steps that a cluster runs.
 func moved(ctx context.Context, w *world) error {
 	image, err := w.move(ctx, "kubefed")
 	if err != nil {
 		return err
 	}
-	say("A team pushed %s anew. A dry run shows what would move:", image.source)
-	if err := w.run(ctx, 0, []string{"split"}, []string{"image-sets/kubefed"}, []string{"report"}); err != nil {
+	say("A team pushed %s again. A dry run shows what would be copied:", image.source)
+	if err := w.run(ctx, 0, []string{"imagemirror", "run", "-dry-run"}, []string{"image-sets/kubefed"}); err != nil {
 		return err
 	}
-	say("And the run moves it, and nothing else.")
-	got, err := w.mirror(ctx, 0, "image-sets/kubefed")
+	say("This time it is copied by the three steps that a cluster runs, as a pipe. Nothing else is copied.")
+	got, err := w.pipe(ctx, 0, "image-sets/kubefed")
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,8 @@ func broken(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	say("Someone wrote a source that does not exist into %s. The others are mirrored; report says whose it is, and fails.", place)
+	say("Someone wrote a source that does not exist into %s.\n"+
+		"   The other images are mirrored. The report names the line and its owners, and the run fails.", place)
 	got, err := w.mirror(ctx, 1, w.sets...)
 	if err != nil {
 		return err
@@ -123,7 +124,7 @@ func broken(ctx context.Context, w *world) error {
 		if r.Status == "failed" {
 			failed++
 			if at := fmt.Sprintf("%s:%d", r.File, r.Line); at != place || len(r.Owners) == 0 {
-				return fmt.Errorf("the failure is said to be at %s, of %v, and it is at %s", at, r.Owners, place)
+				return fmt.Errorf("the report has the failure at %s, owned by %v; want it at %s, with owners", at, r.Owners, place)
 			}
 		}
 	}

@@ -18,7 +18,7 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// world is two registries, the commands, and a copy of the image sets in a directory of its own.
+// A world is two registries, the commands, and a copy of the image sets in a directory of its own.
 type world struct {
 	dir      string
 	sets     []string // paths of the image sets below dir
@@ -30,7 +30,7 @@ type world struct {
 	backends            [2]string // hosts of the registries behind the proxies
 }
 
-// image is a source with its destinations.
+// An image is a source with its destinations.
 type image struct {
 	source       string // REPOSITORY:TAG on the source registry
 	to           []string
@@ -61,7 +61,7 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 	return w, w.load()
 }
 
-// load reads the image sets, and writes the registries.conf that leads their names to the registries here.
+// load reads the image sets, and writes a registries.conf that leads their names to these registries.
 func (w *world) load() error {
 	paths, err := filepath.Glob(filepath.Join(w.dir, "image-sets", "*", "OWNERS"))
 	if err != nil {
@@ -122,7 +122,8 @@ func (w *world) push(ctx context.Context, source string, what remote.Taggable) e
 	return err
 }
 
-// content is an image on the base layer of its repository's first folder; every seventh is for two architectures.
+// content returns an image on the base layer of its repository's first folder. Every seventh image is
+// an index for two architectures.
 func content(name string, i int) remote.Taggable {
 	base := registrytest.NewLayer("base of "+strings.Split(name, "/")[0], 400_000)
 	if i%7 == 0 {
@@ -142,7 +143,7 @@ func (w *world) move(ctx context.Context, set string) (image, error) {
 	return w.images[i], w.push(ctx, w.images[i].source, content(w.images[i].source+" anew", 1))
 }
 
-// breakLine gives the first mapping of a set a source that does not exist, and says where.
+// breakLine gives the first mapping of a set a source that does not exist, and returns the place.
 func (w *world) breakLine(set string) (place string, err error) {
 	input, err := imageset.Load([]string{filepath.Join(w.dir, "image-sets", set)}, nil)
 	if err != nil {
@@ -166,11 +167,11 @@ func (w *world) validate(ctx context.Context) error {
 			}
 		}
 	}
-	fmt.Printf("(Every destination was read back and has its source's digest.)\n")
+	fmt.Printf("(Every destination was read back, and has its source's digest.)\n")
 	return nil
 }
 
-// writes is how many requests changed something at the destination.
+// writes returns how many requests changed something at the destination.
 func (w *world) writes() int {
 	n := 0
 	for _, q := range w.destination.Log() {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/term"
 )
 
-// outcome is the part of report.json that the demo looks at.
+// An outcome is the part of report.json that the demo looks at.
 type outcome struct {
 	Summary struct {
 		Mappings, Copied, Current, Failed int
@@ -31,18 +31,31 @@ type counts struct{ copied, current, failed int }
 func (o *outcome) want(want counts) error {
 	got := counts{o.Summary.Copied, o.Summary.Current, o.Summary.Failed}
 	if got != want {
-		return fmt.Errorf("the report counts %+v, and it should be %+v", got, want)
+		return fmt.Errorf("the report counts %+v, want %+v", got, want)
 	}
 	return nil
 }
 
-// mirror runs split SETS | copy | report -out report, and reads the report. report has to exit with status.
+// mirror runs imagemirror run -out report SETS, which has to exit with status, and reads the report.
 func (w *world) mirror(ctx context.Context, status int, sets ...string) (*outcome, error) {
 	w.source.Reset()
 	w.destination.Reset()
+	if err := w.run(ctx, status, []string{"imagemirror", "run", "-out", "report"}, sets); err != nil {
+		return nil, err
+	}
+	return w.readReport()
+}
+
+// pipe runs split SETS | copy | report -out report, of which report has to exit with status, and reads
+// the report.
+func (w *world) pipe(ctx context.Context, status int, sets ...string) (*outcome, error) {
 	if err := w.run(ctx, status, []string{"split"}, sets, []string{"copy"}, []string{"report", "-out", "report"}); err != nil {
 		return nil, err
 	}
+	return w.readReport()
+}
+
+func (w *world) readReport() (*outcome, error) {
 	b, err := os.ReadFile(filepath.Join(w.dir, "report", "report.json"))
 	if err != nil {
 		return nil, err
@@ -51,8 +64,8 @@ func (w *world) mirror(ctx context.Context, status int, sets ...string) (*outcom
 	return &o, json.Unmarshal(b, &o)
 }
 
-// run shows and runs the first command with the paths behind it, piped into the others. The last one has to exit with
-// status, and the others with 0.
+// run shows and runs the first command with the paths behind it, piped into the others. The last one
+// has to exit with status, and the others with 0.
 func (w *world) run(ctx context.Context, status int, first, paths []string, others ...[]string) error {
 	shown := strings.Join(paths, " ")
 	if len(paths) == len(w.sets) {
@@ -89,7 +102,7 @@ func (w *world) run(ctx context.Context, status int, first, paths []string, othe
 			want = status
 		}
 		if got := exitStatus(cmd.Wait()); got != want {
-			return fmt.Errorf("%s exited with %d, and %d was expected", commands[i][0], got, want)
+			return fmt.Errorf("%s exited with %d, want %d", strings.Join(commands[i], " "), got, want)
 		}
 	}
 	return nil
@@ -98,11 +111,12 @@ func (w *world) run(ctx context.Context, status int, first, paths []string, othe
 func (w *world) command(ctx context.Context, args []string, input *os.File) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(w.dir, "bin", args[0]), args[1:]...)
 	cmd.Dir = w.dir
-	// What the person at the keyboard may have set is no part of the show, and no credentials are needed.
+	// The demo needs no credentials, and ignores what its user has set for the commands.
 	cmd.Env = []string{"HOME=" + w.dir, "PATH=" + os.Getenv("PATH"), "TERM=" + os.Getenv("TERM"), "MIRROR_REGISTRIES_CONF=registries.conf"}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	if args[0] == "copy" && !term.IsTerminal(int(os.Stderr.Fd())) {
-		cmd.Stderr = nil // a log line for each of some two hundred images
+	copies := args[0] == "copy" || len(args) > 1 && args[1] == "run"
+	if copies && !term.IsTerminal(int(os.Stderr.Fd())) {
+		cmd.Stderr = nil // there is a log line for each of some two hundred images
 	}
 	if input != nil {
 		cmd.Stdin = input
