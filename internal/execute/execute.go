@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"imagemirror/internal/manifest"
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/reference"
-	"imagemirror/internal/registry"
 	"imagemirror/internal/stream"
 )
 
@@ -22,26 +22,26 @@ var ErrInterrupted = errors.New("interrupted: the mappings that were not finishe
 // Grace is what requests under way get to finish after Ctrl-C: all is written down within ten seconds of it.
 const Grace = 8 * time.Second
 
-// Plan is one or more shards of a run, read and found whole.
-type Plan struct {
+// A Batch is one or more shards of a run, read and found whole.
+type Batch struct {
 	header    stream.Header
 	sets      []stream.Set
 	mappings  []stream.Mapping
 	results   []stream.Result
 	jobs      []mirror.Job
-	manifests map[string]registry.Manifest
+	manifests map[string]manifest.Raw
 	bytes     int64
 	cap       stream.Cap
 }
 
-// Gather makes one plan of shards. Its errors say which input is at fault: a stream that is cut, one that is no plan, shards
+// Gather makes a Batch of shards. Its errors say which input is at fault: a stream that is cut, one that is no plan, shards
 // of different runs, a mapping that is there twice.
-func Gather(shards []*stream.Content) (*Plan, error) {
-	p := &Plan{manifests: map[string]registry.Manifest{}}
+func Gather(shards []*stream.Content) (*Batch, error) {
+	p := &Batch{manifests: map[string]manifest.Raw{}}
 	sets, seen := map[string]bool{}, map[int]string{}
 	var names []string
 	for i, s := range shards {
-		if err := check(s, shards[0]); err != nil {
+		if err := checkPlan(s, shards[0]); err != nil {
 			return nil, err
 		}
 		if i == 0 {
@@ -49,7 +49,7 @@ func Gather(shards []*stream.Content) (*Plan, error) {
 			p.header = stream.Header{Stream: stream.Results, Run: s.Header.Run, Started: s.Header.Started}
 		}
 		p.header.Warnings = append(p.header.Warnings, s.Header.Warnings...)
-		p.cap = least(p.cap, s.Header.Cap)
+		p.cap = tighter(p.cap, s.Header.Cap)
 		if s.Header.Shard != "" {
 			names = append(names, s.Header.Shard)
 		}
@@ -73,7 +73,7 @@ func Gather(shards []*stream.Content) (*Plan, error) {
 	return p, nil
 }
 
-func check(s, first *stream.Content) error {
+func checkPlan(s, first *stream.Content) error {
 	switch {
 	case s.Cut != nil:
 		return fmt.Errorf("%w: nothing was started; run split again", s.Cut)
@@ -86,11 +86,11 @@ func check(s, first *stream.Content) error {
 }
 
 // add takes in what one shard holds.
-func (p *Plan) add(s *stream.Content) error {
+func (p *Batch) add(s *stream.Content) error {
 	p.mappings = append(p.mappings, s.Mappings...)
 	p.results = append(p.results, s.Results...)
 	for m := range s.Manifests {
-		p.manifests[m.Digest] = registry.Manifest{Digest: m.Digest, MediaType: m.MediaType, Content: m.Content}
+		p.manifests[m.Digest] = manifest.Raw{Digest: m.Digest, MediaType: m.MediaType, Content: m.Content}
 	}
 	byID := make(map[int]stream.Mapping, len(s.Mappings))
 	for _, m := range s.Mappings {
@@ -103,7 +103,7 @@ func (p *Plan) add(s *stream.Content) error {
 		}
 	}
 	for _, c := range s.Copies {
-		j, err := job(byID[c.ID], c)
+		j, err := jobOf(byID[c.ID], c)
 		if err != nil {
 			return fmt.Errorf("%s: mapping %d: %w", s.Name, c.ID, err)
 		}
@@ -117,7 +117,7 @@ func (p *Plan) add(s *stream.Content) error {
 	return nil
 }
 
-func job(m stream.Mapping, c stream.Copy) (mirror.Job, error) {
+func jobOf(m stream.Mapping, c stream.Copy) (mirror.Job, error) {
 	source, err := reference.Parse(m.Source)
 	if err != nil {
 		return mirror.Job{}, err
@@ -133,13 +133,13 @@ func job(m stream.Mapping, c stream.Copy) (mirror.Job, error) {
 }
 
 // Work is how many images have to be copied, and how many bytes that is at most.
-func (p *Plan) Work() (images int, bytes int64) { return len(p.jobs), p.bytes }
+func (p *Batch) Work() (images int, bytes int64) { return len(p.jobs), p.bytes }
 
 // Cap is what the plan allows to be asked of one registry: the client of Carry has to keep to it.
-func (p *Plan) Cap() stream.Cap { return p.cap }
+func (p *Batch) Cap() stream.Cap { return p.cap }
 
 // least is a cap that keeps to both: one process that carries out two shards may not know how they share their registries.
-func least(a, b stream.Cap) stream.Cap {
+func tighter(a, b stream.Cap) stream.Cap {
 	if a.InFlight == 0 || b.InFlight > 0 && b.InFlight < a.InFlight {
 		a.InFlight = b.InFlight
 	}
@@ -152,7 +152,7 @@ func least(a, b stream.Cap) stream.Cap {
 // Carry carries out the plan and writes its results to w. When ctx ends, it stops starting work, gives what is under way
 // o.Grace, and returns ErrInterrupted once all is written. Where w takes nothing for a second after that, it is left alone:
 // the error says so, and a Write of w may still be under way.
-func (p *Plan) Carry(ctx context.Context, o mirror.Options, w io.Writer) error {
+func (p *Batch) Carry(ctx context.Context, o mirror.Options, w io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	late := make(chan struct{})

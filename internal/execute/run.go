@@ -12,7 +12,7 @@ import (
 
 // Run carries out the plan and returns the results, one for each mapping. When ctx ends, it starts
 // nothing new, gives what is under way o.Grace, and the results say what was interrupted.
-func (p *Plan) Run(ctx context.Context, o mirror.Options) *stream.Content {
+func (p *Batch) Run(ctx context.Context, o mirror.Options) *stream.Content {
 	c := &collector{Observer: o.Observer, results: slices.Clone(p.results)}
 	o.Observer = c
 	mirror.Run(ctx, o, p.jobs, p.manifests)

@@ -88,7 +88,7 @@ func (t *teller) end(late <-chan struct{}) error {
 
 // write writes what the plan knows, and then the results as they come. On an error it ends the run with stop: what cannot
 // be told of is not begun.
-func (t *teller) write(p *Plan, w io.Writer, stop func()) {
+func (t *teller) write(p *Batch, w io.Writer, stop func()) {
 	defer close(t.ended)
 	out := stream.NewWriter(counting{w, &t.taken}, p.header)
 	p.begin(out)
@@ -114,7 +114,7 @@ func (t *teller) write(p *Plan, w io.Writer, stop func()) {
 }
 
 // begin writes what is known before any image is copied.
-func (p *Plan) begin(out *stream.Writer) {
+func (p *Batch) begin(out *stream.Writer) {
 	for _, s := range p.sets {
 		out.Set(s)
 	}

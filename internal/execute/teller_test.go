@@ -54,7 +54,7 @@ func options(t *testing.T, o mirror.Observer) mirror.Options {
 
 // hopeless is a plan of images that fail at once, without a request: the manifests are missing. Their results are more than
 // any pipe takes in.
-func hopeless(t *testing.T) *Plan {
+func hopeless(t *testing.T) *Batch {
 	t.Helper()
 	const images = 1000
 	name := strings.Repeat("x", 500)
@@ -91,14 +91,14 @@ func pipe(t *testing.T) (r, w *os.File) {
 }
 
 // carry carries out a plan and hands on what comes of it.
-func carry(ctx context.Context, p *Plan, o mirror.Options, w io.Writer) <-chan error {
+func carry(ctx context.Context, p *Batch, o mirror.Options, w io.Writer) <-chan error {
 	ended := make(chan error, 1)
 	go func() { ended <- p.Carry(ctx, o, w) }()
 	return ended
 }
 
 // readMappings reads up to the last mapping.
-func readMappings(t *testing.T, r *bufio.Reader, p *Plan) {
+func readMappings(t *testing.T, r *bufio.Reader, p *Batch) {
 	t.Helper()
 	for range 1 + len(p.mappings) {
 		if _, err := r.ReadString('\n'); err != nil {

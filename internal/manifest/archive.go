@@ -14,7 +14,7 @@ import (
 type Archive struct {
 	mu      sync.Mutex
 	digests digests
-	records map[Ref]record
+	records map[Ref]kept
 	packer  packer
 }
 
@@ -27,15 +27,15 @@ type Child struct {
 	Size   int64 // as the index gives it; 0 if it gives none
 }
 
-// A Blob is a blob that a manifest leads to.
-type Blob struct {
+// An ArchivedBlob is a blob that a manifest leads to.
+type ArchivedBlob struct {
 	Ref
 	Size    int64 // the largest that any manifest gives it
 	Foreign bool
 }
 
-// record is what an Archive knows of one manifest.
-type record struct {
+// kept is what an Archive knows of one manifest.
+type kept struct {
 	mediaType string
 	size      int // of the content
 	packed    packed
@@ -53,7 +53,7 @@ type blobRef uint32
 
 // NewArchive makes an empty Archive.
 func NewArchive() *Archive {
-	return &Archive{digests: newDigests(), records: map[Ref]record{}, packer: newPacker()}
+	return &Archive{digests: newDigests(), records: map[Ref]kept{}, packer: newPacker()}
 }
 
 // Add adds a manifest. content must have the digest, and parsed be what Parse returned for it. Adding it again does
@@ -65,7 +65,7 @@ func (a *Archive) Add(digest string, content []byte, parsed Manifest) {
 	if _, known := a.records[ref]; known {
 		return
 	}
-	r := record{mediaType: kindOf(parsed.MediaType), size: len(content), packed: a.packer.pack(content, &a.digests)}
+	r := kept{mediaType: kindOf(parsed.MediaType), size: len(content), packed: a.packer.pack(content, &a.digests)}
 	for _, d := range parsed.Children {
 		r.children = append(r.children, childRef{a.digests.add(d.Digest), d.Size})
 	}
@@ -127,14 +127,14 @@ func (a *Archive) Children(ref Ref) []Child {
 }
 
 // Blobs returns the blobs that a manifest itself leads to, each once.
-func (a *Archive) Blobs(ref Ref) []Blob {
+func (a *Archive) Blobs(ref Ref) []ArchivedBlob {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := a.records[ref]
-	list := make([]Blob, len(r.blobs))
+	list := make([]ArchivedBlob, len(r.blobs))
 	for i, b := range r.blobs {
 		ref := Ref(b >> 1)
-		list[i] = Blob{Ref: ref, Size: a.digests.size(ref), Foreign: b&1 == 1}
+		list[i] = ArchivedBlob{Ref: ref, Size: a.digests.size(ref), Foreign: b&1 == 1}
 	}
 	return list
 }

@@ -15,12 +15,12 @@ const (
 // 200, and a plan has a million.
 type digests struct {
 	seed   maphash.Seed // registries choose the digests, but not where in slots they go
-	chunks [][]entry    // of chunkSize each, so that growing copies nothing
+	chunks [][]numbered // of chunkSize each, so that growing copies nothing
 	slots  []uint32     // open addressing: 1 + a Ref, or 0; the length is a power of two
 	count  int
 }
 
-type entry struct {
+type numbered struct {
 	sum  [32]byte
 	size int64
 }
@@ -31,7 +31,7 @@ func newDigests() digests { return digests{seed: maphash.MakeSeed(), slots: make
 
 func (d *digests) len() int { return d.count }
 
-func (d *digests) entry(ref Ref) *entry { return &d.chunks[ref/chunkSize][ref%chunkSize] }
+func (d *digests) numbered(ref Ref) *numbered { return &d.chunks[ref/chunkSize][ref%chunkSize] }
 
 // add returns the Ref of a digest, and numbers it if it is new. It panics if the digest is not a sha256 one.
 func (d *digests) add(digest string) Ref {
@@ -52,11 +52,11 @@ func (d *digests) addSum(sum [32]byte) Ref {
 		slot, _ = d.slot(sum)
 	}
 	if d.count%chunkSize == 0 {
-		d.chunks = append(d.chunks, make([]entry, chunkSize))
+		d.chunks = append(d.chunks, make([]numbered, chunkSize))
 	}
 	ref := Ref(d.count)
 	d.count++
-	d.entry(ref).sum = sum
+	d.numbered(ref).sum = sum
 	d.slots[slot] = uint32(d.count)
 	return ref
 }
@@ -66,7 +66,7 @@ func (d *digests) slot(sum [32]byte) (slot int, found bool) {
 	mask := len(d.slots) - 1
 	slot = int(maphash.Bytes(d.seed, sum[:])) & mask
 	for d.slots[slot] != 0 {
-		if d.entry(Ref(d.slots[slot]-1)).sum == sum {
+		if d.numbered(Ref(d.slots[slot]-1)).sum == sum {
 			return slot, true
 		}
 		slot = (slot + 1) & mask
@@ -77,7 +77,7 @@ func (d *digests) slot(sum [32]byte) (slot int, found bool) {
 func (d *digests) rehash() {
 	d.slots = make([]uint32, 2*len(d.slots))
 	for ref := range d.count {
-		slot, _ := d.slot(d.entry(Ref(ref)).sum)
+		slot, _ := d.slot(d.numbered(Ref(ref)).sum)
 		d.slots[slot] = uint32(ref + 1)
 	}
 }
@@ -98,16 +98,16 @@ func (d *digests) text(ref Ref) string { return string(d.append(nil, ref)) }
 
 // append appends the text of a digest.
 func (d *digests) append(to []byte, ref Ref) []byte {
-	return hex.AppendEncode(append(to, digestPrefix...), d.entry(ref).sum[:])
+	return hex.AppendEncode(append(to, digestPrefix...), d.numbered(ref).sum[:])
 }
 
-func (d *digests) prefix(ref Ref) uint64 { return binary.BigEndian.Uint64(d.entry(ref).sum[:]) }
+func (d *digests) prefix(ref Ref) uint64 { return binary.BigEndian.Uint64(d.numbered(ref).sum[:]) }
 
-func (d *digests) size(ref Ref) int64 { return d.entry(ref).size }
+func (d *digests) size(ref Ref) int64 { return d.numbered(ref).size }
 
 // grow makes a size at least what a manifest gives.
 func (d *digests) grow(ref Ref, size int64) {
-	e := d.entry(ref)
+	e := d.numbered(ref)
 	e.size = max(e.size, size)
 }
 

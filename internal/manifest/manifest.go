@@ -41,6 +41,13 @@ var Accept = strings.Join([]string{
 var ErrSchema1 = errors.New("the image is in Docker's schema 1, which registries no longer take: " +
 	"push it again with a current client, which writes schema 2 or OCI")
 
+// Raw is a manifest or an index as its registry sent it. In a plan it is a record, with its content in base64.
+type Raw struct {
+	Digest    string `json:"digest"`
+	MediaType string `json:"mediaType"` // the Content-Type of the source registry
+	Content   []byte `json:"content"`   // at most MaxSize bytes
+}
+
 // Descriptor points to a manifest or a blob.
 type Descriptor struct {
 	MediaType string   `json:"mediaType"`
@@ -56,8 +63,8 @@ type Manifest struct {
 	Blobs     []Descriptor // config and layers, and an index's entries that are no manifests
 }
 
-// content is the union of what the formats have.
-type content struct {
+// fields is the union of what the formats have.
+type fields struct {
 	SchemaVersion int          `json:"schemaVersion"`
 	MediaType     string       `json:"mediaType"`
 	Config        *Descriptor  `json:"config"`
@@ -73,7 +80,7 @@ func Parse(mediaType string, b []byte) (Manifest, error) {
 	if len(b) > MaxSize {
 		return Manifest{}, fmt.Errorf("the manifest has %d bytes, and more than %d are not accepted", len(b), MaxSize)
 	}
-	var c content
+	var c fields
 	if err := json.Unmarshal(b, &c); err != nil {
 		return Manifest{}, fmt.Errorf("the manifest is no JSON: %w", err)
 	}
@@ -107,7 +114,7 @@ func Parse(mediaType string, b []byte) (Manifest, error) {
 
 // kind decides the media type: the content's own word, then the registry's, then what its fields look like. (In OCI
 // the field mediaType is optional, and registries have served manifests as application/json.)
-func (c content) kind(mediaType string) (string, error) {
+func (c fields) kind(mediaType string) (string, error) {
 	given, _, err := mime.ParseMediaType(mediaType)
 	if err != nil {
 		given = ""

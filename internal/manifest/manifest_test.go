@@ -36,7 +36,7 @@ func TestParse(t *testing.T) {
 			Manifest{MediaType: OCIManifest, Blobs: wantBlobs}},
 		{"Docker's schema 2", "", `{"schemaVersion":2,"mediaType":"` + DockerManifest + `","config":` + config + `,"layers":[` + layer + `,` + layer + `]}`,
 			Manifest{MediaType: DockerManifest, Blobs: wantBlobs}},
-		{"an index within an index, and an entry that is no manifest", OCIIndex, `{"schemaVersion":2,"manifests":[` +
+		{"an index within an index, and an numbered that is no manifest", OCIIndex, `{"schemaVersion":2,"manifests":[` +
 			descriptor(OCIIndex, "b", 30) + `,` + descriptor("application/vnd.example.thing", "d", 40) + `]}`,
 			Manifest{
 				MediaType: OCIIndex,

@@ -44,16 +44,16 @@ func newClient(b *testing.B) *registry.Client {
 	return c
 }
 
-func image(blobs ...manifest.Descriptor) registry.Manifest {
+func image(blobs ...manifest.Descriptor) manifest.Raw {
 	content, _ := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": manifest.OCIManifest, "config": blobs[0], "layers": blobs[1:]})
-	return registry.Manifest{Digest: digest.Of(content), MediaType: manifest.OCIManifest, Content: content}
+	return manifest.Raw{Digest: digest.Of(content), MediaType: manifest.OCIManifest, Content: content}
 }
 
 // BenchmarkGraph builds the graph of 5,000 images in 500 repositories. Each image has eight
 // blobs, and all images share five of them.
 func BenchmarkGraph(b *testing.B) {
 	const images, perRepository, blobsEach = 5000, 10, 8
-	manifests := map[string]registry.Manifest{}
+	manifests := map[string]manifest.Raw{}
 	var jobs []Job
 	for i := range images {
 		var blobs []manifest.Descriptor
@@ -131,7 +131,7 @@ func BenchmarkStream(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			done := lastOutcome{}
-			Run(b.Context(), Options{Client: c, Observer: &done}, []Job{job}, map[string]registry.Manifest{m.Digest: m})
+			Run(b.Context(), Options{Client: c, Observer: &done}, []Job{job}, map[string]manifest.Raw{m.Digest: m})
 			if done.err != nil {
 				b.Fatal(done.err)
 			}

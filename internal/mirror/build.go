@@ -12,7 +12,7 @@ import (
 )
 
 // build makes the graph of what the jobs need. Jobs that cannot be carried out end here.
-func (e *engine) build(ctx context.Context, jobs []Job, manifests map[string]registry.Manifest) {
+func (e *engine) build(ctx context.Context, jobs []Job, manifests map[string]manifest.Raw) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.left = len(jobs)
@@ -38,7 +38,7 @@ func (e *engine) build(ctx context.Context, jobs []Job, manifests map[string]reg
 type builder struct {
 	*engine
 	ctx       context.Context
-	manifests map[string]registry.Manifest
+	manifests map[string]manifest.Raw
 	parsed    map[string]manifest.Manifest    // by digest
 	sources   map[string]*registry.Repository // by name
 	sizes     map[string]int64                // of the blobs of one image, by digest
@@ -136,7 +136,7 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 }
 
 // parse returns a manifest of the plan, and what it leads to. Each is checked and parsed once.
-func (b *builder) parse(named string) (registry.Manifest, manifest.Manifest, error) {
+func (b *builder) parse(named string) (manifest.Raw, manifest.Manifest, error) {
 	m, ok := b.manifests[named]
 	if !ok {
 		return m, manifest.Manifest{}, fmt.Errorf("the plan lacks the manifest %s: make the plan again", named)

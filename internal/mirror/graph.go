@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"imagemirror/internal/manifest"
 	"imagemirror/internal/registry"
 )
 
@@ -16,7 +17,7 @@ type repo struct {
 // A wantedManifest is a manifest that a repository has to have.
 type wantedManifest struct {
 	repo     *repo
-	m        registry.Manifest
+	m        manifest.Raw
 	missing  int               // blobs and children that are not in the repository yet
 	children []*wantedManifest // manifests that it leads to
 	parents  []*wantedManifest // indexes that lead to it

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/stream"
@@ -62,7 +63,7 @@ type Options struct {
 // Run carries out the jobs and returns once each has had its outcome. manifests holds, by digest,
 // everything that the jobs' digests lead to. When ctx ends, no new request starts, and those under
 // way get o.Grace to finish.
-func Run(ctx context.Context, o Options, jobs []Job, manifests map[string]registry.Manifest) {
+func Run(ctx context.Context, o Options, jobs []Job, manifests map[string]manifest.Raw) {
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	e := newEngine(work, cancel, o)

@@ -15,14 +15,13 @@ import (
 	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
-	"imagemirror/internal/registry"
 )
 
 // smallImages are images of three blobs, one of which all share. Each repository has ten tags.
 type smallImages struct {
 	blobs     map[string][]byte
 	shared    string
-	manifests []registry.Manifest
+	manifests []manifest.Raw
 }
 
 func newSmallImages(count int) smallImages {
@@ -58,7 +57,7 @@ func BenchmarkSmallImages(b *testing.B) {
 	source, destination := servers(b, s.blobs, s.shared)
 	b.Run("engine", func(b *testing.B) {
 		var jobs []Job
-		manifests := map[string]registry.Manifest{}
+		manifests := map[string]manifest.Raw{}
 		for i, m := range s.manifests {
 			name, tag := fmt.Sprintf("team/image-%d", i/10), fmt.Sprintf("t%d", i%10)
 			jobs = append(jobs, Job{
@@ -179,7 +178,7 @@ func BenchmarkStreamToTwo(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		done := lastOutcome{}
-		Run(b.Context(), Options{Client: c, Observer: &done}, jobs, map[string]registry.Manifest{m.Digest: m})
+		Run(b.Context(), Options{Client: c, Observer: &done}, jobs, map[string]manifest.Raw{m.Digest: m})
 		if done.err != nil {
 			b.Fatal(done.err)
 		}

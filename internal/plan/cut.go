@@ -9,21 +9,21 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// A Cut is a plan in parts. Each mapping is in one of them, and each part has the manifests that its copies need.
-type Cut struct {
+// Parts is a plan that is cut. Each mapping is in one of them, and each part has the manifests that its copies need.
+type Parts struct {
 	Settled    *stream.Content   // what needs no copy
 	Shards     []*stream.Content // heaviest first
 	Duplicated int64             // bytes that move more than once, because several shards need them
 }
 
 // Cut divides the plan into the settled part and at most n shards, within the plan's cap on each registry.
-func (p *Plan) Cut(n int) Cut {
+func (p *Plan) Cut(n int) Parts {
 	byRepository := map[string][]int{} // indexes of copies
 	for i, r := range p.routes {
 		byRepository[r.repository] = append(byRepository[r.repository], i)
 	}
 	packed := shard.PackWithin(p.repositories(byRepository), n, p.Header.Cap)
-	cut := Cut{Settled: p.settledPart(), Duplicated: packed.Duplicated}
+	cut := Parts{Settled: p.settledPart(), Duplicated: packed.Duplicated}
 	for _, s := range packed.Shards {
 		var copies []stream.Copy
 		for _, name := range s.Repositories {
@@ -37,17 +37,17 @@ func (p *Plan) Cut(n int) Cut {
 }
 
 // Names returns the names of the shards.
-func (c Cut) Names() []string {
+func (p Parts) Names() []string {
 	names := []string{}
-	for _, s := range c.Shards {
+	for _, s := range p.Shards {
 		names = append(names, s.Header.Shard)
 	}
 	return names
 }
 
-// Parts returns the settled part, and then the shards.
-func (c Cut) Parts() []*stream.Content {
-	return append([]*stream.Content{c.Settled}, c.Shards...)
+// All returns the settled part, and then the shards.
+func (p Parts) All() []*stream.Content {
+	return append([]*stream.Content{p.Settled}, p.Shards...)
 }
 
 func (p *Plan) settledPart() *stream.Content {
@@ -92,13 +92,13 @@ func (p *Plan) part(ids []int) *stream.Content {
 }
 
 // repositories returns what has to be packed.
-func (p *Plan) repositories(byRepository map[string][]int) []shard.Repository {
+func (p *Plan) repositories(byRepository map[string][]int) []shard.Unit {
 	byRegistry := map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(byRepository)) {
 		registry, _, _ := strings.Cut(name, "/")
 		byRegistry[registry] = append(byRegistry[registry], name)
 	}
-	var list []shard.Repository
+	var list []shard.Unit
 	users := make([]int32, p.archive.Len())
 	for _, names := range byRegistry {
 		clear(users)
@@ -137,8 +137,8 @@ func (p *Plan) use(users []int32, number int32, copies []int) {
 
 // repository names only the blobs that other repositories need too: in a large plan nearly all belong to one, and there may
 // be a million.
-func (p *Plan) repository(name string, copies []int, users []int32, number int32) shard.Repository {
-	r := shard.Repository{Name: name}
+func (p *Plan) repository(name string, copies []int, users []int32, number int32) shard.Unit {
+	r := shard.Unit{Name: name}
 	for _, i := range copies {
 		r.Requests++
 		r.Registries = append(r.Registries, p.routes[i].registries...)
@@ -149,7 +149,7 @@ func (p *Plan) repository(name string, copies []int, users []int32, number int32
 				switch users[b.Ref] {
 				case number:
 					users[b.Ref] = counted
-					r.Bytes = add(r.Bytes, b.Size)
+					r.Bytes = shard.AddSizes(r.Bytes, b.Size)
 				case shared:
 					r.Blobs = append(r.Blobs, shard.Blob{ID: p.archive.Prefix(b.Ref), Size: b.Size})
 				}

@@ -79,7 +79,7 @@ func TestPlanTakesLittleMemory(t *testing.T) {
 	if len(cut.Shards) != 8 || p.Count(stream.Failed) != 0 {
 		t.Fatalf("%d shards and %d failed mappings, want 8 and 0", len(cut.Shards), p.Count(stream.Failed))
 	}
-	for _, part := range cut.Parts() {
+	for _, part := range cut.All() {
 		if _, err := stream.Write(io.Discard, part); err != nil {
 			t.Fatal(err)
 		}

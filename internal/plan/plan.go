@@ -12,7 +12,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"iter"
-	"math"
 	"slices"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/shard"
 	"imagemirror/internal/stream"
 )
 
@@ -97,8 +97,8 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 }
 
 // manifests yields what copies need, each manifest once.
-func (p *Plan) manifests(copies []stream.Copy) iter.Seq[stream.Manifest] {
-	return func(yield func(stream.Manifest) bool) {
+func (p *Plan) manifests(copies []stream.Copy) iter.Seq[manifest.Raw] {
+	return func(yield func(manifest.Raw) bool) {
 		seen := map[manifest.Ref]bool{}
 		for _, c := range copies {
 			for _, ref := range p.archive.Tree(c.Digest) {
@@ -107,7 +107,7 @@ func (p *Plan) manifests(copies []stream.Copy) iter.Seq[stream.Manifest] {
 				}
 				seen[ref] = true
 				mediaType, content := p.archive.Content(ref)
-				if !yield(stream.Manifest{Digest: p.archive.Digest(ref), MediaType: mediaType, Content: content}) {
+				if !yield(manifest.Raw{Digest: p.archive.Digest(ref), MediaType: mediaType, Content: content}) {
 					return
 				}
 			}
@@ -130,7 +130,7 @@ func (p *Plan) Count(status string) int {
 func (p *Plan) Bytes() int64 {
 	var n int64
 	for _, c := range p.Copies {
-		n = add(n, c.Bytes)
+		n = shard.AddSizes(n, c.Bytes)
 	}
 	return n
 }
@@ -180,7 +180,7 @@ func (r *resolver) addCopies(p *Plan, targets []*target) {
 		for _, m := range p.archive.Tree(t.digest) {
 			for _, b := range p.archive.Blobs(m) {
 				if (r.Foreign || !b.Foreign) && brought[at].add(b.Ref) {
-					c.Bytes = add(c.Bytes, b.Size)
+					c.Bytes = shard.AddSizes(c.Bytes, b.Size)
 				}
 			}
 		}
@@ -216,12 +216,4 @@ func (s refSet) add(ref manifest.Ref) bool {
 	}
 	s[word] |= bit
 	return true
-}
-
-// add adds sizes, which come from outside. It stops at the largest number.
-func add(a, b int64) int64 {
-	if a > math.MaxInt64-b {
-		return math.MaxInt64
-	}
-	return a + b
 }

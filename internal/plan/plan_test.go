@@ -95,7 +95,7 @@ func TestDirectoryHoldsEachMappingOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut := p.Cut(3)
-	if err := WriteDirectory(dir, cut.Parts()); err != nil {
+	if err := WriteDirectory(dir, cut.All()); err != nil {
 		t.Fatal(err)
 	}
 	if len(p.Mappings) != 13 || len(p.Copies) != 12 || p.Count(stream.Failed) != 1 || len(cut.Shards) != 3 {

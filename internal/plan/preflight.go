@@ -24,11 +24,11 @@ func (r *resolver) preflight(ctx context.Context, targets []*target) {
 			registries[to.Registry()] = append(registries[to.Registry()], to)
 		}
 	}
-	each(registries, r.Client.Concurrency(), func(to *registry.Repository) { refuse(waiting[to], to.MayPush(ctx)) })
+	each(registries, r.Client.Concurrency(), func(to *registry.Repository) { fail(waiting[to], to.MayPush(ctx)) })
 }
 
-// refuse fails the targets of one destination, unless err is nil.
-func refuse(targets []*target, err error) {
+// fail fails the targets of one destination, unless err is nil.
+func fail(targets []*target, err error) {
 	if err == nil {
 		return
 	}

@@ -37,8 +37,8 @@ func Probe(ctx context.Context, o Options, sets []*imageset.Set) ([]Doubt, error
 }
 
 // sources groups the targets by source, by registry.
-func (r *resolver) sources(ctx context.Context, targets []*target) map[route][]*group {
-	routes := map[route][]*group{}
+func (r *resolver) sources(ctx context.Context, targets []*target) map[registryPair][]*group {
+	routes := map[registryPair][]*group{}
 	groups := map[reference.Reference]*group{}
 	repositories := map[string]*registry.Repository{}
 	for _, t := range targets {
@@ -57,7 +57,7 @@ func (r *resolver) sources(ctx context.Context, targets []*target) map[route][]*
 		if g == nil {
 			g = &group{source: t.source}
 			groups[t.source] = g
-			by := route{from: t.from.Registry()}
+			by := registryPair{from: t.from.Registry()}
 			routes[by] = append(routes[by], g)
 		}
 		g.targets = append(g.targets, t)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 
+	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
@@ -25,8 +26,8 @@ type group struct {
 	targets []*target
 }
 
-// route is a pair of registries. Each has workers of its own, so that a slow registry holds up no others.
-type route struct{ from, to string }
+// registryPair is a pair of registries. Each has workers of its own, so that a slow registry holds up no others.
+type registryPair struct{ from, to string }
 
 // workers is how many groups of a route are under way for each request in flight. One asks one registry after the other, so it takes
 // two, and some more: while it is found out how one registry wants to be authenticated to, the other goes on.
@@ -69,8 +70,8 @@ func each[K comparable, T any](lists map[K][]T, workers int, do func(T)) {
 }
 
 // routes groups the targets by source, and announces the repositories that will be asked in the order in which they will be.
-func (r *resolver) routes(ctx context.Context, targets []*target) map[route][]*group {
-	routes := map[route][]*group{}
+func (r *resolver) routes(ctx context.Context, targets []*target) map[registryPair][]*group {
+	routes := map[registryPair][]*group{}
 	groups := map[reference.Reference]*group{}
 	repositories := map[[2]string]*registry.Repository{}
 	for _, t := range targets {
@@ -88,7 +89,7 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[route][]*g
 		if g == nil {
 			g = &group{source: t.source}
 			groups[t.source] = g
-			by := route{t.from.Registry(), t.to.Registry()}
+			by := registryPair{t.from.Registry(), t.to.Registry()}
 			routes[by] = append(routes[by], g)
 		}
 		g.targets = append(g.targets, t)
@@ -218,7 +219,7 @@ func (r *resolver) askSource(ctx context.Context, source reference.Reference, ta
 
 // pin finds the source's digest with the one request that serves best: none for a digest, HEAD where all destinations
 // exist and may be current, and else GET, whose answer is needed anyway.
-func (r *resolver) pin(ctx context.Context, from *registry.Repository, source reference.Reference, targets []*target) (string, *registry.Manifest, error) {
+func (r *resolver) pin(ctx context.Context, from *registry.Repository, source reference.Reference, targets []*target) (string, *manifest.Raw, error) {
 	if source.Digest != "" {
 		return source.Digest, nil, nil
 	}

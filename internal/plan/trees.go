@@ -14,12 +14,12 @@ type trees struct {
 	archive *manifest.Archive
 
 	mu      sync.Mutex
-	reading map[string]*fetched   // by digest
-	failed  map[location]*fetched // a repository is not asked again for what it did not give
+	reading map[string]*fetched    // by digest
+	failed  map[placement]*fetched // a repository is not asked again for what it did not give
 }
 
-// location is a manifest in a repository.
-type location struct{ repository, digest string }
+// placement is a manifest in a repository.
+type placement struct{ repository, digest string }
 
 // fetched is a manifest that is being read, or could not be read.
 type fetched struct {
@@ -28,7 +28,7 @@ type fetched struct {
 }
 
 func newTrees() *trees {
-	return &trees{archive: manifest.NewArchive(), reading: map[string]*fetched{}, failed: map[location]*fetched{}}
+	return &trees{archive: manifest.NewArchive(), reading: map[string]*fetched{}, failed: map[placement]*fetched{}}
 }
 
 // Bounds on what one image leads to.
@@ -40,8 +40,8 @@ const (
 // childrenAtOnce bounds the goroutines that an index starts; the registry's budget bounds the requests.
 const childrenAtOnce = 16
 
-// image is one image whose manifests are being read.
-type image struct {
+// imageTree is one image whose manifests are being read.
+type imageTree struct {
 	*trees
 	from *registry.Repository
 
@@ -52,19 +52,19 @@ type image struct {
 
 // need reads the manifest with a digest and all that it leads to, as far as they have not been read. known is the manifest
 // where the caller has it already.
-func (t *trees) need(ctx context.Context, from *registry.Repository, digest string, known *registry.Manifest) error {
-	im := &image{trees: t, from: from, seen: map[string]bool{}}
+func (t *trees) need(ctx context.Context, from *registry.Repository, digest string, known *manifest.Raw) error {
+	im := &imageTree{trees: t, from: from, seen: map[string]bool{}}
 	return im.need(ctx, manifest.Child{Digest: digest}, known, 0)
 }
 
-func (im *image) need(ctx context.Context, d manifest.Child, known *registry.Manifest, depth int) error {
+func (im *imageTree) need(ctx context.Context, d manifest.Child, known *manifest.Raw, depth int) error {
 	if depth > manifest.MaxDepth {
 		return fmt.Errorf("the image has more than %d indexes within indexes", manifest.MaxDepth)
 	}
 	if again, err := im.begin(d.Digest); again || err != nil {
 		return err
 	}
-	if err := im.read(ctx, location{im.from.Name(), d.Digest}, im.from, known); err != nil {
+	if err := im.read(ctx, placement{im.from.Name(), d.Digest}, im.from, known); err != nil {
 		return err
 	}
 	ref, size, _ := im.archive.Find(d.Digest)
@@ -78,7 +78,7 @@ func (im *image) need(ctx context.Context, d manifest.Child, known *registry.Man
 }
 
 // add counts what is kept in memory, and travels in the plan.
-func (im *image) add(size int64) error {
+func (im *imageTree) add(size int64) error {
 	im.mu.Lock()
 	defer im.mu.Unlock()
 	im.bytes += size
@@ -89,7 +89,7 @@ func (im *image) add(size int64) error {
 }
 
 // begin notes a manifest of the image, and says whether it is one that was begun before.
-func (im *image) begin(digest string) (again bool, err error) {
+func (im *imageTree) begin(digest string) (again bool, err error) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
 	again = im.seen[digest]
@@ -101,7 +101,7 @@ func (im *image) begin(digest string) (again bool, err error) {
 }
 
 // read sees to it that the archive has a manifest. If another image is reading it already, read waits for that.
-func (t *trees) read(ctx context.Context, at location, from *registry.Repository, known *registry.Manifest) error {
+func (t *trees) read(ctx context.Context, at placement, from *registry.Repository, known *manifest.Raw) error {
 	for {
 		f, mine := t.begin(at)
 		if f == nil {
@@ -124,7 +124,7 @@ func (t *trees) read(ctx context.Context, at location, from *registry.Repository
 }
 
 // begin returns nil if the archive has the manifest. Otherwise it reports whether the caller has to read it.
-func (t *trees) begin(at location) (f *fetched, mine bool) {
+func (t *trees) begin(at placement) (f *fetched, mine bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if f = t.failed[at]; f != nil {
@@ -141,7 +141,7 @@ func (t *trees) begin(at location) (f *fetched, mine bool) {
 	return f, true
 }
 
-func (t *trees) end(at location, f *fetched) {
+func (t *trees) end(at placement, f *fetched) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.reading, at.digest)
@@ -151,13 +151,13 @@ func (t *trees) end(at location, f *fetched) {
 	close(f.ready)
 }
 
-func (t *trees) failure(at location) *fetched {
+func (t *trees) failure(at placement) *fetched {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.failed[at]
 }
 
-func (t *trees) fetch(ctx context.Context, digest string, from *registry.Repository, known *registry.Manifest) error {
+func (t *trees) fetch(ctx context.Context, digest string, from *registry.Repository, known *manifest.Raw) error {
 	if known == nil {
 		m, err := from.Manifest(ctx, digest)
 		if err != nil {
@@ -173,7 +173,7 @@ func (t *trees) fetch(ctx context.Context, digest string, from *registry.Reposit
 	return nil
 }
 
-func (im *image) children(ctx context.Context, children []manifest.Child, depth int) error {
+func (im *imageTree) children(ctx context.Context, children []manifest.Child, depth int) error {
 	var all sync.WaitGroup
 	errs := make([]error, len(children))
 	places := make(chan struct{}, childrenAtOnce)

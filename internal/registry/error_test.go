@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"imagemirror/internal/credentials"
+	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registrytest"
@@ -46,7 +47,7 @@ func write(t *testing.T, registry string) *regerror.Error {
 	t.Helper()
 	to, err := once(t, noKeys{}).Destination(t.Context(), reference.Reference{Registry: registry, Repository: "ci/a"}, true)
 	if err == nil {
-		err = to.PutManifest(t.Context(), "v1", Manifest{MediaType: "application/vnd.oci.image.manifest.v1+json", Content: []byte("{}")})
+		err = to.PutManifest(t.Context(), "v1", manifest.Raw{MediaType: "application/vnd.oci.image.manifest.v1+json", Content: []byte("{}")})
 	}
 	return asError(t, err)
 }

@@ -10,7 +10,7 @@ import (
 // forty, two layers of a few, and six of its own.
 func BenchmarkPack(b *testing.B) {
 	for _, size := range []struct{ mappings, shards int }{{5_000, 64}, {100_000, 256}} {
-		repositories := workloadOf(size.mappings / 5)
+		repositories := repositoriesOf(size.mappings / 5)
 		b.Run(fmt.Sprintf("mappings=%d/shards=%d", size.mappings, size.shards), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -20,9 +20,9 @@ func BenchmarkPack(b *testing.B) {
 	}
 }
 
-func workloadOf(count int) []Repository {
+func repositoriesOf(count int) []Unit {
 	rng := rand.New(rand.NewPCG(1, 1))
-	repositories := make([]Repository, count)
+	repositories := make([]Unit, count)
 	for i := range repositories {
 		blobs := []Blob{
 			blob("everywhere", 80*mib),
@@ -33,7 +33,7 @@ func workloadOf(count int) []Repository {
 		for range 6 {
 			blobs = append(blobs, Blob{rng.Uint64(), rng.Int64N(20 * mib)})
 		}
-		repositories[i] = Repository{Name: fmt.Sprint("quay.io/org/r", i), Requests: 50, Blobs: blobs}
+		repositories[i] = Unit{Name: fmt.Sprint("quay.io/org/r", i), Requests: 50, Blobs: blobs}
 	}
 	return repositories
 }

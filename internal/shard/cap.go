@@ -7,7 +7,7 @@ const Least = 4
 
 // PackWithin is Pack into at most n shards, and into no more of those that touch one registry than leaves each of them Least
 // requests in flight. Each shard has its Cap then: the sum of those that touch a registry is never above c.
-func PackWithin(repositories []Repository, n int, c stream.Cap) Plan {
+func PackWithin(repositories []Unit, n int, c stream.Cap) Packing {
 	known := make(map[string][]string, len(repositories))
 	for _, r := range repositories {
 		known[r.Name] = append(known[r.Name], r.Registries...)
@@ -23,7 +23,7 @@ func PackWithin(repositories []Repository, n int, c stream.Cap) Plan {
 }
 
 // touched are the registries of each shard. known are those of each repository.
-func (p Plan) touched(known map[string][]string) []map[string]bool {
+func (p Packing) touched(known map[string][]string) []map[string]bool {
 	touched := make([]map[string]bool, len(p.Shards))
 	for i, s := range p.Shards {
 		touched[i] = map[string]bool{}
@@ -42,13 +42,13 @@ func excess(c stream.Cap, touched []map[string]bool) int {
 		return 0
 	}
 	most := 0
-	for _, n := range counts(touched) {
+	for _, n := range touchCounts(touched) {
 		most = max(most, n)
 	}
 	return most - max(1, c.InFlight/Least)
 }
 
-func counts(touched []map[string]bool) map[string]int {
+func touchCounts(touched []map[string]bool) map[string]int {
 	n := map[string]int{}
 	for _, registries := range touched {
 		for r := range registries {
@@ -61,7 +61,7 @@ func counts(touched []map[string]bool) map[string]int {
 // divide gives each shard the least of its parts of the registries that it touches. What does not divide evenly goes to
 // the first shards, which are the heaviest.
 func divide(c stream.Cap, shards []Shard, touched []map[string]bool) {
-	total, given := counts(touched), map[string]int{}
+	total, given := touchCounts(touched), map[string]int{}
 	for i, registries := range touched {
 		mine := c
 		for r := range registries {

@@ -12,8 +12,8 @@ import (
 )
 
 // from are repositories on q.io, each with the source registry of its place.
-func from(sources ...string) []Repository {
-	var list []Repository
+func from(sources ...string) []Unit {
+	var list []Unit
 	for i, s := range sources {
 		r := repository(fmt.Sprintf("q.io/r%d", i), blob(fmt.Sprint(i), int64(10-i)*mib))
 		r.Registries = []string{"q.io", s}
@@ -30,7 +30,7 @@ func TestPackWithin(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name         string
-		repositories []Repository
+		repositories []Unit
 		n            int
 		cap          stream.Cap
 		want         []stream.Cap

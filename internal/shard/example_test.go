@@ -11,7 +11,7 @@ import (
 // blob crosses once.
 func ExamplePack() {
 	base := shard.Blob{ID: 1, Size: 400 << 20}
-	plan := shard.Pack([]shard.Repository{
+	plan := shard.Pack([]shard.Unit{
 		{Name: "quay.io/team/api", Bytes: 10 << 20, Blobs: []shard.Blob{base}},
 		{Name: "quay.io/team/web", Bytes: 20 << 20, Blobs: []shard.Blob{base}},
 		{Name: "quay.io/team/models", Bytes: 450 << 20},
@@ -29,7 +29,7 @@ func ExamplePack() {
 // A cap of ten requests in flight is enough for two shards, since each gets at least four.
 func ExamplePackWithin() {
 	registries := []string{"quay.io"}
-	plan := shard.PackWithin([]shard.Repository{
+	plan := shard.PackWithin([]shard.Unit{
 		{Name: "quay.io/team/a", Bytes: 90 << 20, Registries: registries},
 		{Name: "quay.io/team/b", Bytes: 50 << 20, Registries: registries},
 		{Name: "quay.io/team/c", Bytes: 20 << 20, Registries: registries},

@@ -52,10 +52,10 @@ type destination struct{ repository, set string }
 
 type destinations []destination
 
-func (ds destinations) repositories(blobs func(image int, set string) []Blob) []Repository {
-	repositories := make([]Repository, len(ds))
+func (ds destinations) repositories(blobs func(image int, set string) []Blob) []Unit {
+	repositories := make([]Unit, len(ds))
 	for i, d := range ds {
-		repositories[i] = Repository{Name: d.repository, Requests: 5, Blobs: blobs(i, d.set)}
+		repositories[i] = Unit{Name: d.repository, Requests: 5, Blobs: blobs(i, d.set)}
 	}
 	return repositories
 }

@@ -10,7 +10,7 @@ import (
 //
 // The blobs of each item are put in one order for all, and the items are sorted by them as words are sorted by their
 // letters. Layers are shared in trees (a base, what is built on it), and this keeps the branches of a tree whole.
-func (w *workload) related() []int {
+func (w *catalog) related() []int {
 	rank := w.rank()
 	first := func(a, b int32) int { return cmp.Compare(rank[a], rank[b]) }
 	work := make([]int64, len(w.size)) // by blob: weight of the items whose first blob it is
@@ -18,7 +18,7 @@ func (w *workload) related() []int {
 		slices.SortFunc(it.shared, first)
 		if len(it.shared) > 0 {
 			b := it.shared[0]
-			work[b] = add(work[b], it.weight)
+			work[b] = AddSizes(work[b], it.weight)
 		}
 	}
 	lead := func(it item) int64 {
@@ -39,7 +39,7 @@ func (w *workload) related() []int {
 }
 
 // rank returns the place of each shared blob among those, the costliest to duplicate first.
-func (w *workload) rank() []int32 {
+func (w *catalog) rank() []int32 {
 	cost := w.duplication()
 	var blobs []int32
 	for b, c := range cost {
@@ -62,13 +62,13 @@ func (w *workload) rank() []int32 {
 }
 
 // duplication returns, by blob, the bytes that would cross more than once if no two items that need it were together.
-func (w *workload) duplication() []int64 {
+func (w *catalog) duplication() []int64 {
 	cost := make([]int64, len(w.size))
 	needed := make([]bool, len(w.size))
 	for _, it := range w.items {
 		for _, b := range it.shared {
 			if needed[b] {
-				cost[b] = add(cost[b], w.size[b])
+				cost[b] = AddSizes(cost[b], w.size[b])
 			}
 			needed[b] = true
 		}

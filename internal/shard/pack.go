@@ -9,13 +9,13 @@ const (
 
 // longestFirst assigns each item, heaviest first, to the least loaded of n shards, as if no blob were shared. It returns
 // the shard of each item and the load of the heaviest shard.
-func (w *workload) longestFirst(n int) (assigned []int, heaviest int64) {
+func (w *catalog) longestFirst(n int) (assigned []int, heaviest int64) {
 	assigned = make([]int, len(w.items))
 	load := make([]int64, n)
 	for i, it := range w.items {
 		s := least(load)
 		assigned[i] = s
-		load[s] = add(load[s], it.weight)
+		load[s] = AddSizes(load[s], it.weight)
 		heaviest = max(heaviest, load[s])
 	}
 	return assigned, heaviest
@@ -23,16 +23,16 @@ func (w *workload) longestFirst(n int) (assigned []int, heaviest int64) {
 
 // together assigns items to n shards so that those that need the same large blobs share a shard. It seeks the lowest limit
 // on the load of a shard that allows it, between what no packing can beat and high; it returns nil if it finds none.
-func (w *workload) together(n int, high int64) []int {
+func (w *catalog) together(n int, high int64) []int {
 	g := gathering{
 		w: w, order: w.related(),
-		load: make([]int64, n), saved: make([]int64, n), held: make([]set, len(w.size)),
+		load: make([]int64, n), saved: make([]int64, n), held: make([]shardSet, len(w.size)),
 	}
 	low := max(w.distinct/int64(n), w.items[0].weight)
 	var best []int
 	for range rounds {
 		limit := low + (high-low)/2
-		if assigned := g.assign(add(limit, limit/slack)); assigned != nil {
+		if assigned := g.assign(AddSizes(limit, limit/slack)); assigned != nil {
 			best, high = assigned, limit
 		} else {
 			low = limit
@@ -42,15 +42,15 @@ func (w *workload) together(n int, high int64) []int {
 }
 
 // set is a set of shards.
-type set [Max / 64]uint64
+type shardSet [Max / 64]uint64
 
 // gathering is the state of one packing under a limit.
 type gathering struct {
-	w     *workload
-	order []int   // of the items
-	load  []int64 // by shard
-	saved []int64 // by shard: bytes of the present item's blobs that it already has
-	held  []set   // by blob: the shards that have it
+	w     *catalog
+	order []int      // of the items
+	load  []int64    // by shard
+	saved []int64    // by shard: bytes of the present item's blobs that it already has
+	held  []shardSet // by blob: the shards that have it
 }
 
 // assign assigns the items in their order. It returns nil if the load of some shard would pass the limit.
@@ -71,7 +71,7 @@ func (g *gathering) assign(limit int64) []int {
 		if g.load[s] == 0 {
 			empty--
 		}
-		g.load[s] = add(g.load[s], it.weight-g.saved[s])
+		g.load[s] = AddSizes(g.load[s], it.weight-g.saved[s])
 		if g.load[s] > limit {
 			return nil
 		}
@@ -90,13 +90,13 @@ func (g *gathering) choose(it item, otherwise int, limit int64) int {
 		for word, members := range g.held[b] {
 			for ; members != 0; members &= members - 1 {
 				s := word*64 + bits.TrailingZeros64(members)
-				g.saved[s] = add(g.saved[s], g.w.size[b])
+				g.saved[s] = AddSizes(g.saved[s], g.w.size[b])
 			}
 		}
 	}
 	best, most := otherwise, int64(0)
 	for s, saved := range g.saved {
-		if saved == 0 || add(g.load[s], it.weight-saved) > limit {
+		if saved == 0 || AddSizes(g.load[s], it.weight-saved) > limit {
 			continue
 		}
 		if saved > most || saved == most && g.load[s] < g.load[best] {

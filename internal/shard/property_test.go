@@ -10,9 +10,9 @@ import (
 )
 
 // generate makes repositories that share blobs in families, across families, or not at all.
-func generate(rng *rand.Rand, count int) []Repository {
+func generate(rng *rand.Rand, count int) []Unit {
 	families := 1 + rng.IntN(count)
-	repositories := make([]Repository, count)
+	repositories := make([]Unit, count)
 	for i := range repositories {
 		r := &repositories[i]
 		registry := []string{"quay.io", "docker.io", "localhost:5000"}[min(rng.IntN(8), 2)]
@@ -36,7 +36,7 @@ func generate(rng *rand.Rand, count int) []Repository {
 
 // check fails the test if the plan loses or doubles a repository, has the wrong number of shards or an empty one, counts
 // wrong, or is heavier than it promises. A repository is what carries its tags, so that they are together if it is there once.
-func check(t *testing.T, repositories []Repository, n int, p Plan) {
+func check(t *testing.T, repositories []Unit, n int, p Packing) {
 	t.Helper()
 	w := measure(repositories)
 	items := map[string]item{}
@@ -63,14 +63,14 @@ func check(t *testing.T, repositories []Repository, n int, p Plan) {
 				t.Errorf("%s is packed twice, or was not to be packed", name)
 			}
 			seen[name] = true
-			bytes = add(bytes, items[name].bytes)
+			bytes = AddSizes(bytes, items[name].bytes)
 			for _, b := range items[name].blobs {
 				needs[b] = true
 			}
 		}
 		for b := range needs {
 			crossings[b]++
-			bytes = add(bytes, w.size[b])
+			bytes = AddSizes(bytes, w.size[b])
 		}
 		if s.Bytes != bytes {
 			t.Errorf("shard %s has %d bytes, want %d", s.Name, s.Bytes, bytes)
@@ -82,7 +82,7 @@ func check(t *testing.T, repositories []Repository, n int, p Plan) {
 	var duplicated int64
 	for b, times := range crossings {
 		for range times - 1 {
-			duplicated = add(duplicated, w.size[b])
+			duplicated = AddSizes(duplicated, w.size[b])
 		}
 	}
 	if p.Duplicated != duplicated {
@@ -91,7 +91,7 @@ func check(t *testing.T, repositories []Repository, n int, p Plan) {
 	checkBalance(t, w, p)
 }
 
-func checkBalance(t *testing.T, w *workload, p Plan) {
+func checkBalance(t *testing.T, w *catalog, p Packing) {
 	t.Helper()
 	assigned, bound := w.longestFirst(len(p.Shards))
 	plain := w.plan(assigned, len(p.Shards))
@@ -99,7 +99,7 @@ func checkBalance(t *testing.T, w *workload, p Plan) {
 	if got > bound {
 		t.Errorf("the heaviest shard weighs %d, and longest first %d", got, bound)
 	}
-	if limit := add(plain.heaviest(), plain.heaviest()/slack); got > limit {
+	if limit := AddSizes(plain.heaviest(), plain.heaviest()/slack); got > limit {
 		t.Errorf("the heaviest shard weighs %d, more than %d, which is longest first and a little", got, limit)
 	}
 	if p.Duplicated > plain.Duplicated {
@@ -107,9 +107,9 @@ func checkBalance(t *testing.T, w *workload, p Plan) {
 	}
 	var total int64
 	for _, it := range w.items {
-		total = add(total, it.weight)
+		total = AddSizes(total, it.weight)
 	}
-	if limit := add(total/int64(len(p.Shards)), w.items[0].weight); got > limit {
+	if limit := AddSizes(total/int64(len(p.Shards)), w.items[0].weight); got > limit {
 		t.Errorf("the heaviest shard weighs %d, more than the mean and the heaviest repository, %d", got, limit)
 	}
 }

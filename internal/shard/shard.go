@@ -28,8 +28,8 @@ type Blob struct {
 	Size int64  // bytes
 }
 
-// A Repository is a destination repository with all that has to move into it.
-type Repository struct {
+// A Unit is a destination repository with all that has to move into it.
+type Unit struct {
 	Name       string   // HOST/PATH; repositories of one name are packed as one
 	Requests   int      // roughly how many requests it takes; at least one is counted
 	Bytes      int64    // of what its registry lacks and no other repository needs
@@ -37,8 +37,8 @@ type Repository struct {
 	Registries []string // that are asked for its sake: its own, and those of its sources
 }
 
-// A Plan says which repository is in which shard.
-type Plan struct {
+// A Packing says which repository is in which shard.
+type Packing struct {
 	Shards     []Shard // heaviest first; none is empty
 	Duplicated int64   // bytes that cross more than once to the same registry, since several shards need them
 }
@@ -53,7 +53,7 @@ type Shard struct {
 }
 
 // Weight is what the shard costs, in bytes.
-func (s Shard) Weight() int64 { return add(s.Bytes, s.Requests*RequestBytes) }
+func (s Shard) Weight() int64 { return AddSizes(s.Bytes, s.Requests*RequestBytes) }
 
 // Pack packs the repositories into n shards, or fewer where there are fewer repositories; n is taken as at least 1 and at
 // most Max. The plan does not depend on the order of the repositories.
@@ -61,11 +61,11 @@ func (s Shard) Weight() int64 { return add(s.Bytes, s.Requests*RequestBytes) }
 // The heaviest shard is never heavier than the heaviest of longest processing time first, which is at most
 // 4/3 - 1/(3n) of the optimum when each repository's blobs are its own, and never heavier by more than 1/slack than that
 // packing is once the blobs that a shard shares are counted once.
-func Pack(repositories []Repository, n int) Plan {
+func Pack(repositories []Unit, n int) Packing {
 	w := measure(repositories)
 	n = min(max(n, 1), Max, len(w.items))
 	if n == 0 {
-		return Plan{}
+		return Packing{}
 	}
 	assigned, bound := w.longestFirst(n)
 	plain := w.plan(assigned, n)
@@ -78,17 +78,17 @@ func Pack(repositories []Repository, n int) Plan {
 		return plain
 	}
 	together := w.plan(gathered, n)
-	if together.Duplicated < plain.Duplicated && together.heaviest() <= min(bound, add(heaviest, heaviest/slack)) {
+	if together.Duplicated < plain.Duplicated && together.heaviest() <= min(bound, AddSizes(heaviest, heaviest/slack)) {
 		return together
 	}
 	return plain
 }
 
-func (p Plan) heaviest() int64 { return p.Shards[0].Weight() }
+func (p Packing) heaviest() int64 { return p.Shards[0].Weight() }
 
 // plan turns an assignment of items to n shards, none of them empty, into a Plan.
-func (w *workload) plan(assigned []int, n int) Plan {
-	p := Plan{Shards: make([]Shard, n)}
+func (w *catalog) plan(assigned []int, n int) Packing {
+	p := Packing{Shards: make([]Shard, n)}
 	members := make([][]int, n)
 	for i, s := range assigned {
 		members[s] = append(members[s], i)
@@ -100,17 +100,17 @@ func (w *workload) plan(assigned []int, n int) Plan {
 			it := w.items[i]
 			sh.Repositories = append(sh.Repositories, it.name)
 			sh.Requests += it.requests
-			sh.Bytes = add(sh.Bytes, it.bytes)
+			sh.Bytes = AddSizes(sh.Bytes, it.bytes)
 			for _, b := range it.blobs {
 				switch seen[b] {
 				case s + 1:
 					continue
 				case 0:
 				default:
-					p.Duplicated = add(p.Duplicated, w.size[b])
+					p.Duplicated = AddSizes(p.Duplicated, w.size[b])
 				}
 				seen[b] = s + 1
-				sh.Bytes = add(sh.Bytes, w.size[b])
+				sh.Bytes = AddSizes(sh.Bytes, w.size[b])
 			}
 		}
 		slices.Sort(sh.Repositories)

@@ -15,8 +15,8 @@ const large = 1 << 20
 // has a weight.
 const maxRequests = 1 << 22
 
-// workload is the repositories as numbers: merged by name, heaviest first, their blobs numbered for each registry.
-type workload struct {
+// catalog is the repositories as numbers: merged by name, heaviest first, their blobs numbered for each registry.
+type catalog struct {
 	items    []item
 	size     []int64   // by blob
 	key      []blobKey // by blob
@@ -38,23 +38,23 @@ type blobKey struct {
 	id       uint64
 }
 
-func measure(repositories []Repository) *workload {
-	w := &workload{}
+func measure(repositories []Unit) *catalog {
+	w := &catalog{}
 	w.number(repositories)
 	needed := make([]int32, len(w.size))
 	for i := range w.items {
 		it := &w.items[i]
 		slices.Sort(it.blobs)
 		it.blobs = slices.Compact(it.blobs)
-		it.weight = add(it.requests*RequestBytes, it.bytes)
-		w.distinct = add(w.distinct, it.weight)
+		it.weight = AddSizes(it.requests*RequestBytes, it.bytes)
+		w.distinct = AddSizes(w.distinct, it.weight)
 		for _, b := range it.blobs {
-			it.weight = add(it.weight, w.size[b])
+			it.weight = AddSizes(it.weight, w.size[b])
 			needed[b]++
 		}
 	}
 	for _, size := range w.size {
-		w.distinct = add(w.distinct, size)
+		w.distinct = AddSizes(w.distinct, size)
 	}
 	for i := range w.items {
 		it := &w.items[i]
@@ -72,7 +72,7 @@ func measure(repositories []Repository) *workload {
 
 // number merges repositories of one name and gives each blob its number. Manifests that disagree about the size of a blob
 // are settled by the larger, whichever comes first.
-func (w *workload) number(repositories []Repository) {
+func (w *catalog) number(repositories []Unit) {
 	known := make(map[string]int, len(repositories))
 	blobs := make(map[blobKey]int32, len(repositories))
 	for _, r := range repositories {
@@ -84,7 +84,7 @@ func (w *workload) number(repositories []Repository) {
 		}
 		it := &w.items[i]
 		it.requests = min(it.requests+int64(min(max(r.Requests, 1), maxRequests)), maxRequests)
-		it.bytes = add(it.bytes, max(0, r.Bytes))
+		it.bytes = AddSizes(it.bytes, max(0, r.Bytes))
 		registry, _, _ := strings.Cut(r.Name, "/")
 		for _, b := range r.Blobs {
 			key := blobKey{registry, b.ID}
@@ -101,8 +101,8 @@ func (w *workload) number(repositories []Repository) {
 	}
 }
 
-// add adds sizes that strangers announced: it stops at the largest number instead of going round.
-func add(a, b int64) int64 {
+// AddSizes adds sizes. They come from outside, so it stops at the largest number instead of wrapping.
+func AddSizes(a, b int64) int64 {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64
 	}

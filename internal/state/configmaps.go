@@ -96,7 +96,7 @@ func (s *configMaps) Put(ctx context.Context, name string, write func(io.Writer)
 	chunks := &chunker{store: s, ctx: ctx, name: name, next: make([]byte, 0, chunkSize)}
 	z := gzip.NewWriter(chunks)
 	sum := sha256.New()
-	size := &counter{}
+	size := &byteCount{}
 	if err := write(io.MultiWriter(z, sum, size)); err != nil {
 		return err
 	}
@@ -141,10 +141,10 @@ func (c *chunker) flush() error {
 	return nil
 }
 
-// counter counts the bytes that are written to it.
-type counter struct{ n int64 }
+// byteCount counts the bytes that are written to it.
+type byteCount struct{ n int64 }
 
-func (c *counter) Write(p []byte) (int, error) {
+func (c *byteCount) Write(p []byte) (int, error) {
 	c.n += int64(len(p))
 	return len(p), nil
 }

@@ -138,7 +138,7 @@ func TestConfigMaps(t *testing.T) {
 		if _, err := s.Get(t.Context(), "a"); !errors.Is(err, ErrNotThere) {
 			t.Errorf("getting it is %v, want that it is not there", err)
 		}
-		if err := s.Put(t.Context(), "a", text("whole")); !errors.Is(err, ErrExists) {
+		if err := s.Put(t.Context(), "a", literal("whole")); !errors.Is(err, ErrExists) {
 			t.Errorf("putting it is %v, want that the name is taken", err)
 		}
 		// So a copy that dies while it writes costs the number of its attempt.
@@ -160,7 +160,7 @@ func TestConfigMaps(t *testing.T) {
 	t.Run("a Role without the verbs", func(t *testing.T) {
 		other := c.open(t, c.limited, "r", "")
 		other.namespace = "default"
-		err := other.Put(t.Context(), "a", text(""))
+		err := other.Put(t.Context(), "a", literal(""))
 		if err == nil || !strings.Contains(err.Error(), `creating the ConfigMap r-a.0: configmaps is forbidden: User "imagemirror-test" cannot create resource "configmaps"`) {
 			t.Errorf("got %v, want what is forbidden to whom", err)
 		}
@@ -171,7 +171,7 @@ func TestConfigMaps(t *testing.T) {
 func TestDamagedConfigMaps(t *testing.T) {
 	c := newCluster(t)
 	whole := c.open(t, c.limited, "whole", "")
-	if err := whole.Put(t.Context(), "a", text("content\n")); err != nil {
+	if err := whole.Put(t.Context(), "a", literal("content\n")); err != nil {
 		t.Fatal(err)
 	}
 	index, err := whole.get(t.Context(), "a")
@@ -258,7 +258,7 @@ func TestConfigMapsAreAskedForAgain(t *testing.T) {
 			server := httptest.NewServer(proxy)
 			defer server.Close()
 			s := c.open(t, &rest.Config{Host: server.URL}, strings.ReplaceAll(fault.name, " ", "-"), "")
-			if err := s.Put(t.Context(), "a", text("content")); err != nil {
+			if err := s.Put(t.Context(), "a", literal("content")); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := s.Get(t.Context(), "a"); err != nil || string(got) != "content" {

@@ -35,12 +35,12 @@ func (d directory) Put(_ context.Context, name string, write func(io.Writer) err
 	if err := errors.Join(write(f), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return place(f.Name(), filepath.Join(d.path, name))
+	return claim(f.Name(), filepath.Join(d.path, name))
 }
 
-// place gives a file its name, unless that is taken. Where there are no links the two steps are apart, and two writers
+// claim gives a file its name, unless that is taken. Where there are no links the two steps are apart, and two writers
 // of one name at one moment are not told from each other.
-func place(temporary, name string) error {
+func claim(temporary, name string) error {
 	err := os.Link(temporary, name)
 	if err == nil {
 		return nil

@@ -34,7 +34,7 @@ func (r *Run) Name() string { return r.name }
 
 // Begin marks the run as begun. A run is split once, so a second call for it is an error.
 func (r *Run) Begin(ctx context.Context) error {
-	err := r.store.Put(ctx, begunObject, text(""))
+	err := r.store.Put(ctx, begunObject, literal(""))
 	if errors.Is(err, ErrExists) {
 		return fmt.Errorf("the run %s has begun before: give MIRROR_RUN a name that is new", r.name)
 	}
@@ -52,7 +52,7 @@ func (r *Run) Begun(ctx context.Context) (bool, error) {
 
 // Refuse keeps why there is no plan.
 func (r *Run) Refuse(ctx context.Context, why error) error {
-	return r.store.Put(ctx, refusalObject, text(why.Error()))
+	return r.store.Put(ctx, refusalObject, literal(why.Error()))
 }
 
 // Refusal is why there is no plan, a line for each thing that is wrong. The error is ErrNotThere where split did not say.
@@ -115,7 +115,7 @@ type Attempt struct {
 func (r *Run) Attempts(ctx context.Context, shard string) []Attempt {
 	var all []Attempt
 	for n := 1; n <= r.attempts; n++ {
-		c, err := r.stream(ctx, attempt(shard, n), stream.Skim)
+		c, err := r.stream(ctx, attemptObject(shard, n), stream.Skim)
 		if !errors.Is(err, ErrNotThere) {
 			all = append(all, Attempt{n, c, err, n == r.attempts})
 		}
@@ -126,18 +126,20 @@ func (r *Run) Attempts(ctx context.Context, shard string) []Attempt {
 // PutResults keeps the results of a shard as those of the first attempt whose number is free.
 func (r *Run) PutResults(ctx context.Context, shard string, results []byte) error {
 	for n := 1; n <= r.attempts; n++ {
-		if err := r.store.Put(ctx, attempt(shard, n), text(results)); !errors.Is(err, ErrExists) {
+		if err := r.store.Put(ctx, attemptObject(shard, n), literal(results)); !errors.Is(err, ErrExists) {
 			return err
 		}
 	}
 	return fmt.Errorf("the shard %s has had %d attempts: report looks at no more, unless MIRROR_ATTEMPTS is raised", shard, r.attempts)
 }
 
-func attempt(shard string, n int) string { return fmt.Sprintf("%s%s-%d", resultsObject, shard, n) }
+func attemptObject(shard string, n int) string {
+	return fmt.Sprintf("%s%s-%d", resultsObject, shard, n)
+}
 
 // PutReport keeps a file of the report. Where there is one already, that stays.
 func (r *Run) PutReport(ctx context.Context, name string, content []byte) error {
-	err := r.store.Put(ctx, name, text(content))
+	err := r.store.Put(ctx, name, literal(content))
 	if errors.Is(err, ErrExists) {
 		return nil
 	}
@@ -170,8 +172,8 @@ func (r *Run) PutPlan(ctx context.Context, parts []*stream.Content, dryRun bool)
 	return r.store.Put(ctx, outlineObject, func(w io.Writer) error { return json.NewEncoder(w).Encode(o) })
 }
 
-// text writes what is in memory already.
-func text[T string | []byte](content T) func(io.Writer) error {
+// literal writes what is in memory already.
+func literal[T string | []byte](content T) func(io.Writer) error {
 	return func(w io.Writer) error {
 		_, err := w.Write([]byte(content))
 		return err

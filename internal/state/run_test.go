@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"imagemirror/internal/manifest"
 	"imagemirror/internal/stream"
 )
 
@@ -28,7 +29,7 @@ func part(shard string, id int) *stream.Content {
 	if shard == "" {
 		c.Results = []stream.Result{{ID: id, Status: stream.Current, Digest: digest}}
 	} else {
-		c.Manifests = slices.Values([]stream.Manifest{{Digest: digest, Content: []byte("{}")}})
+		c.Manifests = slices.Values([]manifest.Raw{{Digest: digest, Content: []byte("{}")}})
 		c.Copies = []stream.Copy{{ID: id, Digest: digest, Bytes: 10}}
 	}
 	return c
@@ -42,7 +43,7 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 		r := run(t, "plan")
 		last := part("s1", 3)
 		manifests := last.Manifests
-		last.Manifests = func(yield func(stream.Manifest) bool) {
+		last.Manifests = func(yield func(manifest.Raw) bool) {
 			if _, err := r.Outline(ctx); !errors.Is(err, ErrNotThere) {
 				t.Errorf("before the last shard is there, the plan is %v, want %v", err, ErrNotThere)
 			}
@@ -79,10 +80,10 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 		var plan []*stream.Content
 		for n := range parts {
 			p := part(fmt.Sprintf("s%02d", n), n)
-			p.Manifests = func(yield func(stream.Manifest) bool) {
+			p.Manifests = func(yield func(manifest.Raw) bool) {
 				content := make([]byte, size)
 				_, _ = rand.NewChaCha8([32]byte{byte(n)}).Read(content) // does not compress
-				yield(stream.Manifest{Digest: digest, Content: content})
+				yield(manifest.Raw{Digest: digest, Content: content})
 				if held := heap() - before; n == parts-1 && held > parts*size/2 {
 					t.Errorf("%d bytes are in memory behind %d manifests of %d bytes", held, parts, size)
 				}
@@ -95,7 +96,7 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 	})
 	t.Run("a plan that is not whole", func(t *testing.T) {
 		r := run(t, "half")
-		if err := r.store.Put(ctx, "shard-s1", text("")); err != nil {
+		if err := r.store.Put(ctx, "shard-s1", literal("")); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.PutPlan(ctx, []*stream.Content{part("s0", 1), part("s1", 2)}, false); !errors.Is(err, ErrExists) {

@@ -16,7 +16,7 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 	ctx := t.Context()
 	mustPut := func(t *testing.T, s Store, name string, content []byte) {
 		t.Helper()
-		if err := s.Put(ctx, name, text(content)); err != nil {
+		if err := s.Put(ctx, name, literal(content)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,7 +48,7 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 		s := open(t, "once")
 		mustPut(t, s, "a", []byte("first"))
 		for _, content := range []string{"first", "second"} {
-			if err := open(t, "once").Put(ctx, "a", text(content)); !errors.Is(err, ErrExists) || !strings.Contains(err.Error(), "once") {
+			if err := open(t, "once").Put(ctx, "a", literal(content)); !errors.Is(err, ErrExists) || !strings.Contains(err.Error(), "once") {
 				t.Errorf("putting it again is %v, want that it exists, and of which run it is", err)
 			}
 		}
@@ -86,7 +86,7 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 	})
 	t.Run("names that are none", func(t *testing.T) {
 		for _, name := range []string{"", ".", "../other/a", "A", "a/b", "a_b", "-a", "a.", strings.Repeat("a", 41)} {
-			if err := open(t, "names").Put(ctx, name, text("")); err == nil || errors.Is(err, ErrExists) {
+			if err := open(t, "names").Put(ctx, name, literal("")); err == nil || errors.Is(err, ErrExists) {
 				t.Errorf("putting %q is %v", name, err)
 			}
 			if _, err := open(t, "names").Get(ctx, name); err == nil || errors.Is(err, ErrNotThere) {
@@ -100,7 +100,7 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 		var all sync.WaitGroup
 		for i := range 8 {
 			all.Go(func() {
-				switch err := open(t, "race").Put(ctx, "a", text(bytes.Repeat([]byte{byte(i)}, 1000))); {
+				switch err := open(t, "race").Put(ctx, "a", literal(bytes.Repeat([]byte{byte(i)}, 1000))); {
 				case err == nil:
 					won.Add(1)
 					winner.Store(int64(i))

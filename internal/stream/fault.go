@@ -22,10 +22,10 @@ func ErrorOf(err error) *Error {
 }
 
 // WithAdvice is an error that no side is at fault for, with what a person can do about it.
-func WithAdvice(message, advice string) error { return advised{message, advice} }
+func WithAdvice(message, advice string) error { return faultless{message, advice} }
 
-type advised struct{ message, advice string }
+type faultless struct{ message, advice string }
 
-func (a advised) Error() string { return a.message }
+func (a faultless) Error() string { return a.message }
 
-func (a advised) Fault() (side string, status int, advice string) { return "", 0, a.advice }
+func (a faultless) Fault() (side string, status int, advice string) { return "", 0, a.advice }

@@ -34,7 +34,7 @@ type Content struct {
 	Header    Header
 	Sets      []Set
 	Mappings  []Mapping
-	Manifests iter.Seq[Manifest] `json:"-"` // each once, in no order; nil if Skim read the stream
+	Manifests iter.Seq[manifest.Raw] `json:"-"` // each once, in no order; nil if Skim read the stream
 	Copies    []Copy
 	Results   []Result
 	End       *End  // nil if the stream is cut, or has not been written yet
@@ -128,7 +128,7 @@ type decoder struct {
 	known   map[int]bool // mapping IDs, true once a copy or a result has been read
 	content map[string]bool
 
-	manifests []Manifest
+	manifests []manifest.Raw
 }
 
 func (d *decoder) add(line []byte) error {
@@ -223,7 +223,7 @@ func (d *decoder) mapping(m Mapping) error {
 	return nil
 }
 
-func (d *decoder) manifest(m Manifest) error {
+func (d *decoder) manifest(m manifest.Raw) error {
 	switch {
 	case d.c.Header.Stream != Plan:
 		return errors.New("a manifest stands in a stream of results")

@@ -52,7 +52,7 @@ func samples() map[string]*Content {
 			Sets:      []Set{{Name: "knative", Owners: []string{"alice", "bob"}}},
 			Mappings:  mappings,
 			Results:   []Result{failed},
-			Manifests: slices.Values([]Manifest{{Digest: image, MediaType: "application/vnd.oci.image.manifest.v1+json", Content: []byte("{}")}}),
+			Manifests: slices.Values([]manifest.Raw{{Digest: image, MediaType: "application/vnd.oci.image.manifest.v1+json", Content: []byte("{}")}}),
 			Copies: []Copy{
 				{ID: 1, Digest: image, Old: replaced, Bytes: 1234, MountFrom: []string{"knative/old"}},
 				{ID: 5, Digest: image},
@@ -82,7 +82,7 @@ func write(t testing.TB, c *Content) []byte {
 }
 
 // collected compares the manifests of streams.
-var collected = cmp.Transformer("collected", func(m iter.Seq[Manifest]) []Manifest {
+var collected = cmp.Transformer("collected", func(m iter.Seq[manifest.Raw]) []manifest.Raw {
 	if m == nil {
 		return nil
 	}
@@ -243,11 +243,11 @@ func TestReadBoundsALine(t *testing.T) {
 		t.Errorf("an endless line: %v", err)
 	}
 	big := samples()["plan"]
-	big.Manifests = slices.Values([]Manifest{{Digest: image, Content: make([]byte, manifest.MaxSize)}})
+	big.Manifests = slices.Values([]manifest.Raw{{Digest: image, Content: make([]byte, manifest.MaxSize)}})
 	if _, err := Read(bytes.NewReader(write(t, big)), "in"); err != nil {
 		t.Errorf("a manifest of the largest size: %v", err)
 	}
-	big.Manifests = slices.Values([]Manifest{{Digest: image, Content: make([]byte, manifest.MaxSize+1)}})
+	big.Manifests = slices.Values([]manifest.Raw{{Digest: image, Content: make([]byte, manifest.MaxSize+1)}})
 	if _, err := Read(bytes.NewReader(write(t, big)), "in"); err == nil || !strings.Contains(err.Error(), "is larger than 4194304 bytes") {
 		t.Errorf("a manifest that is larger: %v", err)
 	}

@@ -6,7 +6,11 @@
 // docs/reference/streams.md describes the format for people who read it with other tools.
 package stream
 
-import "time"
+import (
+	"time"
+
+	"imagemirror/internal/manifest"
+)
 
 // Version is the version of the format, and the only one that Read accepts.
 const Version = 2
@@ -26,13 +30,13 @@ const (
 
 // record is one line: exactly one field is set.
 type record struct {
-	Header   *Header   `json:"header,omitempty"`
-	Set      *Set      `json:"set,omitempty"`
-	Mapping  *Mapping  `json:"mapping,omitempty"`
-	Manifest *Manifest `json:"manifest,omitempty"`
-	Copy     *Copy     `json:"copy,omitempty"`
-	Result   *Result   `json:"result,omitempty"`
-	End      *End      `json:"end,omitempty"`
+	Header   *Header       `json:"header,omitempty"`
+	Set      *Set          `json:"set,omitempty"`
+	Mapping  *Mapping      `json:"mapping,omitempty"`
+	Manifest *manifest.Raw `json:"manifest,omitempty"`
+	Copy     *Copy         `json:"copy,omitempty"`
+	Result   *Result       `json:"result,omitempty"`
+	End      *End          `json:"end,omitempty"`
 }
 
 // Header is the first record.
@@ -72,13 +76,6 @@ type Mapping struct {
 	Set         string `json:"set,omitempty"`
 	File        string `json:"file"` // path of the mapping file as it was given
 	Line        int    `json:"line"` // from 1
-}
-
-// Manifest is the content of a manifest or an index that some Copy needs: its own, or one that it leads to.
-type Manifest struct {
-	Digest    string `json:"digest"`
-	MediaType string `json:"mediaType"` // as the source registry gave it
-	Content   []byte `json:"content"`   // in base64; at most manifest.MaxSize bytes
 }
 
 // Copy says that a mapping's image has to move. Every manifest that its digest leads to is in the stream.

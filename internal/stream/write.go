@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"imagemirror/internal/manifest"
 )
 
 // A Writer writes one stream. Its methods may be called by several goroutines at once. The first error sticks:
@@ -61,7 +63,7 @@ func (w *Writer) Set(s Set) { w.write(record{Set: &s}) }
 func (w *Writer) Mapping(m Mapping) { w.write(record{Mapping: &m}) }
 
 // Manifest writes a manifest record.
-func (w *Writer) Manifest(m Manifest) { w.write(record{Manifest: &m}) }
+func (w *Writer) Manifest(m manifest.Raw) { w.write(record{Manifest: &m}) }
 
 // Copy writes a copy record.
 func (w *Writer) Copy(c Copy) { w.write(record{Copy: &c}) }

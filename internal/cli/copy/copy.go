@@ -78,7 +78,7 @@ func (c *config) run(ctx context.Context, shards []string) error {
 }
 
 // carry carries out a plan and shows its progress.
-func (c *config) carry(ctx context.Context, client *registry.Client, plan *execute.Plan, out io.Writer) error {
+func (c *config) carry(ctx context.Context, client *registry.Client, plan *execute.Batch, out io.Writer) error {
 	client.Keep(plan.Cap().InFlight, plan.Cap().Rate)
 	images, bytes := plan.Work()
 	display := progress.New(os.Stderr, slog.Default(), images, bytes)
@@ -87,7 +87,7 @@ func (c *config) carry(ctx context.Context, client *registry.Client, plan *execu
 }
 
 // readPlan reads the whole plan before anything is started.
-func readPlan(shards []string) (*execute.Plan, error) {
+func readPlan(shards []string) (*execute.Batch, error) {
 	if err := command.RefuseDirectories(shards, "shards/*.jsonl"); err != nil {
 		return nil, err
 	}

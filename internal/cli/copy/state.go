@@ -21,7 +21,7 @@ func (c *config) fromState(ctx context.Context, client *registry.Client, shards 
 	if err != nil {
 		return command.Refuse(err)
 	}
-	var plans []*execute.Plan
+	var plans []*execute.Batch
 	for _, name := range shards {
 		plan, err := load(ctx, run, name)
 		if err != nil {
@@ -49,7 +49,7 @@ func (c *config) fromState(ctx context.Context, client *registry.Client, shards 
 
 // load returns the plan of a shard. If an earlier attempt carried out a part of it, all of it
 // is carried out again: what has arrived is found by mounting it, and costs no bytes.
-func load(ctx context.Context, run *state.Run, name string) (*execute.Plan, error) {
+func load(ctx context.Context, run *state.Run, name string) (*execute.Batch, error) {
 	s, err := run.Shard(ctx, name)
 	if err != nil {
 		return nil, err

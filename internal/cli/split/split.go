@@ -238,24 +238,24 @@ func (c *config) keychain() (*credentials.Keychain, error) {
 	return credentials.Load(os.Getenv, c.Options, cloud.Keychains()...)
 }
 
-// An output is where a plan goes.
-type output struct {
+// A planOutput is where a plan goes.
+type planOutput struct {
 	name  string // for people
 	cut   bool   // into shards
-	write func(*plan.Plan) (plan.Cut, error)
+	write func(*plan.Plan) (plan.Parts, error)
 }
 
 // output returns where the plan goes. It fails, before any registry is asked, if the plan cannot go
 // there.
-func (c *config) output(ctx context.Context, run *state.Run) (output, error) {
+func (c *config) output(ctx context.Context, run *state.Run) (planOutput, error) {
 	ctx = context.WithoutCancel(ctx) // an interrupted plan is written all the same
 	switch {
 	case run != nil && c.out != "":
-		return output{}, errors.New("-out and MIRROR_STATE exclude each other: leave one out")
+		return planOutput{}, errors.New("-out and MIRROR_STATE exclude each other: leave one out")
 	case run != nil:
 		return c.cutting("the run "+run.Name(), func(parts []*stream.Content) error { return run.PutPlan(ctx, parts, c.DryRun) })
 	case c.DryRun:
-		return output{}, errors.New("MIRROR_DRY_RUN needs MIRROR_STATE: without it, split PATH | report is the dry run")
+		return planOutput{}, errors.New("MIRROR_DRY_RUN needs MIRROR_STATE: without it, split PATH | report is the dry run")
 	case c.out != "":
 		to, err := c.cutting(c.out, func(parts []*stream.Content) error { return plan.WriteDirectory(c.out, parts) })
 		if err != nil {
@@ -266,21 +266,21 @@ func (c *config) output(ctx context.Context, run *state.Run) (output, error) {
 		}
 		return to, nil
 	case c.shards != 1:
-		return output{}, errors.New("-shards needs -out: name the directory that the shards go to")
+		return planOutput{}, errors.New("-shards needs -out: name the directory that the shards go to")
 	}
-	return output{name: "standard output", write: func(p *plan.Plan) (plan.Cut, error) {
+	return planOutput{name: "standard output", write: func(p *plan.Plan) (plan.Parts, error) {
 		_, err := stream.Write(os.Stdout, &p.Content)
-		return plan.Cut{}, err
+		return plan.Parts{}, err
 	}}, nil
 }
 
 // cutting returns an output that cuts the plan and writes the parts.
-func (c *config) cutting(name string, write func([]*stream.Content) error) (output, error) {
+func (c *config) cutting(name string, write func([]*stream.Content) error) (planOutput, error) {
 	if c.shards < 1 || c.shards > shard.Max {
-		return output{}, fmt.Errorf("-shards is %d: give a number from 1 to %d", c.shards, shard.Max)
+		return planOutput{}, fmt.Errorf("-shards is %d: give a number from 1 to %d", c.shards, shard.Max)
 	}
-	return output{name: name, cut: true, write: func(p *plan.Plan) (plan.Cut, error) {
+	return planOutput{name: name, cut: true, write: func(p *plan.Plan) (plan.Parts, error) {
 		cut := p.Cut(c.shards)
-		return cut, write(cut.Parts())
+		return cut, write(cut.All())
 	}}, nil
 }
