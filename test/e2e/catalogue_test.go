@@ -17,10 +17,12 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// The samples and the tests of all Tasks, applied as they are, come to what their annotations say.
+// The samples and the tests of all Tasks, applied as they are, end as their annotations say.
 func TestCatalogue(t *testing.T) {
 	s := newSpace(t)
-	registrytest.Push(t, s.sources.Host+"/team/app:v1", registrytest.NewImage(registrytest.OCI, "app", runtime.GOARCH, registrytest.NewLayer("app", 1<<10)))
+	image := registrytest.NewImage(registrytest.OCI, "app", runtime.GOARCH,
+		registrytest.NewLayer("app", 1<<10))
+	registrytest.Push(t, s.sources.Host+"/team/app:v1", image)
 	s.configMap("registries", map[string]string{"registries.conf": fmt.Sprintf(`
 [[registry]]
 prefix = "source.example.com"
@@ -55,12 +57,14 @@ insecure = true
 		s.checkRun(run)
 	}
 	for _, to := range []string{"sample-copy", "copy-copies"} {
-		if err := registrytest.Validate(t.Context(), s.sources.Host+"/team/app:v1", s.copies.Host+"/mirror/"+to+":v1"); err != nil {
+		from, to := s.sources.Host+"/team/app:v1", s.copies.Host+"/mirror/"+to+":v1"
+		if err := registrytest.Validate(t.Context(), from, to); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
+// runsOf returns the metadata of the TaskRuns and PipelineRuns in YAML documents.
 func runsOf(t *testing.T, content []byte) []*metav1.PartialObjectMetadata {
 	t.Helper()
 	var runs []*metav1.PartialObjectMetadata
@@ -76,7 +80,7 @@ func runsOf(t *testing.T, content []byte) []*metav1.PartialObjectMetadata {
 	return runs
 }
 
-// checkRun waits for the end of a run, and holds it to its annotations.
+// checkRun waits for the end of a run, and checks it against its annotations.
 func (s *space) checkRun(run *metav1.PartialObjectMetadata) {
 	s.t.Helper()
 	ended := &v1.TaskRun{} // a PipelineRun has its conditions and its end in the same places
@@ -88,10 +92,14 @@ func (s *space) checkRun(run *metav1.PartialObjectMetadata) {
 	if condition.IsTrue() == (run.Annotations["imagemirror/ends"] == "Failed") {
 		s.t.Errorf("%s %s: %s: %s", run.Kind, run.Name, condition.Reason, condition.Message)
 	}
-	label := map[string]string{"TaskRun": "tekton.dev/taskRun", "PipelineRun": "tekton.dev/pipelineRun"}[run.Kind]
-	// The pod that keeps a PipelineRun's pods on one node goes when the run is over, and is no task's.
-	log := s.kubectl("logs", "--selector=tekton.dev/taskRun,"+label+"="+run.Name, "--all-containers", "--tail=-1")
+	label := "tekton.dev/taskRun"
+	if run.Kind == "PipelineRun" {
+		label = "tekton.dev/pipelineRun"
+	}
+	// The affinity assistant of a PipelineRun is not a pod of a task. It is gone after the run.
+	log := s.kubectl("logs", "--selector=tekton.dev/taskRun,"+label+"="+run.Name,
+		"--all-containers", "--tail=-1")
 	if says := run.Annotations["imagemirror/says"]; !strings.Contains(log, says) {
-		s.t.Errorf("%s %s: no step says %q:\n%s", run.Kind, run.Name, says, log)
+		s.t.Errorf("%s %s: the log is\n%swant %q", run.Kind, run.Name, log, says)
 	}
 }

@@ -17,87 +17,94 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// secretWorkspaces binds optional secrets, as the runs do that start makes.
-func secretWorkspaces(run *v1.PipelineRun, push, pull string) {
+// withSecrets returns a change that binds optional secrets, as the runs do that start makes.
+func withSecrets(push, pull string) func(*v1.PipelineRun) {
 	optional := true
 	bind := func(workspace, secret string) v1.WorkspaceBinding {
-		return v1.WorkspaceBinding{Name: workspace, Secret: &corev1.SecretVolumeSource{SecretName: secret, Optional: &optional}}
+		source := &corev1.SecretVolumeSource{SecretName: secret, Optional: &optional}
+		return v1.WorkspaceBinding{Name: workspace, Secret: source}
 	}
-	run.Spec.Workspaces[0] = bind("credentials", push)
-	run.Spec.Workspaces = append(run.Spec.Workspaces, bind("pull-credentials", pull))
+	return func(run *v1.PipelineRun) {
+		run.Spec.Workspaces[0] = bind("credentials", push)
+		run.Spec.Workspaces = append(run.Spec.Workspaces, bind("pull-credentials", pull))
+	}
 }
 
-// Each side has a secret of its own. Without one for pulling the other serves both, and without one for pushing split says so at once.
+// Each side can have a secret of its own. Without the one for pushing, split says so at once. (The
+// runs of TestImageSets have no secret for pulling, and push's serves both sides.)
 func TestPushAndPullSecrets(t *testing.T) {
 	s := newSpace(t)
 	all := []string{""}
 	s.source.SetUsers(registrytest.User{Name: "puller", Password: "one", Pull: all})
-	s.destination.SetUsers(registrytest.User{Name: "pusher", Password: "two", Pull: all, Push: []string{"mirror"}})
-	s.apply(s.secret("pull", "puller", "one"))
-	s.apply(s.secret("push-payments", "pusher", "two"))
-	s.pushOne()
+	s.destination.SetUsers(registrytest.User{
+		Name: "pusher", Password: "two", Pull: all, Push: []string{"mirror"},
+	})
+	s.apply(s.secretYAML("pull", s.login("puller", "one")),
+		s.secretYAML("push-payments", s.login("pusher", "two")))
+	s.pushOne("app:v1")
 	s.mappings("set", "app:v1 mirror/app:v1")
-	for _, c := range []struct {
-		run, push, pull string
-		well            bool
-		says            string
-	}{
-		{"apart", "push-payments", "pull", true, "1 of 1 mapping copied"},
-		{"push-alone", "push-payments", "absent", false, "1 of 1 mapping failed"},
-		{"pull-alone", "absent", "pull", false, `the secret at "/workspace/credentials" does not exist or is empty: create it`},
-	} {
-		e := s.finish(c.run, "set", func(run *v1.PipelineRun) { secretWorkspaces(run, c.push, c.pull) })
-		s.checkEnd(e, c.well, c.says)
-	}
-	s.source.SetUsers(registrytest.User{Name: "pusher", Password: "two", Pull: all})
-	e := s.finish("one-for-both", "set", func(run *v1.PipelineRun) { secretWorkspaces(run, "push-payments", "absent") })
-	s.checkEnd(e, true, "up to date")
+	s.start("both", "set", withSecrets("push-payments", "pull"))
+	s.start("pull-only", "set", withSecrets("absent", "pull"))
+	s.checkEnd(s.await("both"), true, "1 of 1 mapping copied")
+	s.checkEnd(s.await("pull-only"), false,
+		`the secret at "/workspace/credentials" does not exist or is empty: create it`)
 }
 
-// The cluster's own registry takes the token of the run's service account, which it has the API server review, as OpenShift's does.
+// The cluster's own registry gets the token of the run's service account, and asks the API server
+// about it, as OpenShift's does. split's preflight finds what that account may not push. No other
+// registry gets the token.
 func TestClusterRegistry(t *testing.T) {
 	s := newSpace(t)
 	account := "system:serviceaccount:" + s.name + ":" + s.name
-	own := registrytest.NewProxy(t, s.copies, registrytest.ProxyOptions{Host: s.host, Auth: &registrytest.Auth{
-		JWT: true, Users: []registrytest.User{},
-		Lookup: func(_, token string) (registrytest.User, bool) {
-			name := s.review(token)
-			return registrytest.User{Name: name, Pull: []string{""}, Push: []string{"own"}}, name == account
-		},
-	}})
-	s.configMap("registries", map[string]string{"registries.conf": s.registriesConf() + "[[registry]]\nlocation = \"" + own.Host + "\"\ninsecure = true\n"})
-	s.pushOne()
-	line := s.source.Host + "/app:v1 " + own.Host + "/%s/app:v1\n"
-	s.configMap("set", map[string]string{"OWNERS": owners, "mapping_payments": fmt.Sprintf(line+line, "own", "another")})
-	e := s.finish("not-configured", "set", nil)
-	s.checkEnd(e, false, "2 of 2 mappings failed")
-	s.checkNoCopies("not-configured")
-	e = s.finish("configured", "set", func(run *v1.PipelineRun) { param(run, "cluster-registry", own.Host) })
-	s.checkEnd(e, false, "1 of 2 mappings failed")
-	s.checkCounts(e.report, 2, 1, 0, 1, 0)
-	// Before anything is copied, split knows what that account may not do.
+	own, other := s.clusterRegistry(account), s.clusterRegistry(account)
+	s.configMap("registries", map[string]string{
+		"registries.conf": s.registriesConf(own.Host, other.Host),
+	})
+	s.pushOne("app:v1")
+	from := s.source.Host + "/app:v1"
+	s.configMap("set", map[string]string{
+		"OWNERS": owners,
+		"mapping_payments": fmt.Sprintf("%[1]s %[2]s/own/app:v1\n%[1]s %[2]s/another/app:v1\n"+
+			"%[1]s %[3]s/own/other:v1\n", from, own.Host, other.Host),
+	})
+	e := s.finish("own", "set", params("cluster-registry="+own.Host))
+	s.checkEnd(e, false, "2 of 3 mappings failed")
+	s.checkCounts(e.report, 3, 1, 0, 2, 0)
 	s.checkFailed(e.report, 2, "the registry grants none with the service account's token in ")
-	if !strings.Contains(e.log, "copies=1 failed=1") {
-		t.Errorf("split says %s", e.log)
+	s.checkFailed(e.report, 3, "the registry grants none with no credentials")
+	if !strings.Contains(e.log, "copies=1 failed=2") {
+		t.Errorf("split found only in part what the account may not do: %s", e.log)
 	}
 }
 
-// pushOne puts one image at the source.
-func (s *space) pushOne() {
+// clusterRegistry opens the destination once more, to the token of a service account. It may push
+// below own.
+func (s *space) clusterRegistry(account string) *registrytest.Proxy {
 	s.t.Helper()
-	registrytest.Push(s.t, s.sources.Host+"/app:v1", registrytest.NewImage(registrytest.OCI, "app", "amd64", registrytest.NewLayer("app", 1<<16)))
+	return registrytest.NewProxy(s.t, s.copies, registrytest.ProxyOptions{
+		Host: s.host, Auth: &registrytest.Auth{
+			JWT: true, Users: []registrytest.User{},
+			Lookup: func(_, token string) (registrytest.User, bool) {
+				name := s.review(token)
+				user := registrytest.User{Name: name, Pull: []string{""}, Push: []string{"own"}}
+				return user, name == account
+			},
+		},
+	})
 }
 
-// review asks the API server whose token it is; "" is nobody's.
+// review asks the API server whose token it is, and returns "" if it is nobody's.
 func (s *space) review(token string) string {
 	made, err := s.create(context.Background(), "", &authenticationv1.TokenReview{
-		TypeMeta: metav1.TypeMeta{APIVersion: authenticationv1.SchemeGroupVersion.String(), Kind: "TokenReview"},
-		Spec:     authenticationv1.TokenReviewSpec{Token: token},
+		TypeMeta: metav1.TypeMeta{
+			APIVersion: authenticationv1.SchemeGroupVersion.String(), Kind: "TokenReview",
+		},
+		Spec: authenticationv1.TokenReviewSpec{Token: token},
 	})
 	if err != nil {
 		return ""
 	}
-	// Not decode, which ends a test: this is called by a server.
+	// A server calls this, so that it must not end the test, as decode would.
 	if yes, _, _ := unstructured.NestedBool(made.Object, "status", "authenticated"); !yes {
 		return ""
 	}

@@ -13,57 +13,68 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// A ConfigMap of the state that somebody cut, between the task that wrote it and the one that reads it, is told of in one line, fails
-// the run, and costs no mapping but those that only it knew.
+// ConfigMaps of the state that somebody deletes or cuts while the run goes on are each named in one
+// line. They fail the run, but only the mappings that nothing else knows of.
 func TestStateCut(t *testing.T) {
 	s := newSpace(t)
-	tags := s.fill(forty)
-	const shard, results = "shard-s0.0", "results-s0-1.0"
-	const cutShard = "the ConfigMaps of RUN-shard-s0 were cut or changed: "
-	cases := []struct {
-		run, cut, from string // from: the task that reads it first
-		damage         func(*corev1.ConfigMap) *corev1.ConfigMap
-		says           string // the one line
-		finds          string // the run's summary; empty: the line as well
-		failed         string // each mapping of s0; empty: there is no report
-	}{
-		{"shard-missing", shard, "copy", missing, cutShard + "getting the ConfigMap RUN-shard-s0.0: it is not there", "mappings failed",
-			"no result: shard s0 did not run or did not finish"},
-		{"shard-truncated", shard, "copy", truncated, cutShard + "unexpected EOF", "mappings failed",
-			"no result: shard s0 did not run or did not finish"},
-		{"results-truncated", results, "report", truncated, "the ConfigMaps of RUN-results-s0-1 were cut or changed: unexpected EOF", "mappings failed",
-			"no result: shard s0 did not run or did not finish"},
-		{"plan-truncated", "plan.0", "report", truncated, "the ConfigMaps of RUN-plan were cut or changed: unexpected EOF", "", ""},
-		{"settled-missing", "settled.0", "report", missing, "the ConfigMaps of RUN-settled were cut or changed: getting the ConfigMap RUN-settled.0: it is not there", "", ""},
+	tags := s.fill(forty).Tags
+	s.mappings("cut", below("mirror/cut", tags)...)
+	s.mappings("no-plan", below("mirror/no-plan", tags)...)
+	copies, reports := s.gate("cut"), s.gate("no-plan")
+	s.start("cut", "cut", shards(3), s.behind("cut", "copy"), s.behind("no-plan", "report"))
+	s.start("no-plan", "no-plan", shards(1), s.behind("no-plan", "report"))
+
+	s.awaitPods("cut", "copy", 3)
+	s.damage("cut-shard-s0.0", missing)
+	copies()
+	s.awaitPods("cut", "report", 1)
+	s.damage("cut-results-s1-1.0", truncated)
+	s.awaitPods("no-plan", "report", 1)
+	s.damage("no-plan-plan.0", truncated)
+	reports()
+
+	s.checkCut("cut")
+	plan := "the ConfigMaps of no-plan-plan were cut or changed: unexpected EOF"
+	s.checkEnd(s.await("no-plan"), false, plan)
+	s.checkLog("no-plan", "report", "report: "+plan)
+
+	s.damage("cut-settled.0", missing)
+	const settled = "report: the ConfigMaps of cut-settled were cut or changed: " +
+		"getting the ConfigMap cut-settled.0: it is not there"
+	if _, err := s.fetchReport("cut"); err == nil || !strings.Contains(err.Error(), settled) {
+		t.Errorf("report ends with %v, want %q", err, settled)
 	}
-	for _, c := range cases {
-		t.Run(c.run, func(t *testing.T) {
-			s := s.within(t)
-			t.Parallel()
-			s.mappings(c.run, below(c.run, tags)...)
-			open := s.gate(c.run)
-			s.start(c.run, c.run, func(run *v1.PipelineRun) {
-				param(run, "shards", "2")
-				s.behindGate(run, c.from)
-			})
-			s.until("the pod of "+c.from, func() bool { return len(s.pods(c.run, c.from)) > 0 })
-			s.damage(c.run+"-"+c.cut, c.damage)
-			open()
-			e := s.await(c.run)
-			says := strings.ReplaceAll(c.says, "RUN", c.run)
-			if c.finds == "" {
-				c.finds = says
-			}
-			s.checkEnd(e, false, c.finds)
-			s.checkSaid(c.run, c.from, says)
-			if c.failed == "" {
-				return
-			}
-			s.checkHalf(s.fetch(c.run), c.failed)
-			if page := string(s.files(c.run)["report.md"]); !strings.Contains(page, strings.ReplaceAll(says, "-", `\-`)) && !strings.Contains(page, says) {
-				t.Errorf("report.md says\n%swant %q", page, says)
-			}
-		})
+}
+
+// checkCut checks the run that has lost the plan of shard s0 and the results of s1.
+func (s *space) checkCut(run string) {
+	s.t.Helper()
+	s.checkEnd(s.await(run), false, "mappings failed")
+	s.checkAttempts(run, 1)
+	shard := "the ConfigMaps of cut-shard-s0 were cut or changed: " +
+		"getting the ConfigMap cut-shard-s0.0: it is not there"
+	results := "the ConfigMaps of cut-results-s1-1 were cut or changed: unexpected EOF"
+	s.checkLog(run, "copy", "copy: "+shard)
+	s.checkLog(run, "report", results)
+	files := s.files(run)
+	page := strings.ReplaceAll(string(files["report.md"]), `\-`, "-")
+	if !strings.Contains(page, shard) || !strings.Contains(page, results) {
+		s.t.Errorf("report.md is\n%swant %q and %q", page, shard, results)
+	}
+	// The mappings of s0 and s1 have no result. Those of s2 were copied.
+	r, became := s.parse(files), map[string]int{}
+	for _, result := range r.Results {
+		became[result.Status]++
+		if result.Status != "failed" {
+			continue
+		}
+		of, _, _ := strings.Cut(result.Error, " did not run or did not finish")
+		became[of]++
+		s.checkFailed(r, result.Line, "no result: shard s")
+	}
+	s0, s1 := became["no result: shard s0"], became["no result: shard s1"]
+	if s0 == 0 || s1 == 0 || became["copied"] == 0 || s0+s1+became["copied"] != 40 {
+		s.t.Errorf("the mappings became %v, want some of each shard", became)
 	}
 }
 
@@ -74,7 +85,7 @@ func truncated(m *corev1.ConfigMap) *corev1.ConfigMap {
 	return m
 }
 
-// damage changes a ConfigMap that cannot be changed, as somebody would who may delete it.
+// damage replaces an immutable ConfigMap, as somebody can who may delete it.
 func (s *space) damage(name string, how func(*corev1.ConfigMap) *corev1.ConfigMap) {
 	s.t.Helper()
 	m := &corev1.ConfigMap{}
@@ -86,67 +97,34 @@ func (s *space) damage(name string, how func(*corev1.ConfigMap) *corev1.ConfigMa
 	}
 }
 
-// below is mappings of tags to destinations that no other run has.
-func below(run string, tags []string) []string {
-	var lines []string
-	for _, tag := range tags {
-		lines = append(lines, tag+" mirror/"+run+"/"+tag)
-	}
-	return lines
+// awaitPods waits until n pods of a task are there.
+func (s *space) awaitPods(run, task string, n int) {
+	s.t.Helper()
+	s.until("pods of "+task, func() bool { return len(s.pods(run, task)) == n })
 }
 
-// checkSaid holds the pods of a task to a line that they end with.
-func (s *space) checkSaid(run, task, line string) {
+// gate makes a label that no node has until open is called. Pods behind the gate wait for it.
+func (s *space) gate(name string) (open func()) {
 	s.t.Helper()
-	said := s.kubectl("logs", "--selector="+partOf(run, task), "--container=step-"+task, "--tail=-1")
-	for l := range strings.Lines(said) {
-		if strings.HasPrefix(l, task+": "+line) {
-			return
-		}
-	}
-	if task != "report" || !strings.Contains(said, line) { // what report can do without is in its table
-		s.t.Errorf("%s says\n%swant a line with %q", task, said, line)
-	}
-}
-
-// checkHalf holds a report to the mappings of one of two shards that have no result, with their place, and the others copied.
-func (s *space) checkHalf(r *report, says string) {
-	s.t.Helper()
-	failed := 0
-	for _, result := range r.Results {
-		switch {
-		case result.Status == "failed":
-			failed++
-			if !strings.Contains(result.Error, says) || result.File != "image-sets/"+set+"/mapping_payments" || result.Line < 1 {
-				s.t.Errorf("%+v, want a failure with its place and %q", result, says)
-			}
-		case result.Status != "copied":
-			s.t.Errorf("%+v, want it copied or failed", result)
-		}
-	}
-	if failed == 0 || failed == 40 || len(r.Results) != 40 {
-		s.t.Errorf("%d of %d mappings failed, want those of one of two shards", failed, len(r.Results))
-	}
-}
-
-// gate is a label that no node has until it is opened: pods that want it wait.
-func (s *space) gate(run string) (open func()) {
-	s.t.Helper()
-	label := gateLabel + s.name + "-" + run
+	label := s.gateLabel(name)
 	s.t.Cleanup(func() {
-		if _, err := output(exec.CommandContext(context.Background(), "kubectl", "label", "nodes", "--all", label+"-")); err != nil {
+		remove := exec.CommandContext(context.Background(), "kubectl",
+			"label", "nodes", "--all", label+"-")
+		if _, err := output(remove); err != nil {
 			s.t.Error(err)
 		}
 	})
 	return func() { s.kubectl("label", "nodes", "--all", label+"=open") }
 }
 
-const gateLabel = "e2e.imagemirror/"
+func (s *space) gateLabel(name string) string { return "e2e.imagemirror/" + s.name + "-" + name }
 
-// behindGate has the pods of a task wait for the run's gate.
-func (s *space) behindGate(run *v1.PipelineRun, task string) {
-	run.Spec.TaskRunSpecs = append(run.Spec.TaskRunSpecs, v1.PipelineTaskRunSpec{
-		PipelineTaskName: task,
-		PodTemplate:      &pod.PodTemplate{NodeSelector: map[string]string{gateLabel + s.name + "-" + run.Name: "open"}},
-	})
+// behind returns a change that makes the pods of a task wait for a gate.
+func (s *space) behind(gate, task string) func(*v1.PipelineRun) {
+	return func(run *v1.PipelineRun) {
+		selector := map[string]string{s.gateLabel(gate): "open"}
+		run.Spec.TaskRunSpecs = append(run.Spec.TaskRunSpecs, v1.PipelineTaskRunSpec{
+			PipelineTaskName: task, PodTemplate: &pod.PodTemplate{NodeSelector: selector},
+		})
+	}
 }

@@ -26,7 +26,8 @@ import (
 	"imagemirror/internal/apiserver"
 )
 
-// api is the cluster's, for what tests do all the time: a kubectl for each would take a fifth of the machine.
+// An api is a client of the cluster for what tests do all the time. Starting kubectl for each
+// request would take a fifth of the machine.
 type api struct {
 	client *dynamic.DynamicClient
 	core   rest.Interface // for logs
@@ -37,7 +38,7 @@ func newAPI(kubeconfig string) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.QPS = -1 // the tests' patience is limit enough
+	config.QPS = -1 // no limit
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, err
@@ -46,7 +47,8 @@ func newAPI(kubeconfig string) (*api, error) {
 	return &api{client, core}, err
 }
 
-// mapper has the kinds of objects that tests work with. The library that asks the API server for them compiles all of Kubernetes' types.
+// mapper knows the kinds of objects that tests work with. The library that asks the API server for
+// them would compile all of Kubernetes' types.
 var mapper = func() *meta.DefaultRESTMapper {
 	known := meta.NewDefaultRESTMapper(nil)
 	add := func(scope meta.RESTScope, group, version string, kinds ...string) {
@@ -67,7 +69,8 @@ var mapper = func() *meta.DefaultRESTMapper {
 	return known
 }()
 
-// in is what there is of an object's kind in a namespace, or in the cluster where the kind is not namespaced.
+// in returns a client for objects of an object's kind: in a namespace, or in the cluster if the
+// kind is not namespaced.
 func (a *api) in(namespace string, object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
 	kind := object.GroupVersionKind()
 	mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
@@ -84,7 +87,7 @@ func (a *api) in(namespace string, object *unstructured.Unstructured) (dynamic.R
 	return resources.Namespace(namespace), nil
 }
 
-// create creates an object, and returns what the API server made of it.
+// create creates an object, and returns it as the API server has it.
 func (a *api) create(ctx context.Context, namespace string, object any) (*unstructured.Unstructured, error) {
 	made := &unstructured.Unstructured{}
 	content, err := json.Marshal(object)
@@ -98,14 +101,16 @@ func (a *api) create(ctx context.Context, namespace string, object any) (*unstru
 	if err != nil {
 		return nil, err
 	}
-	return resources.Create(ctx, made, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+	strict := metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict}
+	return resources.Create(ctx, made, strict)
 }
 
-// apply applies objects, each a document of YAML, in their order, on the server's side: on this one, a large ConfigMap would not fit
-// into the annotation that remembers it.
+// apply applies YAML documents in their order. It applies them on the server's side, because a
+// large ConfigMap does not fit into the annotation of a client-side apply.
 func (s *space) apply(documents ...string) {
 	s.t.Helper()
-	decoder := yamls.NewYAMLOrJSONDecoder(strings.NewReader(strings.Join(documents, "\n---\n")), 4096)
+	all := strings.Join(documents, "\n---\n")
+	decoder := yamls.NewYAMLOrJSONDecoder(strings.NewReader(all), 4096)
 	for {
 		object := &unstructured.Unstructured{}
 		err := decoder.Decode(object)
@@ -115,7 +120,7 @@ func (s *space) apply(documents ...string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if len(object.Object) == 0 { // comments alone
+		if len(object.Object) == 0 { // only comments
 			continue
 		}
 		resources, err := s.in(s.name, object)
@@ -128,18 +133,21 @@ func (s *space) apply(documents ...string) {
 	}
 }
 
-// patch applies an object as kubectl would, which applies some of the same, and refuses fields that there are not.
+// patch applies an object under kubectl's name, because kubectl applies some of the same
+// objects. It refuses unknown fields.
 func (s *space) patch(resources dynamic.ResourceInterface, object *unstructured.Unstructured) error {
 	content, err := object.MarshalJSON()
 	if err != nil {
 		return err
 	}
-	_, err = resources.Patch(s.t.Context(), object.GetName(), types.ApplyPatchType, content,
-		metav1.PatchOptions{FieldManager: "kubectl", FieldValidation: metav1.FieldValidationStrict})
+	options := metav1.PatchOptions{
+		FieldManager: "kubectl", FieldValidation: metav1.FieldValidationStrict,
+	}
+	_, err = resources.Patch(s.t.Context(), object.GetName(), types.ApplyPatchType, content, options)
 	return err
 }
 
-// make creates an object.
+// make creates an object in the namespace.
 func (s *space) make(object any) {
 	s.t.Helper()
 	if _, err := s.create(s.t.Context(), s.name, object); err != nil {
@@ -156,7 +164,7 @@ func (s *space) marshal(object any) string {
 	return string(content)
 }
 
-// objects are those of a resource, which is named in the plural.
+// objects returns a client for a resource, whose name is a plural, in the namespace.
 func (s *space) objects(resource string) dynamic.ResourceInterface {
 	s.t.Helper()
 	full, err := mapper.ResourceFor(schema.GroupVersionResource{Resource: resource})
@@ -176,7 +184,7 @@ func (s *space) get(into any, resource, name string) {
 	s.decode(object, into)
 }
 
-// list reads the objects of the namespace that have some labels.
+// list reads the objects of the namespace that match a label selector.
 func (s *space) list(into any, resource, labels string) {
 	s.t.Helper()
 	objects, err := s.objects(resource).List(s.t.Context(), metav1.ListOptions{LabelSelector: labels})
@@ -186,7 +194,7 @@ func (s *space) list(into any, resource, labels string) {
 	s.decode(objects, into)
 }
 
-// names are those of the objects that have some labels.
+// names returns the names of the objects that match a label selector.
 func (s *space) names(resource, labels string) []string {
 	s.t.Helper()
 	list := &metav1.PartialObjectMetadataList{}
@@ -209,7 +217,8 @@ func (s *space) decode(from json.Marshaler, into any) {
 	}
 }
 
-// delete deletes an object of the namespace, and waits until it is gone. Another may have taken its name by then.
+// delete deletes an object of the namespace, and waits until it is gone. Another may have its
+// name by then.
 func (s *space) delete(resource, name string) {
 	s.t.Helper()
 	object, err := s.objects(resource).Get(s.t.Context(), name, metav1.GetOptions{})
@@ -225,29 +234,36 @@ func (s *space) delete(resource, name string) {
 	})
 }
 
-// logs is what a pod's step has written.
+// logs returns the log of a pod's step.
 func (s *space) logs(pod, step string) string {
 	s.t.Helper()
-	log, err := s.core.Get().Namespace(s.name).Resource("pods").Name(pod).SubResource("log").Param("container", "step-"+step).DoRaw(s.t.Context())
+	log, err := s.core.Get().Namespace(s.name).Resource("pods").Name(pod).SubResource("log").
+		Param("container", "step-"+step).DoRaw(s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return string(log)
 }
 
-// may asks the API server whether a service account may do something to a resource, as "get pods" or "update leases.coordination.k8s.io".
+// may reports whether a service account may do something to a resource, such as "get pods" or
+// "update leases.coordination.k8s.io".
 func (s *space) may(account, what string) bool {
 	s.t.Helper()
 	verb, resource, _ := strings.Cut(what, " ")
 	resource, group, _ := strings.Cut(resource, ".")
 	resource, subresource, _ := strings.Cut(resource, "/")
 	answer, err := s.create(s.t.Context(), s.name, &authorizationv1.SubjectAccessReview{
-		TypeMeta: metav1.TypeMeta{APIVersion: authorizationv1.SchemeGroupVersion.String(), Kind: "SubjectAccessReview"},
+		TypeMeta: metav1.TypeMeta{
+			APIVersion: authorizationv1.SchemeGroupVersion.String(), Kind: "SubjectAccessReview",
+		},
 		Spec: authorizationv1.SubjectAccessReviewSpec{
-			User:   "system:serviceaccount:" + s.name + ":" + account,
-			Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + s.name, "system:authenticated"},
+			User: "system:serviceaccount:" + s.name + ":" + account,
+			Groups: []string{
+				"system:serviceaccounts", "system:serviceaccounts:" + s.name, "system:authenticated",
+			},
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Namespace: s.name, Verb: verb, Group: group, Resource: resource, Subresource: subresource,
+				Namespace: s.name, Verb: verb,
+				Group: group, Resource: resource, Subresource: subresource,
 			},
 		},
 	})
@@ -259,7 +275,7 @@ func (s *space) may(account, what string) bool {
 	return review.Status.Allowed
 }
 
-// checkMay holds a service account to what it may do, and what it may not.
+// checkMay checks what a service account may do, and what it may not do.
 func (s *space) checkMay(account string, may, mayNot []string) {
 	s.t.Helper()
 	for _, what := range may {

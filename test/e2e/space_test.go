@@ -30,19 +30,20 @@ const (
 	owners = "approvers:\n- alice\nreviewers:\n- bob\n"
 )
 
-// delay is what a request takes at least.
+// delay is how long a request to a registry takes at least.
 const delay = 10 * time.Millisecond
 
-// space is a namespace of a test's own, with the Tasks, the Pipeline and what a set needs, and two registries on this machine.
+// A space is the namespace of a test, with the Tasks, the Pipeline and what a set needs, and two
+// registries on this machine.
 type space struct {
 	*world
 	t                   *testing.T
 	name                string
-	sources, copies     *registrytest.Registry // as they are
+	sources, copies     *registrytest.Registry // direct
 	source, destination *registrytest.Proxy    // as pods see them
 }
 
-// newSpace makes one, and has the test run beside others.
+// newSpace makes a space, and lets the test run in parallel.
 func newSpace(t *testing.T) *space {
 	t.Helper()
 	return newSpaceWith(t, distribution)
@@ -51,7 +52,7 @@ func newSpace(t *testing.T) *space {
 func newSpaceWith(t *testing.T, registry func(testing.TB) *registrytest.Registry) *space {
 	t.Helper()
 	t.Parallel()
-	s := &space{world: up(t), t: t, name: "e2e-" + strings.ToLower(rand.Text()[:8])}
+	s := &space{world: up(t), t: t, name: newName()}
 	s.sources, s.copies = registry(t), registry(t)
 	s.openRegistries()
 	sample, err := os.ReadFile("../../pipelines/samples/namespace.yaml")
@@ -61,22 +62,27 @@ func newSpaceWith(t *testing.T, registry func(testing.TB) *registrytest.Registry
 	t.Cleanup(s.leave)
 	s.apply(
 		strings.ReplaceAll(string(sample), "mirror-knative", s.name), string(s.yaml),
-		s.configMapOf("registries", map[string]string{"registries.conf": s.registriesConf()}), s.secret("push", "robot", "right"),
+		s.configMapYAML("registries", map[string]string{"registries.conf": s.registriesConf()}),
+		s.secretYAML("push", s.login("robot", "right")),
 	)
 	s.install()
 	return s
 }
 
-// installation is what the image sets of a namespace share.
+// newName returns the name of a new namespace.
+func newName() string { return "e2e-" + strings.ToLower(rand.Text()[:8]) }
+
+// installation is what the image sets of a namespace share, as YAML.
 var installation = sync.OnceValues(func() ([]byte, error) {
 	w, err := bringUp()
 	if err != nil {
 		return nil, err
 	}
-	return w.run(context.Background(), nil, "kubectl", "kustomize", "install") // it outlives the test that asks first
+	// It outlives the test that asks first.
+	return w.run(context.Background(), nil, "kubectl", "kustomize", "install")
 })
 
-// install applies it to this namespace.
+// install applies the installation to this namespace.
 func (s *space) install() {
 	s.t.Helper()
 	yaml, err := installation()
@@ -86,12 +92,12 @@ func (s *space) install() {
 	s.apply(s.renamed(yaml))
 }
 
-// renamed is YAML about this namespace.
+// renamed returns YAML with this namespace in place of image-mirror.
 func (s *space) renamed(yaml []byte) string {
 	return strings.ReplaceAll(string(yaml), "image-mirror", s.name)
 }
 
-// rename has all YAML in a folder be about this namespace.
+// rename puts this namespace into all YAML files below a directory.
 func (s *space) rename(root string) {
 	s.t.Helper()
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -109,12 +115,12 @@ func (s *space) rename(root string) {
 	}
 }
 
-func (s *space) applyFolder(dir string) {
+func (s *space) applyDirectory(dir string) {
 	s.t.Helper()
 	s.kubectl("apply", "--server-side", "-k", dir)
 }
 
-// within is the space for a part of its test.
+// within returns the space for a subtest.
 func (s *space) within(t *testing.T) *space {
 	part := *s
 	part.t = t
@@ -125,46 +131,67 @@ func distribution(tb testing.TB) *registrytest.Registry {
 	return registrytest.Distribution(tb, registrytest.DistributionOptions{})
 }
 
-// onDisk is a registry for large blobs.
+// onDisk starts a registry for large blobs.
 func onDisk(tb testing.TB) *registrytest.Registry {
 	return registrytest.Distribution(tb, registrytest.DistributionOptions{Dir: tb.TempDir()})
 }
 
-// openRegistries opens the two registries to pods. robot may read all of both, and write below mirror.
+// openRegistries opens the registries to pods. The user robot may read all of both, and write below
+// mirror.
 func (s *space) openRegistries() {
 	s.t.Helper()
-	robot := registrytest.User{Name: "robot", Password: "right", Pull: []string{""}, Push: []string{"mirror"}}
-	options := registrytest.ProxyOptions{Host: s.host, Delay: delay, Auth: &registrytest.Auth{Users: []registrytest.User{robot}}}
+	robot := registrytest.User{
+		Name: "robot", Password: "right", Pull: []string{""}, Push: []string{"mirror"},
+	}
+	options := registrytest.ProxyOptions{
+		Host: s.host, Delay: delay,
+		Auth: &registrytest.Auth{Users: []registrytest.User{robot}},
+	}
 	s.source = registrytest.NewProxy(s.t, s.sources, options)
 	s.destination = registrytest.NewProxy(s.t, s.copies, options)
 }
 
-func (s *space) registriesConf() string {
+func (s *space) registriesConf(more ...string) string {
 	var b strings.Builder
-	for _, host := range []string{s.source.Host, s.destination.Host} {
+	for _, host := range append([]string{s.source.Host, s.destination.Host}, more...) {
 		fmt.Fprintf(&b, "[[registry]]\nlocation = %q\ninsecure = true\n", host)
 	}
 	return b.String()
 }
 
-// secret is a Secret with one user's credentials for both registries.
-func (s *space) secret(name, user, password string) string {
-	auth := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
-	content := fmt.Sprintf(`{"auths":{%q:{"auth":%q},%q:{"auth":%q}}}`, s.source.Host, auth, s.destination.Host, auth)
+// login returns one user's credentials for both registries.
+func (s *space) login(user, password string) map[string]string {
+	return map[string]string{
+		s.source.Host:      user + ":" + password,
+		s.destination.Host: user + ":" + password,
+	}
+}
+
+// secretYAML returns a Secret with USER:PASSWORD for each registry or path.
+func (s *space) secretYAML(name string, logins map[string]string) string {
+	s.t.Helper()
+	auths := map[string]map[string]string{}
+	for host, login := range logins {
+		auths[host] = map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(login))}
+	}
+	content, err := json.Marshal(map[string]any{"auths": auths})
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	return s.marshal(&corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Type:       corev1.SecretTypeDockerConfigJson,
-		StringData: map[string]string{corev1.DockerConfigJsonKey: content},
+		StringData: map[string]string{corev1.DockerConfigJsonKey: string(content)},
 	})
 }
 
 func (s *space) configMap(name string, data map[string]string) {
 	s.t.Helper()
-	s.apply(s.configMapOf(name, data))
+	s.apply(s.configMapYAML(name, data))
 }
 
-func (s *space) configMapOf(name string, data map[string]string) string {
+func (s *space) configMapYAML(name string, data map[string]string) string {
 	s.t.Helper()
 	return s.marshal(&corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
@@ -173,28 +200,56 @@ func (s *space) configMapOf(name string, data map[string]string) string {
 	})
 }
 
-// leave removes the namespace; where the test failed, it says what was there.
+// leave removes the namespace. If the test failed, it logs what was there.
 func (s *space) leave() {
 	ctx := context.Background() // the test's own is over
 	if s.t.Failed() {
-		out, err := output(exec.CommandContext(ctx, "kubectl", "--namespace", s.name, "get", "pipelineruns,taskruns,pods,events"))
+		out, err := output(exec.CommandContext(ctx, "kubectl", "--namespace", s.name,
+			"get", "pipelineruns,taskruns,pods,events"))
 		s.t.Logf("%s%v", out, err)
 	}
-	if err := s.client.Resource(corev1.SchemeGroupVersion.WithResource("namespaces")).Delete(ctx, s.name, metav1.DeleteOptions{}); err != nil {
+	err := s.client.Resource(corev1.SchemeGroupVersion.WithResource("namespaces")).
+		Delete(ctx, s.name, metav1.DeleteOptions{})
+	if err != nil {
 		s.t.Error(err)
 	}
 }
 
 func (s *space) kubectl(args ...string) string {
 	s.t.Helper()
-	out, err := output(exec.CommandContext(s.t.Context(), "kubectl", append([]string{"--namespace", s.name}, args...)...))
+	args = append([]string{"--namespace", s.name}, args...)
+	out, err := output(exec.CommandContext(s.t.Context(), "kubectl", args...))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return string(out)
 }
 
-// mappings makes a ConfigMap of an image set, of lines that name repositories and tags alone.
+func (s *space) tkn(args ...string) string {
+	s.t.Helper()
+	args = append(args, "--namespace", s.name)
+	out, err := output(exec.CommandContext(s.t.Context(), "tkn", args...))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(out)
+}
+
+// tknStart starts a run of the Pipeline with tkn, and returns its name. The arguments that all runs
+// have in common are added.
+func (s *space) tknStart(account, mappings, secret string, args ...string) string {
+	s.t.Helper()
+	name := s.tkn(append([]string{
+		"pipeline", "start", "mirror", "--use-param-defaults", "--output=name",
+		"--serviceaccount=" + account, "--workspace=name=mappings,config=" + mappings,
+		"--workspace=name=credentials,secret=" + secret,
+		"--workspace=name=registries,config=registries",
+	}, args...)...)
+	name = strings.TrimSpace(name)
+	return name[strings.LastIndexByte(name, '/')+1:]
+}
+
+// mappings makes the ConfigMap of an image set. The lines name repositories and tags without hosts.
 func (s *space) mappings(name string, lines ...string) {
 	s.t.Helper()
 	var b strings.Builder
@@ -205,15 +260,16 @@ func (s *space) mappings(name string, lines ...string) {
 	s.configMap(name, map[string]string{"OWNERS": owners, "mapping_payments": b.String()})
 }
 
-// start starts the sample's run, with the mappings of a ConfigMap, and whatever a test changes.
-func (s *space) start(name, mappings string, change func(*v1.PipelineRun)) {
+// start starts the sample's run, with the mappings of a ConfigMap and the changes of a test.
+func (s *space) start(name, mappings string, changes ...func(*v1.PipelineRun)) {
 	s.t.Helper()
 	sample, err := os.ReadFile("../../pipelines/samples/run.yaml")
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	sample = []byte(strings.ReplaceAll(string(sample), "mirror-knative", s.name))
 	run := &v1.PipelineRun{}
-	if err := yaml.UnmarshalStrict([]byte(strings.ReplaceAll(string(sample), "mirror-knative", s.name)), run); err != nil {
+	if err := yaml.UnmarshalStrict(sample, run); err != nil {
 		s.t.Fatal(err)
 	}
 	run.GenerateName, run.Name = "", name
@@ -224,39 +280,53 @@ func (s *space) start(name, mappings string, change func(*v1.PipelineRun)) {
 		{Name: "registries", ConfigMap: configMapSource("registries")},
 	}
 	if mappings != "" {
-		run.Spec.Workspaces = append(run.Spec.Workspaces, v1.WorkspaceBinding{Name: "mappings", ConfigMap: configMapSource(mappings)})
+		binding := v1.WorkspaceBinding{Name: "mappings", ConfigMap: configMapSource(mappings)}
+		run.Spec.Workspaces = append(run.Spec.Workspaces, binding)
 	}
-	if change != nil {
+	for _, change := range changes {
 		change(run)
 	}
 	s.make(run)
 }
 
-// until waits for a condition, as long as a run takes where many run at once.
+// until waits for a condition, for as long as a run may take when many run at once.
 func (s *space) until(what string, is func() bool) {
 	s.t.Helper()
 	for patience := time.Now().Add(15 * time.Minute); !is(); time.Sleep(time.Second) {
 		if time.Now().After(patience) {
-			s.t.Fatalf("waiting for %s: it does not come", what)
+			s.t.Fatalf("waited 15 minutes for %s", what)
 		}
 	}
 }
 
 func param(run *v1.PipelineRun, name, value string) {
-	run.Spec.Params = append(run.Spec.Params, v1.Param{Name: name, Value: *v1.NewStructuredValues(value)})
+	run.Spec.Params = append(run.Spec.Params,
+		v1.Param{Name: name, Value: *v1.NewStructuredValues(value)})
+}
+
+// params returns a change that adds parameters, each as NAME=VALUE.
+func params(assignments ...string) func(*v1.PipelineRun) {
+	return func(run *v1.PipelineRun) {
+		for _, assignment := range assignments {
+			name, value, _ := strings.Cut(assignment, "=")
+			param(run, name, value)
+		}
+	}
 }
 
 func configMapSource(name string) *corev1.ConfigMapVolumeSource {
-	return &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}}
+	return &corev1.ConfigMapVolumeSource{
+		LocalObjectReference: corev1.LocalObjectReference{Name: name},
+	}
 }
 
-// ended is what became of a run.
+// An ended is a run that has ended.
 type ended struct {
 	succeeded bool
 	summary   string // its result
 	copies    []corev1.Pod
 	report    *report
-	log       string // split's
+	log       string // of split
 }
 
 // await waits for the end of a run.
@@ -267,7 +337,10 @@ func (s *space) await(name string) *ended {
 		s.get(run, "pipelineruns", name)
 		return run.Status.CompletionTime != nil
 	})
-	e := &ended{succeeded: run.Status.GetCondition("Succeeded").IsTrue(), copies: s.pods(name, "copy")}
+	e := &ended{
+		succeeded: run.Status.GetCondition("Succeeded").IsTrue(),
+		copies:    s.pods(name, "copy"),
+	}
 	for _, r := range run.Status.Results {
 		if r.Name == "summary" {
 			e.summary = r.Value.StringVal
@@ -279,7 +352,22 @@ func (s *space) await(name string) *ended {
 	return e
 }
 
-// partOf is the labels of what a run has for one of its tasks.
+// awaitReport waits for the end of a run whose state is in ConfigMaps, and fetches its report.
+func (s *space) awaitReport(name string) *ended {
+	s.t.Helper()
+	e := s.await(name)
+	e.report = s.parse(s.files(name))
+	return e
+}
+
+// finish starts a run whose state is in ConfigMaps, waits for its end and fetches its report.
+func (s *space) finish(name, mappings string, changes ...func(*v1.PipelineRun)) *ended {
+	s.t.Helper()
+	s.start(name, mappings, changes...)
+	return s.awaitReport(name)
+}
+
+// partOf returns the labels of the objects that a run has for one of its tasks.
 func partOf(run, task string) string {
 	return "tekton.dev/pipelineRun=" + run + ",tekton.dev/pipelineTask=" + task
 }
@@ -291,16 +379,7 @@ func (s *space) pods(run, task string) []corev1.Pod {
 	return pods.Items
 }
 
-// finish starts a run with the state in ConfigMaps, waits for its end and fetches its report.
-func (s *space) finish(name, mappings string, change func(*v1.PipelineRun)) *ended {
-	s.t.Helper()
-	s.start(name, mappings, change)
-	e := s.await(name)
-	e.report = s.fetch(name)
-	return e
-}
-
-// report is report.json, as far as tests look into it.
+// A report is the part of report.json that tests look at.
 type report struct {
 	Summary struct {
 		Mappings, Copied, Current, Failed, Planned int
@@ -313,20 +392,30 @@ type report struct {
 	}
 }
 
-// files gets the report of a run as docs/how-to/read-a-report.md says.
+// fetchReport runs report on this machine for a run whose state is in ConfigMaps, as
+// docs/how-to/read-a-report.md says. It returns the directory and the error, which has what report
+// wrote to its standard error.
+func (s *space) fetchReport(name string) (dir string, err error) {
+	s.t.Helper()
+	dir = s.t.TempDir()
+	cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "report"), "-out", dir)
+	cmd.Env = append(os.Environ(), "MIRROR_STATE=configmaps", "MIRROR_NAMESPACE="+s.name,
+		"MIRROR_RUN="+name, "MIRROR_GRACE=0s")
+	_, err = output(cmd)
+	return dir, err
+}
+
+// files returns the report of a run, by the names of its files.
 func (s *space) files(name string) map[string][]byte {
 	s.t.Helper()
-	dir := s.t.TempDir()
-	cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "report"), "-out", dir)
-	cmd.Env = append(os.Environ(), "MIRROR_STATE=configmaps", "MIRROR_NAMESPACE="+s.name, "MIRROR_RUN="+name, "MIRROR_GRACE=0s")
-	_, failed := output(cmd) // as the run has
+	dir, failed := s.fetchReport(name) // fails if a mapping has failed
 	if _, err := os.Stat(filepath.Join(dir, "report.json")); err != nil {
 		s.t.Fatal(failed, err)
 	}
 	return s.read(dir)
 }
 
-// read is the files of a report.
+// read returns the files of a report in a directory.
 func (s *space) read(dir string) map[string][]byte {
 	s.t.Helper()
 	files := map[string][]byte{}
@@ -338,11 +427,6 @@ func (s *space) read(dir string) map[string][]byte {
 		files[name] = content
 	}
 	return files
-}
-
-func (s *space) fetch(name string) *report {
-	s.t.Helper()
-	return s.parse(s.files(name))
 }
 
 func (s *space) parse(files map[string][]byte) *report {

@@ -14,42 +14,46 @@ import (
 
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"imagemirror/internal/registrytest"
 )
 
-// The main run with its mappings and its state on one claim, by subPath, and no right to anything of the API.
+// Mappings and state can be on one claim, by subPath. Then a run needs no right to anything of the
+// API, and its report is fetched from there.
 func TestStateOnAVolume(t *testing.T) {
 	s := newSpace(t)
-	tags := s.fill(forty)
+	requireNodes(t)
+	content := s.fill(forty)
+	arrived := forty
+	arrived.Repository, arrived.Images = "mirror/app", 8
+	registrytest.Fill(t, s.copies, arrived)
 	s.kubectl("delete", "rolebinding,role", "mirror-state")
 	s.claim("mirror")
 	for name, content := range s.configMapData("set") {
 		s.write("mirror", "sets/"+set+"/"+name, content)
 	}
-	onVolume := func(run *v1.PipelineRun) {
-		sixShards(run)
-		run.Spec.Workspaces = append(run.Spec.Workspaces, mounted("mirror", "mappings", "sets/"+set), mounted("mirror", "state", "runs"))
-	}
-	on := s.checkRuns(tags, func(name string) *ended {
-		s.start(name, "", onVolume)
-		e := s.await(name)
-		e.report = s.parse(s.filesOnVolume(name, "mirror", "runs"))
-		return e
+	s.start("run", "", shards(2), func(run *v1.PipelineRun) {
+		run.Spec.Workspaces = append(run.Spec.Workspaces,
+			mounted("mirror", "mappings", "sets/"+set), mounted("mirror", "state", "runs"))
 	})
-	if on != 1 {
-		t.Errorf("the copies ran on %d nodes, want that of the claim", on)
+	e := s.await("run")
+	s.checkEnd(e, true, "32 of 40 mappings copied")
+	s.checkCounts(s.parse(s.filesOnVolume("run", "mirror", "runs")), 40, 32, 8, 0, 0)
+	s.checkArrived("mirror", content.Tags...)
+	if len(e.copies) != 2 {
+		t.Errorf("%d copies ran, want 2", len(e.copies))
 	}
 	if names := s.names("configmaps", "imagemirror/run"); len(names) > 0 {
-		t.Errorf("with the state on a volume there are the ConfigMaps %s", names)
+		t.Errorf("the run made the ConfigMaps %s", names)
 	}
 }
 
 func mounted(claim, workspace, subPath string) v1.WorkspaceBinding {
-	return v1.WorkspaceBinding{
-		Name: workspace, SubPath: subPath, PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
-	}
+	source := &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim}
+	return v1.WorkspaceBinding{Name: workspace, SubPath: subPath, PersistentVolumeClaim: source}
 }
 
-// claim makes a claim, and has it bound before any pod wants it.
+// claim makes a claim that is bound before any pod needs it.
 func (s *space) claim(name string) {
 	s.t.Helper()
 	s.apply(`
@@ -57,7 +61,7 @@ apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
   name: ` + name + `
-  annotations: {volume.kubernetes.io/selected-node: ` + s.nodes[len(s.nodes)-1] + `}
+  annotations: {volume.kubernetes.io/selected-node: ` + s.lastNode() + `}
 spec:
   accessModes: [ReadWriteOnce]
   resources: {requests: {storage: 16Mi}}
@@ -65,12 +69,16 @@ spec:
 	s.kubectl("wait", "pvc", name, "--for=jsonpath={.status.phase}=Bound", "--timeout=3m")
 }
 
-// write writes a file into a claim's volume, which is a folder of its node, as whoever fills it would: no pod here has a shell.
+func (s *space) lastNode() string { return s.nodes[len(s.nodes)-1] }
+
+// write writes a file into a claim's volume from outside, because no image here has a shell. The
+// volume is a directory of its node.
 func (s *space) write(claim, file, content string) {
 	s.t.Helper()
 	pvc, pv := &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}
 	s.get(pvc, "persistentvolumeclaims", claim)
-	if err := json.Unmarshal([]byte(s.kubectl("get", "pv", pvc.Spec.VolumeName, "--output=json")), pv); err != nil {
+	volume := s.kubectl("get", "pv", pvc.Spec.VolumeName, "--output=json")
+	if err := json.Unmarshal([]byte(volume), pv); err != nil {
 		s.t.Fatal(err)
 	}
 	var root string
@@ -80,11 +88,10 @@ func (s *space) write(claim, file, content string) {
 	case source.Local != nil:
 		root = source.Local.Path
 	default:
-		s.t.Fatalf("the volume %s is no folder of a node", pv.Name)
+		s.t.Fatalf("the volume %s is not a directory of a node", pv.Name)
 	}
-	at := path.Join(root, file)
-	cmd := exec.CommandContext(s.t.Context(), "docker", "exec", "--interactive", s.nodes[len(s.nodes)-1],
-		"sh", "-c", `mkdir -p "$(dirname "$1")" && cat > "$1"`, "sh", at)
+	cmd := exec.CommandContext(s.t.Context(), "docker", "exec", "--interactive", s.lastNode(),
+		"sh", "-c", `mkdir -p "$(dirname "$1")" && cat > "$1"`, "sh", path.Join(root, file))
 	cmd.Stdin = strings.NewReader(content)
 	if _, err := output(cmd); err != nil {
 		s.t.Fatal(err)
@@ -98,7 +105,8 @@ func (s *space) configMapData(name string) map[string]string {
 	return m.Data
 }
 
-// filesOnVolume gets the report of a run whose state is on a claim with the command of docs/how-to/read-a-report.md.
+// filesOnVolume fetches the report of a run whose state is on a claim, with the command of
+// docs/how-to/read-a-report.md.
 func (s *space) filesOnVolume(run, claim, subPath string) map[string][]byte {
 	s.t.Helper()
 	sample, err := os.ReadFile("../../pipelines/samples/fetch.yaml")
@@ -109,17 +117,20 @@ func (s *space) filesOnVolume(run, claim, subPath string) map[string][]byte {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	command := regexp.MustCompile(`    .* kubectl create --filename fetch.yaml .*\n(?:    .*\n)*`).FindString(string(document))
+	command := fetchRE.FindString(string(document))
 	if command == "" {
 		s.t.Fatal("docs/how-to/read-a-report.md has no command with fetch.yaml")
 	}
 	dir := s.t.TempDir()
-	pod := strings.NewReplacer("mirror-knative-state", claim, "mirror-knative-abcde", run, `subPath: ""`, "subPath: "+subPath,
-		"mirror-knative", s.name, "IMAGE", s.image("report")).Replace(string(sample))
+	pod := strings.NewReplacer(
+		"mirror-knative-state", claim, "mirror-knative-abcde", run, `subPath: ""`, "subPath: "+subPath,
+		"mirror-knative", s.name, "IMAGE", s.image("report"),
+	).Replace(string(sample))
 	if err := os.WriteFile(filepath.Join(dir, "fetch.yaml"), []byte(pod), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", strings.ReplaceAll(command, "NAMESPACE", s.name))
+	script := strings.ReplaceAll(command, "NAMESPACE", s.name)
+	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", script)
 	cmd.Dir = dir
 	if _, err := output(cmd); err != nil {
 		s.t.Fatal(err)
@@ -127,7 +138,10 @@ func (s *space) filesOnVolume(run, claim, subPath string) map[string][]byte {
 	return s.read(filepath.Join(dir, "report"))
 }
 
-// image is what the step of a Task is made of in the cluster.
+var fetchRE = regexp.MustCompile(
+	`    .* kubectl create --filename fetch.yaml .*\n(?:    .*\n)*`)
+
+// image returns the image of a Task's step in the cluster.
 func (s *space) image(task string) string {
 	s.t.Helper()
 	t := &v1.Task{}

@@ -1,6 +1,7 @@
 //go:build e2e
 
-// Package e2e runs the Tasks and the Pipeline on a real cluster, between real registries that demand tokens.
+// Package e2e runs the Tasks and the Pipelines on a real cluster, between real registries that
+// demand tokens.
 package e2e
 
 import (
@@ -8,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,18 +54,21 @@ var bringUp = sync.OnceValues(func() (*world, error) {
 	if w.yaml, err = os.ReadFile(filepath.Join(dir, "release.yaml")); err != nil {
 		return nil, err
 	}
-	_, err = w.run(ctx, nil, "go", "build", "-o", w.bin, "./cmd/report", "./cmd/start", "./cmd/imagemirror")
+	_, err = w.run(ctx, nil, "go", "build", "-o", w.bin,
+		"./cmd/report", "./cmd/start", "./cmd/imagemirror")
 	return w, err
 })
 
 // made is the directory that bringUp has made, if it was called.
 var made string
 
-// nodesLock is locked by a test that takes a node away, and locked for reading by one whose pods are to be spread over all.
+// nodesLock is locked by a test that takes a node away, and read-locked by one that needs all
+// nodes.
 var nodesLock sync.RWMutex
 
-// atOnce is how many tests run at a time. They mostly wait for pods, so more of them than the machine has cores.
-const atOnce = "6"
+// atOnce is how many tests run at a time (default of -parallel). They mostly wait for pods, so that
+// these are more than the cores of most machines.
+const atOnce = "8"
 
 func TestMain(m *testing.M) {
 	given := false
@@ -92,21 +97,37 @@ func up(t *testing.T) *world {
 	return w
 }
 
+// requireNodes skips a test that looks into the nodes if they are not containers of this machine's
+// Docker daemon, as kind's are, unless CI=true demands all tests.
+func requireNodes(t *testing.T) {
+	t.Helper()
+	node := up(t).nodes[0]
+	_, err := output(exec.CommandContext(t.Context(), "docker", "inspect", "--format=ok", node))
+	if err != nil && os.Getenv("CI") != "true" {
+		t.Skip("the nodes are not containers here:", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // run runs a program in the root of the repository, and returns its standard output.
-func (w *world) run(ctx context.Context, env []string, program string, args ...string) ([]byte, error) {
+func (w *world) run(
+	ctx context.Context, env []string, program string, args ...string,
+) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = "../.."
 	cmd.Env = append(os.Environ(), env...)
 	return output(cmd)
 }
 
-// output runs a command; the error has what it wrote to its standard error.
+// output runs a command. The error contains what it wrote to its standard error.
 func output(cmd *exec.Cmd) ([]byte, error) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		err = errors.New(strings.Join(cmd.Args, " ") + ": " + err.Error() + "\n" + stderr.String())
+		err = fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, stderr.String())
 	}
 	return out, err
 }

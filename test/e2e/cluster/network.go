@@ -31,10 +31,10 @@ func (m *machine) connect(ctx context.Context, nodes []node) error {
 	return nil
 }
 
-// rulesFormat is the rules of a node. Packets from pods to anything but pods get the node's address,
-// because nothing else has a route back to a pod. Packets to addresses outside of the cluster are
-// refused: before kube-proxy knows a service, the machine would send its packets to its gateway.
-// Loopback addresses are allowed, because Docker's DNS is one.
+// rulesFormat is the rules of a node. Packets from pods to anything but pods get the node's
+// address, because nothing else has a route back to a pod. Packets to addresses outside of the
+// cluster are refused: before kube-proxy knows a service, the machine would send its packets to
+// its gateway. Loopback addresses are allowed, because Docker's DNS is one.
 const rulesFormat = `*nat
 -A POSTROUTING -s %[1]s ! -d %[1]s -j MASQUERADE
 COMMIT

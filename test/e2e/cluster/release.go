@@ -17,8 +17,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// release writes the archive of a Kubernetes release, and returns its path. Its programs are scripts
-// that call the one program in the base image.
+// release writes the archive of a Kubernetes release, and returns its path. Its programs are
+// scripts that call the one program in the base image.
 func (m *machine) release(ctx context.Context, debian, work string) (string, error) {
 	bin := filepath.Join(work, "release", "kubernetes", "server", "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {

@@ -1,6 +1,7 @@
-// Command kubernetes is all programs of a Kubernetes node, and kubectl, in one binary. They share
-// nearly all of their code, so that it is compiled, linked and stored once. The name that it is called
-// by decides which program it is, or its first argument if that name is "kubernetes".
+// Command kubernetes is all programs of a Kubernetes node, and kubectl, in one binary. They
+// share nearly all of their code, so that it is compiled, linked and stored once. The name that
+// it is called by decides which program it is, or its first argument if that name is
+// "kubernetes".
 package main
 
 import (

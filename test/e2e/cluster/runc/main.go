@@ -1,6 +1,6 @@
-// Command runc removes CAP_SYS_RESOURCE from what a container asks for, and then runs the real runc.
-// A kind node is a privileged container, which asks for every capability. If the machine itself lacks
-// this one, runc would refuse to start the node.
+// Command runc removes CAP_SYS_RESOURCE from what a container asks for, and then runs the real
+// runc. A kind node is a privileged container, which asks for every capability. If the machine
+// itself lacks this one, runc would refuse to start the node.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command tkn has the subcommands of tkn that the tests use. The others, which sign, fetch and bundle,
-// would add half to the time that it takes to compile.
+// Command tkn has the subcommands of tkn that the tests use. The others, which sign, fetch and
+// bundle, would add half to the time that it takes to compile.
 package main
 
 import (
