@@ -9,13 +9,16 @@ VERSION ?= $(shell git describe --tags --always --dirty)
 export GOFLAGS := $(strip $(filter-out -race -trimpath,$(shell go env GOFLAGS)) -trimpath)
 go := CGO_ENABLED=0 go
 # Where much is compiled, compilers take memory rather than collect garbage: a tenth less of the processors.
-test lint e2e e2e-up: export GOGC := 400
+test race lint e2e e2e-up: export GOGC := 400
 # Lint vets all, so that tests need not, with all that they are compiled with, once more.
 tests := test -vet=off
+raced := GORACE=atexit_sleep_ms=0 go $(tests) -race -ldflags=-s -timeout 20m
+# The packages with more than one goroutine. The first takes longest.
+concurrent = test/wire $(sort $(patsubst %/,%,$(dir $(shell grep -rlE '[.]Go\b|go func|"sync' --include='*.go' cmd internal))))
 # The module that builds the cluster of the end-to-end tests.
 cluster := test/e2e/cluster
 
-.PHONY: help demo new-set sets test lint bench fuzz release e2e e2e-up e2e-down
+.PHONY: help demo new-set sets test race lint bench fuzz release e2e e2e-up e2e-down
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -29,14 +32,18 @@ new-set: ## write a new image set: NAME=payments DEST=quay.io/payments, and OWNE
 sets: ## write the kustomizations of the image sets, after files of sets were added, renamed or removed
 	@$(go) run ./cmd/imagemirror sets
 
-test: lint ## everything that needs no cluster: lint, a moment of fuzzing, all tests with the race detector
+test: lint ## everything that needs no cluster: lint, a moment of fuzzing, all tests, those of concurrent code with the race detector
 	@echo "compiling the registry that tests run against (minutes, where nothing is cached)"
 	@$(go) -C tools build -buildvcs=false -o /dev/null ./registry
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2000x
-	@echo "testing with the race detector (minutes)"
-	@# What takes longest goes first: at the end it would have the processors to itself, and waits a good part of its time.
-	@GORACE=atexit_sleep_ms=0 go $(tests) -race -ldflags=-s -timeout 20m ./test/wire ./test/script ./...
+	@echo "testing concurrent code with the race detector"
+	@$(raced) $(concurrent:%=./%)
+	@echo "testing everything else"
+	@$(go) $(tests) -timeout 20m $(filter-out $(concurrent:%=imagemirror/%),$(shell $(go) list ./...))
 	@$(go) -C $(cluster) $(tests) ./...
+
+race: ## all tests with the race detector, which those of the commands build with it, too: twice as long
+	@$(raced) ./test/wire ./test/script ./...
 
 lint: ## formatting, go.mod, vet, staticcheck, actionlint
 	@echo "checking the formatting"
