@@ -88,7 +88,7 @@ func brief(r *Report) []string {
 	return lines
 }
 
-func TestBuilder(t *testing.T) {
+func TestEachMappingHasOneResult(t *testing.T) {
 	work := func(id int) stream.Copy { return stream.Copy{ID: id, Digest: digest("new"), Bytes: 100} }
 	for _, c := range []struct {
 		name   string
@@ -138,7 +138,7 @@ func TestBuilder(t *testing.T) {
 			err:    "1 of 2 mappings failed",
 		},
 		{
-			name:   "results cut at the end record have all that matters",
+			name:   "results without their end record are complete",
 			sheets: []*sheet{named(stream.Results, "a", 1).with(result(1, stream.Copied, 90)).cutOff()},
 			want:   []string{"1 copied 90"},
 		},
@@ -168,7 +168,7 @@ func TestBuilder(t *testing.T) {
 			want: []string{"1 copied 90", "2 copied 10"},
 		},
 		{
-			name: "a failure does not undo what arrived, and of two the later counts",
+			name: "a failure does not undo a copy, and the later of two failures counts",
 			sheets: []*sheet{
 				named(stream.Results, "a", 1, 2).with(broken(1, "late"), broken(2, "late")).later(time.Minute),
 				named(stream.Results, "a", 1, 2).with(result(1, stream.Current, 0), broken(2, "early")),
@@ -226,7 +226,7 @@ func TestBuilder(t *testing.T) {
 			want: []string{"1 copied 90"},
 		},
 		{
-			name: "what is settled does not stand for the work of a pipe",
+			name: "settled mappings do not stand for the work of a pipe",
 			sheets: []*sheet{
 				named(stream.Plan, "", 1, 2).with(result(1, stream.Current, 0), result(2, stream.Current, 0)),
 				named(stream.Results, "").announcing(2),
@@ -318,7 +318,7 @@ func TestFailedMappingKeepsThePlannedImage(t *testing.T) {
 	}
 }
 
-func TestDuration(t *testing.T) {
+func TestDurationIsThatOfTheWholeRun(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		sheets []*sheet

@@ -83,7 +83,7 @@ func printable(t *testing.T, what string) {
 	}
 }
 
-func TestHostileTable(t *testing.T) {
+func TestTableShowsHostileTextSafely(t *testing.T) {
 	eachHostile(t, func(t *testing.T, r *Report) {
 		var b strings.Builder
 		if err := r.WriteTable(&b); err != nil {
@@ -99,7 +99,7 @@ func TestHostileTable(t *testing.T) {
 // span matches a code span of Markdown.
 var span = regexp.MustCompile("(^|[^`])(`[^`]+`|`` .*? ``|``` .*? ```|```` .*? ````)($|[^`])")
 
-func TestHostileMarkdown(t *testing.T) {
+func TestMarkdownShowsHostileTextSafely(t *testing.T) {
 	eachHostile(t, func(t *testing.T, r *Report) {
 		var b strings.Builder
 		if err := r.WriteMarkdown(&b); err != nil {
@@ -125,13 +125,13 @@ func TestHostileMarkdown(t *testing.T) {
 				rest = strings.ReplaceAll(rest, own, "")
 			}
 			if strings.ContainsAny(rest, "`<>@&$[]\\_~") || strings.Contains(rest, "evil") || strings.Contains(rest, "long") {
-				t.Errorf("outside of code stands %q, in the line\n%s", rest, line)
+				t.Errorf("%q is outside of code, in the line\n%s", rest, line)
 			}
 		}
 	})
 }
 
-func TestHostileJUnit(t *testing.T) {
+func TestJUnitShowsHostileTextSafely(t *testing.T) {
 	eachHostile(t, func(t *testing.T, r *Report) {
 		var b bytes.Buffer
 		if err := r.WriteJUnit(&b); err != nil {
@@ -147,7 +147,7 @@ func TestHostileJUnit(t *testing.T) {
 			cases += len(s.Cases)
 		}
 		if want := len(r.Results); cases != want || got.Tests != want || got.Failures != r.Summary.Failed || got.Skipped != r.planned() {
-			t.Errorf("%d cases, attributes %+v; want what the summary %+v says", cases, got.Counts, r.Summary)
+			t.Errorf("%d cases, attributes %+v; want those of the summary %+v", cases, got.Counts, r.Summary)
 		}
 		if strings.ContainsAny(b.String(), "eE+") && regexp.MustCompile(`time="[^"]*[eE+]`).Match(b.Bytes()) {
 			t.Error("a time is written with an exponent")
@@ -155,7 +155,7 @@ func TestHostileJUnit(t *testing.T) {
 	})
 }
 
-func TestHostileJSON(t *testing.T) {
+func TestJSONShowsHostileTextSafely(t *testing.T) {
 	eachHostile(t, func(t *testing.T, r *Report) {
 		var b bytes.Buffer
 		if err := r.WriteJSON(&b); err != nil {
@@ -192,7 +192,7 @@ func decode(t *testing.T, content []byte) Report {
 	return Report{Summary: got.Summary, Results: got.Results}
 }
 
-func TestCode(t *testing.T) {
+func TestMarkdownCode(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"quay.io/a/b:v1", "`quay.io/a/b:v1`"},
 		{"", "–"},
@@ -253,7 +253,7 @@ func TestMarkdownIsBounded(t *testing.T) {
 				t.Errorf("the Markdown has %d bytes", b.Len())
 			}
 			if !strings.Contains(b.String(), c.want) {
-				t.Errorf("it does not say %q:\n…%s", c.want, b.String()[max(0, b.Len()-3000):])
+				t.Errorf("it does not have %q:\n…%s", c.want, b.String()[max(0, b.Len()-3000):])
 			}
 		})
 	}

@@ -121,7 +121,7 @@ func TestUnknownShowsEverywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.Contains(b.String(), c.want) {
-			t.Errorf("%s does not say %q:\n%s", c.name, c.want, b.String())
+			t.Errorf("%s does not have %q:\n%s", c.name, c.want, b.String())
 		}
 	}
 }
@@ -166,7 +166,7 @@ func TestFormatsAgree(t *testing.T) {
 }
 
 // A report keeps at most 2 KB for each mapping.
-func TestMemory(t *testing.T) {
+func TestReportKeepsLittleMemory(t *testing.T) {
 	const n = 5000
 	var ids []int
 	for id := range n {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestDurationForPeople(t *testing.T) {
+func TestFormatSeconds(t *testing.T) {
 	for _, c := range []struct {
 		seconds float64
 		want    string
@@ -40,7 +40,7 @@ func TestOldImage(t *testing.T) {
 	}
 }
 
-func TestSum(t *testing.T) {
+func TestSumDoesNotOverflow(t *testing.T) {
 	if got := sum(math.MaxInt64-1, 5); got != math.MaxInt64 {
 		t.Errorf("sum is %d, want the largest number", got)
 	}

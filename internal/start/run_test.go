@@ -94,7 +94,7 @@ func checkTimes(t *testing.T, p *v1.Pipeline, run *v1.PipelineRun) {
 	}
 }
 
-func TestRun(t *testing.T) {
+func TestRunHasTheSettingsAndFilesOfItsSet(t *testing.T) {
 	s := mustSet(t,
 		configMap("set-knative", map[string]string{"OWNERS": "", "settings.yaml": "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: knative\nspec:\n  shards: 3\n  cap: 20\n  timeout: 2h\n"}),
 		configMap("set-2-knative", map[string]string{"mapping_b": ""}))
@@ -159,7 +159,7 @@ func TestFileInTwoConfigMapsIsRefused(t *testing.T) {
 	}
 }
 
-func TestExpired(t *testing.T) {
+func TestExpiredRuns(t *testing.T) {
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	keep := settings.History{Runs: 2, Failed: 2, Age: 24 * time.Hour}
 	ran := func(name string, hours int) endedRun {

@@ -151,7 +151,7 @@ func TestLostTableIsAnError(t *testing.T) {
 	checkError(t, c.run(t.Context(), nil), 1, "no space left on device")
 }
 
-func TestCommand(t *testing.T) {
+func TestProcess(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		args   []string

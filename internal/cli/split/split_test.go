@@ -28,7 +28,7 @@ blocked = true
 `
 
 // A plan that does not fit on the file system of -out is not a refusal. One line names the plan.
-func TestFullFileSystem(t *testing.T) {
+func TestFullFileSystemIsNoRefusal(t *testing.T) {
 	if err := exec.CommandContext(t.Context(), "unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", t.TempDir()).Run(); err != nil {
 		t.Skipf("this machine lets nobody mount a small file system: %v", err)
 	}
@@ -49,7 +49,7 @@ func TestFullFileSystem(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "full"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ name, size, says string }{
+	for _, c := range []struct{ name, size, stderr string }{
 		{"of bytes", "size=4k", "split: writing the plan to full/plan: write full/plan/"},
 		{"of files", "nr_inodes=1", "split: -out: mkdir full/plan: "},
 	} {
@@ -64,9 +64,9 @@ func TestFullFileSystem(t *testing.T) {
 			if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 				t.Errorf("%v, want exit status 1", err)
 			}
-			said := stderr.String()
-			if !strings.HasPrefix(said, c.says) || !strings.HasSuffix(said, ": no space left on device\n") || strings.Count(said, "\n") != 1 {
-				t.Errorf("stderr is\n%swant one line that begins with %q and says that no space is left", said, c.says)
+			got := stderr.String()
+			if !strings.HasPrefix(got, c.stderr) || !strings.HasSuffix(got, ": no space left on device\n") || strings.Count(got, "\n") != 1 {
+				t.Errorf("stderr is\n%swant one line that begins with %q and ends with the cause", got, c.stderr)
 			}
 		})
 	}
