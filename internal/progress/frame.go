@@ -27,6 +27,10 @@ const (
 	learning   = 2 * time.Second // before this, there is no estimate of the time left
 )
 
+// home begins each line, since the cursor may not be at the beginning of its line: a terminal echoes
+// Ctrl-C as "^C".
+const home = "\r"
+
 // A frame is one picture of the display: a line for each transfer that has one, and below them
 // the bar for the whole run. Only the container's drawing goroutine uses it.
 type frame struct {
@@ -121,7 +125,7 @@ func (f *frame) drawTransfer(w io.Writer, t *transfer, width int) error {
 		return nil
 	}
 	name := fitColumn(t.repository, room-len(digest)-len(amount))
-	_, err := fmt.Fprintf(w, "  %s%s%s %4s\n", digest, name, amount, percent)
+	_, err := fmt.Fprintf(w, home+"  %s%s%s %4s\n", digest, name, amount, percent)
 	return err
 }
 
@@ -129,13 +133,13 @@ func (f *frame) drawMore(w io.Writer, _ decor.Statistics) error {
 	if f.more == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "  and %d more\n", f.more)
+	_, err := fmt.Fprintf(w, home+"  and %d more\n", f.more)
 	return err
 }
 
 func (f *frame) drawImages(decor.Statistics) string {
 	all := fmt.Sprint(f.images)
-	s := fmt.Sprintf("%*d/%s images", len(all), f.finished, all)
+	s := home + fmt.Sprintf("%*d/%s images", len(all), f.finished, all)
 	if n := f.failed.Load(); n > 0 {
 		s += fmt.Sprintf(", %d failed", n)
 	}

@@ -3,6 +3,7 @@ package progress
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/stream"
@@ -54,6 +55,11 @@ func (l *lines) Image(o mirror.Outcome) {
 		}
 	}
 	l.log.LogAttrs(context.Background(), level, status, attrs...)
+}
+
+// Stopping writes a line.
+func (l *lines) Stopping(grace time.Duration) {
+	l.log.Warn("interrupted: finishing what is under way", "grace", grace.String())
 }
 
 // Close writes the last line.

@@ -66,12 +66,17 @@ func (l *live) Image(o mirror.Outcome) {
 	}
 }
 
+// Stopping prints a line: without it, a person may take the wait for a hang.
+func (l *live) Stopping(grace time.Duration) {
+	l.above.print(fmt.Sprintf("Interrupted: finishing what is under way, up to %s. Ctrl-C again quits at once.\n", grace))
+}
+
 // Close replaces the moving lines with a summary.
 func (l *live) Close() {
 	l.above.close()
 	l.bar.Abort(true)
 	l.container.Wait()
-	_, _ = io.WriteString(l.out, l.summary())
+	_, _ = io.WriteString(l.out, home+l.summary())
 }
 
 func (l *live) summary() string {
@@ -118,7 +123,7 @@ func (a *above) print(line string) {
 	if a.closed {
 		return
 	}
-	a.pending = append(a.pending, line)
+	a.pending = append(a.pending, home+line)
 	select {
 	case a.wake <- struct{}{}:
 	default: // it is awake already

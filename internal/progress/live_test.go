@@ -42,7 +42,7 @@ func (s *screen) Write(p []byte) (int, error) {
 		if !found {
 			return 0, fmt.Errorf("a line without an end: %q", rest)
 		}
-		s.lines, rest = append(s.lines, line), after
+		s.lines, rest = append(s.lines, strings.TrimPrefix(line, home)), after
 	}
 	s.most = max(s.most, len(s.lines))
 	return len(p), nil
@@ -264,7 +264,19 @@ func TestLinesAboveSurviveTheContainer(t *testing.T) {
 	a.print("one\n")
 	a.print("two\n")
 	a.close()
-	if want := "one\ntwo\n"; got.String() != want {
+	if want := "\rone\n\rtwo\n"; got.String() != want {
 		t.Errorf("got %q, want %q", got.String(), want)
 	}
+}
+
+func TestLiveStopping(t *testing.T) {
+	draw(t, 80, 24, 1, 10<<20, func(d *live, s *screen) {
+		d.Stopping(8 * time.Second)
+		pass(170 * time.Millisecond)
+		expect(t, s, `
+Interrupted: finishing what is under way, up to 8s. Ctrl-C again quits at once.
+0/1 images [                          ] 0 B / 10.0 MiB         0 B/s            `)
+		d.Image(outcome("org/a", 0, mirror.ErrInterrupted))
+		d.Close()
+	})
 }

@@ -55,10 +55,10 @@ func newLivePlanning(out io.Writer, count func() (resolved, mappings int64), opt
 	head := func(decor.Statistics) string {
 		resolved, mappings := count()
 		if mappings == 0 {
-			return "planning"
+			return home + "reading the tags of wildcards"
 		}
 		all := fmt.Sprint(mappings)
-		return fmt.Sprintf("planning %*d/%s mappings", len(all), resolved, all)
+		return home + fmt.Sprintf("planning %*d/%s mappings", len(all), resolved, all)
 	}
 	tail := func(decor.Statistics) string {
 		return fmt.Sprintf("%4s", time.Since(l.began).Truncate(time.Second))
@@ -71,7 +71,7 @@ func newLivePlanning(out io.Writer, count func() (resolved, mappings int64), opt
 func (l *livePlanning) Close(p Planned) {
 	l.bar.Abort(true)
 	l.container.Wait()
-	s := fmt.Sprintf("Planned %d mappings in %s: %d to copy", p.Mappings, text.Round(time.Since(l.began)), p.Copies)
+	s := home + fmt.Sprintf("Planned %d mappings in %s: %d to copy", p.Mappings, text.Round(time.Since(l.began)), p.Copies)
 	if p.Copies > 0 {
 		s += fmt.Sprintf(" (%s)", text.Size(p.Bytes))
 	}

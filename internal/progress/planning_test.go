@@ -19,7 +19,7 @@ func TestLivePlanning(t *testing.T) {
 			mpb.WithWidth(60), mpb.ForceTTY(), mpb.WithAutoRefresh())
 		pass(170 * time.Millisecond)
 		expect(t, s, `
-planning [                                            ]   0s`)
+reading the tags of wildcards [                       ]   0s`)
 
 		mappings.Store(450)
 		resolved.Store(90)

@@ -19,6 +19,8 @@ import (
 // New and need not be sent.
 type Display interface {
 	mirror.Observer
+	// Stopping shows that the run was told to stop, and how long it may still take.
+	Stopping(grace time.Duration)
 	// Close shows a summary and leaves the terminal to others. It must be the last call.
 	Close()
 }

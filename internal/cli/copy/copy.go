@@ -83,6 +83,7 @@ func (c *config) carry(ctx context.Context, client *registry.Client, plan *execu
 	images, bytes := plan.Work()
 	display := progress.New(os.Stderr, slog.Default(), images, bytes)
 	defer display.Close()
+	defer context.AfterFunc(ctx, func() { display.Stopping(execute.Grace) })()
 	return plan.Carry(ctx, mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: execute.Grace}, out)
 }
 

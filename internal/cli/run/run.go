@@ -108,6 +108,7 @@ func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.
 	images, bytes := work.Work()
 	display := progress.New(os.Stderr, slog.Default(), images, bytes)
 	defer display.Close()
+	defer context.AfterFunc(ctx, func() { display.Stopping(execute.Grace) })()
 	return work.Run(ctx, mirror.Options{Client: o.Client, Observer: display, Foreign: o.Foreign, Grace: execute.Grace}), nil
 }
 
