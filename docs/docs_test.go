@@ -1,4 +1,4 @@
-// Package docs holds what users read. Its tests keep the documents and the program together.
+// Package docs holds the documentation. Its tests compare it with the program.
 package docs
 
 import (
@@ -43,7 +43,7 @@ func goCommand(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// ignored are folders that git has nothing of.
+// ignored lists directories that git does not track.
 var ignored = []string{".git", "bin", "release"}
 
 var (
@@ -71,7 +71,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// sections are what GitHub calls the headings of a document in links.
+// sections returns the anchors that GitHub makes of a document's headings.
 func sections(text string) []string {
 	var names []string
 	for _, m := range heading.FindAllStringSubmatch(text, -1) {
@@ -140,8 +140,8 @@ func TestEnvironmentIsDocumented(t *testing.T) {
 	}
 }
 
-// CONTRIBUTING.md's table has every folder that holds files, and no other.
-func TestFoldersAreDescribed(t *testing.T) {
+// CONTRIBUTING.md's table has every directory that holds files, and no other.
+func TestDirectoriesAreDescribed(t *testing.T) {
 	_, table, _ := strings.Cut(read(t, filepath.Join(root, "CONTRIBUTING.md")), "| path |")
 	table, _, _ = strings.Cut(table, "\n\n")
 	var described []string
@@ -154,7 +154,7 @@ func TestFoldersAreDescribed(t *testing.T) {
 	}
 	for _, name := range described {
 		if !holdsFiles(t, name) {
-			t.Errorf("CONTRIBUTING.md describes %s, which is no folder with files", name)
+			t.Errorf("CONTRIBUTING.md describes %s, which is not a directory with files", name)
 		}
 	}
 	for _, pattern := range []string{"*", "internal/*", "cmd/*", "test/*"} {
@@ -172,7 +172,7 @@ func TestFoldersAreDescribed(t *testing.T) {
 	}
 }
 
-// holdsFiles says whether a path from the root is a folder with a file in it, or below it.
+// holdsFiles reports whether a path from the root is a directory with a file in it or below it.
 func holdsFiles(t *testing.T, name string) bool {
 	t.Helper()
 	dir := filepath.Join(root, name)

@@ -1,6 +1,7 @@
 package docs
 
 import (
+	goversion "go/version"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -137,6 +138,24 @@ func TestDependabotUpdatesEveryModule(t *testing.T) {
 	slices.Sort(listed)
 	if diff := cmp.Diff(modules(t), listed); diff != "" {
 		t.Errorf("directories with a go.mod (-there +listed in %s):\n%s", file, diff)
+	}
+}
+
+// Workflows install the Go that the root's go.mod requires, and setup-go forbids the go command to
+// download a newer one.
+func TestNoModuleNeedsANewerGo(t *testing.T) {
+	required := regexp.MustCompile(`(?m)^go (1\.\d+\.\d+)$`)
+	version := func(dir string) string {
+		m := required.FindStringSubmatch(read(t, filepath.Join(root, filepath.FromSlash(dir), "go.mod")))
+		if m == nil {
+			t.Fatalf("%s/go.mod has no line such as go 1.26.4", dir)
+		}
+		return "go" + m[1]
+	}
+	for _, dir := range modules(t) {
+		if newest := version("/"); goversion.Compare(version(dir), newest) > 0 {
+			t.Errorf("module %s requires %s, and workflows install %s: raise that of the root", dir, version(dir), newest)
+		}
 	}
 }
 
