@@ -1,4 +1,4 @@
-// Command copy carries out a plan, or shards of one; see imagemirror/internal/cli/copy.
+// Command copy is the step binary of the command in imagemirror/internal/cli/copy.
 package main
 
 import (

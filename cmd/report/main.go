@@ -1,4 +1,4 @@
-// Command report tells people and systems what became of a run; see imagemirror/internal/cli/report.
+// Command report is the step binary of the command in imagemirror/internal/cli/report.
 package main
 
 import (

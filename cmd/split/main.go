@@ -1,4 +1,4 @@
-// Command split plans what must move; see imagemirror/internal/cli/split.
+// Command split is the step binary of the command in imagemirror/internal/cli/split.
 package main
 
 import (

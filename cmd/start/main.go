@@ -1,4 +1,4 @@
-// Command start starts runs of image sets on a cluster; see imagemirror/internal/cli/start.
+// Command start is the step binary of the command in imagemirror/internal/cli/start.
 package main
 
 import (

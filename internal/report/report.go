@@ -6,6 +6,8 @@
 // What the streams contain came from outside: mapping files, registries, whoever wrote the
 // stream. It is bounded and made printable where it comes in, and each format escapes it once
 // more by its own rules.
+//
+// A new format is a method that writes it and, if it is a file, a line in Files.
 package report
 
 import (
