@@ -8,11 +8,11 @@ import (
 )
 
 // A finding becomes text only when it is written, in the form that a CI system shows.
-func ExampleReport_Write() {
+func ExampleDocument_Write() {
 	var found finding.List
 	found.Refuse(finding.Input, "image-sets/team/mapping_team", 3, "source %q has no destination: write SRC DST", "quay.io/a/x:v1")
 	found.Warn(finding.Odd, "image-sets/team/mapping_old", 0, "the file has no mapping")
-	report := finding.Report{
+	report := finding.Document{
 		Files:    []string{"image-sets/team/mapping_old", "image-sets/team/mapping_team"},
 		Findings: found.All(),
 	}

@@ -23,8 +23,8 @@ var (
 )
 
 // hostile has names and words that would break each of the forms.
-func hostile() *Report {
-	return &Report{
+func hostile() *Document {
+	return &Document{
 		Files: []string{"sets/a/mapping_a", "sets/b/mapping_b"},
 		Findings: []Finding{
 			{Rule: odd, Warning: true, File: "sets/a/mapping_a", Line: 7, Err: errors.New("100% odd")},
@@ -36,7 +36,7 @@ func hostile() *Report {
 	}
 }
 
-func write(t *testing.T, r *Report, form string) string {
+func write(t *testing.T, r *Document, form string) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := r.Write(&b, form); err != nil {
@@ -65,7 +65,7 @@ func TestGitHub(t *testing.T) {
 
 // What GitHub and other readers demand of SARIF 2.1.0: https://docs.github.com/en/code-security/reference/code-scanning/sarif-files/sarif-support
 func TestSARIF(t *testing.T) {
-	for name, report := range map[string]*Report{"hostile": hostile(), "nothing found": {}} {
+	for name, report := range map[string]*Document{"hostile": hostile(), "nothing found": {}} {
 		t.Run(name, func(t *testing.T) {
 			text := write(t, report, "sarif")
 			var log sarifLog

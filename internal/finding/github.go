@@ -15,19 +15,19 @@ var (
 )
 
 // github writes annotations. Errors come first: GitHub shows only the first ten of a step.
-func (r *Report) github(w io.Writer) error {
+func (r *Document) github(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	for _, warnings := range []bool{false, true} {
 		for _, f := range r.Findings {
 			if f.Warning == warnings {
-				fmt.Fprintf(out, "::%s %stitle=%s::%s\n", f.level(), place(f), property.Replace(f.Rule.ID), data.Replace(f.message()))
+				fmt.Fprintf(out, "::%s %stitle=%s::%s\n", f.level(), position(f), property.Replace(f.Rule.ID), data.Replace(f.message()))
 			}
 		}
 	}
 	return out.Flush()
 }
 
-func place(f Finding) string {
+func position(f Finding) string {
 	if f.File == "" {
 		return ""
 	}

@@ -10,7 +10,7 @@ import (
 
 // junit writes a suite for each directory and a case for each file, also for files with nothing
 // wrong. A case fails if the file has a mistake; warnings are its output.
-func (r *Report) junit(w io.Writer) error {
+func (r *Document) junit(w io.Writer) error {
 	said := map[string][]Finding{}
 	files := append([]string{}, r.Files...)
 	for _, f := range r.Findings {

@@ -59,7 +59,7 @@ type (
 	}
 )
 
-func (r *Report) sarif(w io.Writer) error {
+func (r *Document) sarif(w io.Writer) error {
 	run := sarifRun{
 		Tool:       sarifTool{Driver: sarifDriver{Name: "imagemirror", Rules: []sarifRule{}}},
 		ColumnKind: "unicodeCodePoints",

@@ -124,7 +124,7 @@ func (l *loader) path(path string) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		l.refuse(path, 0, reason(err))
+		l.refuse(path, 0, withoutPath(err))
 	case info.IsDir():
 		l.directory(path)
 	default:
@@ -169,7 +169,7 @@ func (l *loader) directory(dir string) {
 		return
 	}
 	files, ok := l.mappingFiles(dir)
-	if !ok || len(files) == 0 && isBase(dir) {
+	if !ok || len(files) == 0 && holdsBase(dir) {
 		return
 	}
 	if len(files) == 0 {
@@ -189,8 +189,8 @@ func (l *loader) directory(dir string) {
 	}
 }
 
-// isBase reports whether a directory is what image sets include: image-sets/*/ names it, too.
-func isBase(dir string) bool {
+// holdsBase reports whether a directory is what image sets include: image-sets/*/ names it, too.
+func holdsBase(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "kustomization.yaml"))
 	return filepath.Base(dir) == Base && err == nil
 }
@@ -201,7 +201,7 @@ func isBase(dir string) bool {
 func (l *loader) mappingFiles(dir string) (files []string, ok bool) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		l.refuse(dir, 0, reason(err))
+		l.refuse(dir, 0, withoutPath(err))
 		return nil, false
 	}
 	for _, e := range entries {
@@ -226,7 +226,7 @@ func (l *loader) file(set *Set, path string) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		l.refuse(path, 1, reason(err))
+		l.refuse(path, 1, withoutPath(err))
 		return
 	}
 	defer f.Close()
@@ -239,7 +239,7 @@ func regular(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return reason(err)
+		return withoutPath(err)
 	case !info.Mode().IsRegular():
 		return errors.New("this is no regular file: remove it, or give it another name")
 	case !Within(filepath.Dir(path), path):
@@ -322,8 +322,8 @@ func (l *loader) shown(path string) bool {
 	return ok
 }
 
-// reason returns err without the path that it repeats.
-func reason(err error) error {
+// withoutPath returns err without the path that it repeats.
+func withoutPath(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
 		return cmp.Or(pathErr.Err, err)

@@ -61,12 +61,12 @@ func ReadFile(path string, size int64) ([]byte, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, reason(err)
+		return nil, withoutPath(err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, size+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading the file: %w", reason(err))
+		return nil, fmt.Errorf("reading the file: %w", withoutPath(err))
 	}
 	return data, nil
 }

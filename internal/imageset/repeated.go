@@ -9,10 +9,12 @@ import (
 // what is found is only a warning.
 const maxPatterns = 100
 
-// route is a pair of repositories.
-type route struct{ source, destination string }
+// repositories are those of a mapping.
+type repositories struct{ source, destination string }
 
-func routeOf(m *mapping.Mapping) route { return route{m.Source.Name(), m.Destination.Name()} }
+func repositoriesOf(m *mapping.Mapping) repositories {
+	return repositories{m.Source.Name(), m.Destination.Name()}
+}
 
 // placed is a mapping and where it stands among all of a run.
 type placed struct {
@@ -23,9 +25,9 @@ type placed struct {
 // repeated warns of each mapping that a wildcard brings about, too. Which tags a wildcard means is known only when the
 // registry is asked; a tag that a line names is known before.
 func (i *Input) repeated() {
-	patterns := map[route][]placed{}
+	patterns := map[repositories][]placed{}
 	i.each(func(m placed) {
-		r := routeOf(m.Mapping)
+		r := repositoriesOf(m.Mapping)
 		if m.Source.Wildcard() && len(patterns[r]) < maxPatterns {
 			patterns[r] = append(patterns[r], m)
 		}
@@ -37,7 +39,7 @@ func (i *Input) repeated() {
 		if m.Source.Digest != "" || m.Source.Wildcard() || m.Source.Tag != m.Destination.Tag {
 			return
 		}
-		for _, pattern := range patterns[routeOf(m.Mapping)] {
+		for _, pattern := range patterns[repositoriesOf(m.Mapping)] {
 			if !pattern.Source.Match(m.Source.Tag) {
 				continue
 			}

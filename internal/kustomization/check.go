@@ -55,10 +55,10 @@ func (t *Tree) checkSet(dir string, found *finding.List) {
 // checkListing holds the listing of a tree, if it has one, to its sets.
 func (t *Tree) checkListing(found *finding.List) {
 	var sets []string
-	for _, dir := range directories(t.Root) {
+	for _, dir := range imageset.Directories(t.Root) {
 		info, err := os.Lstat(dir)
 		name := filepath.Base(dir)
-		if err == nil && info.IsDir() && len(mappingFiles(dir)) > 0 && name != imageset.Base && settings.CheckName(name) == nil {
+		if err == nil && info.IsDir() && len(imageset.MappingFiles(dir)) > 0 && name != imageset.Base && settings.CheckName(name) == nil {
 			sets = append(sets, name)
 		}
 	}
@@ -143,7 +143,7 @@ var forbidden = func() []strictyaml.Key {
 }()
 
 // readResource refuses a resource that is not one of a set.
-func (s *Set) readResource(v strictyaml.Value) {
+func (s *Directory) readResource(v strictyaml.Value) {
 	if name, ok := v.Text(); ok && !slices.Contains(s.resources(), name) && name != settings.File {
 		refuseResource(v, name, "is none of a set's own objects")
 	}

@@ -47,7 +47,9 @@ func meant(name string) string {
 }
 
 // isSet reports whether a directory has files that only image sets have.
-func isSet(dir string) bool { return len(mappingFiles(dir)) > 0 || isThere(dir, settings.File) }
+func isSet(dir string) bool {
+	return len(imageset.MappingFiles(dir)) > 0 || imageset.Contains(dir, settings.File)
+}
 
 // Nested refuses each image set somewhere below a directory. Sets are looked for beside the
 // directory, and only there.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -32,7 +31,7 @@ var (
 type Tree struct {
 	Root      string
 	Namespace string
-	Sets      []*Set // by name
+	Sets      []*Directory // by name
 }
 
 // Root returns the directory of the sets that the arguments of a command name.
@@ -52,10 +51,10 @@ func Read(root string) (*Tree, *finding.List) {
 	var found finding.List
 	t := open(root)
 	t.checkBase(&found)
-	for _, dir := range directories(root) {
+	for _, dir := range imageset.Directories(root) {
 		switch {
 		case filepath.Base(dir) == imageset.Base:
-		case len(mappingFiles(dir)) > 0:
+		case len(imageset.MappingFiles(dir)) > 0:
 			s, ok := t.readSet(dir, &found)
 			for _, f := range s.Files {
 				if err := CheckKey(f.Name); err != nil {
@@ -65,7 +64,7 @@ func Read(root string) (*Tree, *finding.List) {
 			if ok {
 				t.Sets = append(t.Sets, s)
 			}
-		case isThere(dir, "OWNERS") || isThere(dir, settings.File) || Path(dir) != "":
+		case imageset.Contains(dir, "OWNERS") || imageset.Contains(dir, settings.File) || Path(dir) != "":
 			found.Refuse(Orphan, dir, 0, "the directory has no mapping file: bring the files back, or remove the directory")
 		default:
 			found.Merge(Nested(dir))
@@ -77,7 +76,7 @@ func Read(root string) (*Tree, *finding.List) {
 
 // IsTree reports whether a directory has a listing of sets and the base that they include.
 func IsTree(dir string) bool {
-	return isThere(dir, File) && isThere(filepath.Join(dir, imageset.Base), File)
+	return imageset.Contains(dir, File) && imageset.Contains(filepath.Join(dir, imageset.Base), File)
 }
 
 // open returns a tree without its sets, with the namespace that its listing names.
@@ -161,15 +160,15 @@ func Replace(path string, data []byte) error {
 
 // checkBase refuses a tree without what its sets include.
 func (t *Tree) checkBase(found *finding.List) {
-	if base := filepath.Join(t.Root, imageset.Base); !isThere(base, File) {
+	if base := filepath.Join(t.Root, imageset.Base); !imageset.Contains(base, File) {
 		found.Refuse(Orphan, base, 0, "all sets include this, and it has no %s: copy image-sets/%s of imagemirror here", File, imageset.Base)
 	}
 }
 
 // readSet reads the directory of a set, and judges each entry. It reports whether the set's
 // kustomization follows from it.
-func (t *Tree) readSet(dir string, found *finding.List) (s *Set, ok bool) {
-	s, ok = &Set{Name: nameOf(dir)}, true
+func (t *Tree) readSet(dir string, found *finding.List) (s *Directory, ok bool) {
+	s, ok = &Directory{Name: imageset.NameOf(dir)}, true
 	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
 		found.Refuse(Contents, dir, 0, "this is a link: put the set's directory itself here")
 		return s, false
@@ -179,10 +178,10 @@ func (t *Tree) readSet(dir string, found *finding.List) (s *Set, ok bool) {
 		ok = false
 	}
 	judge(dir, found)
-	for _, name := range append([]string{"OWNERS", settings.File}, mappingFiles(dir)...) {
+	for _, name := range append([]string{"OWNERS", settings.File}, imageset.MappingFiles(dir)...) {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || !info.Mode().IsRegular() {
-			ok = ok && !isThere(dir, name) // imageset refuses what is no file
+			ok = ok && !imageset.Contains(dir, name) // imageset refuses what is no file
 			continue
 		}
 		s.Files = append(s.Files, Entry{Name: name, Size: info.Size()})
@@ -197,7 +196,7 @@ func (t *Tree) readSet(dir string, found *finding.List) (s *Set, ok bool) {
 
 // readSettings sees whether the settings of a set have a schedule. It reports whether they can be
 // read; what is wrong with them is for imageset to tell.
-func (t *Tree) readSettings(s *Set, dir string, found *finding.List) bool {
+func (t *Tree) readSettings(s *Directory, dir string, found *finding.List) bool {
 	path := filepath.Join(dir, settings.File)
 	data, err := imageset.ReadFile(path, settings.MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -228,7 +227,7 @@ func CheckKey(name string) error {
 // or "".
 func Path(dir string) string {
 	for _, name := range []string{File, "kustomization.yml", "Kustomization"} {
-		if isThere(dir, name) {
+		if imageset.Contains(dir, name) {
 			return filepath.Join(dir, name)
 		}
 	}
@@ -244,42 +243,4 @@ func readRegular(path string) ([]byte, error) {
 		return nil, errors.New("this is no regular file: remove it")
 	}
 	return imageset.ReadFile(path, maxFile)
-}
-
-func isThere(dir, name string) bool {
-	_, err := os.Lstat(filepath.Join(dir, name))
-	return err == nil
-}
-
-// nameOf returns the name of the set in a directory, which may be ".".
-func nameOf(dir string) string {
-	if absolute, err := filepath.Abs(dir); err == nil {
-		dir = absolute
-	}
-	return filepath.Base(dir)
-}
-
-// directories returns the directories in a directory, also through links.
-func directories(dir string) []string {
-	var dirs []string
-	entries, _ := os.ReadDir(dir) // imageset tells why, if it cannot be read
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if info, err := os.Stat(path); err == nil && info.IsDir() && !strings.HasPrefix(e.Name(), ".") {
-			dirs = append(dirs, path)
-		}
-	}
-	return dirs
-}
-
-// mappingFiles returns the names of a directory's mapping files.
-func mappingFiles(dir string) []string {
-	var names []string
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), imageset.Prefix) {
-			names = append(names, e.Name())
-		}
-	}
-	return names
 }

@@ -37,7 +37,7 @@ type Mapping struct {
 // mistake are among the findings, and the mappings are those of all other lines.
 func Parse(r io.Reader, file string) ([]Mapping, *finding.List) {
 	p := parser{file: file, found: &finding.List{}, shared: map[string]string{}}
-	text, err := read(r, file)
+	text, err := readText(r, file)
 	if err != nil {
 		p.refuse(1, err)
 	} else if line, err := checkText(text); err != nil {

@@ -13,9 +13,9 @@ import (
 // errLarge says that a file has more than MaxFile bytes.
 var errLarge = fmt.Errorf("the file has more than %d MiB: split it into several", MaxFile>>20)
 
-// read returns the text of a mapping file. A file is gzip'd where it says so by its name or by its first bytes: a
+// readText returns the text of a mapping file. A file is gzip'd where it says so by its name or by its first bytes: a
 // ConfigMap's key may lack the ending.
-func read(r io.Reader, file string) (string, error) {
+func readText(r io.Reader, file string) (string, error) {
 	in := bufio.NewReader(bound(r))
 	magic, _ := in.Peek(2)
 	gzipped := string(magic) == "\x1f\x8b" || strings.HasSuffix(file, ".gz")

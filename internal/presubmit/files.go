@@ -11,7 +11,7 @@ import (
 
 // files checks the names of a set's mapping files.
 func (c *checker) files(dir string) {
-	names := mappingFiles(dir)
+	names := imageset.MappingFiles(dir)
 	c.misnamed(dir, names)
 	twins := map[string]string{}
 	for _, name := range names {
@@ -32,7 +32,7 @@ func (c *checker) files(dir string) {
 // misnamed finds files that are not named as their set. Where none of several is, another name that they have in common will
 // do: that was a choice, as origin in the set openshift, and no slip.
 func (c *checker) misnamed(dir string, files []string) {
-	set := setName(dir)
+	set := imageset.NameOf(dir)
 	begins := []string{set, strings.ReplaceAll(set, "-", "_"), strings.ReplaceAll(set, "_", "-")}
 	if len(files) > 1 && !slices.ContainsFunc(files, func(f string) bool { return named(f, begins) }) {
 		if word := commonWord(files); word != "" {
@@ -45,14 +45,6 @@ func (c *checker) misnamed(dir string, files []string) {
 				alternatives(begins))
 		}
 	}
-}
-
-// setName is the name of the set in a directory.
-func setName(dir string) string {
-	if absolute, err := filepath.Abs(dir); err == nil {
-		dir = absolute
-	}
-	return filepath.Base(dir)
 }
 
 func named(file string, begins []string) bool {

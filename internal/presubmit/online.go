@@ -18,7 +18,7 @@ func Ask(ctx context.Context, o plan.Options, input *imageset.Input) (*finding.L
 	doubts, err := plan.Probe(ctx, o, input.Sets)
 	said := map[string]bool{} // a source is one finding, however many destinations the line has
 	for _, d := range doubts {
-		f := finding.Finding{Rule: ruleSource, File: d.File, Line: d.Line, Err: advised(d.Err)}
+		f := finding.Finding{Rule: ruleSource, File: d.File, Line: d.Line, Err: withAdvice(d.Err)}
 		if d.Moves {
 			f.Rule = ruleImmutable
 		}
@@ -30,8 +30,8 @@ func Ask(ctx context.Context, o plan.Options, input *imageset.Input) (*finding.L
 	return &found, err
 }
 
-// advised returns an error of a registry as a line with what to do about it.
-func advised(err error) error {
+// withAdvice returns an error of a registry as a line with what to do about it.
+func withAdvice(err error) error {
 	e := stream.ErrorOf(err)
 	if e.Advice == "" || strings.HasSuffix(e.Message, e.Advice) {
 		return errors.New(e.Message)

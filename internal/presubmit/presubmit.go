@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
@@ -34,7 +33,7 @@ func Check(paths []string, stdin io.Reader) (*imageset.Input, *finding.List) {
 	c := &checker{}
 	paths = c.expand(paths)
 	input := c.load(paths, stdin)
-	sets := slices.DeleteFunc(paths, func(path string) bool { return !isDir(path) || isBase(path) })
+	sets := slices.DeleteFunc(paths, func(path string) bool { return !isDir(path) || shared(path) })
 	for _, dir := range sets {
 		c.files(dir)
 	}
@@ -65,13 +64,13 @@ func (c *checker) expand(paths []string) []string {
 	for _, path := range paths {
 		dirs := []string{path}
 		inTree := kustomization.IsTree(parent(path))
-		if inside := subdirectories(path); len(mappingFiles(path)) == 0 && !inTree && slices.ContainsFunc(inside, setLike) {
+		if inside := imageset.Directories(path); len(imageset.MappingFiles(path)) == 0 && !inTree && slices.ContainsFunc(inside, setLike) {
 			dirs = inside
 		}
 		for _, dir := range dirs {
 			named := dir == path
-			nested := (!named || inTree || len(mappingFiles(dir)) > 0) && c.nested(dir)
-			if c.lost(dir) || nested && len(mappingFiles(dir)) == 0 || !named && !setLike(dir) {
+			nested := (!named || inTree || len(imageset.MappingFiles(dir)) > 0) && c.nested(dir)
+			if c.lost(dir) || nested && len(imageset.MappingFiles(dir)) == 0 || !named && !setLike(dir) {
 				continue
 			}
 			all = append(all, dir)
@@ -83,7 +82,7 @@ func (c *checker) expand(paths []string) []string {
 // nested refuses the image sets below a directory, and reports whether there are any. In a set that
 // is installed with kustomize, any directory is refused with the set.
 func (c *checker) nested(dir string) bool {
-	if !isDir(dir) || isBase(dir) || len(mappingFiles(dir)) > 0 && kustomization.Applies(dir) {
+	if !isDir(dir) || shared(dir) || len(imageset.MappingFiles(dir)) > 0 && kustomization.Applies(dir) {
 		return false
 	}
 	found := kustomization.Nested(dir)
@@ -94,54 +93,22 @@ func (c *checker) nested(dir string) bool {
 // lost refuses what was left of a set without mapping files, and reports whether a directory is that.
 func (c *checker) lost(dir string) bool {
 	path := kustomization.Path(dir)
-	if !isDir(dir) || isBase(dir) || path == "" || len(mappingFiles(dir)) > 0 {
+	if !isDir(dir) || shared(dir) || path == "" || len(imageset.MappingFiles(dir)) > 0 {
 		return false
 	}
 	c.found.Refuse(kustomization.Orphan, path, 1, "this schedules a set that has no mapping file: bring the files back, or remove the directory and what lists it")
 	return true
 }
 
-// isBase reports whether a directory is what the sets beside it include.
-func isBase(dir string) bool { return setName(dir) == imageset.Base }
+// shared reports whether a directory is the base that the sets beside it include.
+func shared(dir string) bool { return imageset.NameOf(dir) == imageset.Base }
 
 // parent returns the directory that a directory is in, by its name.
 func parent(dir string) string { return filepath.Join(dir, "..") }
 
 // setLike reports whether a directory has a file that image sets have.
 func setLike(dir string) bool {
-	return len(mappingFiles(dir)) > 0 || there(dir, "OWNERS") || there(dir, settings.File) || kustomization.Path(dir) != ""
-}
-
-// mappingFiles returns the names of a directory's mapping files.
-func mappingFiles(dir string) []string {
-	var names []string
-	for _, e := range entries(dir) {
-		if strings.HasPrefix(e.Name(), imageset.Prefix) {
-			names = append(names, e.Name())
-		}
-	}
-	return names
-}
-
-func subdirectories(dir string) []string {
-	var dirs []string
-	for _, e := range entries(dir) {
-		if path := filepath.Join(dir, e.Name()); isDir(path) && !strings.HasPrefix(e.Name(), ".") {
-			dirs = append(dirs, path)
-		}
-	}
-	return dirs
-}
-
-// entries returns what is in a directory. If that cannot be read, imageset tells why.
-func entries(dir string) []os.DirEntry {
-	found, _ := os.ReadDir(dir)
-	return found
-}
-
-func there(dir, name string) bool {
-	_, err := os.Lstat(filepath.Join(dir, name))
-	return err == nil
+	return len(imageset.MappingFiles(dir)) > 0 || imageset.Contains(dir, "OWNERS") || imageset.Contains(dir, settings.File) || kustomization.Path(dir) != ""
 }
 
 func isDir(path string) bool {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"imagemirror/internal/imageset"
 )
 
 // cast are the files of a world that the mistakes are made in.
@@ -206,7 +208,7 @@ var contents = []seeded{
 		return place{"New_Set", 0}
 	}},
 	{name: "a schedule without a set", says: "schedules a set that has no mapping file", seed: func(w *world, c cast) place {
-		for _, file := range mappingFiles(filepath.Join(sets, c.setB)) {
+		for _, file := range imageset.MappingFiles(filepath.Join(sets, c.setB)) {
 			w.remove(c.setB + "/" + file)
 		}
 		w.generate()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"imagemirror/internal/imageset"
 	"imagemirror/internal/kustomization"
 )
 
@@ -85,13 +86,13 @@ func realSets(t *testing.T) string {
 // install gives all sets OWNERS and settings that allow any destination, and generates their
 // kustomizations.
 func (w *world) install() {
-	for _, dir := range subdirectories(sets) {
-		if name := filepath.Base(dir); len(mappingFiles(dir)) > 0 {
+	for _, dir := range imageset.Directories(sets) {
+		if name := filepath.Base(dir); len(imageset.MappingFiles(dir)) > 0 {
 			w.write(name+"/OWNERS", "approvers:\n- ann\n")
 			w.write(name+"/settings.yaml", settingsOf(name, "  schedule: 7 * * * *\n"))
 		}
 	}
-	if !there(sets, "base") {
+	if !imageset.Contains(sets, "base") {
 		w.write("base/kustomization.yaml", "resources:\n  - cronjob.yaml\n")
 		w.write("base/cronjob.yaml", "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: mirror\n")
 	}
@@ -101,7 +102,7 @@ func (w *world) install() {
 // generate writes the kustomizations of all sets that have no mistake in their own files.
 func (w *world) generate() {
 	w.t.Helper()
-	for _, dir := range append(subdirectories(sets), sets) {
+	for _, dir := range append(imageset.Directories(sets), sets) {
 		w.keep(filepath.Join(dir, kustomization.File))
 	}
 	tree, _ := kustomization.Read(sets)

@@ -44,19 +44,19 @@ func (c *config) run(ctx context.Context, dirs []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	s, err := c.set(ctx)
+	d, err := c.draft(ctx)
 	if err != nil {
 		return command.Refuse(err)
 	}
-	if err := s.write(root); err != nil {
+	if err := d.write(root); err != nil {
 		return err
 	}
-	fmt.Printf("%s/%s is written, and listed in %s/%s. Its first mapping is\n%s\n", root, s.name, root, kustomization.File, s.mapping())
+	fmt.Printf("%s/%s is written, and listed in %s/%s. Its first mapping is\n%s\n", root, d.name, root, kustomization.File, d.mapping())
 	return nil
 }
 
-// set returns the set that the flags describe.
-func (c *config) set(ctx context.Context) (*set, error) {
+// draft returns the set that the flags describe.
+func (c *config) draft(ctx context.Context) (*draft, error) {
 	if c.name == "" || c.destination == "" {
 		return nil, errors.New("the set's name and where it publishes are needed: imagemirror new-set -name payments -dest quay.io/payments, or make new-set NAME=payments DEST=quay.io/payments")
 	}
@@ -71,7 +71,7 @@ func (c *config) set(ctx context.Context) (*set, error) {
 	if source == "" {
 		source = fmt.Sprintf("registry.ci.openshift.org/%s/%s:latest", c.name, c.name)
 	}
-	return newSet(c.name, c.destination, source, strings.Split(owners, ","))
+	return newDraft(c.name, c.destination, source, strings.Split(owners, ","))
 }
 
 // caller returns the name that the caller commits under, as OWNERS files name people.

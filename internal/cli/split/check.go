@@ -28,18 +28,18 @@ func (c *config) checkSets(ctx context.Context, paths []string) error {
 		found.Merge(doubts)
 		found.Sort()
 	}
-	report := finding.Report{Findings: found.All()}
+	document := finding.Document{Findings: found.All()}
 	for _, set := range input.Sets {
-		report.Files = append(report.Files, set.Files...)
+		document.Files = append(document.Files, set.Files...)
 	}
-	if err := report.Write(os.Stdout, c.format); err != nil {
+	if err := document.Write(os.Stdout, c.format); err != nil {
 		return fmt.Errorf("writing to standard output: %w", err)
 	}
 	warnings := found.Warnings()
 	for _, w := range warnings {
 		c.warn(w.Error())
 	}
-	mistakes := len(report.Findings) - len(warnings)
+	mistakes := len(document.Findings) - len(warnings)
 	sentence := fmt.Sprintf("%d mappings in %d sets: %d mistakes, %d warnings", input.Mappings(), len(input.Sets), mistakes, len(warnings))
 	if err := c.Summarize(sentence); err != nil {
 		return err

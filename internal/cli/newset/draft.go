@@ -19,8 +19,8 @@ import (
 	"imagemirror/internal/settings"
 )
 
-// A set is what the files of a new set are made from.
-type set struct {
+// A draft is what the files of a new set are made from.
+type draft struct {
 	name        string
 	destination string // a prefix of repositories
 	source      string // of its first mapping
@@ -29,8 +29,8 @@ type set struct {
 
 var ownerRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-// newSet refuses what would not make a set.
-func newSet(name, destination, source string, owners []string) (*set, error) {
+// newDraft refuses what would not make a set.
+func newDraft(name, destination, source string, owners []string) (*draft, error) {
 	if err := settings.CheckName(name); err != nil {
 		return nil, fmt.Errorf("the name %q: %w", name, err)
 	}
@@ -52,17 +52,17 @@ func newSet(name, destination, source string, owners []string) (*set, error) {
 			return nil, fmt.Errorf("the owner %q is no name: write names with commas between them, such as alice,bob", owner)
 		}
 	}
-	return &set{name: name, destination: destination, source: source, owners: owners}, nil
+	return &draft{name: name, destination: destination, source: source, owners: owners}, nil
 }
 
 // mapping returns the set's first line. Its destination has the source's tag.
-func (s *set) mapping() string { return s.source + " " + s.destination + "/" + s.name }
+func (d *draft) mapping() string { return d.source + " " + d.destination + "/" + d.name }
 
 // minute spreads the sets over the hour by their names, since they share one address towards the
 // registries.
-func (s *set) minute() uint32 {
+func (d *draft) minute() uint32 {
 	h := fnv.New32a()
-	h.Write([]byte(s.name))
+	h.Write([]byte(d.name))
 	return h.Sum32() % 60
 }
 
@@ -78,18 +78,18 @@ spec:
 `
 
 // files returns what people write of a set, by name.
-func (s *set) files() (map[string][]byte, error) {
-	owners, err := yaml.Marshal(map[string][]string{"approvers": s.owners})
+func (d *draft) files() (map[string][]byte, error) {
+	owners, err := yaml.Marshal(map[string][]string{"approvers": d.owners})
 	return map[string][]byte{
 		"OWNERS":                 owners,
-		settings.File:            fmt.Appendf(nil, settingsText, s.name, s.minute(), s.destination),
-		imageset.Prefix + s.name: []byte(s.mapping() + "\n"),
+		settings.File:            fmt.Appendf(nil, settingsText, d.name, d.minute(), d.destination),
+		imageset.Prefix + d.name: []byte(d.mapping() + "\n"),
 	}, err
 }
 
 // write puts the set below root and lists it there. If that fails, all is as it was.
-func (s *set) write(root string) (err error) {
-	dir := filepath.Join(root, s.name)
+func (d *draft) write(root string) (err error) {
+	dir := filepath.Join(root, d.name)
 	if _, err := os.Lstat(dir); err == nil {
 		return fmt.Errorf("%s exists: choose another name, or add mapping files to that set", dir)
 	}
@@ -103,25 +103,25 @@ func (s *set) write(root string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(aside)) }()
 	tree, _ := kustomization.Read(root) // a mistake of another set is not this set's
-	if err := s.stage(tree, aside); err != nil {
+	if err := d.stage(tree, aside); err != nil {
 		return err
 	}
-	if err := os.Rename(filepath.Join(aside, s.name), dir); err != nil {
+	if err := os.Rename(filepath.Join(aside, d.name), dir); err != nil {
 		return err
 	}
-	if err := kustomization.Replace(filepath.Join(root, kustomization.File), tree.Listing(s.name)); err != nil {
+	if err := kustomization.Replace(filepath.Join(root, kustomization.File), tree.Listing(d.name)); err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
 	return nil
 }
 
 // stage writes the set into a directory of its own and holds it to what the check does.
-func (s *set) stage(tree *kustomization.Tree, aside string) error {
-	files, err := s.files()
+func (d *draft) stage(tree *kustomization.Tree, aside string) error {
+	files, err := d.files()
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(aside, s.name)
+	dir := filepath.Join(aside, d.name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
@@ -130,14 +130,14 @@ func (s *set) stage(tree *kustomization.Tree, aside string) error {
 			return err
 		}
 	}
-	if err := s.check(tree, dir); err != nil {
+	if err := d.check(tree, dir); err != nil {
 		return err
 	}
 	return tree.WriteSet(dir)
 }
 
 // check holds the set in dir to the sets of the tree, unless those have mistakes already.
-func (s *set) check(tree *kustomization.Tree, dir string) error {
+func (d *draft) check(tree *kustomization.Tree, dir string) error {
 	var paths []string
 	for _, other := range tree.Sets {
 		paths = append(paths, filepath.Join(tree.Root, other.Name))
@@ -149,7 +149,7 @@ func (s *set) check(tree *kustomization.Tree, dir string) error {
 	var found finding.List
 	for _, f := range input.Found.All() {
 		if name, inside := strings.CutPrefix(f.File, dir); inside {
-			f.File = filepath.Join(tree.Root, s.name) + name // where it will be
+			f.File = filepath.Join(tree.Root, d.name) + name // where it will be
 		}
 		found.Add(f)
 	}

@@ -7,17 +7,17 @@ import (
 	"imagemirror/internal/text"
 )
 
-// A Report is all that a check of files found.
-type Report struct {
+// A Document is what a check of files found, in one of the forms.
+type Document struct {
 	Files    []string // that were checked, also those with nothing wrong
 	Findings []Finding
 }
 
 // forms are the forms besides lines, by name.
-var forms = map[string]func(*Report, io.Writer) error{
-	"github": (*Report).github,
-	"sarif":  (*Report).sarif,
-	"junit":  (*Report).junit,
+var forms = map[string]func(*Document, io.Writer) error{
+	"github": (*Document).github,
+	"sarif":  (*Document).sarif,
+	"junit":  (*Document).junit,
 }
 
 // Text is the form for which Write writes nothing: a command shows the findings as lines on
@@ -30,8 +30,8 @@ const Forms = "text, github, sarif or junit"
 // Known reports whether there is a form of that name.
 func Known(form string) bool { return form == Text || forms[form] != nil }
 
-// Write writes the report in the form of that name.
-func (r *Report) Write(w io.Writer, form string) error {
+// Write writes the document in the form of that name.
+func (r *Document) Write(w io.Writer, form string) error {
 	if form == Text {
 		return nil
 	}
