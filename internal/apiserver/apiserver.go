@@ -1,4 +1,4 @@
-// Package apiserver finds the cluster that a command is to speak to, and speaks to it.
+// Package apiserver finds the cluster that a command speaks to, and makes clients for it.
 package apiserver
 
 import (
@@ -12,13 +12,14 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// Find returns how the API server is reached, and the namespace to work in, which is the given one unless that is empty. In a pod they are
-// the cluster's own and the pod's, elsewhere those of the kubeconfig's current context.
+// Find returns how to reach the API server, and the namespace to work in. In a pod,
+// these are the cluster's own and the pod's; elsewhere, those of the kubeconfig's
+// current context. A given namespace comes first.
 func Find(namespace string) (*rest.Config, string, error) {
 	loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), &clientcmd.ConfigOverrides{})
 	config, err := loaded.ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
-		err = errors.New("this is no pod with a service account's token, and no kubeconfig is here: name one in KUBECONFIG")
+		err = errors.New("not running in a pod, and no kubeconfig found: set KUBECONFIG")
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("finding the API server: %w", err)
@@ -31,9 +32,10 @@ func Find(namespace string) (*rest.Config, string, error) {
 	return config, namespace, nil
 }
 
-// Client makes a client for the objects of one version of an API group, which addToScheme knows. One for all groups, as a clientset
-// has them, makes a program 12 MB larger, and one with Tekton's 17 MB.
-func Client(config *rest.Config, version schema.GroupVersion, addToScheme func(*runtime.Scheme) error) (rest.Interface, error) {
+// NewClient returns a client for the objects of one version of an API group, which
+// addToScheme knows. A clientset for all groups makes a program 12 MB larger, and one
+// with Tekton's 17 MB.
+func NewClient(config *rest.Config, version schema.GroupVersion, addToScheme func(*runtime.Scheme) error) (rest.Interface, error) {
 	scheme := runtime.NewScheme()
 	if err := addToScheme(scheme); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
-// Package auth authorizes requests to one registry. It learns how the registry wants to be authenticated to, gets
-// tokens from its token service, and shares them between requests: one token serves as many repositories as the service
-// allows, so that a run over hundreds of repositories asks for few.
+// Package auth authorizes requests to one registry. It learns how the registry wants to
+// be authenticated to, gets tokens from its token service, and shares them between
+// requests: one token serves as many repositories as the service allows, so that a run
+// over hundreds of repositories asks for few.
 package auth
 
 import (
@@ -54,11 +55,13 @@ type Config struct {
 	Timeout   time.Duration // of one request for a token
 	Retry     retry.Policy
 	Slots     Slots
-	// Client returns the connections to an address that the registry gave. It fails if the registry must not lead there.
+	// Client returns the connections to an address that the registry gave. It fails if
+	// the registry must not lead there.
 	Client func(ctx context.Context, u *url.URL) (*http.Client, error)
 }
 
-// Slots bounds the requests in flight to the registry, which may be its own token service.
+// Slots bounds the requests in flight to the registry, which may be its own token
+// service.
 type Slots interface {
 	Several() bool // more than one request may be in flight
 	Acquire(ctx context.Context) error
@@ -95,8 +98,8 @@ func New(config Config) *Authorizer {
 	}
 }
 
-// Authorization is what a request carries, so that the answer to it can be judged. The zero Authorization is that of a
-// request which has not been sent.
+// Authorization is what a request carries, so that the answer to it can be judged. The
+// zero Authorization is that of a request which has not been sent.
 type Authorization struct {
 	Header string // the Authorization header, or ""
 	token  *token // nil unless the header is a token's
@@ -113,15 +116,16 @@ const (
 	alone               // with a token for the repository only: some registries accept no other
 )
 
-// Renewed returns sent as the refused authorization of a request whose credential is another one by now.
+// Renewed returns sent as the refused authorization of a request whose credential is
+// another one by now.
 func (sent Authorization) Renewed() Authorization {
 	sent.step = renewed
 	return sent
 }
 
-// Begin makes the first request to a registry go alone: its answer tells everyone how to authenticate, so that the
-// others are not refused first. The caller calls answered when the answer is there; it is nil for all other requests,
-// which wait in Begin.
+// Begin makes the first request to a registry go alone: its answer tells everyone how
+// to authenticate, so that the others are not refused first. The caller calls answered
+// when the answer is there; it is nil for all other requests, which wait in Begin.
 func (a *Authorizer) Begin(ctx context.Context) (answered func(), err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -133,7 +137,8 @@ func (a *Authorizer) Begin(ctx context.Context) (answered func(), err error) {
 				a.mu.Lock()
 				defer a.mu.Unlock()
 				close(c)
-				// Without an answer the others do not go one by one: whoever gets one will tell.
+				// Without an answer the others do not go one by one: whoever gets one
+				// will tell.
 				a.known, a.probing = true, nil
 			}), nil
 		}
@@ -167,7 +172,8 @@ func (a *Authorizer) Challenge() Challenge {
 	return a.challenge
 }
 
-// Authorize authorizes a request. last is what it carried before, or what Again or Renewed made of that.
+// Authorize authorizes a request. last is what it carried before, or what Again or
+// Renewed made of that.
 func (a *Authorizer) Authorize(ctx context.Context, want Access, last Authorization) (Authorization, error) {
 	c := a.Challenge()
 	switch {
@@ -187,8 +193,8 @@ func (a *Authorizer) Authorize(ctx context.Context, want Access, last Authorizat
 	return Authorization{Header: "Bearer " + value, token: t, value: value, step: last.step}, nil
 }
 
-// tokenWith returns a token that has the scopes which want needs, and its value, which is not the one that last was
-// refused with.
+// tokenWith returns a token that has the scopes which want needs, and its value, which
+// is not the one that last was refused with.
 func (a *Authorizer) tokenWith(ctx context.Context, want Access, c Challenge, last Authorization) (value string, t *token, err error) {
 	for {
 		t = a.tokenFor(want, last.step)
@@ -199,8 +205,9 @@ func (a *Authorizer) tokenWith(ctx context.Context, want Access, c Challenge, la
 	}
 }
 
-// Again reports whether a refused request may be authorized in another way, and returns how, for Authorize: it carried
-// nothing although the registry wants something, its token may have expired, or its token was for many repositories.
+// Again reports whether a refused request may be authorized in another way, and returns
+// how, for Authorize: it carried nothing although the registry wants something, its
+// token may have expired, or its token was for many repositories.
 func (a *Authorizer) Again(resp *http.Response, want Access, sent Authorization) (next Authorization, ok bool) {
 	next = sent
 	next.step, ok = a.nextStep(resp, want, sent)
@@ -226,8 +233,8 @@ func (a *Authorizer) nextStep(resp *http.Response, want Access, sent Authorizati
 	return alone, len(sent.token.scopes) > 1
 }
 
-// Accepted learns from a request that succeeded. If it took a token for the repository alone, the registry accepts no
-// tokens for many.
+// Accepted learns from a request that succeeded. If it took a token for the repository
+// alone, the registry accepts no tokens for many.
 func (a *Authorizer) Accepted(sent Authorization) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

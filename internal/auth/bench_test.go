@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// BenchmarkAuthorize finds the token for a request, which is there already.
+// BenchmarkAuthorize authorizes a request with a token that has been fetched already.
 func BenchmarkAuthorize(b *testing.B) {
 	a := newAuthorizer(b, tokenService(b, `{"token":"`+strings.Repeat("t", 1000)+`","expires_in":3600}`))
 	for i := range maxRepositories {

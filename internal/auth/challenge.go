@@ -11,8 +11,9 @@ const (
 	bearer = "bearer"
 )
 
-// A Challenge says how a registry wants to be authenticated to (RFC 9110, section 11.6.1, and RFC 6750). The zero
-// Challenge is that of a registry that asked for nothing.
+// A Challenge says how a registry wants to be authenticated to (RFC 9110, section
+// 11.6.1, and RFC 6750). The zero Challenge is that of a registry that asked for
+// nothing.
 type Challenge struct {
 	scheme  string // basic, bearer or ""
 	realm   string // address of the token service
@@ -25,11 +26,13 @@ func (c Challenge) IsZero() bool { return c == Challenge{} }
 // HasTokens reports whether the registry has a token service.
 func (c Challenge) HasTokens() bool { return c.scheme == bearer }
 
-// CreatesRepositories reports whether asking for a token to push makes the repository. Quay does that, in
-// endpoints/v2/v2auth.py of https://github.com/quay/quay, and is known by the path of its token service.
+// CreatesRepositories reports whether asking for a token to push makes the repository.
+// Quay does that, in endpoints/v2/v2auth.py of https://github.com/quay/quay, and is
+// known by the path of its token service.
 func (c Challenge) CreatesRepositories() bool { return strings.HasSuffix(c.realm, "/v2/auth") }
 
-// ParseChallenge reads the WWW-Authenticate headers of an answer. It prefers Bearer when a registry offers Basic, too.
+// ParseChallenge reads the WWW-Authenticate headers of an answer. It prefers Bearer
+// when a registry offers Basic, too.
 func ParseChallenge(h http.Header) (c Challenge, ok bool) {
 	for _, value := range h.Values("WWW-Authenticate") {
 		scheme, rest, _ := strings.Cut(strings.TrimSpace(value), " ")
@@ -46,7 +49,8 @@ func ParseChallenge(h http.Header) (c Challenge, ok bool) {
 	return c, ok
 }
 
-// parameters reads key=value pairs separated by commas; a value may be quoted and then hold commas and escapes.
+// parameters reads key=value pairs separated by commas; a value may be quoted and then
+// hold commas and escapes.
 func parameters(s string) map[string]string {
 	p := map[string]string{}
 	for {

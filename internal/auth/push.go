@@ -10,9 +10,10 @@ import (
 	"imagemirror/internal/regerror"
 )
 
-// CheckPush asks for a token to push with, as copying will, and writes nothing. It reports whether the token service
-// refuses one; err is then its answer, or nil if it issued a token without the right. Any other trouble is no refusal:
-// it may be over by the time that copy asks.
+// CheckPush asks for a token to push with, as copying will, and writes nothing. It
+// reports whether the token service refuses one; err is then its answer, or nil if it
+// issued a token without the right. Any other trouble is no refusal: it may be over by
+// the time that copy asks.
 func (a *Authorizer) CheckPush(ctx context.Context, want Access) (refused bool, err error) {
 	var last Authorization
 	for {
@@ -33,23 +34,24 @@ func (a *Authorizer) CheckPush(ctx context.Context, want Access) (refused bool, 
 	}
 }
 
-// grant is what a token shows of the right to push to one of the repositories that it was asked for.
-type grant int
+// pushGrant is what a token shows of the right to push to one of the repositories that it
+// was asked for.
+type pushGrant int
 
 const (
-	grantHidden  grant = iota // it does not show what it allows
-	pushGranted               // push is allowed
-	pushDenied                // push is not allowed, although the token is for others, or was asked for one only
-	grantUnclear              // push is not allowed, and the service may issue tokens for one scope at a time
+	grantHidden  pushGrant = iota // it does not show what it allows
+	pushGranted                   // push is allowed
+	pushDenied                    // push is not allowed, although the token is for others, or was asked for one only
+	grantUnclear                  // push is not allowed, and the service may issue tokens for one scope at a time
 )
 
 // maxReadable bounds a token that is looked into. Longer ones fit into no header anyway.
 const maxReadable = 64 << 10
 
-// grantOf looks into a token. By distribution's specification it is a JSON Web Token with what it allows, which may be
-// less than was asked for, without an error. The registry verifies it. Opaque tokens are taken for what they were asked
-// for.
-func grantOf(value string, scopes []string, repository string) grant {
+// grantOf looks into a token. By distribution's specification it is a JSON Web Token
+// with what it allows, which may be less than was asked for, without an error. The
+// registry verifies it. Opaque tokens are taken for what they were asked for.
+func grantOf(value string, scopes []string, repository string) pushGrant {
 	allowed := accessOf(value)
 	if allowed == nil {
 		return grantHidden
@@ -74,7 +76,8 @@ func grantOf(value string, scopes []string, repository string) grant {
 	return grantUnclear
 }
 
-// accessOf returns the actions that a token allows, by repository, and nil if it does not show them.
+// accessOf returns the actions that a token allows, by repository, and nil if it does
+// not show them.
 func accessOf(token string) map[string][]string {
 	part := strings.Split(token, ".")
 	if len(token) > maxReadable || len(part) != 3 {

@@ -10,8 +10,8 @@ func jwt(claims string) string {
 	return "h." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".s"
 }
 
-// A token is an outsider's text: what is not understood of it says nothing, and never refuses a push.
-func TestGrantOfAToken(t *testing.T) {
+// Tokens come from outside. One that cannot be understood must never refuse a push.
+func TestOnlyAReadableTokenDeniesPush(t *testing.T) {
 	one := []string{"repository:a/b:pull,push"}
 	two := append(one, "repository:a/c:pull,push")
 	entry := func(name, actions string) string {
@@ -20,7 +20,7 @@ func TestGrantOfAToken(t *testing.T) {
 	for _, c := range []struct {
 		name, token string
 		scopes      []string
-		want        grant
+		want        pushGrant
 	}{
 		{"opaque", "0123456789abcdef", one, grantHidden},
 		{"no base64", "a.!.c", one, grantHidden},

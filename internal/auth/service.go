@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// defaultLifetime is that of a token whose service does not say (distribution's token specification).
+	// defaultLifetime is that of a token whose service does not say (distribution's
+	// token specification).
 	defaultLifetime = 60 * time.Second
 	maxAnswer       = 1 << 20 // bytes of a token service's answer
 )
@@ -26,7 +27,8 @@ type issued struct {
 	lifetime time.Duration
 }
 
-// fetch gets a token from the token service (distribution's token and OAuth2 specifications).
+// fetch gets a token from the token service (distribution's token and OAuth2
+// specifications).
 func (config Config) fetch(ctx context.Context, c Challenge, cred credentials.Credential, scopes []string) (issued, error) {
 	realm, err := config.checkRealm(c.realm)
 	if err != nil {
@@ -51,19 +53,21 @@ func (config Config) fetch(ctx context.Context, c Challenge, cred credentials.Cr
 	return got, err
 }
 
-// checkRealm refuses the address of a token service that would have credentials travel without TLS.
+// checkRealm refuses the address of a token service that would have credentials travel
+// without TLS.
 func (config Config) checkRealm(realm string) (*url.URL, error) {
 	u, err := url.Parse(realm)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, regerror.Malformed("its token service %.200q is no address", realm)
+		return nil, regerror.Malformed("the token service has an invalid address %.200q", realm)
 	}
 	if u.Scheme == "http" && !config.PlainHTTP {
-		return nil, regerror.Malformed("its token service %.200q is not https: set insecure for the registry in registries.conf if it is meant to be", realm)
+		return nil, regerror.Malformed("the token service %.200q is not https: if that is intended, set insecure for the registry in registries.conf", realm)
 	}
 	return u, nil
 }
 
-// ask sends a request for a token once. On an error it returns how long to wait for the next try, or retry.Never.
+// ask sends a request for a token once. On an error it returns how long to wait for the
+// next try, or retry.Never.
 func (config Config) ask(ctx context.Context, client *http.Client, request func(context.Context) (*http.Request, error)) (issued, time.Duration, *regerror.Error) {
 	ctx, cancel := context.WithTimeout(ctx, config.Timeout)
 	defer cancel()
@@ -96,7 +100,8 @@ func (config Config) failed(err error) *regerror.Error {
 	return &regerror.Error{Name: config.Registry, Doing: regerror.GettingToken, Err: err}
 }
 
-// tokenRequest makes the request for a token: a POST with a refresh token, and otherwise a GET.
+// tokenRequest makes the request for a token: a POST with a refresh token, and
+// otherwise a GET.
 func tokenRequest(ctx context.Context, realm *url.URL, service string, cred credentials.Credential, scopes []string) (*http.Request, error) {
 	u := *realm
 	if cred.IdentityToken != "" {
@@ -130,7 +135,7 @@ func readToken(r io.Reader) (issued, error) {
 		return issued{}, err
 	}
 	if len(b) > maxAnswer {
-		return issued{}, regerror.Malformed("its token service answers more than %d bytes", maxAnswer)
+		return issued{}, regerror.Malformed("the token service's answer exceeds %d bytes", maxAnswer)
 	}
 	var answer struct {
 		Token       string `json:"token"`
@@ -138,17 +143,17 @@ func readToken(r io.Reader) (issued, error) {
 		ExpiresIn   int    `json:"expires_in"`
 	}
 	if err := json.Unmarshal(b, &answer); err != nil {
-		return issued{}, regerror.Malformed("its token service answers no JSON: %v", err)
+		return issued{}, regerror.Malformed("the token service's answer is not JSON: %v", err)
 	}
 	got := issued{value: answer.Token, lifetime: time.Duration(answer.ExpiresIn) * time.Second}
 	if got.value == "" {
 		got.value = answer.AccessToken
 	}
 	if got.value == "" {
-		return issued{}, regerror.Malformed("its token service answers without a token")
+		return issued{}, regerror.Malformed("the token service's answer has no token")
 	}
 	if !isHeaderValue(got.value) {
-		return issued{}, regerror.Malformed("its token service answers a token that no header can carry")
+		return issued{}, regerror.Malformed("the token service's token has characters that no header may have")
 	}
 	if got.lifetime <= 0 {
 		got.lifetime = defaultLifetime

@@ -15,7 +15,7 @@ import (
 	"imagemirror/internal/retry"
 )
 
-// always is Slots without a bound.
+// always is Slots without a limit.
 type always struct{}
 
 func (always) Several() bool                 { return true }
@@ -47,9 +47,9 @@ func TestTokenServiceMustHaveASafeAddress(t *testing.T) {
 		plainHTTP   bool
 	}{
 		{realm: "http://auth.example.com/token", want: "not https"},
-		{realm: "/token", want: "no address", plainHTTP: true},
-		{realm: "file:///etc/passwd", want: "no address", plainHTTP: true},
-		{realm: "https://%zz", want: "no address"},
+		{realm: "/token", want: "invalid address", plainHTTP: true},
+		{realm: "file:///etc/passwd", want: "invalid address", plainHTTP: true},
+		{realm: "https://%zz", want: "invalid address"},
 		{realm: "https://auth.example.com/token", want: "led astray"},
 		{realm: "http://auth.example.com/token", want: "led astray", plainHTTP: true},
 	} {
@@ -65,10 +65,10 @@ func TestTokenServiceMustHaveASafeAddress(t *testing.T) {
 
 func TestUnusableTokensAreRefused(t *testing.T) {
 	for _, c := range []struct{ name, answer, want string }{
-		{"no JSON", `<html>`, "answers no JSON"},
-		{"no token", `{}`, "answers without a token"},
-		{"a line end in it", `{"token":"a\nX-Header: b"}`, "no header can carry"},
-		{"too long", `{"token":"` + strings.Repeat("x", maxAnswer) + `"}`, "answers more than"},
+		{"no JSON", `<html>`, "not JSON"},
+		{"no token", `{}`, "has no token"},
+		{"a line end in it", `{"token":"a\nX-Header: b"}`, "no header may have"},
+		{"too long", `{"token":"` + strings.Repeat("x", maxAnswer) + `"}`, "exceeds"},
 	} {
 		a := newAuthorizer(t, tokenService(t, c.answer))
 		got, err := a.Authorize(t.Context(), Access{Repository: "a/b"}, Authorization{})

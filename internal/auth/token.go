@@ -11,7 +11,8 @@ import (
 	"imagemirror/internal/regerror"
 )
 
-// token is a bearer token that is fetched when it is first wanted and again before it expires.
+// token is a bearer token that is fetched when it is first wanted and again before it
+// expires.
 type token struct {
 	credential   credentials.Credential
 	scopes       []string
@@ -23,8 +24,8 @@ type token struct {
 	refused error     // why the token service gives no token with so many scopes
 }
 
-// get returns the token, fetched anew if it has expired or is the one that was refused. Callers that come meanwhile
-// wait for the same answer.
+// get returns the token, fetched anew if it has expired or is the one that was refused.
+// Callers that come meanwhile wait for the same answer.
 func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, error), refused string) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

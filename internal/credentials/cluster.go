@@ -8,23 +8,25 @@ import (
 	"strings"
 )
 
-// maxClusterToken bounds a service account's token.
+// maxClusterToken bounds a service account's token, in bytes.
 const maxClusterToken = 64 << 10
 
-// cluster is the registry of the cluster that the process runs on, which takes the token of the pod's service account for a
-// password. The token is good for the API server as well, so no other registry is ever shown it.
+// A cluster is the registry of the cluster that the process runs on. It accepts the
+// pod's service account token as a password. No other registry gets the token, which is
+// valid for the API server, too.
 type cluster struct{ registry, file string }
 
 func newCluster(o Options) (cluster, error) {
 	if strings.ContainsAny(o.ClusterRegistry, "/ \t\n") {
-		return cluster{}, fmt.Errorf("MIRROR_CLUSTER_REGISTRY is %q: give HOST or HOST:PORT", o.ClusterRegistry)
+		return cluster{}, fmt.Errorf("MIRROR_CLUSTER_REGISTRY is %q: set it to HOST or HOST:PORT", o.ClusterRegistry)
 	}
 	return cluster{registry: normalizeHost(o.ClusterRegistry), file: o.ClusterTokenFile}, nil
 }
 
+// serves reports whether host is the cluster's registry.
 func (c cluster) serves(host string) bool { return c.registry != "" && c.registry == host }
 
-// credential reads the token each time: the kubelet puts another one in its place before it runs out.
+// credential reads the token each time: the kubelet replaces it before it expires.
 func (c cluster) credential() (Credential, error) {
 	f, err := os.Open(c.file)
 	if err != nil {
@@ -37,8 +39,8 @@ func (c cluster) credential() (Credential, error) {
 	}
 	token = bytes.TrimSpace(token)
 	if len(token) == 0 || len(token) > maxClusterToken {
-		return Credential{}, fmt.Errorf("%q, for MIRROR_CLUSTER_REGISTRY, holds no service account's token", c.file)
+		return Credential{}, fmt.Errorf("reading the service account's token for MIRROR_CLUSTER_REGISTRY: %q is empty or too large: set MIRROR_CLUSTER_TOKEN_FILE", c.file)
 	}
-	// OpenShift's registry looks at the password only.
+	// OpenShift's registry checks the password only.
 	return Credential{Username: "serviceaccount", Password: string(token)}, nil
 }

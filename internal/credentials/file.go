@@ -15,28 +15,30 @@ import (
 	"strings"
 )
 
-// maxFile bounds a file of credentials.
+// maxFile bounds a file of credentials, in bytes.
 const maxFile = 1 << 20
 
-// file is one file, its keys normalized.
+// A file is one file of credentials. Its keys are normalized.
 type file struct {
 	path    string
 	auths   map[string]Credential
-	helpers map[string]string // helper by key; "" keeps the store from being asked for the key
+	helpers map[string]string // helper by key; "" means that store is not asked for the key
 	store   string            // the helper for all other keys, or ""
 }
 
-// candidate is where a file may be.
+// A candidate is a path where a file may be.
 type candidate struct {
 	path     string
-	variable string // that names the very file, so that it must be there; or ""
+	variable string // the variable that names the file, which then must exist; or ""
 	pull     bool   // its entries are for sources only
 }
 
-// dockerFiles are the names of a file in Docker's folder, the second being the key of a Kubernetes secret.
+// dockerFiles are the names of a file in Docker's directory. The second is the key of a
+// Kubernetes secret.
 var dockerFiles = []string{"config.json", ".dockerconfigjson"}
 
-// candidates lists where files may be, the first to be preferred. A variable that names a place replaces the tool's own.
+// candidates lists where files may be, in order of preference. A variable that is set
+// replaces the tool's default path.
 func candidates(getenv func(string) string) []candidate {
 	var at []candidate
 	below := func(dir string, elements ...string) {
@@ -64,7 +66,8 @@ func candidates(getenv func(string) string) []candidate {
 	return at
 }
 
-// pullCandidates are where MIRROR_PULL_CONFIG leads: the very file, or those in the directory, which may be empty.
+// pullCandidates lists the files that MIRROR_PULL_CONFIG names: the file itself, or
+// those in a directory, which may be empty.
 func pullCandidates(path string) ([]candidate, error) {
 	const variable = "MIRROR_PULL_CONFIG"
 	if path == "" {
@@ -72,7 +75,7 @@ func pullCandidates(path string) ([]candidate, error) {
 	}
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
-		return []candidate{{path: path, variable: variable, pull: true}}, nil // read says what is wrong with it
+		return []candidate{{path: path, variable: variable, pull: true}}, nil // read returns the error
 	}
 	keys, err := keysOf(path)
 	if err != nil {
@@ -88,11 +91,11 @@ func pullCandidates(path string) ([]candidate, error) {
 	return at, nil
 }
 
-// checkSecret refuses a secret that Kubernetes has mounted as dir, and that does not exist, is empty, or has its content under
-// keys which nobody looks for. A folder of Docker's may be without a file.
+// checkSecret refuses a Kubernetes secret mounted at dir that is missing, empty, or has
+// other keys than those that are read. Any other directory may lack the file.
 func checkSecret(dir string) error {
 	if _, err := os.Lstat(filepath.Join(dir, "..data")); dir == "" || err != nil {
-		return nil // it is no volume of Kubernetes
+		return nil // not a Kubernetes volume
 	}
 	keys, err := keysOf(dir)
 	switch {
@@ -107,7 +110,8 @@ func checkSecret(dir string) error {
 	return nil
 }
 
-// keysOf are the names in a directory, but for those that Kubernetes keeps for itself in a volume.
+// keysOf returns the file names in a directory, without the hidden ones of a Kubernetes
+// volume.
 func keysOf(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -122,6 +126,7 @@ func keysOf(dir string) ([]string, error) {
 	return keys, nil
 }
 
+// hasFile reports whether one of keys is read.
 func hasFile(keys []string) bool {
 	return slices.ContainsFunc(keys, func(k string) bool { return slices.Contains(dockerFiles, k) })
 }
@@ -130,12 +135,12 @@ func wrongKeys(dir string, keys []string) error {
 	return fmt.Errorf("the secret at %q has the keys %.300q: put the credentials under .dockerconfigjson or config.json", dir, keys)
 }
 
-// read reads the file at l, or returns nil where there may be one and is none.
+// read reads the file, or returns nil if an optional one does not exist.
 func (l candidate) read() (*file, error) {
 	f, err := os.Open(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if l.variable != "" {
-			return nil, fmt.Errorf("%s names %q, which does not exist: write it, or unset the variable", l.variable, l.path)
+			return nil, fmt.Errorf("%s names %q, which does not exist: create it, or unset the variable", l.variable, l.path)
 		}
 		return nil, nil
 	}
@@ -148,17 +153,18 @@ func (l candidate) read() (*file, error) {
 		return nil, fmt.Errorf("reading credentials: %w", err)
 	}
 	if len(data) > maxFile {
-		return nil, fmt.Errorf("the file of credentials %q is larger than %d bytes", l.path, maxFile)
+		return nil, fmt.Errorf("reading credentials: %q exceeds %d bytes", l.path, maxFile)
 	}
 	parsed, err := parseFile(data)
 	if err != nil {
-		return nil, fmt.Errorf("the file of credentials %q: %w", l.path, err)
+		return nil, fmt.Errorf("reading credentials: %q: %w", l.path, err)
 	}
 	parsed.path = l.path
 	return parsed, nil
 }
 
-// parseFile reads what Docker and podman write. Its errors show nothing of the content but keys and the names of helpers.
+// parseFile reads the format of Docker and podman. Of the content, its errors show keys
+// and names of helpers only.
 func parseFile(data []byte) (*file, error) {
 	var content struct {
 		Auths       map[string]auth   `json:"auths"`
@@ -174,7 +180,7 @@ func parseFile(data []byte) (*file, error) {
 	for key, a := range normalize(content.Auths) {
 		c, err := a.credential()
 		if err != nil {
-			return nil, fmt.Errorf("the entry %q: %w", key, err)
+			return nil, fmt.Errorf("entry %q: %w", key, err)
 		}
 		if c != (Credential{}) {
 			f.auths[key] = c
@@ -182,29 +188,31 @@ func parseFile(data []byte) (*file, error) {
 	}
 	for _, name := range append(slices.Sorted(maps.Values(f.helpers)), f.store) {
 		if strings.ContainsAny(name, `/\`) {
-			return nil, fmt.Errorf("%q is no credential helper: write NAME for the program docker-credential-NAME in PATH", name)
+			return nil, fmt.Errorf("invalid credential helper %q: write NAME for the program docker-credential-NAME in PATH", name)
 		}
 	}
 	return f, nil
 }
 
-// withoutContent says where a file is broken, without the part of its content that encoding/json's error may hold.
+// withoutContent returns where a file is broken, without the content that
+// encoding/json's errors quote.
 func withoutContent(data []byte, err error) error {
 	var broken *json.SyntaxError
 	if errors.As(err, &broken) {
 		line := 1 + bytes.Count(data[:min(broken.Offset, int64(len(data)))], []byte("\n"))
-		return fmt.Errorf("line %d is no JSON", line)
+		return fmt.Errorf("line %d is not JSON", line)
 	}
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
 		line := 1 + bytes.Count(data[:min(wrong.Offset, int64(len(data)))], []byte("\n"))
-		return fmt.Errorf(`line %d has a value of the wrong type: "auths" holds an object of strings for each registry, "credHelpers" and "credsStore" hold names`, line)
+		return fmt.Errorf(`line %d has a value of the wrong type: "auths" has an object of strings per registry, "credHelpers" and "credsStore" have names`, line)
 	}
-	return errors.New("it is no JSON")
+	return errors.New("the content is not JSON")
 }
 
-// normalize normalizes the keys of m. Of two spellings of one key the normal one counts, or else the first in
-// the alphabet. A key with an @ is dropped: it matches no image, and may hold a password, as a URL does.
+// normalize normalizes the keys of m. Of two spellings of one key, the normal one wins,
+// or else the first in alphabetical order. It drops keys with an @: they match no
+// image, and a URL may contain a password.
 func normalize[V any](m map[string]V) map[string]V {
 	to := make(map[string]V, len(m))
 	for _, key := range slices.Sorted(maps.Keys(m)) {
@@ -217,7 +225,8 @@ func normalize[V any](m map[string]V) map[string]V {
 	return to
 }
 
-// auth is an entry as it is written. An empty one is Docker's mark that a helper has the credential.
+// auth is an entry in the file. Docker writes an empty one if a helper has the
+// credential.
 type auth struct {
 	Auth          string `json:"auth"` // base64 of USER:PASSWORD
 	Username      string `json:"username"`
@@ -226,18 +235,19 @@ type auth struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
+// credential returns the credential of an entry.
 func (a auth) credential() (Credential, error) {
 	c := Credential{Username: a.Username, Password: a.Password, IdentityToken: a.IdentityToken, RegistryToken: a.RegistryToken}
 	if a.Auth == "" {
 		return c, nil
 	}
-	// People write it with and without padding.
+	// Both forms are in use, with and without padding.
 	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(a.Auth), "="))
 	user, password, pair := strings.Cut(string(decoded), ":")
 	if err != nil || !pair {
-		return Credential{}, errors.New(`its "auth" is not the base64 of USER:PASSWORD`)
+		return Credential{}, errors.New(`"auth" is not the base64 of USER:PASSWORD`)
 	}
 	c.Username = user
-	c.Password = strings.Trim(password, "\x00") // old versions of Docker padded it
+	c.Password = strings.Trim(password, "\x00") // old versions of Docker pad it
 	return c, nil
 }

@@ -14,16 +14,16 @@ import (
 	protocol "github.com/docker/docker-credential-helpers/credentials"
 )
 
-// maxAnswer bounds what a helper may print.
+// maxAnswer bounds what a helper may print, in bytes.
 const maxAnswer = 1 << 20
 
-// program begins the name of every helper's program.
+// program is the prefix of every helper's program.
 const program = "docker-credential-"
 
-// HelperError is a credential helper that cannot be asked, or that fails.
+// A HelperError is a credential helper that cannot be run, or that fails.
 type HelperError struct {
 	Program string
-	Server  string // that it was asked about
+	Server  string // the server that it was asked for
 	Err     error
 }
 
@@ -33,26 +33,27 @@ func (e *HelperError) Error() string {
 
 func (e *HelperError) Unwrap() error { return e.Err }
 
-// Advice is what a person can do about it.
+// Advice says what a person can do about it.
 func (e *HelperError) Advice() string {
-	first := "run " + e.Program + " by hand to see what it lacks"
+	first := "run " + e.Program + " by hand to see why it fails"
 	if errors.Is(e.Err, errMissing) {
 		first = "install " + e.Program
 	}
 	return first + ", or correct credHelpers or credsStore in the Docker configuration file"
 }
 
-var errMissing = errors.New("there is no such program in PATH")
+var errMissing = errors.New("program not found in PATH")
 
-// helpers runs the programs of credential helpers.
+// helpers runs credential helpers and keeps their answers for a while.
 type helpers struct {
-	timeout time.Duration // for one run
+	timeout time.Duration // of one run
 	gets    memo[Credential]
 	lists   memo[map[string]string]
 }
 
-// stored asks the helper for what it has stored under key. Namespaces are stored where the helper lists them; a host
-// is asked for in any case, since helpers that make credentials on demand list none.
+// stored asks the helper for the credential under key. It asks for a namespace only if
+// the helper lists it, and for a host in any case: helpers that make credentials on
+// demand list none.
 func (h *helpers) stored(ctx context.Context, name, key string) (Credential, error) {
 	server, listed := h.list(ctx, name)[key]
 	if !listed {
@@ -64,7 +65,7 @@ func (h *helpers) stored(ctx context.Context, name, key string) (Credential, err
 	return h.get(ctx, name, server)
 }
 
-// get asks the helper for a server's credential: zero where it has none.
+// get asks the helper for a server's credential, which is zero if it has none.
 func (h *helpers) get(ctx context.Context, name, server string) (Credential, error) {
 	return h.gets.do(ctx, name+" "+server, func() (Credential, error) {
 		c, err := h.ask(ctx, name, server)
@@ -82,11 +83,12 @@ func (h *helpers) ask(ctx context.Context, name, server string) (Credential, err
 	}
 	var got protocol.Credentials
 	if json.Unmarshal(out, &got) != nil {
-		return Credential{}, errors.New("its answer is no JSON")
+		return Credential{}, errors.New("the answer is not JSON")
 	}
-	// Some helpers look for something similar where they have not what they are asked for.
+	// Some helpers answer with a similar server's credential if they lack the one they
+	// are asked for.
 	if got.ServerURL != "" && normalizeKey(got.ServerURL) != normalizeKey(server) {
-		return Credential{}, fmt.Errorf("it answered with the credential of %q, which is not used for another", got.ServerURL)
+		return Credential{}, fmt.Errorf("the answer is the credential of %q, which is not used for any other server", got.ServerURL)
 	}
 	if got.Username == "<token>" {
 		return Credential{IdentityToken: got.Secret}, nil
@@ -94,7 +96,8 @@ func (h *helpers) ask(ctx context.Context, name, server string) (Credential, err
 	return Credential{Username: got.Username, Password: got.Secret}, nil
 }
 
-// list returns how the helper calls each key that it has stored: none where it cannot tell, as some cannot.
+// list returns the helper's own name of each key that it has stored. Some helpers
+// cannot list.
 func (h *helpers) list(ctx context.Context, name string) map[string]string {
 	servers, _ := h.lists.do(ctx, name, func() (map[string]string, error) {
 		out, err := h.run(ctx, name, "list", "")
@@ -113,17 +116,18 @@ func (h *helpers) list(ctx context.Context, name string) map[string]string {
 	return servers
 }
 
-// run runs the helper and returns its output: nil where it says that it has no credential.
+// run runs the helper and returns its output, which is nil if the helper has no
+// credential.
 func (h *helpers) run(ctx context.Context, name, verb, input string) ([]byte, error) {
 	limit, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
 	var out, complaint cappedBuffer
-	cmd := exec.CommandContext(limit, program+name, verb) //nolint:gosec // its user's configuration names it
+	cmd := exec.CommandContext(limit, program+name, verb) //nolint:gosec // the user's configuration names it
 	cmd.Stdin = strings.NewReader(input)
 	cmd.Stdout, cmd.Stderr = &out, &complaint
-	cmd.WaitDelay = time.Second // a child of the helper may hold its output open
+	cmd.WaitDelay = time.Second // a child process may keep the output open
 	err := cmd.Run()
-	// By the protocol the reason of a failure is on stdout.
+	// By the protocol, the reason of a failure is on stdout.
 	said := strings.TrimSpace(cmp.Or(out.buf.String(), complaint.buf.String()))
 	switch {
 	case ctx.Err() != nil:
@@ -131,19 +135,20 @@ func (h *helpers) run(ctx context.Context, name, verb, input string) ([]byte, er
 	case limit.Err() != nil:
 		return nil, fmt.Errorf("no answer within %s", h.timeout)
 	case out.full || complaint.full:
-		return nil, fmt.Errorf("its answer is longer than %d bytes", maxAnswer)
+		return nil, fmt.Errorf("the answer exceeds %d bytes", maxAnswer)
 	case errors.Is(err, exec.ErrNotFound):
 		return nil, errMissing
 	case err != nil && protocol.IsErrCredentialsNotFoundMessage(said):
 		return nil, nil
 	case err != nil && said != "" && !strings.Contains(said, "{"):
-		// What may be a credential is not shown.
-		return nil, fmt.Errorf("%w: it says %.200q", err, said)
+		// A "{" may begin a credential, which must not be shown.
+		return nil, fmt.Errorf("%w: %.200q", err, said)
 	}
 	return out.buf.Bytes(), err
 }
 
-// cappedBuffer holds at most maxAnswer bytes. The buffer is a field: were it embedded, io.Copy would find its ReadFrom.
+// A cappedBuffer holds at most maxAnswer bytes. The buffer is a field: io.Copy would
+// use the ReadFrom of an embedded one.
 type cappedBuffer struct {
 	buf  bytes.Buffer
 	full bool

@@ -13,7 +13,8 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// vault lists a namespace and two spellings of Docker Hub, and knows one host more than it lists.
+// vault is a helper that lists a namespace and two spellings of Docker Hub. It knows one
+// more host than it lists.
 const vault = `
 case $1 in
 list) echo '{"https://index.docker.io/v1/": "hub", "https://index.docker.io/v1/refresh-token": "desktop", "quay.io/org": "org"}' ;;
@@ -28,7 +29,8 @@ get)
 	esac ;;
 esac`
 
-// programs puts helpers into PATH, each a script by its name. Each notes its calls in the file that is returned.
+// programs puts helpers into PATH: scripts by name. They write their calls to the file
+// that programs returns.
 func programs(t *testing.T, scripts map[string]string) (calls string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -84,15 +86,15 @@ func TestHelperFails(t *testing.T) {
 		"child":   `sleep 5`,
 	})
 	for _, c := range []struct{ helper, says string }{
-		{"exit", `exit status 3: it says "log in first"`},
-		{"stderr", `exit status 3: it says "log in first"`},
+		{"exit", `exit status 3: "log in first"`},
+		{"stderr", `exit status 3: "log in first"`},
 		{"leak", "exit status 1"},
-		{"text", "no JSON"},
-		{"long", "longer than"},
+		{"text", "not JSON"},
+		{"long", "exceeds"},
 		{"other", `the credential of "quay.io/other"`},
 		{"hanging", "no answer within 200ms"},
 		{"child", "no answer within 200ms"},
-		{"absent", "no such program in PATH"},
+		{"absent", "program not found in PATH"},
 	} {
 		t.Run(c.helper, func(t *testing.T) {
 			for _, config := range []string{`{"credHelpers": {"quay.io": %q}}`, `{"credsStore": %q}`} {
@@ -117,8 +119,7 @@ func TestHelperFails(t *testing.T) {
 	}
 }
 
-// What a broken helper has nothing to do with goes on.
-func TestHelperFailsOthersGoOn(t *testing.T) {
+func TestBrokenHelperDoesNotStopOthers(t *testing.T) {
 	programs(t, map[string]string{"broken": "exit 1"})
 	k := keychain(t, `{"credHelpers": {"quay.io": "broken"}, "auths": {"quay.io/org": {"username": "org"}, "ghcr.io": {"username": "ghcr"}}}`)
 	for _, c := range []struct{ image, want string }{

@@ -2,12 +2,13 @@ package credentials
 
 import "strings"
 
-// hubServer is the name that Docker's files and helpers have for Docker Hub.
+// hubServer is the name of Docker Hub in Docker's files and helpers.
 const hubServer = "https://index.docker.io/v1/"
 
-// normalizeKey makes HOST or HOST/PATH of a key of a file or a helper. Only the path of the registry API (/v1/, /v2/) is
-// dropped from it: an entry for https://quay.io/team must not become one for the whole of quay.io, nor may Docker
-// Desktop's https://index.docker.io/v1/refresh-token become Docker Hub's.
+// normalizeKey turns the key of a file or a helper into HOST or HOST/PATH. Of a path it
+// drops only that of the registry API (/v1/, /v2/): an entry for https://quay.io/team
+// must not become one for all of quay.io, nor may Docker Desktop's
+// https://index.docker.io/v1/refresh-token become Docker Hub's.
 func normalizeKey(key string) string {
 	rest := strings.TrimPrefix(strings.TrimPrefix(key, "https://"), "http://")
 	if rest != key {
@@ -21,7 +22,8 @@ func normalizeKey(key string) string {
 	return normalizeHost(host) + "/" + path
 }
 
-// normalizeHost gives Docker Hub the one name that references have for it.
+// normalizeHost returns the host in lower case, and docker.io for all names of Docker
+// Hub.
 func normalizeHost(host string) string {
 	host = strings.ToLower(host)
 	switch host {
@@ -31,7 +33,7 @@ func normalizeHost(host string) string {
 	return host
 }
 
-// serverURL is what a helper is asked for, where it has not said itself how it calls key.
+// serverURL returns what to ask a helper for if it does not list key.
 func serverURL(key string) string {
 	if key == "docker.io" {
 		return hubServer

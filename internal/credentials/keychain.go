@@ -1,11 +1,11 @@
-// Package credentials finds the credential for a repository in the files of Docker and podman, their credential helpers
-// and the keychains of clouds.
+// Package credentials finds the credential for a repository in the files of Docker and
+// podman, in their credential helpers and in the keychains of clouds.
 //
-// The longest prefix of the repository's name wins over all files together: quay.io/org/image, then quay.io/org, then
-// quay.io. Nothing else of a host is ever handed out: an entry for quay.io/one-team is no help to
-// quay.io/another, which is then read anonymously.
+// The longest prefix of the repository's name wins over all files together:
+// quay.io/org/image, then quay.io/org, then quay.io. An entry for quay.io/one-team is
+// never used for quay.io/another, which is read anonymously.
 //
-// Files are read anew when they change, so that a secret can be rotated in the middle of a run.
+// Files are read again when they change, so that a secret can be rotated during a run.
 package credentials
 
 import (
@@ -19,27 +19,31 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// timeout is for one call of a helper or a cloud; both may have to ask the network.
+// timeout bounds one call of a helper or a cloud. Both may use the network.
 const timeout = 30 * time.Second
 
-// Cloud is a keychain that makes credentials for the registries of one cloud from the identity of the machine.
+// A Cloud makes credentials for the registries of one cloud from the machine's identity
+// there.
 type Cloud interface {
-	// Serves says whether the registry, a host or host:port in lower case, belongs to the cloud.
+	// Serves reports whether a registry, host or host:port in lower case, belongs to
+	// the cloud.
 	Serves(registry string) bool
-	// Credential returns a credential for a registry that Serves: zero where the machine has no identity in the cloud.
+	// Credential returns a credential for a registry of the cloud, zero if the machine
+	// has no identity there.
 	Credential(ctx context.Context, registry string) (Credential, error)
 }
 
-// Options are what the environment says besides Docker's and podman's own variables.
+// Options is the part of the environment that is about credentials, besides the
+// variables of Docker and podman.
 type Options struct {
-	PullConfig       string `split_words:"true" desc:"file of credentials for sources, or a directory with it: a secret for pulling"`
-	ClusterRegistry  string `split_words:"true" desc:"host of the cluster's own registry, which is shown the service account's token"`
-	ClusterTokenFile string `split_words:"true" default:"/var/run/secrets/kubernetes.io/serviceaccount/token" desc:"that token"`
+	PullConfig       string `split_words:"true" desc:"file or directory with credentials for sources"`
+	ClusterRegistry  string `split_words:"true" desc:"host of the cluster's own registry, which gets the service account token"`
+	ClusterTokenFile string `split_words:"true" default:"/var/run/secrets/kubernetes.io/serviceaccount/token" desc:"file with the service account token"`
 }
 
-// Keychain finds credentials. Its methods may be called by several goroutines at once.
+// A Keychain finds credentials. It is safe for concurrent use.
 type Keychain struct {
-	files   []*reloadedFile // the first is preferred
+	files   []*reloadedFile // in order of preference
 	cluster cluster
 	clouds  []Cloud
 	timeout time.Duration
@@ -47,12 +51,15 @@ type Keychain struct {
 	asked   memo[Credential] // of clouds, by registry
 }
 
-// Load reads the files that there are, in this order: those that Options name for sources; config.json and
-// .dockerconfigjson, which is the key of a Kubernetes secret, in $DOCKER_CONFIG or else ~/.docker; then
-// $REGISTRY_AUTH_FILE, or else containers/auth.json in $XDG_RUNTIME_DIR and in $XDG_CONFIG_HOME, which is ~/.config where it
-// is not set. Of two entries with the same key the first counts. Where no entry matches, the service account's token
-// is for the cluster's registry, and clouds are asked for theirs. The error has a line for each file that cannot be read, and
-// shows nothing secret.
+// Load reads the files that exist, in this order:
+//
+//   - those that o names for sources
+//   - config.json and .dockerconfigjson, the key of a Kubernetes secret, in $DOCKER_CONFIG or ~/.docker
+//   - $REGISTRY_AUTH_FILE; or containers/auth.json in $XDG_RUNTIME_DIR and in $XDG_CONFIG_HOME or ~/.config
+//
+// Of two entries with the same key, the first wins. If no entry matches, the cluster's
+// registry gets the service account's token, and clouds are asked for their registries.
+// The error has a line for each file that cannot be read, and shows nothing secret.
 func Load(getenv func(string) string, o Options, clouds ...Cloud) (*Keychain, error) {
 	k := &Keychain{clouds: clouds, timeout: timeout, helpers: helpers{timeout: timeout}}
 	pull, wrong := pullCandidates(o.PullConfig)
@@ -61,8 +68,8 @@ func Load(getenv func(string) string, o Options, clouds ...Cloud) (*Keychain, er
 	return k, k.read(append(pull, candidates(getenv)...), wrong, checkSecret(getenv("DOCKER_CONFIG")), bad)
 }
 
-// LoadPull reads the files that Options name for sources, and nothing else: what it returns can push nowhere that they do not
-// allow, and knows no other secret. Its entries are for reading destinations, too.
+// LoadPull reads only the files that o names for sources. The Keychain uses them to
+// read destinations, too, and knows no other secret.
 func LoadPull(o Options) (*Keychain, error) {
 	k := &Keychain{timeout: timeout, helpers: helpers{timeout: timeout}}
 	at, wrong := pullCandidates(o.PullConfig)
@@ -72,7 +79,7 @@ func LoadPull(o Options) (*Keychain, error) {
 	return k, k.read(at, wrong)
 }
 
-// read reads the files for the first time. Its error has those that it is given, too.
+// read reads the files for the first time. It joins its errors with errs.
 func (k *Keychain) read(at []candidate, errs ...error) error {
 	for _, c := range at {
 		w := &reloadedFile{candidate: c}
@@ -84,24 +91,25 @@ func (k *Keychain) read(at []candidate, errs ...error) error {
 	return errors.Join(errs...)
 }
 
-// Format writes the type's name: %v would show what the files hold.
+// Format writes the type's name: %v would print the files' content.
 func (k *Keychain) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "credentials.Keychain") }
 
-// For returns the credential for a repository of a registry, which is a host or host:port: zero, which is anonymous,
-// where nothing matches. A helper that is configured for a matching key and cannot be asked is an error;
-// one that is configured for all keys (credsStore) is an error where nothing else matches.
+// For returns the credential for a repository of a registry, which is host or
+// host:port. It is zero, which is anonymous, if nothing matches. It fails if a helper
+// for a matching key cannot be asked; a helper for all keys (credsStore) that cannot be
+// asked is an error only if nothing else matches.
 func (k *Keychain) For(ctx context.Context, side reference.Side, registry, repository string) (Credential, error) {
 	c, _, err := k.find(ctx, side, registry, repository)
 	return c, err
 }
 
-// Origin says where the credential of For comes from, in words that show nothing secret.
+// Origin says where the credential that For returns comes from. It shows nothing secret.
 func (k *Keychain) Origin(ctx context.Context, side reference.Side, registry, repository string) string {
 	_, origin, _ := k.find(ctx, side, registry, repository)
 	return origin
 }
 
-// Empty says whether there is no file with an entry, nor a registry of the cluster.
+// Empty reports whether no file has an entry and there is no registry of the cluster.
 func (k *Keychain) Empty() bool {
 	for _, w := range k.files {
 		if f := w.current(); f != nil && (len(f.auths) > 0 || len(f.helpers) > 0 || f.store != "") {
@@ -111,6 +119,7 @@ func (k *Keychain) Empty() bool {
 	return k.cluster.registry == ""
 }
 
+// find returns the credential with its origin.
 func (k *Keychain) find(ctx context.Context, side reference.Side, registry, repository string) (c Credential, origin string, err error) {
 	host := normalizeHost(registry)
 	files := k.current(side)
@@ -137,7 +146,7 @@ func (k *Keychain) find(ctx context.Context, side reference.Side, registry, repo
 	return c, "no credentials: no entry of a file matches", err
 }
 
-// current returns the files whose entries are for the side.
+// current returns the files that may be used for the side.
 func (k *Keychain) current(side reference.Side) []*file {
 	files := make([]*file, 0, len(k.files))
 	for _, w := range k.files {
@@ -151,7 +160,7 @@ func (k *Keychain) current(side reference.Side) []*file {
 	return files
 }
 
-// parentKey cuts the last element off a key, and says whether there was more than one.
+// parentKey returns a key without its last element, or false if it has only one.
 func parentKey(key string) (string, bool) {
 	i := strings.LastIndexByte(key, '/')
 	if i < 0 {
@@ -160,8 +169,8 @@ func parentKey(key string) (string, bool) {
 	return key[:i], true
 }
 
-// entry looks for the very key in f: as Docker does, in a helper before the file itself. It sets unasked where f's
-// store cannot be asked.
+// entry looks up exactly this key in f. Like Docker, it asks a helper before the file
+// itself. It sets unasked if the store cannot be asked.
 func (k *Keychain) entry(ctx context.Context, f *file, key string, unasked *error) (Credential, error) {
 	name, own := f.helpers[key]
 	switch {
@@ -185,7 +194,7 @@ func (k *Keychain) entry(ctx context.Context, f *file, key string, unasked *erro
 	return f.auths[key], nil
 }
 
-// cloud asks the cloud that the registry belongs to, if it belongs to one.
+// cloud asks the cloud that the registry belongs to, if any.
 func (k *Keychain) cloud(ctx context.Context, registry string) (Credential, error) {
 	for _, cloud := range k.clouds {
 		if !cloud.Serves(registry) {

@@ -15,7 +15,7 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// home is a home directory with files, by path. It returns the environment that goes with it.
+// home makes a home directory with files, by path, and returns its environment.
 func home(t *testing.T, files map[string]string) (dir string, getenv func(string) string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -36,7 +36,7 @@ func home(t *testing.T, files map[string]string) (dir string, getenv func(string
 	}
 }
 
-// keychain loads Docker's config.json with this content.
+// keychain loads a config.json of Docker with this content.
 func keychain(t *testing.T, content string) *Keychain {
 	t.Helper()
 	_, getenv := home(t, map[string]string{".docker/config.json": content})
@@ -47,7 +47,7 @@ func keychain(t *testing.T, content string) *Keychain {
 	return k
 }
 
-// auths is a file with an entry for each key, whose user is the key's and is the password too.
+// auths returns a file with an entry for each key. Its value is both user and password.
 func auths(users map[string]string) string {
 	entries := map[string]map[string]string{}
 	for key, user := range users {
@@ -60,7 +60,7 @@ func auths(users map[string]string) string {
 	return string(content)
 }
 
-// user asks k for the credential of a repository such as quay.io/org/image and returns its user.
+// user returns the user of the credential for a repository, such as quay.io/org/image.
 func user(t *testing.T, k *Keychain, name string) string {
 	t.Helper()
 	registry, repository, _ := strings.Cut(name, "/")
@@ -110,8 +110,8 @@ func TestLongestPrefix(t *testing.T) {
 	}
 }
 
-// One team's entry must not go out for another's repository, whatever the file and however the key is written.
-func TestAnotherTeamsEntry(t *testing.T) {
+// This holds for every kind of file and every way to write the key.
+func TestAnotherTeamsEntryIsNotUsed(t *testing.T) {
 	dir, getenv := home(t, map[string]string{
 		".docker/config.json":           auths(map[string]string{"quay.io/red": "red", "https://quay.io/green": "green"}),
 		".docker/.dockerconfigjson":     auths(map[string]string{"quay.io/yellow/image": "yellow"}),
@@ -216,7 +216,7 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-func TestTwoSpellings(t *testing.T) {
+func TestNormalSpellingOfAKeyWins(t *testing.T) {
 	k := keychain(t, auths(map[string]string{
 		"quay.io": "normal", "https://quay.io": "https", "http://quay.io": "http",
 		"https://index.docker.io/v1/": "v1", "https://index.docker.io/v2/": "v2",
@@ -231,16 +231,16 @@ func TestTwoSpellings(t *testing.T) {
 
 func TestMalformed(t *testing.T) {
 	for _, c := range []struct{ name, content, says string }{
-		{"no JSON", "{\n  \"auths\": {hunter2}\n}", "line 2 is no JSON"},
-		{"cut", `{"auths": {"quay.io": {"auth": "hunter2`, "line 1 is no JSON"},
-		{"another kind of file", "hunter2 hunter2", "line 1 is no JSON"},
+		{"no JSON", "{\n  \"auths\": {hunter2}\n}", "line 2 is not JSON"},
+		{"cut", `{"auths": {"quay.io": {"auth": "hunter2`, "line 1 is not JSON"},
+		{"another kind of file", "hunter2 hunter2", "line 1 is not JSON"},
 		{"a list", `["hunter2"]`, "line 1 has a value of the wrong type"},
 		{"wrong type", "{\"auths\":\n{\"quay.io\": \"hunter2\"}}", "line 2 has a value of the wrong type"},
-		{"no base64", `{"auths": {"https://quay.io": {"auth": "hunter2!"}}}`, `the entry "quay.io": its "auth" is not the base64`},
-		{"no colon", `{"auths": {"quay.io/org": {"auth": "aHVudGVyMg=="}}}`, `the entry "quay.io/org": its "auth" is not the base64`},
-		{"a helper with a path", `{"credHelpers": {"quay.io": "../evil"}}`, `"../evil" is no credential helper`},
-		{"a store with a path", `{"credsStore": "/bin/sh"}`, `"/bin/sh" is no credential helper`},
-		{"too large", strings.Repeat(" ", maxFile+1), "larger than 1048576 bytes"},
+		{"no base64", `{"auths": {"https://quay.io": {"auth": "hunter2!"}}}`, `entry "quay.io": "auth" is not the base64`},
+		{"no colon", `{"auths": {"quay.io/org": {"auth": "aHVudGVyMg=="}}}`, `entry "quay.io/org": "auth" is not the base64`},
+		{"a helper with a path", `{"credHelpers": {"quay.io": "../evil"}}`, `invalid credential helper "../evil"`},
+		{"a store with a path", `{"credsStore": "/bin/sh"}`, `invalid credential helper "/bin/sh"`},
+		{"too large", strings.Repeat(" ", maxFile+1), "exceeds 1048576 bytes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, getenv := home(t, map[string]string{".docker/.dockerconfigjson": c.content})
@@ -272,7 +272,7 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// example is a cloud whose registries end in .cloud.
+// example is a Cloud whose registries end in .cloud.
 type example struct {
 	mu    sync.Mutex
 	asked int
@@ -324,7 +324,7 @@ func TestCloud(t *testing.T) {
 	}
 }
 
-func TestKeychainShowsNothing(t *testing.T) {
+func TestPrintedKeychainShowsNothing(t *testing.T) {
 	k := keychain(t, auths(map[string]string{"quay.io": "hunter2"}))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		if got := fmt.Sprintf(verb, k); strings.Contains(got, "hunter2") {

@@ -6,24 +6,26 @@ import (
 	"time"
 )
 
-// fresh is how long an answer of a helper or a cloud is kept. Google's metadata server hands out tokens that are good
-// for as little as 5 minutes more.
-const fresh = 4 * time.Minute
+// freshFor is how long an answer of a helper or a cloud is kept. Google's metadata
+// server may return tokens that expire in 5 minutes.
+const freshFor = 4 * time.Minute
 
-// memo keeps answers that are slow to get, and lets one caller ask while the others wait for the answer.
+// A memo keeps answers that are slow to get. One caller asks while the others wait for
+// the answer.
 type memo[V any] struct {
 	mu      sync.Mutex
 	answers map[string]*answer[V]
 }
 
 type answer[V any] struct {
-	turn  chan struct{} // holds a token while someone asks or reads
+	turn  chan struct{} // holds a value while someone asks or reads
 	value V
 	err   error
 	until time.Time
 }
 
-// do returns the answer for key, asking where there is none. Errors are kept too, unless it was ctx that ended.
+// do returns the answer for key, and calls ask if there is none. It keeps errors, too,
+// unless ctx ended.
 func (m *memo[V]) do(ctx context.Context, key string, ask func() (V, error)) (V, error) {
 	a := m.answer(key)
 	select {
@@ -38,7 +40,7 @@ func (m *memo[V]) do(ctx context.Context, key string, ask func() (V, error)) (V,
 	}
 	value, err := ask()
 	if ctx.Err() == nil {
-		a.value, a.err, a.until = value, err, time.Now().Add(fresh)
+		a.value, a.err, a.until = value, err, time.Now().Add(freshFor)
 	}
 	return value, err
 }

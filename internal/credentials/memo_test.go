@@ -23,7 +23,7 @@ func TestMemo(t *testing.T) {
 		if first, second := get(), get(); first != 1 || second != 1 {
 			t.Errorf("got %d, then %d, want the same answer twice", first, second)
 		}
-		<-time.After(fresh)
+		<-time.After(freshFor)
 		if got := get(); got != 2 {
 			t.Errorf("got answer %d, want a new one: the old one is stale", got)
 		}

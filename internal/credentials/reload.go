@@ -6,44 +6,46 @@ import (
 	"sync"
 )
 
-// reloadedFile is a file that is read anew when it is another one: a secret that is rotated while a run goes on. Kubernetes
-// puts another file in the place of a mounted secret's, and docker login does so, too.
+// A reloadedFile is read again when it was replaced, so that a secret can be rotated
+// during a run. Kubernetes replaces the file of a mounted secret, and so does docker
+// login.
 type reloadedFile struct {
 	candidate
 
 	mu   sync.Mutex
-	seen os.FileInfo // of the file that was read last; nil where there was none
+	seen os.FileInfo // of the file that was read last; nil if there was none
 	file *file
 }
 
-// first reads the file for the first time, when what is wrong with it is an error.
-func (w *reloadedFile) first() (err error) {
-	w.seen, _ = os.Stat(w.path)
-	w.file, err = w.read()
+// first reads the file for the first time. Only then is a broken file an error.
+func (f *reloadedFile) first() (err error) {
+	f.seen, _ = os.Stat(f.path)
+	f.file, err = f.read()
 	return err
 }
 
-// current is the file as it is now. One that is gone, or that cannot be read any more, leaves what was read before: whether that is
-// still good is for the registries to say.
-func (w *reloadedFile) current() *file {
-	info, err := os.Stat(w.path)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err != nil || sameFile(info, w.seen) {
-		return w.file
+// current returns the file as it is now. If it is gone or cannot be read, current
+// returns what was read before: registries will tell whether that is still valid.
+func (f *reloadedFile) current() *file {
+	info, err := os.Stat(f.path)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil || sameFile(info, f.seen) {
+		return f.file
 	}
-	w.seen = info
-	f, err := w.read()
+	f.seen = info
+	read, err := f.read()
 	switch {
 	case err != nil:
-		slog.Warn("going on with the credentials that were read before", "reason", err)
-	case f != nil:
-		slog.Info("read credentials anew", "file", w.path)
-		w.file = f
+		slog.Warn("keeping the credentials read before", "reason", err)
+	case read != nil:
+		slog.Info("reloaded credentials", "file", f.path)
+		f.file = read
 	}
-	return w.file
+	return f.file
 }
 
+// sameFile reports whether a file has not been replaced or changed.
 func sameFile(a, b os.FileInfo) bool {
 	return b != nil && os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }

@@ -10,7 +10,7 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// secret is a volume with a secret, laid out as the kubelet does it.
+// secret is a volume with a secret, as the kubelet lays it out.
 type secret struct {
 	t       *testing.T
 	dir     string
@@ -26,7 +26,7 @@ func newSecret(t *testing.T, keys map[string]string) *secret {
 	return s
 }
 
-// put changes the content of the keys, in one moment.
+// put replaces the content of the keys atomically.
 func (s *secret) put(keys map[string]string) {
 	s.t.Helper()
 	s.version++
@@ -47,7 +47,7 @@ func (s *secret) must(err error) {
 	}
 }
 
-// only is an environment with one variable.
+// only returns an environment with one variable.
 func only(variable, value string) func(string) string {
 	return func(name string) string { return map[string]string{variable: value}[name] }
 }
@@ -63,7 +63,7 @@ func TestMountedSecret(t *testing.T) {
 		{"the file's name", map[string]string{"config.json": "{}"}, "", ""},
 		{"another key", map[string]string{"auth.json": "{}"}, wrong, wrong},
 		{"no secret", nil, " does not exist or is empty: create it, with the registries' credentials under .dockerconfigjson or config.json", ""},
-		{"no JSON", map[string]string{"config.json": "hunter2"}, "config.json\": line 1 is no JSON", "config.json\": line 1 is no JSON"},
+		{"no JSON", map[string]string{"config.json": "hunter2"}, "config.json\": line 1 is not JSON", "config.json\": line 1 is not JSON"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSecret(t, c.keys)
@@ -77,7 +77,7 @@ func TestMountedSecret(t *testing.T) {
 	}
 }
 
-// says fails where err is not one line that holds want, or is not nil where that is "".
+// says fails the test unless err is one line that contains want, or is nil if want is "".
 func says(t *testing.T, what string, err error, want string) {
 	t.Helper()
 	if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n")) {
@@ -85,8 +85,8 @@ func says(t *testing.T, what string, err error, want string) {
 	}
 }
 
-// Entries of the pull secret are for sources, before others of the same length, and for no destination.
-func TestPullSecret(t *testing.T) {
+// Entries of the pull secret come before others of the same length.
+func TestPullSecretIsForSourcesOnly(t *testing.T) {
 	push := newSecret(t, map[string]string{".dockerconfigjson": auths(map[string]string{
 		"quay.io": "pusher", "quay.io/org/image": "image-pusher", "ghcr.io": "ghcr-pusher",
 	})})
@@ -132,20 +132,20 @@ func TestPullSecret(t *testing.T) {
 	}
 }
 
-func TestPullConfigThatIsNone(t *testing.T) {
+func TestUnusablePullConfigIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	for path, want := range map[string]string{
 		"":                            "",
 		dir:                           "",
-		filepath.Join(dir, "missing"): `MIRROR_PULL_CONFIG names "` + dir + `/missing", which does not exist: write it, or unset the variable`,
+		filepath.Join(dir, "missing"): `MIRROR_PULL_CONFIG names "` + dir + `/missing", which does not exist: create it, or unset the variable`,
 	} {
 		_, err := Load(only("", ""), Options{PullConfig: path})
 		says(t, path, err, want)
 	}
 }
 
-// A secret that is rotated is read anew, and one that is broken or gone leaves what was there before.
-func TestRotation(t *testing.T) {
+// If the new file is broken or gone, the old credentials stay.
+func TestRotatedSecretIsReloaded(t *testing.T) {
 	s := newSecret(t, map[string]string{".dockerconfigjson": auths(map[string]string{"quay.io": "old"})})
 	k, err := Load(only("DOCKER_CONFIG", s.dir), Options{})
 	if err != nil {
@@ -173,8 +173,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// A file that is written in its place, and one that was not there before, as on a laptop.
-func TestLoginDuringARun(t *testing.T) {
+// The file may be written in place, or not have existed before, as on a laptop.
+func TestLoginDuringARunIsUsed(t *testing.T) {
 	dir, getenv := home(t, nil)
 	k, err := Load(getenv, Options{})
 	if err != nil {
@@ -220,8 +220,8 @@ func TestClusterRegistry(t *testing.T) {
 	}
 	for content, want := range map[string]string{
 		"second":                                "", // the kubelet puts a new one there
-		"":                                      `/token", for MIRROR_CLUSTER_REGISTRY, holds no service account's token`,
-		strings.Repeat("long", maxClusterToken): `/token", for MIRROR_CLUSTER_REGISTRY, holds no service account's token`,
+		"":                                      `/token" is empty or too large`,
+		strings.Repeat("long", maxClusterToken): `/token" is empty or too large`,
 	} {
 		if err := os.WriteFile(token, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -233,11 +233,10 @@ func TestClusterRegistry(t *testing.T) {
 		}
 	}
 	_, err = Load(getenv, Options{ClusterRegistry: "https://registry.svc:5000"})
-	says(t, "a registry with a scheme", err, `MIRROR_CLUSTER_REGISTRY is "https://registry.svc:5000": give HOST or HOST:PORT`)
+	says(t, "a registry with a scheme", err, `MIRROR_CLUSTER_REGISTRY is "https://registry.svc:5000": set it to HOST or HOST:PORT`)
 }
 
-// What a credential comes from is said by place and key, without the credential.
-func TestOrigin(t *testing.T) {
+func TestOriginNamesFileAndKeyOnly(t *testing.T) {
 	s := newSecret(t, map[string]string{"config.json": auths(map[string]string{"quay.io/org": "hunter2"})})
 	k, err := Load(only("DOCKER_CONFIG", s.dir), Options{ClusterRegistry: "registry.svc", ClusterTokenFile: "/run/token"})
 	if err != nil {

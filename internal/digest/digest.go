@@ -8,11 +8,13 @@ import (
 	"strings"
 )
 
-// prefix is the algorithm. Registries agree on sha256 only: in the OCI distribution spec, sha512 is optional.
+// prefix is the algorithm. Registries agree on sha256 only: in the OCI distribution
+// spec, sha512 is optional.
 const prefix = "sha256:"
 
-// Valid reports whether s is "sha256:" and 64 lower-case hexadecimal digits. A digest becomes part of a request's
-// path, so whatever comes from outside has to pass here first: mapping files, manifests, headers and streams.
+// Valid reports whether s is "sha256:" and 64 lower-case hexadecimal digits. A digest
+// becomes part of a request's path, so whatever comes from outside has to pass here
+// first: mapping files, manifests, headers and streams.
 func Valid(s string) bool {
 	digits, ok := strings.CutPrefix(s, prefix)
 	return ok && len(digits) == hex.EncodedLen(sha256.Size) && strings.Trim(digits, "0123456789abcdef") == ""

@@ -69,7 +69,7 @@ func TestGatherRefuses(t *testing.T) {
 		{"results", []*stream.Content{results}, "copy carries out a plan"},
 		{"two runs", []*stream.Content{shard(t, "r", "s0", 0, 1), shard(t, "q", "s1", 0, 2)}, "of another run"},
 		{"a shard twice", []*stream.Content{shard(t, "r", "s0", 0, 1), shard(t, "r", "s0", 0, 1)}, "name each shard once"},
-		{"a name that is none", []*stream.Content{nonsense}, "no image name"},
+		{"a name that is none", []*stream.Content{nonsense}, "not an image name"},
 	} {
 		if _, err := Gather(c.shards); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want an error that says %q", c.name, err, c.says)

@@ -258,7 +258,7 @@ func TestLoadSaysAll(t *testing.T) {
 		`a/mapping_1:2: source "q.io/x" has no tag and no digest: write q.io/x:TAG, or q.io/x:* for all tags`,
 		`a/mapping_1:2: source "q.io/x" has no destination: write SRC DST`,
 		"b/mapping_1:2: destination q.io/d/a:1 has the source q.io/s/other:1 here and the source q.io/s/a:1 at a/mapping_1:1: keep one of the two",
-		`b/mapping_1:3: destination "q.io/d/b::1" is no image name: write HOST/REPOSITORY:TAG in lower case, such as quay.io/org/image:v1`,
+		`b/mapping_1:3: destination "q.io/d/b::1" is not an image name: write HOST/REPOSITORY:TAG in lower case, such as quay.io/org/image:v1`,
 	}
 	if diff := cmp.Diff(want, strings.Split(fmt.Sprint(err), "\n")); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)

@@ -72,7 +72,7 @@ func TestMistakes(t *testing.T) {
 		},
 		{
 			file: "mapping_two_colons", why: "neither the name nor the tag can hold the second colon", mappings: 1,
-			errors: []string{"2: no image name", "3: no image name"},
+			errors: []string{"2: not an image name", "3: not an image name"},
 		},
 		{
 			file: "mapping_equals_beside_a_destination", why: "either reading of it would leave a destination out",
@@ -204,7 +204,7 @@ func TestRealMistakes(t *testing.T) {
 		},
 		{
 			file: "supplemental-ci-images/mapping_supplemental_ci_images_ocp.937caa0e8e", why: "two destinations have two colons", mappings: 15,
-			errors: []string{`16: builder::rhel-7-golang-1.11" is no image name`, `17: builder::rhel-7-golang-1.12" is no image name`},
+			errors: []string{`16: builder::rhel-7-golang-1.11" is not an image name`, `17: builder::rhel-7-golang-1.12" is not an image name`},
 		},
 		{
 			file: "supplemental-ci-images/mapping_supplemental_ci_images_ocp_kni.fbfd601d06", why: "the source has no tag, and with this destination only latest can be meant", mappings: 1,

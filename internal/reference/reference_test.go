@@ -33,18 +33,18 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct{ in, says string }{
-		{"", "no image name"},
+		{"", "not an image name"},
 		{"quay.io/Org/image:v1", "lower case"},
 		{"quay.io/org/image:", "ends in a colon"},
 		{"Org/image:v1", "lower case"},
-		{"quay.io/org/image::v1", "no image name"},
-		{"quay.io/org/image:v1:v2", "no image name"},
-		{"quay.io/org/image:v*", "only a source's tag"},
-		{"quay.io/org/*:v1", "wildcard may stand"},
-		{"quay.io/org/image@sha256:12", "no digest"},
-		{"quay.io/org/image:.v1", "is no tag"},
-		{"https://quay.io/org/image:v1", "no image name"},
-		{"quay.io/../../etc/passwd:v1", "no image name"},
+		{"quay.io/org/image::v1", "not an image name"},
+		{"quay.io/org/image:v1:v2", "not an image name"},
+		{"quay.io/org/image:v*", "only a source may"},
+		{"quay.io/org/*:v1", "wildcard outside of a tag"},
+		{"quay.io/org/image@sha256:12", "invalid digest"},
+		{"quay.io/org/image:.v1", "invalid tag"},
+		{"https://quay.io/org/image:v1", "not an image name"},
+		{"quay.io/../../etc/passwd:v1", "not an image name"},
 	} {
 		if got, err := Parse(c.in); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("Parse(%q) = %v, %v; want an error that says %q", c.in, got, err, c.says)

@@ -1,6 +1,6 @@
 package reference
 
-// A Side tells the two references of a mapping apart.
+// A Side is one end of a mapping: where an image comes from, or where it goes.
 type Side string
 
 // The sides of a mapping.

@@ -11,7 +11,8 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// advice says what a person can do about the error. A cause that has advice of its own knows best.
+// advice says what a person can do about the error. A cause with advice of its own
+// knows best.
 func (e *Error) advice() string {
 	var own interface{ Advice() string }
 	switch {
@@ -22,13 +23,13 @@ func (e *Error) advice() string {
 	case e.Status == http.StatusTooManyRequests:
 		return "lower MIRROR_CONCURRENCY or set MIRROR_RATE, or mirror less often"
 	case e.Status == http.StatusInsufficientStorage || e.Status == http.StatusRequestEntityTooLarge:
-		return "ask the registry's people for more room"
+		return "ask the registry's operators for more room"
 	case e.Status >= 500 || e.Status == http.StatusRequestTimeout:
-		return "run again later; if it stays, ask the registry's people"
+		return "run again later; if it persists, ask the registry's operators"
 	case e.Status < 400:
-		return "ask the registry's people: this is no answer to such a request"
+		return "ask the registry's operators: this is not a valid answer"
 	case e.Doing == GettingToken:
-		return "log in to " + e.Name + " again, or correct its credentials; if it stays, ask the registry's people"
+		return "log in to " + e.Name + " again, or correct its credentials; if it persists, ask the registry's operators"
 	}
 	return e.refused()
 }
@@ -37,25 +38,26 @@ func (e *Error) advice() string {
 func (e *Error) refused() string {
 	switch denied := e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden; {
 	case denied && e.Side == reference.Destination:
-		return "give the credentials the right to push to " + e.Name + ", or create the repository"
+		return "grant the credentials push access to " + e.Name + ", or create the repository"
 	case denied:
-		return "give the credentials the right to pull from " + e.Name + ", or correct the source's name"
+		return "grant the credentials pull access to " + e.Name + ", or correct the source's name"
 	case e.Status == http.StatusNotFound && e.Side == reference.Source:
 		return "correct the source in the mapping file, or push the image there"
 	case e.Status == http.StatusNotFound:
 		return "create the repository " + e.Name
 	}
-	advice := "the registry refuses it for the reason that it gives: ask its people"
+	advice := "ask the registry's operators about the reason that it gives"
 	if e.Words == "" {
-		advice = "the registry refuses it and gives no reason: ask its people"
+		advice = "ask the registry's operators why it refuses the request"
 	}
 	if e.Side == reference.Destination {
-		advice += ", or see whether it takes images of this media type"
+		advice += ", or check whether it accepts images of this media type"
 	}
 	return advice
 }
 
-// unanswered returns the advice for a request without an answer, or with one that cannot be used.
+// unanswered returns the advice for a request without an answer, or with one that
+// cannot be used.
 func (e *Error) unanswered() string {
 	var certificate *tls.CertificateVerificationError
 	switch {
@@ -64,20 +66,20 @@ func (e *Error) unanswered() string {
 	case errors.As(e.Err, &certificate):
 		return certify(certificate)
 	case errors.Is(e.Err, ErrStalled):
-		return "see whether the registry, and the way to it, are well; where it only is slow, raise MIRROR_STALL"
+		return "check the registry and the network; if they are only slow, raise MIRROR_STALL"
 	case errors.Is(e.Err, errMalformed) && IsPermanent(e.Err):
-		return "ask the registry's people why it leads there: only one that is at a private address itself may lead to another"
+		return "ask the registry's operators why it leads there: only a registry with a private address may"
 	case errors.Is(e.Err, errMalformed):
-		return "run again; if it stays, ask the registry's people"
-	case e.Doing == Choosing:
-		return "correct what is at fault there: registries.conf, or the credentials that this machine has"
+		return "run again; if it persists, ask the registry's operators"
+	case e.Doing == Locating:
+		return "correct registries.conf, or the credentials of this machine"
 	case unreachable(e.Err):
-		return "check the registry's name, and that it can be reached from here"
+		return "check the registry's name, and whether it can be reached from here"
 	}
-	return "run again; if it stays, see what breaks the connections between here and the registry"
+	return "run again; if it persists, find out what breaks the connections to the registry"
 }
 
-// unreachable reports whether nothing was there to speak to.
+// unreachable reports whether no connection was possible.
 func unreachable(err error) bool {
 	var dns *net.DNSError
 	var dial *net.OpError
@@ -90,9 +92,9 @@ func certify(err error) string {
 	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, &name):
-		return "correct the registry's name, or ask its people for a certificate that has it"
+		return "correct the registry's name, or ask its operators for a certificate that has it"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "ask the registry's people for a certificate that is valid today, and check this machine's clock"
+		return "ask the registry's operators for a certificate that is valid today, and check this machine's clock"
 	}
-	return "give the authority of its certificate in MIRROR_CA_FILE"
+	return "set MIRROR_CA_FILE to a file with the authority of its certificate"
 }

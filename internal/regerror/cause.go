@@ -15,18 +15,18 @@ import (
 
 // Causes of an Error without a status.
 var (
-	// ErrDown is why a request is not even sent.
+	// ErrDown means that the request was not sent.
 	ErrDown = errors.New("the registry has answered none of the last requests")
-	// ErrBusy is why a download does not go on at another registry.
-	ErrBusy = errors.New("the registry has no place in flight for the rest of the blob")
-	// ErrStalled is the cause of a request that was ended because no byte moved.
+	// ErrBusy means that a download cannot go on at another registry.
+	ErrBusy = errors.New("all request slots are in use")
+	// ErrStalled means that the request was canceled because no byte moved.
 	ErrStalled = errors.New("no answer")
 )
 
-// errMalformed marks an answer that came, and was wrong.
+// errMalformed marks an answer that breaks the protocol.
 var errMalformed = errors.New("malformed answer")
 
-// Malformed returns an error for an answer that is not what the protocol says.
+// Malformed returns an error for an answer that breaks the protocol.
 func Malformed(format string, args ...any) error {
 	return malformedError{fmt.Errorf(format, args...)}
 }
@@ -43,8 +43,8 @@ type permanentError struct{ error }
 
 func (e permanentError) Unwrap() error { return e.error }
 
-// IsPermanent reports whether another try is of no use: after Permanent, or if a name does not exist or a certificate
-// is not trusted.
+// IsPermanent reports whether another try is of no use: after Permanent, or if a host
+// name does not exist or a certificate is not trusted.
 func IsPermanent(err error) bool {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
@@ -52,7 +52,8 @@ func IsPermanent(err error) bool {
 	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &certificate) || errors.As(err, &permanent)
 }
 
-// WaitAfter returns the least wait before the next try of a request that had no answer, or retry.Never.
+// WaitAfter returns how long to wait, at least, after a request without an answer, or
+// retry.Never.
 func WaitAfter(ctx context.Context, err error) time.Duration {
 	if ctx.Err() != nil || IsPermanent(err) || errors.Is(err, ErrBusy) {
 		return retry.Never
@@ -60,8 +61,8 @@ func WaitAfter(ctx context.Context, err error) time.Duration {
 	return 0
 }
 
-// Plain says why no answer came in fewer words than net/http does. It leaves out the address: that of an upload may be
-// signed with a secret.
+// Plain returns why no answer came, in fewer words than net/http uses. It drops the
+// address: that of an upload may contain a secret.
 func Plain(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause

@@ -1,5 +1,5 @@
-// Package regerror has the error of a request to a registry: whose fault it is, what the registry said, whether another
-// try may help, and what a person can do about it.
+// Package regerror has the error of a request to a registry: whose fault it is, what
+// the registry said, whether another try may help, and what a person can do about it.
 package regerror
 
 import (
@@ -7,16 +7,18 @@ import (
 	"fmt"
 	"net/http"
 
+	"imagemirror/internal/digest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/retry"
 )
 
-// Error is a request that a registry refused or did not answer. Callers branch on Side and Status. It is a
-// stream.Fault.
+// An Error is a request that a registry refused or did not answer. Callers branch on
+// Side and Status. It is a stream.Fault.
 type Error struct {
 	Side   reference.Side
-	Name   string // of the repository, HOST/PATH; of a token service's error, the registry
-	Doing  string // such as "pushing the manifest v1 to"
+	Doing  string // such as "pushing manifest"
+	Name   string // HOST/PATH of the repository; of a token service's error, the registry
+	Ref    string // tag or digest in the repository, or ""
 	Status int    // HTTP status; 0 if no answer came
 	Code   string // the registry's error code, such as DENIED
 	Words  string // the registry's own words, bounded and printable
@@ -26,12 +28,12 @@ type Error struct {
 
 // Values of Doing that the advice depends on.
 const (
-	Choosing     = "choosing"            // the repository's location and credentials
+	Locating     = "locating"            // the repository's registry and credentials
 	GettingToken = "getting a token for" // from the registry's token service
 )
 
 func (e *Error) Error() string {
-	s := fmt.Sprintf("%s %s at the %s", e.Doing, e.Name, e.Side)
+	s := fmt.Sprintf("%s %s at the %s", e.Doing, e.object(), e.Side)
 	if e.Status != 0 {
 		s += fmt.Sprintf(": HTTP %d %s", e.Status, http.StatusText(e.Status))
 	}
@@ -42,14 +44,26 @@ func (e *Error) Error() string {
 		s += ": " + e.Err.Error()
 	}
 	if e.Tries > 1 {
-		s += fmt.Sprintf(" (given up after %d tries)", e.Tries)
+		s += fmt.Sprintf(" (gave up after %d attempts)", e.Tries)
 	}
 	return s
 }
 
+// object returns the name of what the request was about.
+func (e *Error) object() string {
+	switch {
+	case e.Ref == "":
+		return e.Name
+	case digest.Valid(e.Ref):
+		return e.Name + "@" + e.Ref
+	}
+	return e.Name + ":" + e.Ref
+}
+
 func (e *Error) Unwrap() error { return e.Err }
 
-// Fault returns the side at fault, the HTTP status or 0, and what a person can do about it.
+// Fault returns the side at fault, the HTTP status or 0, and what a person can do about
+// it.
 func (e *Error) Fault() (side string, status int, advice string) {
 	return string(e.Side), e.Status, e.advice()
 }
@@ -71,7 +85,8 @@ func StatusOf(err error) int {
 	return 0
 }
 
-// IsRefusal reports whether the registry or its token service understood the request and said no.
+// IsRefusal reports whether the registry or its token service understood the request
+// and refused it.
 func IsRefusal(err error) bool {
 	status := StatusOf(err)
 	return status >= 400 && status < 500 && !retry.Transient(status)

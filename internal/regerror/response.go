@@ -15,16 +15,17 @@ const (
 	maxWords = 240      // characters that are kept
 )
 
-// FromResponse returns the error that an answer stands for: its status and what its body says. It reads some of the
-// body and does not close it.
+// FromResponse returns the error of an answer: its status and what its body says. It
+// reads the beginning of the body and does not close it.
 func FromResponse(resp *http.Response) *Error {
 	e := &Error{Status: resp.StatusCode}
 	e.Code, e.Words = words(resp.Body)
 	return e
 }
 
-// words reads an error answer: the code and message of the JSON that the distribution spec asks for, or the text of
-// whatever else it is (quay.io's front answers 429 with an HTML page).
+// words reads the body of an error: the code and message of the JSON that the
+// distribution spec asks for, or the text of anything else (quay.io's front server
+// answers 429 with an HTML page).
 func words(body io.Reader) (code, message string) {
 	b, err := io.ReadAll(io.LimitReader(body, maxBody))
 	if err != nil && len(b) == 0 {
@@ -44,19 +45,20 @@ func words(body io.Reader) (code, message string) {
 			if e.Message == "" {
 				e.Message = strings.ToLower(strings.ReplaceAll(e.Code, "_", " "))
 			}
-			return line(e.Code), line(e.Message)
+			return cleanLine(e.Code), cleanLine(e.Message)
 		}
 		if answer.Details != "" {
-			return "", line(answer.Details)
+			return "", cleanLine(answer.Details)
 		}
 		if answer.Message != "" {
-			return "", line(answer.Message)
+			return "", cleanLine(answer.Message)
 		}
 	}
-	return "", line(withoutTags(string(b)))
+	return "", cleanLine(withoutTags(string(b)))
 }
 
-// withoutTags drops what stands between < and >, so that a line of an HTML page remains readable.
+// withoutTags drops everything between < and >, so that an HTML page can be read as a
+// line.
 func withoutTags(s string) string {
 	if !strings.Contains(s, "<") {
 		return s
@@ -77,5 +79,5 @@ func withoutTags(s string) string {
 	return b.String()
 }
 
-// line returns outside text as one bounded line of printable characters.
-func line(s string) string { return text.Line(strings.Join(strings.Fields(s), " "), maxWords) }
+// cleanLine returns outside text as one bounded line of printable characters.
+func cleanLine(s string) string { return text.Line(strings.Join(strings.Fields(s), " "), maxWords) }

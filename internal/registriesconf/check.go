@@ -13,12 +13,12 @@ import (
 	"go.podman.io/image/v5/pkg/sysregistriesv2"
 )
 
-// maxFile bounds the file.
+// maxFile bounds the file, in bytes.
 const maxFile = 256 << 10
 
-// decode reads the file and refuses keys that it does not know, which the library skips.
+// decode reads the file and refuses unknown keys, which the library ignores.
 func decode(path string) (*sysregistriesv2.V2RegistriesConf, error) {
-	content, err := readFile(path)
+	content, err := readRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func decode(path string) (*sysregistriesv2.V2RegistriesConf, error) {
 	var unknown []string
 	for _, key := range meta.Undecoded() {
 		if key[0] == "registries" {
-			return nil, errors.New("it is in version 1 of the format: write a [[registry]] table for each registry")
+			return nil, errors.New("the file is in version 1 of the format: write a [[registry]] table for each registry")
 		}
 		unknown = append(unknown, fmt.Sprintf("%q", key.String()))
 	}
@@ -40,14 +40,14 @@ func decode(path string) (*sysregistriesv2.V2RegistriesConf, error) {
 	return &file, nil
 }
 
-func readFile(path string) (string, error) {
-	// The library reads the file once more, so that a pipe would be empty then.
+func readRegular(path string) (string, error) {
+	// The library reads the file a second time, when a pipe would be empty.
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", withoutPath(err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", errors.New("it is no regular file")
+		return "", errors.New("not a regular file")
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -59,11 +59,12 @@ func readFile(path string) (string, error) {
 		return "", withoutPath(err)
 	}
 	if len(content) > maxFile {
-		return "", fmt.Errorf("it is larger than %d bytes", maxFile)
+		return "", fmt.Errorf("the file exceeds %d bytes", maxFile)
 	}
 	return string(content), nil
 }
 
+// withoutPath returns the cause of an error about a path, which the caller adds.
 func withoutPath(err error) error {
 	var in *os.PathError
 	if errors.As(err, &in) {
@@ -72,7 +73,8 @@ func withoutPath(err error) error {
 	return err
 }
 
-// checkSupported refuses what the library lets pass and would have no effect, or only fail at the first image.
+// checkSupported refuses what the library accepts although it has no effect, or fails
+// at the first image only.
 func checkSupported(file *sysregistriesv2.V2RegistriesConf) error {
 	for _, helper := range file.CredentialHelpers {
 		if helper != sysregistriesv2.AuthenticationFileHelper {
@@ -86,25 +88,25 @@ func checkSupported(file *sysregistriesv2.V2RegistriesConf) error {
 			prefix = location
 		}
 		if seen[prefix] {
-			return fmt.Errorf("the prefix %q is there twice: only the first would count", prefix)
+			return fmt.Errorf("duplicate prefix %q: remove one of the two tables", prefix)
 		}
 		seen[prefix] = true
 		if !strings.HasPrefix(prefix, "*.") && !isName(prefix) {
-			return fmt.Errorf("the prefix %q is neither HOST[:PORT][/PATH], in lower case and without tag and digest, nor *.DOMAIN; Docker Hub's host is docker.io", prefix)
+			return fmt.Errorf("invalid prefix %q: write HOST[:PORT][/PATH] in lower case, without tag and digest, or *.DOMAIN; the host of Docker Hub is docker.io", prefix)
 		}
 		for _, to := range append([]sysregistriesv2.Endpoint{r.Endpoint}, r.Mirrors...) {
 			if to.NamespaceProxy != "" {
-				return fmt.Errorf("namespace-proxy is not supported: take it out of the prefix %q", prefix)
+				return fmt.Errorf("namespace-proxy is not supported: remove it from the prefix %q", prefix)
 			}
 			if to.Location != "" && !isName(strings.TrimRight(to.Location, "/")) {
-				return fmt.Errorf("the location %q of the prefix %q is no HOST[:PORT][/PATH], in lower case and without tag and digest; Docker Hub's host is docker.io", to.Location, prefix)
+				return fmt.Errorf("invalid location %q of the prefix %q: write HOST[:PORT][/PATH] in lower case, without tag and digest; the host of Docker Hub is docker.io", to.Location, prefix)
 			}
 		}
 	}
 	return nil
 }
 
-// isName reports whether s is a host, or a host and the beginning of a repository's name, as references have them.
+// isName reports whether s is a host, or a host and the beginning of a repository name.
 func isName(s string) bool {
 	// docker.io/x would be short for docker.io/library/x.
 	n, err := named.ParseNamed(s + "/x/x")

@@ -1,8 +1,10 @@
-// Package registriesconf tells where the images of a repository really are, as a containers-registries.conf(5) file
-// says: at another location, behind mirrors, on a registry that may be spoken to in plain HTTP, or nowhere.
+// Package registriesconf finds the location of a repository in a
+// containers-registries.conf(5) file: another registry, mirrors, a registry that allows
+// plain HTTP, or none if the file blocks it.
 //
-// podman's own library reads and applies the file; this package keeps the library to that one file, checks what the
-// library lets pass, and applies the location to destinations too.
+// podman's library reads and applies the file. This package restricts the library to
+// that one file, refuses what the library ignores, and applies locations to
+// destinations, too.
 package registriesconf
 
 import (
@@ -17,34 +19,35 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// noDropIns is a directory that no system has. Without one, the library would read the drop-in files of the machine and
-// the file that CONTAINERS_REGISTRIES_CONF_OVERRIDE names.
+// noDropIns is a directory that does not exist. Without one, the library would read the
+// machine's drop-in files and the file that CONTAINERS_REGISTRIES_CONF_OVERRIDE names.
 const noDropIns = "/nonexistent"
 
-// anyDigest stands for all digests, where the library asks only whether there is one.
+// anyDigest stands for any digest: the library only checks whether there is one.
 const anyDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// Endpoint is where a repository is.
+// An Endpoint is a repository on a registry.
 type Endpoint struct {
 	Registry   string // host or host:port
 	Repository string
-	Insecure   bool // the file allows plain HTTP, and TLS that is not verified
+	Insecure   bool // plain HTTP and unverified TLS are allowed
 }
 
-// Config is a file, or none. Its methods may be called by several goroutines at once.
+// A Config is a registries.conf file, or none. It is safe for concurrent use.
 type Config struct {
-	path     string               // "" where there is no file
-	system   *types.SystemContext // names the file to the library
-	rewrites sync.Map             // *rewrite by the name of a repository; of those alone that the file speaks of
+	path     string               // "" without a file
+	system   *types.SystemContext // tells the library the file
+	rewrites sync.Map             // *rewrite by repository name; only of repositories that the file is about
 }
 
-// rewrite is what the file says of a repository.
+// A rewrite is what the file says about a repository.
 type rewrite struct {
-	tagged, digested []Endpoint // mirrors, then the location
+	tagged, digested []Endpoint // by tag and by digest: mirrors, then the location
 	err              error
 }
 
-// Load reads the file at path. An empty path is a file that says nothing. The error is one line and names the file.
+// Load reads the file at path. An empty path is an empty file. The error is one line
+// and names the file.
 func Load(path string) (*Config, error) {
 	c := &Config{path: path, system: &types.SystemContext{SystemRegistriesConfPath: path, SystemRegistriesConfDirPath: noDropIns}}
 	if path == "" {
@@ -64,9 +67,9 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
-// Sources lists where to read ref, in the order to try: the mirrors that serve a reference like it, which may
-// depend on whether it has a digest, then its location. The list is shared: it must not be changed.
-// Where the file blocks ref, the error says so.
+// Sources returns where to read ref, in the order to try: mirrors, then its location.
+// Some mirrors serve only references by digest, or only by tag. It fails if the file
+// blocks ref. The caller must not change the list, which is shared.
 func (c *Config) Sources(ref reference.Reference) ([]Endpoint, error) {
 	r := c.rewrite(ref)
 	if ref.Digest != "" {
@@ -75,7 +78,8 @@ func (c *Config) Sources(ref reference.Reference) ([]Endpoint, error) {
 	return r.tagged, r.err
 }
 
-// Destination is where to write ref: its location, never a mirror. Where the file blocks ref, the error says so.
+// Destination returns where to write ref: its location, never a mirror. It fails if the
+// file blocks ref.
 func (c *Config) Destination(ref reference.Reference) (Endpoint, error) {
 	r := c.rewrite(ref)
 	if r.err != nil {
@@ -84,6 +88,7 @@ func (c *Config) Destination(ref reference.Reference) (Endpoint, error) {
 	return r.tagged[len(r.tagged)-1], nil
 }
 
+// rewrite returns what the file says about ref's repository.
 func (c *Config) rewrite(ref reference.Reference) *rewrite {
 	name := ref.Name()
 	if r, known := c.rewrites.Load(name); known {
@@ -98,7 +103,7 @@ func (c *Config) rewrite(ref reference.Reference) *rewrite {
 	return r
 }
 
-// find asks the library: nil where the file says nothing of the repository.
+// find asks the library. It returns nil if the file says nothing about the repository.
 func (c *Config) find(name string) *rewrite {
 	if c.path == "" {
 		return nil
@@ -122,6 +127,7 @@ func (c *Config) find(name string) *rewrite {
 	return r
 }
 
+// endpoints returns the mirrors of a reference, then its location.
 func endpoints(registry *sysregistriesv2.Registry, ref string) ([]Endpoint, error) {
 	parsed, err := named.ParseNamed(ref)
 	if err != nil {

@@ -100,7 +100,7 @@ func parse(t *testing.T, s string) reference.Reference {
 	return ref
 }
 
-// show is HOST REPOSITORY, and ! where it is insecure.
+// show returns HOST REPOSITORY for each endpoint, with ! if it is insecure.
 func show(endpoints ...Endpoint) []string {
 	var s []string
 	for _, e := range endpoints {
@@ -199,7 +199,7 @@ func TestBlocked(t *testing.T) {
 	}
 }
 
-func TestNoNameToRewriteTo(t *testing.T) {
+func TestRewriteToAnInvalidNameIsRefused(t *testing.T) {
 	conf, path, err := load(t, "[[registry]]\nprefix = \"a.example.com/hub\"\nlocation = \"docker.io\"")
 	if err != nil {
 		t.Fatal(err)
@@ -209,7 +209,7 @@ func TestNoNameToRewriteTo(t *testing.T) {
 	}
 }
 
-func TestBadFile(t *testing.T) {
+func TestBadFileIsRefused(t *testing.T) {
 	registry := "[[registry]]\nlocation = \"quay.io\"\n"
 	for _, c := range []struct{ name, content, says string }{
 		{"not TOML", "Ceci n'est pas TOML", "line 1"},
@@ -222,18 +222,18 @@ func TestBadFile(t *testing.T) {
 		{"neither prefix nor location", "[[registry]]\ninsecure = true", "both location and prefix are unset"},
 		{"a prefix without location", "[[registry]]\nprefix = 'quay.io'", "location is unset"},
 		{"a scheme", "[[registry]]\nlocation = 'https://quay.io'", "schemes are not supported"},
-		{"a wildcard in the middle", "[[registry]]\nprefix = 'a.*.example.com'\nlocation = 'quay.io'", `the prefix "a.*.example.com" is neither`},
+		{"a wildcard in the middle", "[[registry]]\nprefix = 'a.*.example.com'\nlocation = 'quay.io'", `invalid prefix "a.*.example.com"`},
 		{"a wildcard with a path", "[[registry]]\nprefix = '*.example.com/org'\nlocation = 'quay.io'", "Wildcarded prefix"},
-		{"a prefix with a tag", "[[registry]]\nprefix = 'quay.io/org/image:v1'\nlocation = 'quay.io'", `the prefix "quay.io/org/image:v1" is neither`},
-		{"another name of Docker Hub", "[[registry]]\nprefix = 'index.docker.io'\nlocation = 'quay.io'", "Docker Hub's host is docker.io"},
-		{"no host", "[[registry]]\nprefix = 'quay.io'\nlocation = 'mirror'", `the location "mirror" of the prefix "quay.io" is no HOST`},
+		{"a prefix with a tag", "[[registry]]\nprefix = 'quay.io/org/image:v1'\nlocation = 'quay.io'", `invalid prefix "quay.io/org/image:v1"`},
+		{"another name of Docker Hub", "[[registry]]\nprefix = 'index.docker.io'\nlocation = 'quay.io'", "the host of Docker Hub is docker.io"},
+		{"no host", "[[registry]]\nprefix = 'quay.io'\nlocation = 'mirror'", `invalid location "mirror" of the prefix "quay.io"`},
 		{"upper case", "[[registry]]\nprefix = 'Quay.io'\nlocation = 'quay.io'", "in lower case"},
-		{"a mirror's location", registry + "[[registry.mirror]]\nlocation = 'a.example.com/Up'", `the location "a.example.com/Up"`},
-		{"a prefix twice", registry + registry, `the prefix "quay.io" is there twice`},
+		{"a mirror's location", registry + "[[registry.mirror]]\nlocation = 'a.example.com/Up'", `invalid location "a.example.com/Up"`},
+		{"a prefix twice", registry + registry, `duplicate prefix "quay.io"`},
 		{"pull-from-mirror", registry + "[[registry.mirror]]\nlocation = 'a.example.com'\npull-from-mirror = 'never'", `"never"`},
 		{"namespace-proxy", registry + "[[registry.mirror]]\nlocation = 'a.example.com'\nnamespace-proxy = 'quay.io'", "namespace-proxy is not supported"},
 		{"credential-helpers", "credential-helpers = ['pass']", "credential-helpers is not supported"},
-		{"too large", strings.Repeat("#", maxFile+1), "larger than"},
+		{"too large", strings.Repeat("#", maxFile+1), "exceeds"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, path, err := load(t, c.content)
@@ -251,7 +251,7 @@ func TestUnreadable(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct{ path, says string }{
 		{filepath.Join(dir, "absent"), "no such file"},
-		{dir, "no regular file"},
+		{dir, "not a regular file"},
 	} {
 		_, err := Load(c.path)
 		if err == nil || !strings.Contains(err.Error(), c.says) || strings.Count(err.Error(), c.path) != 1 {
@@ -260,8 +260,7 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// Nothing but the named file counts.
-func TestMachineIsIgnored(t *testing.T) {
+func TestOnlyTheNamedFileIsRead(t *testing.T) {
 	dir := t.TempDir()
 	drop := "[[registry]]\nprefix = \"quay.io\"\nlocation = \"evil.example.com\"\n"
 	for _, path := range []string{"containers/registries.conf", "containers/registries.conf.d/1.conf", ".config/containers/registries.conf.d/1.conf", "override.conf"} {

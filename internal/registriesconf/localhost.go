@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// Localhost reports whether a registry, which is a host or host:port, is on this machine: localhost, a name below it,
-// or a loopback address. Nobody else can listen, so that plain HTTP is fine.
+// Localhost reports whether a registry, host or host:port, is on this machine:
+// localhost, a name below it, or a loopback address. Nobody can read that traffic, so
+// plain HTTP is fine.
 func Localhost(registry string) bool {
 	host := strings.ToLower(registry)
 	if addr, ok := strings.CutPrefix(host, "["); ok {

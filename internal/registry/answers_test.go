@@ -16,7 +16,7 @@ import (
 	"imagemirror/internal/regerror"
 )
 
-// keys is a keychain that gives what the function says.
+// keys is a CredentialSource that returns what the function returns.
 type keys func() credentials.Credential
 
 func (k keys) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {
@@ -25,7 +25,7 @@ func (k keys) For(context.Context, reference.Side, string, string) (credentials.
 
 func anonymously() credentials.Credential { return credentials.Credential{} }
 
-// repositoryAt is a source on a server in this process.
+// repositoryAt returns a source on a server in this process.
 func repositoryAt(t *testing.T, host string, config Config, k CredentialSource) *Repository {
 	t.Helper()
 	c, err := New(config, k)
@@ -43,8 +43,8 @@ func repositoryAt(t *testing.T, host string, config Config, k CredentialSource) 
 	return r
 }
 
-// A server on localhost that never says why it answers 400 is waited for no longer than for any answer.
-func TestServerThatHangsWhenAskedForTLS(t *testing.T) {
+// If a server on localhost answers 400 and then hangs, it gets as long as for any answer.
+func TestServerThatHangsAfter400IsGivenUp(t *testing.T) {
 	over := make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead {
@@ -61,8 +61,8 @@ func TestServerThatHangsWhenAskedForTLS(t *testing.T) {
 	}
 }
 
-// One that wants TLS whenever it is spoken to without, and never speaks it, is not asked for ever.
-func TestServerThatWantsTLSAndSpeaksNone(t *testing.T) {
+// If a server asks for TLS but never speaks it, the requests end.
+func TestServerThatAsksForTLSWithoutSpeakingItIsGivenUp(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestServerThatWantsTLSAndSpeaksNone(t *testing.T) {
 	}
 }
 
-// guarded is a server that wants a token, or a password, and has one manifest.
+// guarded starts a server that requires a token, or a password, and has one manifest.
 func guarded(t *testing.T, challenge func(host string) string, authorized func(*http.Request) bool, token http.HandlerFunc) string {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -108,8 +108,7 @@ func guarded(t *testing.T, challenge func(host string) string, authorized func(*
 	return s.Listener.Addr().String()
 }
 
-// A token service that asks for time gets it.
-func TestRetryAfterOfATokenService(t *testing.T) {
+func TestRetryAfterOfATokenServiceIsHonored(t *testing.T) {
 	var asked []time.Time
 	host := guarded(t, func(host string) string { return `Bearer realm="http://` + host + `/token"` },
 		func(r *http.Request) bool { return r.Header.Get("Authorization") != "" },
@@ -131,8 +130,8 @@ func TestRetryAfterOfATokenService(t *testing.T) {
 	}
 }
 
-// A password that lasts for minutes is looked up anew.
-func TestCredentialsThatChange(t *testing.T) {
+// Credentials of clouds last for minutes only.
+func TestChangedCredentialsAreUsed(t *testing.T) {
 	var password atomic.Pointer[string]
 	set := func(s string) { password.Store(&s) }
 	set("first")

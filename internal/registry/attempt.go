@@ -12,16 +12,17 @@ import (
 	"imagemirror/internal/retry"
 )
 
-// attempt is one try of a call. It sends the request again at once, authorized in another way or with another scheme,
-// if the answer shows that this is what was wrong.
-type attempt struct {
+// A callAttempt is one try of a call. It sends the request again at once if the answer
+// shows that it needs another token, credential or scheme.
+type callAttempt struct {
 	*host
 	call     *call
 	sent     auth.Authorization // what the last request carried
-	switched bool               // the scheme was changed, which happens no more than once
+	switched bool               // the scheme was changed, which happens once at most
 }
 
-// try carries out one try of a call. On an error it returns how long to wait for the next one, or retry.Never.
+// try makes one attempt at a call. On an error it returns how long to wait before the
+// next, or retry.Never.
 func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration, *regerror.Error) {
 	answered, err := h.auth.Begin(ctx)
 	if err != nil {
@@ -30,7 +31,7 @@ func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration,
 	if answered != nil {
 		defer answered()
 	}
-	a := &attempt{host: h, call: c}
+	a := &callAttempt{host: h, call: c}
 	for {
 		if resp, wait, e, again := a.once(ctx); !again {
 			return resp, wait, e
@@ -38,8 +39,9 @@ func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration,
 	}
 }
 
-// once sends the request. It reports again if another request may be answered better than this one, at once.
-func (a *attempt) once(ctx context.Context) (resp *http.Response, wait time.Duration, e *regerror.Error, again bool) {
+// once sends the request. It reports again if the attempt goes on with another request
+// at once.
+func (a *callAttempt) once(ctx context.Context) (resp *http.Response, wait time.Duration, e *regerror.Error, again bool) {
 	began, scheme := time.Now(), *a.scheme.Load()
 	resp, sent, err := a.send(ctx, a.call, a.sent)
 	a.sent = sent
@@ -65,13 +67,13 @@ func (a *attempt) once(ctx context.Context) (resp *http.Response, wait time.Dura
 	return nil, wait, e, false
 }
 
-// unanswered judges a request that had no answer.
-func (a *attempt) unanswered(ctx context.Context, scheme string, err error) (wait time.Duration, e *regerror.Error, again bool) {
+// unanswered decides what follows a request without an answer.
+func (a *callAttempt) unanswered(ctx context.Context, scheme string, err error) (wait time.Duration, e *regerror.Error, again bool) {
 	if !a.switched && a.plainHTTP(scheme, err) {
 		a.switched = true
 		return 0, nil, true
 	}
-	if errors.As(err, &e) { // the token service's
+	if errors.As(err, &e) { // from the token service
 		if regerror.IsRefusal(e) && a.renew(ctx, a.call) {
 			a.sent = a.sent.Renewed()
 			return 0, nil, true
@@ -81,21 +83,23 @@ func (a *attempt) unanswered(ctx context.Context, scheme string, err error) (wai
 	return regerror.WaitAfter(ctx, err), &regerror.Error{Err: regerror.Plain(ctx, err)}, false
 }
 
-// reauthorize reports whether a request that was denied may be authorized in another way, and sees to that.
-func (a *attempt) reauthorize(ctx context.Context, resp *http.Response) bool {
+// reauthorize prepares another authorization for a request that was denied. It reports
+// whether there is one.
+func (a *callAttempt) reauthorize(ctx context.Context, resp *http.Response) bool {
 	if next, ok := a.auth.Again(resp, a.call.access, a.sent); ok {
 		a.sent = next
 		return true
 	}
 	if a.renew(ctx, a.call) {
-		a.sent = a.sent.Renewed() // and not with the token that was refused
+		a.sent = a.sent.Renewed()
 		return true
 	}
 	return false
 }
 
-// renew looks the call's credential up, which may be another one by now: those of clouds last for minutes. It says whether it
-// is. While it cannot be had, the one that is known is used.
+// renew looks up the call's credential again, since those of clouds last for minutes
+// only. It reports whether the credential changed. If the lookup fails, the known one
+// is kept.
 func (h *host) renew(ctx context.Context, c *call) bool {
 	credential, err := h.client.credentials.For(ctx, c.access.Side, h.endpoint.Registry, c.access.Repository)
 	if err != nil || credential == c.access.Credential {
@@ -105,11 +109,13 @@ func (h *host) renew(ctx context.Context, c *call) bool {
 	return true
 }
 
+// denies reports whether an answer refuses the authorization.
 func denies(resp *http.Response) bool {
 	return resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden
 }
 
-// judge says whether an answer is one that the call expects, and notes what it tells about the registry.
+// judge reports whether the call expects the answer's status, and learns from it about
+// the registry.
 func (h *host) judge(c *call, resp *http.Response, sent auth.Authorization) bool {
 	if resp.StatusCode != http.StatusUnauthorized {
 		h.auth.Learn(auth.Challenge{})
@@ -122,7 +128,8 @@ func (h *host) judge(c *call, resp *http.Response, sent auth.Authorization) bool
 	return true
 }
 
-// slowDown makes everyone heed a registry that is overloaded, and says how long this request is to wait.
+// slowDown throttles all requests to a registry that is overloaded. It returns how long
+// this one waits before its next try, or retry.Never.
 func (h *host) slowDown(resp *http.Response, began time.Time) time.Duration {
 	switch {
 	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable:

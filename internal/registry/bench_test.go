@@ -12,7 +12,8 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// BenchmarkBudget takes a slot and gives it back: alone, and with more who want one than there are slots.
+// BenchmarkBudget takes and releases a slot: without contention, and with more goroutines
+// than slots.
 func BenchmarkBudget(b *testing.B) {
 	b.Run("free", func(b *testing.B) {
 		budget := newBudget(16, 0)
@@ -40,8 +41,8 @@ func takeAndGiveBack(b *testing.B, budget *budget) {
 	budget.Release()
 }
 
-// BenchmarkHead asks a server that answers at once for a tag's digest, and compares with a plain HTTP client. The server is
-// in the figures: what counts is the difference.
+// BenchmarkHead asks for a tag's digest, and compares with a plain HTTP client. Both
+// figures include the server, so only their difference counts.
 func BenchmarkHead(b *testing.B) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))
@@ -80,7 +81,7 @@ func BenchmarkHead(b *testing.B) {
 	})
 }
 
-// nobody has no credentials.
+// nobody is a CredentialSource without credentials.
 type nobody struct{}
 
 func (nobody) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {

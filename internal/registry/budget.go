@@ -14,25 +14,26 @@ import (
 	"imagemirror/internal/retry"
 )
 
-// budget is what one registry is asked at once: a number of requests in flight that shrinks by half when the
-// registry says that it is too much and grows by one for each full round of good answers, and a rate where one is
-// set. A registry that asks for time (Retry-After) gets it from every request.
+// A budget bounds the requests to one registry: how many are in flight, and optionally
+// how many start per second. The limit in flight is halved when the registry throttles,
+// and grows by one per round of good answers. Retry-After holds back every request.
 //
-// A blob's download stays in flight until its upload has a place elsewhere, so downloads never take the last place:
-// between registries that are each other's source and destination, uploads always go on, and so do downloads.
+// A download keeps its slot until its upload has one elsewhere. So downloads never take
+// the last slot: between two registries that are each other's source and destination,
+// uploads always proceed.
 type budget struct {
-	rate *rate.Limiter
-	max  int
+	rate *rate.Limiter // nil without a rate
+	max  int           // what limit grows to
 
 	mu        sync.Mutex
-	sides     map[reference.Side]bool // the registry is on
-	floor     float64                 // the least that limit shrinks to
+	sides     map[reference.Side]bool // that the registry is on
+	floor     float64                 // what limit shrinks to
 	limit     float64
 	inFlight  int
 	downloads int
-	waiting   [2]list.List // of chan struct{}, by kind
-	paused    time.Time    // until when no request starts
-	shrunk    time.Time    // when limit was last cut
+	waiting   [2]list.List // of chan struct{}, by slotKind
+	paused    time.Time    // no request starts before
+	shrunk    time.Time    // when limit was last halved
 }
 
 func newBudget(concurrency int, perSecond float64) *budget {
@@ -43,8 +44,8 @@ func newBudget(concurrency int, perSecond float64) *budget {
 	return b
 }
 
-// use notes a side that the registry is on. Where it is copied from and to there must be room for a download and an
-// upload at once.
+// use notes a side that the registry is on. A registry on both needs room for a
+// download and an upload at once.
 func (b *budget) use(side reference.Side) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -63,22 +64,23 @@ func (b *budget) Several() bool {
 	return b.limit >= 2
 }
 
-// kind is what a slot is for.
-type kind int
+// slotKind is what a slot is for.
+type slotKind int
 
 const (
-	request  kind = iota // ends by itself
-	download             // may wait for an upload, which needs a slot elsewhere
+	request  slotKind = iota // ends by itself
+	download                 // may wait for an upload, which needs a slot elsewhere
 )
 
-// Acquire waits for a slot for a request that ends by itself. The caller gives it back with Release.
+// Acquire waits for a slot for a request that ends by itself. The caller gives it back
+// with Release.
 func (b *budget) Acquire(ctx context.Context) error { return b.acquire(ctx, request) }
 
 // Release gives back a slot of Acquire.
 func (b *budget) Release() { b.release(request) }
 
 // acquire waits for a slot. The caller gives it back with release.
-func (b *budget) acquire(ctx context.Context, k kind) error {
+func (b *budget) acquire(ctx context.Context, k slotKind) error {
 	b.mu.Lock()
 	if b.fits(k) && b.waiting[k].Len() == 0 {
 		b.take(k)
@@ -105,45 +107,45 @@ func (b *budget) acquire(ctx context.Context, k kind) error {
 	return context.Cause(ctx)
 }
 
-// A slot is one request in flight, which a download keeps while it breaks off and is taken up again. Once an upload is
-// fed by the download, with a slot of its own elsewhere, the download must not wait for another slot: it could wait for
-// ever.
+// A slot is one request in flight, which a download keeps when it breaks off, until it
+// is resumed. While the download feeds an upload, which holds a slot elsewhere, it must
+// not wait for another slot: the two could wait for each other forever.
 type slot struct {
 	in      *budget // nil while there is none
 	feeding bool
 }
 
-// take makes sure that the slot is one of b. One of another registry's is changed for one of b, without waiting while
-// it feeds an upload.
-func (p *slot) take(ctx context.Context, b *budget) error {
-	if p.in == b {
+// take makes s a slot of b, if it is none or another registry's. It does not wait while
+// s feeds an upload: then it fails with regerror.ErrBusy if b is full.
+func (s *slot) take(ctx context.Context, b *budget) error {
+	if s.in == b {
 		return nil
 	}
-	if p.feeding {
+	if s.feeding {
 		if !b.try() {
 			return regerror.ErrBusy
 		}
-		p.release()
-		p.in, p.feeding = b, true
+		s.release()
+		s.in, s.feeding = b, true
 		return nil
 	}
-	p.release()
+	s.release()
 	if err := b.acquire(ctx, download); err != nil {
 		return err
 	}
-	p.in = b
+	s.in = b
 	return nil
 }
 
-func (p *slot) release() {
-	p.feeding = false
-	if p.in != nil {
-		p.in.release(download)
-		p.in = nil
+func (s *slot) release() {
+	s.feeding = false
+	if s.in != nil {
+		s.in.release(download)
+		s.in = nil
 	}
 }
 
-// try takes a slot for a download if there is one.
+// try takes a slot for a download if one is free, and reports whether it did.
 func (b *budget) try() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -154,8 +156,9 @@ func (b *budget) try() bool {
 	return true
 }
 
-// start holds a request back while the registry is paused, and to the rate.
-func (b *budget) start(ctx context.Context, k kind) error {
+// start waits while the registry is paused, and for the rate. On an error it releases
+// the slot.
+func (b *budget) start(ctx context.Context, k slotKind) error {
 	for {
 		b.mu.Lock()
 		wait := time.Until(b.paused)
@@ -178,7 +181,7 @@ func (b *budget) start(ctx context.Context, k kind) error {
 	return nil
 }
 
-func (b *budget) release(k kind) {
+func (b *budget) release(k slotKind) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.inFlight--
@@ -188,9 +191,9 @@ func (b *budget) release(k kind) {
 	b.grant()
 }
 
-// grant hands free slots to those who wait.
+// grant hands free slots to waiting requests. It needs the lock.
 func (b *budget) grant() {
-	for _, k := range []kind{request, download} {
+	for _, k := range []slotKind{request, download} {
 		for q := &b.waiting[k]; q.Len() > 0 && b.fits(k); {
 			close(q.Remove(q.Front()).(chan struct{}))
 			b.take(k)
@@ -198,9 +201,10 @@ func (b *budget) grant() {
 	}
 }
 
-// fits says whether there is room. Downloads count as at most all places but one, also when more were under way as
-// the limit shrank: the uploads that they wait for must find one.
-func (b *budget) fits(k kind) bool {
+// fits reports whether a slot is free. It needs the lock. Downloads count as at most
+// all slots but one, even if more were under way when the limit shrank: the uploads
+// that they wait for must find one.
+func (b *budget) fits(k slotKind) bool {
 	limit := int(b.limit)
 	if k == download {
 		return b.inFlight < limit && b.downloads < max(1, limit-1)
@@ -208,14 +212,15 @@ func (b *budget) fits(k kind) bool {
 	return b.inFlight-b.downloads+min(b.downloads, max(0, limit-1)) < limit
 }
 
-func (b *budget) take(k kind) {
+// take counts a slot as used. It needs the lock.
+func (b *budget) take(k slotKind) {
 	b.inFlight++
 	if k == download {
 		b.downloads++
 	}
 }
 
-// succeeded lets the limit grow.
+// succeeded notes a good answer, which lets the limit grow.
 func (b *budget) succeeded() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -225,8 +230,8 @@ func (b *budget) succeeded() {
 	}
 }
 
-// throttled halves the limit and keeps every request back for pause. Answers to requests that began before the last
-// cut tell nothing new: they do not cut again.
+// throttled halves the limit and holds back every request for pause. It does not halve
+// for requests that began before the last cut, since they were sent at the old limit.
 func (b *budget) throttled(began time.Time, pause time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

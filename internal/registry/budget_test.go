@@ -18,7 +18,7 @@ func TestBudgetBoundsRequests(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 100 {
 		all.Go(func() {
-			if err := b.acquire(t.Context(), kind(i%2)); err != nil {
+			if err := b.acquire(t.Context(), slotKind(i%2)); err != nil {
 				t.Error(err)
 				return
 			}
@@ -26,7 +26,7 @@ func TestBudgetBoundsRequests(t *testing.T) {
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			}
 			now.Add(-1)
-			b.release(kind(i % 2))
+			b.release(slotKind(i % 2))
 		})
 	}
 	all.Wait()
@@ -49,16 +49,16 @@ func TestBudgetKeepsASlotForUploads(t *testing.T) {
 		third, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		if err := b.acquire(third, download); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a third download of three places: %v, want to wait for ever", err)
+			t.Errorf("a third download with three slots: %v, want to wait for ever", err)
 		}
 		if err := b.Acquire(t.Context()); err != nil {
-			t.Errorf("an upload beside two downloads of three places: %v", err)
+			t.Errorf("an upload beside two downloads with three slots: %v", err)
 		}
 	})
 }
 
-// A limit that shrank while downloads were under way leaves the uploads that they wait for a place.
-func TestBudgetLetsUploadsOnWhenItShrinks(t *testing.T) {
+// If the limit shrinks during downloads, the uploads that they wait for still get slots.
+func TestShrunkBudgetKeepsASlotForUploads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(8, 0)
 		b.use(reference.Source)

@@ -1,6 +1,11 @@
-// Package registry speaks to container registries (OCI distribution spec 1.1): manifests, blobs, uploads, mounts
-// and tags. It spends no request that copying does not need: no pings, no HEAD before a mount, tokens that many
-// repositories share. Each registry has one budget of requests in flight, which all of a process's work there shares.
+// Package registry speaks to container registries (OCI distribution spec 1.1):
+// manifests, blobs, uploads, mounts and tags. It sends no request that copying does not
+// need: no ping, and no HEAD before a mount. All requests of a process to one registry
+// share one budget of request slots.
+//
+// A call is one logical request. host.do sends it with retries; an attempt is one try,
+// which may send it again with a token or another scheme; host.send sends it once and
+// follows redirects.
 package registry
 
 import (
@@ -29,18 +34,19 @@ const (
 	MaxRetries     = 100
 )
 
-// Config is what the environment says about registries.
+// Config is the part of the environment that is about registries.
 type Config struct {
-	Concurrency    int           `default:"16" desc:"requests in flight to one registry"`
-	Rate           float64       `default:"0" desc:"requests a second to one registry; 0: as many as it takes"`
-	Retries        int           `default:"10" desc:"tries of a request that a registry does not answer well"`
-	Stall          time.Duration `default:"60s" desc:"how long a registry may keep silent, or a transfer stand still"`
+	Concurrency    int           `default:"16" desc:"concurrent requests per registry"`
+	Rate           float64       `default:"0" desc:"requests per second to one registry; 0 is no limit"`
+	Retries        int           `default:"10" desc:"attempts per request on timeouts, 408, 429 and 5xx"`
+	Stall          time.Duration `default:"60s" desc:"how long a registry may stay silent, or a transfer stand still"`
 	RegistriesConf string        `split_words:"true" desc:"containers-registries.conf(5) file: locations, mirrors, insecure and blocked registries"`
 	CAFile         string        `envconfig:"CA_FILE" desc:"PEM file with certificate authorities to trust besides the system's"`
-	RegistriesDir  string        `split_words:"true" desc:"directory whose registries.conf and ca.pem, if there, are used where the two before are not set"`
+	RegistriesDir  string        `split_words:"true" desc:"directory with registries.conf and ca.pem, used when MIRROR_REGISTRIES_CONF and MIRROR_CA_FILE are unset"`
 }
 
-// fromDirectory names the files of RegistriesDir where no others are named.
+// fromDirectory sets RegistriesConf and CAFile to the files in RegistriesDir, if they
+// are unset.
 func (c Config) fromDirectory() Config {
 	for name, file := range map[string]*string{"registries.conf": &c.RegistriesConf, "ca.pem": &c.CAFile} {
 		path := filepath.Join(c.RegistriesDir, name)
@@ -65,12 +71,13 @@ func (c Config) check() error {
 	return nil
 }
 
-// CredentialSource finds the credential for a repository. The zero Credential is anonymous.
+// CredentialSource finds the credential for a repository. The zero Credential is
+// anonymous.
 type CredentialSource interface {
 	For(ctx context.Context, side reference.Side, registry, repository string) (credentials.Credential, error)
 }
 
-// Client speaks to any number of registries. It is safe for concurrent use.
+// A Client speaks to any number of registries. It is safe for concurrent use.
 type Client struct {
 	config      Config
 	conf        *registriesconf.Config
@@ -83,14 +90,15 @@ type Client struct {
 	budgets map[string]*budget // by registry
 }
 
-// hostKey tells apart the ways in which a registry is spoken to: registries.conf may allow for one prefix of it what must not
-// be done with the others, and their credentials.
+// A hostKey tells apart the ways to speak to a registry. registries.conf may allow
+// plain HTTP for one prefix of it; the other prefixes and their credentials must not
+// use it.
 type hostKey struct {
 	registry string
 	insecure bool
 }
 
-// New makes a client. Its errors are about the configuration.
+// New returns a client. Its errors are about the configuration.
 func New(config Config, from CredentialSource) (*Client, error) {
 	if err := config.check(); err != nil {
 		return nil, err
@@ -119,13 +127,13 @@ func authorities(file string) (*x509.CertPool, error) {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("MIRROR_CA_FILE %q holds no certificate in PEM form", file)
+		return nil, fmt.Errorf("reading MIRROR_CA_FILE: %q has no certificate in PEM form", file)
 	}
 	return pool, nil
 }
 
-// Keep makes the client ask one registry for no more than so many requests in flight, and so many a second, where they are not 0.
-// It is called before the client is used.
+// Keep lowers the limits of each registry to inFlight requests and to rate requests per
+// second. It ignores a limit of 0. Call it before the client is used.
 func (c *Client) Keep(inFlight int, rate float64) {
 	if inFlight > 0 {
 		c.config.Concurrency = min(c.config.Concurrency, inFlight)
@@ -135,56 +143,58 @@ func (c *Client) Keep(inFlight int, rate float64) {
 	}
 }
 
-// Concurrency is the number of requests in flight that each registry gets.
+// Concurrency returns how many requests to one registry may be in flight.
 func (c *Client) Concurrency() int { return c.config.Concurrency }
 
-// Repository is a repository on a registry, seen as a source or a destination.
+// A Repository is a repository on a registry, as a source or a destination.
 type Repository struct {
 	side      reference.Side
-	name      string     // as the mapping file has it, HOST/PATH
-	locations []location // where it is asked for, in order; a destination has one
+	name      string     // HOST/PATH, as the mapping file has it
+	endpoints []endpoint // in the order in which they are asked; a destination has one
 }
 
-// location is a repository where registries.conf leads to.
-type location struct {
+// An endpoint is where registries.conf says that a repository is.
+type endpoint struct {
 	host   *host
 	access auth.Access
 }
 
-// Source is a repository to copy from. Where registries.conf names mirrors for it, they are asked first.
+// Source returns a repository to copy from. Its mirrors in registries.conf are asked
+// first.
 func (c *Client) Source(ctx context.Context, ref reference.Reference) (*Repository, error) {
 	endpoints, err := c.conf.Sources(ref)
 	if err != nil {
-		return nil, &regerror.Error{Side: reference.Source, Name: ref.Name(), Doing: regerror.Choosing, Err: err}
+		return nil, &regerror.Error{Side: reference.Source, Name: ref.Name(), Doing: regerror.Locating, Err: err}
 	}
 	r := &Repository{side: reference.Source, name: ref.Name()}
 	for _, e := range endpoints {
-		l, err := c.locate(ctx, e, reference.Source, false)
+		ep, err := c.locate(ctx, e, reference.Source, false)
 		if err != nil {
-			return nil, &regerror.Error{Side: reference.Source, Name: ref.Name(), Doing: regerror.Choosing, Err: err}
+			return nil, &regerror.Error{Side: reference.Source, Name: ref.Name(), Doing: regerror.Locating, Err: err}
 		}
-		r.locations = append(r.locations, l)
+		r.endpoints = append(r.endpoints, ep)
 	}
 	return r, nil
 }
 
-// Destination is a repository to copy to. With push false it is only read.
+// Destination returns a repository to copy to. With push false it is only read.
 func (c *Client) Destination(ctx context.Context, ref reference.Reference, push bool) (*Repository, error) {
 	e, err := c.conf.Destination(ref)
 	if err != nil {
-		return nil, &regerror.Error{Side: reference.Destination, Name: ref.Name(), Doing: regerror.Choosing, Err: err}
+		return nil, &regerror.Error{Side: reference.Destination, Name: ref.Name(), Doing: regerror.Locating, Err: err}
 	}
-	l, err := c.locate(ctx, e, reference.Destination, push)
+	ep, err := c.locate(ctx, e, reference.Destination, push)
 	if err != nil {
-		return nil, &regerror.Error{Side: reference.Destination, Name: ref.Name(), Doing: regerror.Choosing, Err: err}
+		return nil, &regerror.Error{Side: reference.Destination, Name: ref.Name(), Doing: regerror.Locating, Err: err}
 	}
-	return &Repository{side: reference.Destination, name: ref.Name(), locations: []location{l}}, nil
+	return &Repository{side: reference.Destination, name: ref.Name(), endpoints: []endpoint{ep}}, nil
 }
 
-func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side reference.Side, push bool) (location, error) {
+// locate finds the host of an endpoint, and the credential for it.
+func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side reference.Side, push bool) (endpoint, error) {
 	cred, err := c.credentials.For(ctx, side, e.Registry, e.Repository)
 	if err != nil {
-		return location{}, err
+		return endpoint{}, err
 	}
 	want := auth.Access{Side: side, Repository: e.Repository, Push: push, Credential: cred, Announced: cred}
 	c.mu.Lock()
@@ -201,52 +211,56 @@ func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side ref
 		h = newHost(c, e, b)
 		c.hosts[key] = h
 	}
-	return location{host: h, access: want}, nil
+	return endpoint{host: h, access: want}, nil
 }
 
 // Retries returns how many attempts a request gets.
 func (c *Client) Retries() int { return c.config.Retries }
 
-// policy returns how the client's requests are retried.
+// policy returns how requests are retried.
 func (c *Client) policy() retry.Policy {
 	return retry.Policy{Tries: c.config.Retries, First: 250 * time.Millisecond, Max: 10 * time.Second}
 }
 
-// Registries are all that it may be asked for at.
+// Registries returns all registries that the repository may be read from.
 func (r *Repository) Registries() []string {
 	var all []string
-	for _, l := range r.locations {
-		all = append(all, l.host.endpoint.Registry)
+	for _, ep := range r.endpoints {
+		all = append(all, ep.host.endpoint.Registry)
 	}
 	return all
 }
 
-// Name is HOST/PATH as the mapping file has it.
+// Name returns HOST/PATH, as the mapping file has it.
 func (r *Repository) Name() string { return r.name }
 
-// Registry tells apart the registries that repositories are on.
-func (r *Repository) Registry() string { return r.locations[len(r.locations)-1].host.endpoint.Registry }
+// Registry returns the host, or host:port, that registries.conf leads to.
+func (r *Repository) Registry() string { return r.endpoints[len(r.endpoints)-1].host.endpoint.Registry }
 
-// Path is the repository's path on its registry.
-func (r *Repository) Path() string { return r.locations[len(r.locations)-1].access.Repository }
+// Path returns the repository's path on its registry.
+func (r *Repository) Path() string { return r.endpoints[len(r.endpoints)-1].access.Repository }
 
-// Announce says that the repository will be used, with blobs mounted from the given paths on its registry. When
-// all that a process will use is announced before it is used, a registry is asked for few tokens.
+// Announce notes that the repository will be used, with blobs mounted from the given
+// paths on its registry. If a process announces everything first, one token serves many
+// repositories.
 func (r *Repository) Announce(from ...string) {
-	for _, l := range r.locations {
-		l.host.auth.Announce(l.access, from)
+	for _, ep := range r.endpoints {
+		ep.host.auth.Announce(ep.access, from)
 	}
 }
 
-// fail fills in what an error does not know.
-func (r *Repository) fail(err error, doing string) error {
+// fail returns err as the *regerror.Error of a request to the repository, about a tag
+// or digest unless ref is empty. It keeps what err says of itself.
+func (r *Repository) fail(err error, doing, ref string) error {
 	known, ok := err.(*regerror.Error)
 	if !ok {
 		known = &regerror.Error{Err: err}
 	}
 	e := *known
 	e.Side = r.side
-	e.Doing = cmp.Or(e.Doing, doing)
+	if e.Doing == "" {
+		e.Doing, e.Ref = doing, ref
+	}
 	e.Name = cmp.Or(e.Name, r.name)
 	return &e
 }

@@ -22,7 +22,7 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// once is a client that tries each request once.
+// once returns a client that tries each request once.
 func once(t *testing.T, keys CredentialSource) *Client {
 	t.Helper()
 	c, err := New(Config{Concurrency: 4, Retries: 1, Stall: time.Second}, keys)
@@ -32,7 +32,7 @@ func once(t *testing.T, keys CredentialSource) *Client {
 	return c
 }
 
-// read reads ci/a:v1 on a registry and returns the error, which there has to be.
+// read reads ci/a:v1 on a registry and returns the error, which must exist.
 func read(t *testing.T, keys CredentialSource, registry string) *regerror.Error {
 	t.Helper()
 	from, err := once(t, keys).Source(t.Context(), reference.Reference{Registry: registry, Repository: "ci/a"})
@@ -42,7 +42,8 @@ func read(t *testing.T, keys CredentialSource, registry string) *regerror.Error 
 	return asError(t, err)
 }
 
-// write pushes a manifest to ci/a:v1 on a registry and returns the error, which there has to be.
+// write pushes a manifest to ci/a:v1 on a registry and returns the error, which must
+// exist.
 func write(t *testing.T, registry string) *regerror.Error {
 	t.Helper()
 	to, err := once(t, noKeys{}).Destination(t.Context(), reference.Reference{Registry: registry, Repository: "ci/a"}, true)
@@ -70,23 +71,23 @@ func TestAdviceOnRefusals(t *testing.T) {
 		body   string
 		advice string
 	}{
-		{400, reference.Destination, words, "the registry refuses it for the reason that it gives: ask its people, or see whether it takes images of this media type"},
-		{400, reference.Source, words, "the registry refuses it for the reason that it gives: ask its people"},
-		{405, reference.Source, "", "the registry refuses it and gives no reason: ask its people"},
-		{405, reference.Destination, "", "the registry refuses it and gives no reason: ask its people, or see whether it takes images of this media type"},
-		{409, reference.Destination, words, "the registry refuses it for the reason that it gives: "},
-		{415, reference.Destination, words, "the registry refuses it for the reason that it gives: "},
-		{422, reference.Destination, words, "the registry refuses it for the reason that it gives: "},
-		{401, reference.Destination, words, "give the credentials the right to push to "},
-		{403, reference.Source, words, "give the credentials the right to pull from "},
+		{400, reference.Destination, words, "ask the registry's operators about the reason that it gives, or check whether it accepts images of this media type"},
+		{400, reference.Source, words, "ask the registry's operators about the reason that it gives"},
+		{405, reference.Source, "", "ask the registry's operators why it refuses the request"},
+		{405, reference.Destination, "", "ask the registry's operators why it refuses the request, or check whether it accepts images of this media type"},
+		{409, reference.Destination, words, "ask the registry's operators about the reason that it gives"},
+		{415, reference.Destination, words, "ask the registry's operators about the reason that it gives"},
+		{422, reference.Destination, words, "ask the registry's operators about the reason that it gives"},
+		{401, reference.Destination, words, "grant the credentials push access to "},
+		{403, reference.Source, words, "grant the credentials pull access to "},
 		{404, reference.Source, words, "correct the source in the mapping file"},
 		{404, reference.Destination, words, "create the repository "},
 		{408, reference.Destination, words, "run again later"},
-		{413, reference.Destination, words, "ask the registry's people for more room"},
+		{413, reference.Destination, words, "ask the registry's operators for more room"},
 		{429, reference.Source, words, "lower MIRROR_CONCURRENCY"},
 		{502, reference.Source, words, "run again later"},
-		{507, reference.Destination, words, "ask the registry's people for more room"},
-		{204, reference.Source, "", "ask the registry's people: this is no answer"},
+		{507, reference.Destination, words, "ask the registry's operators for more room"},
+		{204, reference.Source, "", "ask the registry's operators: this is not a valid answer"},
 	} {
 		p.Heal()
 		p.Inject(registrytest.FaultRule{Fault: registrytest.Status(c.status, c.body)})
@@ -103,7 +104,7 @@ func TestAdviceOnRefusals(t *testing.T) {
 	}
 }
 
-// withConfig is the keychain of a Docker configuration.
+// withConfig returns the keychain of a Docker configuration.
 func withConfig(t *testing.T, config string) *credentials.Keychain {
 	t.Helper()
 	dir := t.TempDir()
@@ -151,15 +152,15 @@ func TestAdviceWhereNothingAnswers(t *testing.T) {
 		}, "install docker-credential-absent, " + config},
 		{"a helper fails", func(t *testing.T) *regerror.Error {
 			return read(t, withConfig(t, `{"credHelpers": {"127.0.0.1:1": "locked"}}`), "127.0.0.1:1")
-		}, "run docker-credential-locked by hand to see what it lacks, " + config},
-		{"the registry is silent", faulty(registrytest.Stall()), "see whether the registry, and the way to it, are well; where it only is slow, raise MIRROR_STALL"},
-		{"the answer stands still", faulty(registrytest.StallAfter(3)), "see whether the registry, and the way to it, are well; where it only is slow, raise MIRROR_STALL"},
-		{"the connection is cut", faulty(registrytest.Disconnect()), "run again; if it stays, see what breaks the connections"},
-		{"the answer is another image", faulty(registrytest.Corrupt(3)), "run again; if it stays, ask the registry's people"},
-		{"nobody vouches for the certificate", func(t *testing.T) *regerror.Error { return read(t, noKeys{}, at) }, "give the authority of its certificate in MIRROR_CA_FILE"},
+		}, "run docker-credential-locked by hand to see why it fails, " + config},
+		{"the registry is silent", faulty(registrytest.Stall()), "check the registry and the network; if they are only slow, raise MIRROR_STALL"},
+		{"the answer stands still", faulty(registrytest.StallAfter(3)), "check the registry and the network; if they are only slow, raise MIRROR_STALL"},
+		{"the connection is cut", faulty(registrytest.Disconnect()), "run again; if it persists, find out what breaks the connections"},
+		{"the answer is another image", faulty(registrytest.Corrupt(3)), "run again; if it persists, ask the registry's operators"},
+		{"nobody vouches for the certificate", func(t *testing.T) *regerror.Error { return read(t, noKeys{}, at) }, "set MIRROR_CA_FILE to a file with the authority of its certificate"},
 		{"the certificate has another name", func(t *testing.T) *regerror.Error {
 			return read(t, noKeys{}, strings.Replace(at, "127.0.0.1", "localhost", 1))
-		}, "correct the registry's name, or ask its people for a certificate"},
+		}, "correct the registry's name, or ask its operators for a certificate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := c.err(t)
@@ -170,7 +171,7 @@ func TestAdviceWhereNothingAnswers(t *testing.T) {
 	}
 }
 
-// faulty reads from a registry whose answers a fault spoils.
+// faulty returns a function that reads from a registry with a fault.
 func faulty(fault registrytest.Fault) func(t *testing.T) *regerror.Error {
 	return func(t *testing.T) *regerror.Error {
 		backend := registrytest.InProcess(t)
@@ -181,7 +182,7 @@ func faulty(fault registrytest.Fault) func(t *testing.T) *regerror.Error {
 	}
 }
 
-// What a test cannot bring about on every machine is made by hand.
+// These errors cannot be caused on every machine.
 func TestAdviceOnCauses(t *testing.T) {
 	metadata, err := url.Parse("http://169.254.169.254/latest")
 	if err != nil {
@@ -194,11 +195,11 @@ func TestAdviceOnCauses(t *testing.T) {
 	}{
 		{"an unknown name", regerror.Error{Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, nameAdvice},
 		{"a registry that is down", regerror.Error{Err: regerror.ErrDown}, nameAdvice},
-		{"a public registry that leads inside", regerror.Error{Err: testHost(t, "203.0.113.7").mayLead(t.Context(), metadata)}, "ask the registry's people why it leads there"},
-		{"a certificate of old", regerror.Error{Err: &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}}, "ask the registry's people for a certificate that is valid today"},
-		{"a registry that is blocked", regerror.Error{Doing: regerror.Choosing, Err: errors.New("it is blocked")}, "correct what is at fault there: registries.conf"},
-		{"an interrupted run", regerror.Error{Doing: regerror.Choosing, Err: context.Canceled}, "run again"},
-		{"a download without a place", regerror.Error{Err: regerror.ErrBusy}, "run again"},
+		{"a public registry that leads inside", regerror.Error{Err: testHost(t, "203.0.113.7").mayLead(t.Context(), metadata)}, "ask the registry's operators why it leads there"},
+		{"a certificate of old", regerror.Error{Err: &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}}, "ask the registry's operators for a certificate that is valid today"},
+		{"a registry that is blocked", regerror.Error{Doing: regerror.Locating, Err: errors.New("it is blocked")}, "correct registries.conf"},
+		{"an interrupted run", regerror.Error{Doing: regerror.Locating, Err: context.Canceled}, "run again"},
+		{"a download without a slot", regerror.Error{Err: regerror.ErrBusy}, "run again"},
 	} {
 		if _, _, advice := c.err.Fault(); !strings.HasPrefix(advice, c.advice) {
 			t.Errorf("%s: got the advice %q, want %q", c.name, advice, c.advice)

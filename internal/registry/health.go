@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// health notices a registry that has stopped answering, so that it is not waited for again and again, once for each
-// of thousands of images.
+// health notices when a registry stops answering, so that thousands of images do not
+// each wait for it.
 type health struct {
 	mu     sync.Mutex
 	known  bool      // it has answered at least once
-	lost   int       // requests given up without an answer since the last one that had any
-	probed time.Time // when a request was last let through although the registry is down
+	lost   int       // requests given up without an answer since the last answer
+	probed time.Time // when a request was last let through to a registry that is down
 }
 
 const (
-	lostAtMost = 8               // requests that are given up before a registry counts as down
-	firstTries = 4               // tries of a request to a registry that has never answered: its name may be wrong
-	probeEvery = 5 * time.Second // how often a registry that is down is tried
+	lostAtMost = 8               // requests given up before a registry counts as down
+	firstTries = 4               // tries if a registry has never answered: its name may be wrong
+	probeEvery = 5 * time.Second // between requests to a registry that is down
 )
 
-// tries is how many tries a request gets: all, fewer where the registry has never answered, and where it is down one now and
-// then and otherwise none.
+// tries returns how many tries a request gets: all, or fewer if the registry has never
+// answered. If it is down, that is one every probeEvery, and none in between.
 func (h *health) tries(all int) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -38,14 +38,14 @@ func (h *health) tries(all int) int {
 	return 1
 }
 
-// answered notes any answer, a refusal as well.
+// answered notes any answer, also a refusal.
 func (h *health) answered() {
 	h.mu.Lock()
 	h.lost, h.known = 0, true
 	h.mu.Unlock()
 }
 
-// gaveUp notes a request that had no answer in all of its tries.
+// gaveUp notes a request without an answer to any of its tries.
 func (h *health) gaveUp() {
 	h.mu.Lock()
 	h.lost++

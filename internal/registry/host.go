@@ -20,14 +20,15 @@ import (
 	"imagemirror/internal/registriesconf"
 )
 
-// dockerHubHost is where Docker Hub's registry is; docker.io is a web site.
+// dockerHubHost is the host of Docker Hub's registry; docker.io is a web site.
 const dockerHubHost = "registry-1.docker.io"
 
-// host is one registry, as far as it is spoken to in one way: its connections, its authorization and its budget.
+// A host is one registry, spoken to in one way: its connections, authorization and
+// budget.
 type host struct {
 	client   *Client
 	endpoint registriesconf.Endpoint // Repository is empty
-	address  string                  // host:port that is dialled
+	address  string                  // host or host:port to dial
 	auth     *auth.Authorizer
 	budget   *budget
 	health   health
@@ -36,8 +37,8 @@ type host struct {
 	outside  *http.Client // for other hosts that the registry leads to
 
 	mounts  mounts
-	chunked atomic.Bool // refuses large bodies in one request
-	greeted sync.Once
+	chunked atomic.Bool // the registry refuses large bodies in one request
+	greeted sync.Once   // see challenge
 }
 
 func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
@@ -51,7 +52,7 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 		h.setScheme("http")
 	}
 	trust := c.tls.Clone()
-	trust.InsecureSkipVerify = e.Insecure //nolint:gosec // what registries.conf's insecure means
+	trust.InsecureSkipVerify = e.Insecure //nolint:gosec // insecure in registries.conf means this
 	h.http = &http.Client{Transport: c.transport(trust, nil), CheckRedirect: noRedirect}
 	h.outside = &http.Client{Transport: c.transport(c.tls.Clone(), h.refusePrivate), CheckRedirect: noRedirect}
 	h.auth = auth.New(auth.Config{
@@ -65,7 +66,8 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 	return h
 }
 
-// lead returns the connections to an address that the registry gave, or why it may not lead there.
+// lead returns the HTTP client for an address that the registry gave, or an error if it
+// must not lead there.
 func (h *host) lead(ctx context.Context, u *url.URL) (*http.Client, error) {
 	if err := h.mayLead(ctx, u); err != nil {
 		return nil, err
@@ -73,11 +75,12 @@ func (h *host) lead(ctx context.Context, u *url.URL) (*http.Client, error) {
 	return h.httpFor(u), nil
 }
 
-// noRedirect leaves redirects to this package, which knows what may go along.
+// noRedirect leaves redirects to follow, which decides where credentials may go.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// transport keeps as many connections as there may be requests. guard, where given, may refuse an address that is
-// dialled, unless it is that of the proxy that the environment names.
+// transport returns a transport that keeps one idle connection per request slot. Unless
+// guard is nil, it may refuse an address to dial; the proxies that the environment
+// names are exempt.
 func (c *Client) transport(trust *tls.Config, guard func(ctx context.Context, address string) error) *http.Transport {
 	open := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
 	dial := open.DialContext
@@ -99,13 +102,13 @@ func (c *Client) transport(trust *tls.Config, guard func(ctx context.Context, ad
 		ForceAttemptHTTP2:   true,
 		MaxIdleConnsPerHost: c.config.Concurrency + 1,
 		IdleConnTimeout:     90 * time.Second,
-		DisableCompression:  true, // blobs are what they are
+		DisableCompression:  true, // blobs must arrive byte for byte
 		ReadBufferSize:      32 << 10,
 		WriteBufferSize:     32 << 10,
 	}
 }
 
-// proxies are the addresses of the proxies that the environment names.
+// proxies returns the addresses of the proxies that the environment names.
 func proxies() map[string]bool {
 	found := map[string]bool{}
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
@@ -131,12 +134,12 @@ func (h *host) allowsPlainHTTP() bool {
 	return h.endpoint.Insecure || registriesconf.Localhost(h.endpoint.Registry)
 }
 
-// at says whether an address is on the registry itself, however it is written.
+// at reports whether an address is on the registry itself, however it is written.
 func (h *host) at(u *url.URL) bool {
 	return withPort(u.Host, u.Scheme) == withPort(h.address, u.Scheme)
 }
 
-// withPort is host:port for a host of a URL, in lower case.
+// withPort returns host:port, in lower case, for the host of a URL.
 func withPort(host, scheme string) string {
 	u := url.URL{Host: strings.ToLower(host)}
 	port := u.Port()
@@ -146,13 +149,14 @@ func withPort(host, scheme string) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// url is the address of something in a repository, such as manifests/v1.
+// url returns the address of something in a repository, such as manifests/v1.
 func (h *host) url(repository, rest string) *url.URL {
 	path := "/v2/" + repository + "/" + rest
 	return &url.URL{Scheme: *h.scheme.Load(), Host: h.address, Path: path}
 }
 
-// plainHTTP changes to plain HTTP where an insecure registry does not speak TLS, and says whether it did.
+// plainHTTP switches to plain HTTP if an insecure registry does not speak TLS. It
+// reports whether it did.
 func (h *host) plainHTTP(used string, err error) bool {
 	var record tls.RecordHeaderError
 	if used != "https" || !h.allowsPlainHTTP() || !errors.As(err, &record) && !strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
@@ -162,8 +166,10 @@ func (h *host) plainHTTP(used string, err error) bool {
 	return true
 }
 
-// speaksTLS changes to TLS where a registry on localhost turns out to speak it, and says whether it did. Go's and nginx's
-// servers answer plain HTTP on a TLS port with 400 and a sentence; after a HEAD, the registry is asked for that.
+// speaksTLS switches to TLS if a registry on localhost turns out to speak it. It
+// reports whether it did. Go's and nginx's servers answer plain HTTP on a TLS port with
+// 400 and a sentence. The answer to HEAD has no body, so speaksTLS asks for the
+// sentence with a GET.
 func (h *host) speaksTLS(ctx context.Context, used, method string, e *regerror.Error) bool {
 	if used != "http" || e.Status != http.StatusBadRequest {
 		return false
@@ -193,8 +199,8 @@ func (h *host) speaksTLS(ctx context.Context, used, method string, e *regerror.E
 
 func (h *host) setScheme(scheme string) { h.scheme.Store(&scheme) }
 
-// httpFor chooses the connections for an address that the registry gave: its own for the registry, and for any
-// other host those that go to no private address.
+// httpFor returns the HTTP client for an address: the registry's own, or for any other
+// host the one that refuses private addresses.
 func (h *host) httpFor(u *url.URL) *http.Client {
 	if h.at(u) {
 		return h.http
@@ -202,8 +208,9 @@ func (h *host) httpFor(u *url.URL) *http.Client {
 	return h.outside
 }
 
-// mayLead refuses an address, given by the registry, that would lead a request from a public registry to a private
-// host: a machine's metadata service, or something in the cluster. Names are judged when they are dialled.
+// mayLead refuses an address, given by a public registry, that would lead a request to
+// a private host: a machine's metadata service, or a service in the cluster. Names are
+// checked when they are dialed.
 func (h *host) mayLead(ctx context.Context, u *url.URL) error {
 	if h.at(u) {
 		return nil
@@ -214,6 +221,8 @@ func (h *host) mayLead(ctx context.Context, u *url.URL) error {
 	return h.refusePrivate(ctx, u.Hostname())
 }
 
+// refusePrivate refuses a private IP address, with or without a port, unless the
+// registry has one.
 func (h *host) refusePrivate(ctx context.Context, address string) error {
 	name, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -222,11 +231,12 @@ func (h *host) refusePrivate(ctx context.Context, address string) error {
 	if ip := net.ParseIP(strings.Trim(name, "[]")); ip == nil || !private(ip) || h.isPrivate(ctx) {
 		return nil
 	}
-	return regerror.Permanent(regerror.Malformed("it leads to the private address %s, where a public registry has no business", address))
+	return regerror.Permanent(regerror.Malformed("a public registry leads to the private address %s", address))
 }
 
-// isPrivate says whether the registry itself is at a private address; then it may lead to others. A name that is at a public
-// address, too, is not: whoever owns it may add what they like.
+// isPrivate reports whether the registry has private addresses only; then it may lead
+// to others. A public address among them makes it public: the owner of its name can add
+// any address.
 func (h *host) isPrivate(ctx context.Context) bool {
 	name := h.address
 	if n, _, err := net.SplitHostPort(name); err == nil {

@@ -25,7 +25,7 @@ func testHost(t *testing.T, registry string) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.locations[0].host
+	return r.endpoints[0].host
 }
 
 func TestPublicRegistryMayNotLeadToPrivateAddresses(t *testing.T) {
@@ -59,8 +59,9 @@ func TestPublicRegistryMayNotLeadToPrivateAddresses(t *testing.T) {
 	}
 }
 
-// Registries write their own address in more than one way, and get their own credentials all the same.
-func TestAddressesOfTheRegistryItself(t *testing.T) {
+// Registries write their own address in several ways, and must get their credentials in
+// each case.
+func TestRegistryRecognizesItsOwnAddresses(t *testing.T) {
 	for _, c := range []struct {
 		registry, to string
 		itself       bool
@@ -87,7 +88,7 @@ func TestAddressesOfTheRegistryItself(t *testing.T) {
 	}
 }
 
-func TestProxiesAreNotTakenForPrivateAddresses(t *testing.T) {
+func TestProxiesMayHavePrivateAddresses(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://user:secret@10.0.0.1")
 	t.Setenv("http_proxy", "10.0.0.2:3128")
 	got := proxies()

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -13,19 +12,20 @@ import (
 	"imagemirror/internal/retry"
 )
 
-// Head asks what digest a tag or digest is at. An image that does not exist is an *regerror.Error with status 404.
+// Head returns the digest that a tag or digest is at. An image that does not exist is a
+// *regerror.Error with status 404.
 func (r *Repository) Head(ctx context.Context, identifier string) (found string, err error) {
-	for _, l := range r.locations {
-		if found, err = l.head(ctx, identifier); err == nil {
+	for _, ep := range r.endpoints {
+		if found, err = ep.head(ctx, identifier); err == nil {
 			return found, nil
 		}
 	}
-	return "", r.fail(err, "asking for "+identifier+" in")
+	return "", r.fail(err, "checking", identifier)
 }
 
-func (l location) head(ctx context.Context, identifier string) (string, error) {
-	resp, err := l.host.do(ctx, &call{
-		method: http.MethodHead, rest: "manifests/" + identifier, access: l.access,
+func (ep endpoint) head(ctx context.Context, identifier string) (string, error) {
+	resp, err := ep.host.do(ctx, &call{
+		method: http.MethodHead, rest: "manifests/" + identifier, access: ep.access,
 		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},
 	})
 	if err != nil {
@@ -36,34 +36,36 @@ func (l location) head(ctx context.Context, identifier string) (string, error) {
 	if digest.Valid(announced) {
 		return announced, nil
 	}
-	// Some registries' HEAD has no digest, or none that can be used: the content has to tell.
-	m, err := l.manifest(ctx, identifier)
+	// Some registries answer HEAD without a digest, or with a malformed one: read the
+	// content instead.
+	m, err := ep.manifest(ctx, identifier)
 	return m.Digest, err
 }
 
-// Manifest reads a manifest by tag or digest.
+// Manifest reads a manifest by tag or digest, and checks that its content has the digest.
 func (r *Repository) Manifest(ctx context.Context, identifier string) (m manifest.Raw, err error) {
-	for _, l := range r.locations {
-		if m, err = l.manifest(ctx, identifier); err == nil {
+	for _, ep := range r.endpoints {
+		if m, err = ep.manifest(ctx, identifier); err == nil {
 			return m, nil
 		}
 	}
-	return manifest.Raw{}, r.fail(err, "reading the manifest "+identifier+" in")
+	return manifest.Raw{}, r.fail(err, "reading manifest", identifier)
 }
 
-func (l location) manifest(ctx context.Context, identifier string) (m manifest.Raw, err error) {
-	err = l.host.client.policy().Do(ctx, func(int) (wait time.Duration, err error) {
-		m, wait, err = l.readManifest(ctx, identifier)
+func (ep endpoint) manifest(ctx context.Context, identifier string) (m manifest.Raw, err error) {
+	err = ep.host.client.policy().Do(ctx, func(int) (wait time.Duration, err error) {
+		m, wait, err = ep.readManifest(ctx, identifier)
 		return wait, err
 	})
 	return m, err
 }
 
-// readManifest reads a manifest once. Another try may help when its bytes came and were not what was announced, which
-// a broken transfer explains; do has retried all else.
-func (l location) readManifest(ctx context.Context, identifier string) (m manifest.Raw, wait time.Duration, err error) {
-	resp, err := l.host.do(ctx, &call{
-		method: http.MethodGet, rest: "manifests/" + identifier, access: l.access,
+// readManifest reads a manifest once. Another try may help if the transfer broke off or
+// its content has another digest than announced. Everything else has been retried by
+// do.
+func (ep endpoint) readManifest(ctx context.Context, identifier string) (m manifest.Raw, wait time.Duration, err error) {
+	resp, err := ep.host.do(ctx, &call{
+		method: http.MethodGet, rest: "manifests/" + identifier, access: ep.access,
 		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},
 	})
 	if err != nil {
@@ -75,7 +77,7 @@ func (l location) readManifest(ctx context.Context, identifier string) (m manife
 		return manifest.Raw{}, 0, &regerror.Error{Err: regerror.Plain(ctx, err)}
 	}
 	if len(b) > manifest.MaxSize {
-		return manifest.Raw{}, retry.Never, &regerror.Error{Err: regerror.Malformed("the manifest has more than %d bytes, which is more than registries have to take", manifest.MaxSize)}
+		return manifest.Raw{}, retry.Never, &regerror.Error{Err: regerror.Malformed("the manifest exceeds %d bytes, the most that registries must accept", manifest.MaxSize)}
 	}
 	m = manifest.Raw{Digest: digest.Of(b), MediaType: resp.Header.Get("Content-Type"), Content: b}
 	announced := resp.Header.Get("Docker-Content-Digest")
@@ -83,25 +85,25 @@ func (l location) readManifest(ctx context.Context, identifier string) (m manife
 		announced = identifier
 	}
 	if digest.Valid(announced) && announced != m.Digest {
-		return manifest.Raw{}, 0, &regerror.Error{Err: regerror.Malformed("the manifest was announced as %s, and what came is %s", announced, m.Digest)}
+		return manifest.Raw{}, 0, &regerror.Error{Err: regerror.Malformed("the manifest was announced as %s, but its content is %s", announced, m.Digest)}
 	}
 	return m, 0, nil
 }
 
-// PutManifest stores a manifest under a tag, or under its digest. The registry's word that it has another digest is an
-// error.
+// PutManifest stores a manifest under a tag or its digest. It fails if the registry
+// answers that it stored another digest.
 func (r *Repository) PutManifest(ctx context.Context, identifier string, m manifest.Raw) error {
-	l := r.locations[0]
-	resp, err := l.host.do(ctx, &call{
-		method: http.MethodPut, rest: "manifests/" + identifier, access: l.access, body: m.Content,
+	ep := r.endpoints[0]
+	resp, err := ep.host.do(ctx, &call{
+		method: http.MethodPut, rest: "manifests/" + identifier, access: ep.access, body: m.Content,
 		header: http.Header{"Content-Type": {m.MediaType}}, expect: []int{http.StatusCreated, http.StatusOK, http.StatusAccepted},
 	})
 	if err != nil {
-		return r.fail(err, fmt.Sprintf("pushing the manifest %s to", identifier))
+		return r.fail(err, "pushing manifest", identifier)
 	}
 	defer discard(resp)
 	if got := resp.Header.Get("Docker-Content-Digest"); digest.Valid(got) && got != m.Digest {
-		return r.fail(&regerror.Error{Err: regerror.Malformed("it stored %s as %s", m.Digest, got)}, fmt.Sprintf("pushing the manifest %s to", identifier))
+		return r.fail(&regerror.Error{Err: regerror.Malformed("the registry stored %s as %s", m.Digest, got)}, "pushing manifest", identifier)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"imagemirror/internal/digest"
 )
 
-// A Docker-Content-Digest that is not a digest costs one GET, and no image.
+// A malformed Docker-Content-Digest costs one GET. It must not fail an image.
 func TestUnusableDigestHeaderIsReplacedByTheContents(t *testing.T) {
 	content := []byte(`{"schemaVersion":2}`)
 	want := digest.Of(content)

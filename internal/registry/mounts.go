@@ -5,14 +5,16 @@ import (
 	"sync"
 )
 
-// mounts are those that a registry refuses with an error, so that they are not asked for again and again.
+// mounts remembers which mounts a registry refuses with an error, so that each is tried
+// once.
 type mounts struct {
 	mu     sync.Mutex
 	all    bool            // from any other repository
-	itself bool            // from the very repository that the blob is for
-	from   map[string]bool // from these repositories, which may not be read
+	itself bool            // from the repository that the blob is for
+	from   map[string]bool // from these repositories: the credentials may not read them
 }
 
+// refused reports whether a mount from one repository into another was refused before.
 func (m *mounts) refused(from, to string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -22,7 +24,7 @@ func (m *mounts) refused(from, to string) bool {
 	return m.all || m.from[from]
 }
 
-// refuse notes a mount that was refused with a status, though an upload was allowed.
+// refuse notes a mount that was refused with a status although an upload was allowed.
 func (m *mounts) refuse(from, to string, status int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

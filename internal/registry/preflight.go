@@ -12,63 +12,65 @@ import (
 	"imagemirror/internal/regerror"
 )
 
-// AnnouncePush says that MayPush is going to be asked of the repository, and whether it can be: not where the registry has no
-// tokens, nor where asking would write. When all repositories are announced first, a registry is asked for one token for many of them.
-// exists says that the repository is known to be there.
+// AnnouncePush notes that MayPush will be called for the repository, and reports
+// whether it can be: the registry must have a token service, and asking that must not
+// write. If all repositories are announced first, one token serves many. exists means
+// that the repository is known to be there.
 func (r *Repository) AnnouncePush(ctx context.Context, exists bool) bool {
 	can := false
-	for _, l := range r.locations {
-		c := l.host.challenge(ctx, l.host.client.hasCredentials(l.access.Credential))
-		if c.HasTokens() && l.access.Credential.RegistryToken == "" && (exists || !c.CreatesRepositories()) {
-			l.host.auth.Announce(l.pushing(), nil)
+	for _, ep := range r.endpoints {
+		c := ep.host.challenge(ctx, ep.host.client.hasCredentials(ep.access.Credential))
+		if c.HasTokens() && ep.access.Credential.RegistryToken == "" && (exists || !c.CreatesRepositories()) {
+			ep.host.auth.Announce(ep.pushing(), nil)
 			can = true
 		}
 	}
 	return can
 }
 
-// MayPush asks the registry for a token to push with, as copying will, and writes nothing. Its error says that the credentials are
-// refused.
+// MayPush asks for a token to push with, as copying will, and writes nothing. It fails
+// only if the credentials are refused.
 func (r *Repository) MayPush(ctx context.Context) error {
-	for _, l := range r.locations {
-		if err := l.mayPush(ctx); err != nil {
-			return r.fail(err, askingToPush)
+	for _, ep := range r.endpoints {
+		if err := ep.mayPush(ctx); err != nil {
+			return r.fail(err, checkingPush, "")
 		}
 	}
 	return nil
 }
 
-// askingToPush is what is done where a registry refuses a token to push with.
-const askingToPush = "asking for the right to push to"
+// checkingPush is what MayPush does, for its errors.
+const checkingPush = "checking push access to"
 
-// pushing is the access that copy will want.
-func (l location) pushing() auth.Access {
-	want := l.access
+// pushing returns the access that copying will want.
+func (ep endpoint) pushing() auth.Access {
+	want := ep.access
 	want.Push = true
 	return want
 }
 
-func (l location) mayPush(ctx context.Context) error {
-	want := l.pushing()
-	if now, err := l.host.client.credentials.For(ctx, want.Side, l.host.endpoint.Registry, want.Repository); err == nil {
+func (ep endpoint) mayPush(ctx context.Context) error {
+	want := ep.pushing()
+	if now, err := ep.host.client.credentials.For(ctx, want.Side, ep.host.endpoint.Registry, want.Repository); err == nil {
 		want.Credential = now
 	}
-	refused, err := l.host.auth.CheckPush(ctx, want)
+	refused, err := ep.host.auth.CheckPush(ctx, want)
 	if !refused {
 		return nil // trouble may be over by the time that copy asks
 	}
-	return l.refused(ctx, want, err)
+	return ep.refused(ctx, want, err)
 }
 
-// informant is a source of credentials that can say what it has.
+// An informant is a CredentialSource that describes its credentials.
 type informant interface {
-	// Origin says where a credential comes from, in words that show nothing secret.
+	// Origin says where a credential comes from, without anything secret.
 	Origin(ctx context.Context, side reference.Side, registry, repository string) string
-	// Empty says whether there is none for any registry.
+	// Empty reports whether it has no credential for any registry.
 	Empty() bool
 }
 
-// hasCredentials says whether someone gave credentials, be they for another registry.
+// hasCredentials reports whether there are any credentials: the one found, or one for
+// another registry.
 func (c *Client) hasCredentials(found credentials.Credential) bool {
 	if found != (credentials.Credential{}) {
 		return true
@@ -77,17 +79,18 @@ func (c *Client) hasCredentials(found credentials.Credential) bool {
 	return ok && !k.Empty()
 }
 
-// challenge is how the registry wants to be authenticated to. One that lets everyone read has not said so yet: it is asked, once,
-// where it may.
-func (h *host) challenge(ctx context.Context, may bool) auth.Challenge {
-	if c := h.auth.Challenge(); !c.IsZero() || !may {
+// challenge returns how the registry wants to be authenticated to. One that lets
+// everyone read has not said so yet: if ask is true, it is asked once.
+func (h *host) challenge(ctx context.Context, ask bool) auth.Challenge {
+	if c := h.auth.Challenge(); !c.IsZero() || !ask {
 		return c
 	}
 	h.greeted.Do(func() { h.greet(ctx) })
 	return h.auth.Challenge()
 }
 
-// greet asks what the distribution spec has for it. An answer without a challenge, or none, tells nothing.
+// greet requests /v2/, whose answer has the challenge by the distribution spec. It
+// ignores any other answer.
 func (h *host) greet(ctx context.Context) {
 	if h.budget.Acquire(ctx) != nil {
 		return
@@ -110,30 +113,31 @@ func (h *host) greet(ctx context.Context) {
 	}
 }
 
-// refused is the error of credentials that a push is refused to. It says which they are, by their place.
-func (l location) refused(ctx context.Context, want auth.Access, err error) error {
-	name := l.host.endpoint.Registry + "/" + want.Repository
-	e := &regerror.Error{Doing: askingToPush}
+// refused returns the error of credentials that may not push. It says where they come
+// from.
+func (ep endpoint) refused(ctx context.Context, want auth.Access, err error) error {
+	name := ep.host.endpoint.Registry + "/" + want.Repository
+	e := &regerror.Error{Doing: checkingPush}
 	var said *regerror.Error
 	if errors.As(err, &said) {
 		e.Status, e.Code, e.Words = said.Status, said.Code, said.Words
 	}
-	why := notAllowed{origin: "the credentials that there are for it", advice: "give that account the right to push to " + name + ", or create the repository"}
-	if k, ok := l.host.client.credentials.(informant); ok {
-		why.origin = k.Origin(ctx, want.Side, l.host.endpoint.Registry, want.Repository)
+	why := notAllowed{origin: "the credentials for it", advice: "grant that account push access to " + name + ", or create the repository"}
+	if k, ok := ep.host.client.credentials.(informant); ok {
+		why.origin = k.Origin(ctx, want.Side, ep.host.endpoint.Registry, want.Repository)
 	}
 	switch {
 	case want.Credential == credentials.Credential{}:
-		why.advice = fmt.Sprintf("add an entry for %s or %s to the credentials for pushing", name, l.host.endpoint.Registry)
+		why.advice = fmt.Sprintf("add an entry for %s or %s to the credentials for pushing", name, ep.host.endpoint.Registry)
 	case e.Status == http.StatusUnauthorized:
-		why.advice = "correct the user or the password there"
+		why.advice = "correct the user name or the password there"
 	}
 	e.Err = regerror.Permanent(why)
 	return e
 }
 
-// notAllowed is why a push is refused.
+// notAllowed is the cause of a push that is refused, with its own advice.
 type notAllowed struct{ origin, advice string }
 
-func (n notAllowed) Error() string  { return "the registry grants none with " + n.origin }
+func (n notAllowed) Error() string  { return "denied with " + n.origin }
 func (n notAllowed) Advice() string { return n.advice }

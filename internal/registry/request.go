@@ -15,30 +15,31 @@ import (
 	"imagemirror/internal/retry"
 )
 
-// call is a request to a registry, as often as it takes.
+// A call is one logical request to a registry; do sends it, with retries.
 type call struct {
 	method   string
 	rest     string   // path in the repository, such as manifests/v1
 	query    string   // without the question mark
 	location *url.URL // instead of path and query: an upload's, as the registry gave it
 	header   http.Header
-	body     []byte    // sent anew with each try
-	stream   io.Reader // instead of body: sent once, so that there is one try
+	body     []byte    // sent again with each try
+	stream   io.Reader // instead of body: can be sent once, so there is one try
 	length   int64     // of stream
 	access   auth.Access
-	kept     *slot // of a download; it outlives the request
-	reserved *bool // where true, it has a slot already, and takes it
-	expect   []int // statuses that are answers; any other is an error
+	kept     *slot // of a download; it outlives the call
+	reserved *bool // if true, the call has a slot already and uses it
+	expect   []int // statuses of success; any other is an error
 }
 
-// Bounds on how far a registry's wishes are followed.
+// Bounds on what a registry can ask for.
 const (
 	maxRedirects   = 5
-	commitPatience = 5 // times Stall that a registry may take to take in a blob, which it hashes
+	commitPatience = 5 // times Stall: how long a registry may take to hash and store a blob
 )
 
-// do carries out a call and returns the answer, whose body the caller closes. The place in the registry's budget is
-// kept until then. Errors are of type *regerror.Error, without Side and Doing.
+// do carries out a call and returns the answer. The caller closes its body, which
+// releases the request slot. Errors are of type *regerror.Error, without Side and
+// Doing.
 func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	tries := h.health.tries(h.client.config.Retries)
 	if tries == 0 {
@@ -56,7 +57,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 		}
 		e.Tries = n
 		if e.Status != 0 && c.stream == nil {
-			tries = h.client.config.Retries // it does answer
+			tries = h.client.config.Retries // the registry does answer
 		}
 		if n >= tries {
 			wait = retry.Never
@@ -72,8 +73,9 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	return nil, e
 }
 
-// send sends the request once, authorized as its step says, follows redirects, and returns an answer of any status. The
-// place in the budget is given back when the answer's body is closed.
+// send sends the request once, follows redirects, and returns an answer of any status
+// with what authorized the request. last is what authorized it before. Closing the
+// answer's body releases the request slot.
 func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*http.Response, auth.Authorization, error) {
 	release, err := h.slot(ctx, c)
 	if err != nil {
@@ -108,21 +110,21 @@ func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*htt
 }
 
 // streamed returns the body of a call with a stream, and nil for any other.
-func (c *call) streamed(w *watchdog) *requestBody {
+func (c *call) streamed(w *watchdog) *streamedBody {
 	if c.stream == nil {
 		return nil
 	}
 	if c.length == 0 {
 		w.moved(commitPatience)
 	}
-	return &requestBody{from: c.stream, w: w}
+	return &streamedBody{from: c.stream, w: w}
 }
 
-// slot gets the call a slot of the registry's budget. The caller releases it.
+// slot waits for a request slot, unless the call has one. The caller releases it.
 func (h *host) slot(ctx context.Context, c *call) (release func(), err error) {
 	switch {
 	case c.kept != nil:
-		return func() {}, c.kept.take(ctx, h.budget) // whoever keeps it gives it back
+		return func() {}, c.kept.take(ctx, h.budget) // its keeper releases it
 	case c.reserved != nil && *c.reserved:
 		*c.reserved = false
 	default:
@@ -131,8 +133,9 @@ func (h *host) slot(ctx context.Context, c *call) (release func(), err error) {
 	return h.budget.Release, err
 }
 
-// follow sends the request, and again to where the registry redirects it. What authorizes it goes to the registry only.
-func (h *host) follow(ctx context.Context, c *call, authorization string, body *requestBody) (*http.Response, error) {
+// follow sends the request and follows redirects. The Authorization header goes to the
+// registry only.
+func (h *host) follow(ctx context.Context, c *call, authorization string, body *streamedBody) (*http.Response, error) {
 	u := c.location
 	if u == nil {
 		u = h.url(c.access.Repository, c.rest)
@@ -161,11 +164,11 @@ func (h *host) follow(ctx context.Context, c *call, authorization string, body *
 		discard(resp)
 		switch {
 		case err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http":
-			return nil, regerror.Malformed("it redirects to no address")
+			return nil, regerror.Malformed("the redirect has no valid Location")
 		case hop == maxRedirects:
-			return nil, regerror.Malformed("it redirects more than %d times", maxRedirects)
+			return nil, regerror.Malformed("more than %d redirects", maxRedirects)
 		case to.Scheme == "http" && u.Scheme == "https" && !h.allowsPlainHTTP():
-			return nil, regerror.Malformed("it redirects from https to plain http")
+			return nil, regerror.Malformed("the redirect leads from https to plain http")
 		}
 		u = to
 	}
@@ -179,7 +182,8 @@ func redirected(status int) bool {
 	return false
 }
 
-func (c *call) request(ctx context.Context, u *url.URL, stream *requestBody) (*http.Request, error) {
+// request returns the HTTP request for one address.
+func (c *call) request(ctx context.Context, u *url.URL, stream *streamedBody) (*http.Request, error) {
 	var body io.Reader
 	switch {
 	case stream != nil:
@@ -206,7 +210,8 @@ func (c *call) request(ctx context.Context, u *url.URL, stream *requestBody) (*h
 
 const userAgent = "imagemirror"
 
-// discard reads a little of a body that is of no interest, so that the connection can be used again, and closes it.
+// discard closes a body that nobody needs. It reads a little of it first, so that the
+// connection is reused.
 func discard(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, 16<<10)
 	_ = resp.Body.Close()

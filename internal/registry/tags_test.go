@@ -16,7 +16,7 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// source is the repository ci/a of a registry, asked with two tries.
+// source returns the repository ci/a of a registry, which is asked with two tries.
 func source(t *testing.T, registry string) *Repository {
 	t.Helper()
 	c, err := New(Config{Concurrency: 4, Retries: 2, Stall: 10 * time.Second}, noKeys{})
@@ -30,7 +30,8 @@ func source(t *testing.T, registry string) *Repository {
 	return r
 }
 
-// threeTags is a registry with a proxy before it, whose repository ci/a has the tags v1, v2 and v3.
+// threeTags starts a registry behind a proxy. Its repository ci/a has the tags v1, v2
+// and v3.
 func threeTags(t *testing.T) *registrytest.Proxy {
 	t.Helper()
 	backend := registrytest.InProcess(t)
@@ -40,7 +41,7 @@ func threeTags(t *testing.T) *registrytest.Proxy {
 	return registrytest.NewProxy(t, backend, registrytest.ProxyOptions{})
 }
 
-func TestPageOfTagsThatBreaksOffIsReadAgain(t *testing.T) {
+func TestBrokenPageOfTagsIsReadAgain(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		fault registrytest.Fault
@@ -66,17 +67,17 @@ func TestPageOfTagsThatBreaksOffIsReadAgain(t *testing.T) {
 	}
 }
 
-func TestPageOfTagsIsGivenUp(t *testing.T) {
+func TestBrokenPageOfTagsIsGivenUp(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		fault registrytest.Fault
 		tries int
 		says  string
 	}{
-		{"it always breaks off", registrytest.CutAfter(10), 2, "the connection was cut (given up after 2 tries)"},
-		{"it always ends too early", registrytest.Truncate(10), 2, "no JSON: unexpected end of JSON input (given up after 2 tries)"},
-		{"it is something else", registrytest.Status(200, "<html>welcome</html>"), 1, "no JSON: invalid character"},
-		{"it is JSON of another kind", registrytest.Status(200, `{"tags":[{}]}`), 1, "no JSON: json: cannot unmarshal"},
+		{"it always breaks off", registrytest.CutAfter(10), 2, "the connection was cut (gave up after 2 attempts)"},
+		{"it always ends too early", registrytest.Truncate(10), 2, "not JSON: unexpected end of JSON input (gave up after 2 attempts)"},
+		{"it is something else", registrytest.Status(200, "<html>welcome</html>"), 1, "not JSON: invalid character"},
+		{"it is JSON of another slotKind", registrytest.Status(200, `{"tags":[{}]}`), 1, "not JSON: json: cannot unmarshal"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := threeTags(t)
@@ -92,7 +93,8 @@ func TestPageOfTagsIsGivenUp(t *testing.T) {
 	}
 }
 
-// pages is a registry that lists tags without end, each page as list writes it. It counts the pages.
+// pages starts a registry that lists tags without end. list writes each page. It returns
+// how many pages were asked for.
 func pages(t *testing.T, list func(w io.Writer)) (host string, asked *atomic.Int64) {
 	t.Helper()
 	asked = new(atomic.Int64)
@@ -105,7 +107,7 @@ func pages(t *testing.T, list func(w io.Writer)) (host string, asked *atomic.Int
 	return strings.TrimPrefix(s.URL, "http://"), asked
 }
 
-func TestEndlessListOfTags(t *testing.T) {
+func TestEndlessListOfTagsIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		list  func(w io.Writer)
@@ -114,11 +116,11 @@ func TestEndlessListOfTags(t *testing.T) {
 	}{
 		{"of large pages", func(w io.Writer) {
 			fmt.Fprintf(w, `{"tags":[%s"v1"]}`, strings.Repeat(`"`+strings.Repeat("x", 1<<20)+`",`, 15))
-		}, 5, "more than 67108864 bytes"},
+		}, 5, "exceeds 67108864 bytes"},
 		{"of many tags", func(w io.Writer) {
 			fmt.Fprintf(w, `{"tags":[%s"v1"]}`, strings.Repeat(`"v1",`, 150_000))
-		}, 2, "more than 200000 tags"},
-		{"of a page that is too large", func(w io.Writer) { fmt.Fprintf(w, `{"tags":[]%s`, strings.Repeat(" ", maxTagsPage)) }, 1, "a page of its list of tags has more than 16777216 bytes"},
+		}, 2, "exceeds 200000 tags"},
+		{"of a page that is too large", func(w io.Writer) { fmt.Fprintf(w, `{"tags":[]%s`, strings.Repeat(" ", maxTagsPage)) }, 1, "a page of the list of tags exceeds 16777216 bytes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			host, asked := pages(t, c.list)
@@ -133,7 +135,7 @@ func TestEndlessListOfTags(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoTagIsLeftOut(t *testing.T) {
+func TestInvalidTagsAreSkipped(t *testing.T) {
 	longest := strings.Repeat("x", maxTag)
 	p := threeTags(t)
 	p.Inject(registrytest.FaultRule{Kind: "GET tags", Fault: registrytest.Status(200,

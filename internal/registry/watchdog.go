@@ -12,7 +12,7 @@ import (
 	"imagemirror/internal/regerror"
 )
 
-// watchdog cancels a request on which nothing has moved for a while.
+// A watchdog cancels a request on which no byte has moved for a while.
 type watchdog struct {
 	limit   time.Duration
 	timer   *time.Timer
@@ -25,14 +25,14 @@ func newWatchdog(limit time.Duration, cancel context.CancelCauseFunc) *watchdog 
 	})}
 }
 
-// moved gives the request another n times the limit.
+// moved restarts the clock: the request gets another n times the limit.
 func (w *watchdog) moved(n int) {
 	if !w.stopped.Load() {
 		w.timer.Reset(time.Duration(n) * w.limit)
 	}
 }
 
-// hold stops the clock while the request waits for this program, and not for the registry.
+// hold stops the clock while the request waits for this program instead of the registry.
 func (w *watchdog) hold() { w.timer.Stop() }
 
 func (w *watchdog) stop() {
@@ -40,19 +40,21 @@ func (w *watchdog) stop() {
 	w.timer.Stop()
 }
 
-// requestBody is a request's body: the clock runs while the registry takes in a piece of it, and not while the source is waited
-// for. When it is all out, the registry gets longer to answer.
+// A streamedBody is the body of a request that streams. The clock runs while the
+// registry takes in a piece, and stands still while the source is read. Once all is
+// sent, the registry gets longer to answer.
 //
-// A registry may answer before it has taken in the body, and net/http goes on reading that for a while. So the reader
-// behind it is let go of when the request is over: only then may another read it.
-type requestBody struct {
+// A registry may answer before it has read the whole body, and net/http then goes on
+// reading for a while. letGo ends that, so that the reader can be used for another
+// request.
+type streamedBody struct {
 	w *watchdog
 
-	mu   sync.Mutex // held while the reader is read
-	from io.Reader
+	mu   sync.Mutex // held while from is read
+	from io.Reader  // nil after letGo
 }
 
-func (f *requestBody) Read(p []byte) (int, error) {
+func (f *streamedBody) Read(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.from == nil {
@@ -71,8 +73,8 @@ func (f *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// letGo waits until nobody reads the reader, and lets nobody begin to.
-func (f *requestBody) letGo() {
+// letGo waits for a Read under way and makes all later ones fail. A nil body is fine.
+func (f *streamedBody) letGo() {
 	if f == nil {
 		return
 	}
@@ -81,13 +83,15 @@ func (f *requestBody) letGo() {
 	f.from = nil
 }
 
-// errFeed stands for the error of a body's reader, which is not the registry's. Whoever gave the reader knows it.
-var errFeed = errors.New("there was nothing more to send")
+// errFeed replaces an error of the body's reader, which is not the registry's. The
+// reader's owner knows it.
+var errFeed = errors.New("reading the body to send failed")
 
-// errLetGo ends the sending of a body whose request is over.
+// errLetGo ends the sending of a body after its request.
 var errLetGo = errors.New("the request is over")
 
-// responseBody is an answer's body, which gives the request's place back at its end. The clock runs while it is read.
+// A responseBody is the body of an answer. Its end or Close releases the request's
+// slot. The clock runs during a Read only.
 type responseBody struct {
 	io.ReadCloser
 	ctx  context.Context

@@ -1,4 +1,5 @@
-// Package retry tries a request again, after waits that grow, vary at random and heed Retry-After.
+// Package retry tries a request again, after waits that grow, vary at random and heed
+// Retry-After.
 package retry
 
 import (
@@ -23,8 +24,9 @@ type Policy struct {
 	Immediate bool          // the second try does not wait; First is the wait before the third
 }
 
-// Do calls try with 1, 2 and so on until it succeeds, and returns the error of the last call. It gives up when try
-// returns Never, when the tries are used up, and when ctx ends. A wait that try returns is the least before the next one.
+// Do calls try with 1, 2 and so on until it succeeds, and returns the error of the last
+// call. It gives up when try returns Never, when the tries are used up, and when ctx
+// ends. A wait that try returns is the least before the next one.
 func (p Policy) Do(ctx context.Context, try func(n int) (wait time.Duration, err error)) error {
 	for n := 1; ; n++ {
 		wait, err := try(n)
@@ -37,8 +39,8 @@ func (p Policy) Do(ctx context.Context, try func(n int) (wait time.Duration, err
 	}
 }
 
-// Backoff returns how long to wait after the nth try. Jitter makes it half of the full wait at least, so that requests
-// which failed together are not sent together again.
+// Backoff returns how long to wait after the nth try. Jitter makes it half of the full
+// wait at least, so that requests which failed together are not sent together again.
 func (p Policy) Backoff(n int) time.Duration {
 	if p.Immediate {
 		n--
@@ -72,8 +74,8 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// After reads a Retry-After header in either form (RFC 9110, section 10.2.3). It returns 0 for one that says nothing,
-// and a minute at most.
+// After reads a Retry-After header in either form (RFC 9110, section 10.2.3). It
+// returns 0 for one that says nothing, and a minute at most.
 func After(h http.Header, now time.Time) time.Duration {
 	value := h.Get("Retry-After")
 	wait := time.Duration(0)
@@ -85,8 +87,9 @@ func After(h http.Header, now time.Time) time.Duration {
 	return min(max(wait, 0), maxAfter)
 }
 
-// Transient reports whether an HTTP status may be another one the next time. Front servers and CDNs have statuses of
-// their own above 504, such as Cloudflare's 520 to 527.
+// Transient reports whether an HTTP status may be another one the next time. Front
+// servers and CDNs have statuses of their own above 504, such as Cloudflare's 520 to
+// 527.
 func Transient(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:

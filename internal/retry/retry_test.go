@@ -11,8 +11,8 @@ import (
 
 var errBroken = errors.New("broken")
 
-// attempts runs p on a request that fails each time with the given wait, and returns how often it was tried and how
-// long that took.
+// attempts runs p on a request that fails each time with the given wait, and returns
+// how often it was tried and how long that took.
 func attempts(ctx context.Context, t *testing.T, p Policy, wait time.Duration) (n int, took time.Duration) {
 	t.Helper()
 	start := time.Now()

@@ -22,15 +22,15 @@ type clients struct {
 
 func newClients(config *rest.Config, namespace string) (clients, error) {
 	var c clients
-	core, err := apiserver.Client(config, corev1.SchemeGroupVersion, corev1.AddToScheme)
+	core, err := apiserver.NewClient(config, corev1.SchemeGroupVersion, corev1.AddToScheme)
 	if err != nil {
 		return c, err
 	}
-	coordination, err := apiserver.Client(config, coordinationv1.SchemeGroupVersion, coordinationv1.AddToScheme)
+	coordination, err := apiserver.NewClient(config, coordinationv1.SchemeGroupVersion, coordinationv1.AddToScheme)
 	if err != nil {
 		return c, err
 	}
-	tekton, err := apiserver.Client(config, v1.SchemeGroupVersion, v1.AddToScheme)
+	tekton, err := apiserver.NewClient(config, v1.SchemeGroupVersion, v1.AddToScheme)
 	if err != nil {
 		return c, err
 	}

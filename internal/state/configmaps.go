@@ -68,7 +68,7 @@ func newConfigMaps(config *rest.Config, p Place) (Store, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent, config.Timeout = "imagemirror", 30*time.Second
 	config.QPS, config.Burst = 200, 400 // a report of 256 shards asks for some 1,500 objects
-	client, err := apiserver.Client(config, corev1.SchemeGroupVersion, corev1.AddToScheme)
+	client, err := apiserver.NewClient(config, corev1.SchemeGroupVersion, corev1.AddToScheme)
 	if err != nil {
 		return nil, err
 	}

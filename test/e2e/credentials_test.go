@@ -70,8 +70,8 @@ func TestClusterRegistry(t *testing.T) {
 	e := s.finish("own", "set", params("cluster-registry="+own.Host))
 	s.checkEnd(e, false, "2 of 3 mappings failed")
 	s.checkCounts(e.report, 3, 1, 0, 2, 0)
-	s.checkFailed(e.report, 2, "the registry grants none with the service account's token in ")
-	s.checkFailed(e.report, 3, "the registry grants none with no credentials")
+	s.checkFailed(e.report, 2, "denied with the service account's token in ")
+	s.checkFailed(e.report, 3, "denied with no credentials")
 	if !strings.Contains(e.log, "copies=1 failed=2") {
 		t.Errorf("split found only in part what the account may not do: %s", e.log)
 	}

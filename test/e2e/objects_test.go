@@ -43,7 +43,7 @@ func newAPI(kubeconfig string) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	core, err := apiserver.Client(config, corev1.SchemeGroupVersion, corev1.AddToScheme)
+	core, err := apiserver.NewClient(config, corev1.SchemeGroupVersion, corev1.AddToScheme)
 	return &api{client, core}, err
 }
 

@@ -35,7 +35,7 @@ func TestPresubmit(t *testing.T) {
 		says         string
 	}{
 		{"right", "true", true, "msg=checked sets=1 mappings=1 warnings=0"},
-		{"unknown", "true", false, "image-sets/payments/mapping_payments:2: asking for v1 in "},
+		{"unknown", "true", false, "image-sets/payments/mapping_payments:2: checking "},
 		{"wrong", "false", false,
 			`image-sets/payments/mapping_payments:2: source "only-one-name:v1" has no destination`},
 	}

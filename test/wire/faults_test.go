@@ -317,7 +317,7 @@ func TestTooLargeManifestFails(t *testing.T) {
 	content := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],"annotations":{"a":"` + strings.Repeat("a", 8<<20) + `"}}`
 	push(t, one, "ci/a:v1", registrytest.BareManifest{Type: types.OCIImageIndex, Content: []byte(content)})
 	got := mirrorLines(t, line(pair{one, one}, "ci/a:v1", "m/a:v1")).results[one.Host+"/m/a:v1"]
-	if got.Status != stream.Failed || !strings.Contains(got.Error.Message, "more than 4194304 bytes") {
+	if got.Status != stream.Failed || !strings.Contains(got.Error.Message, "exceeds 4194304 bytes") {
 		t.Errorf("the result is %+v with %+v, want failed for its size", got, got.Error)
 	}
 }

@@ -68,7 +68,7 @@ func TestPreflightFindsForbiddenRepositories(t *testing.T) {
 			}
 			for _, r := range plan.Results {
 				if r.Error == nil || r.Error.Side != "destination" || !strings.Contains(r.Error.Message, "/closed/a") ||
-					!strings.Contains(r.Error.Advice, "the right to push to") && !strings.Contains(r.Error.Advice, "correct the user") {
+					!strings.Contains(r.Error.Advice, "push access to") && !strings.Contains(r.Error.Advice, "correct the user") {
 					t.Errorf("got the error %+v, want one of a closed repository", r.Error)
 				}
 			}

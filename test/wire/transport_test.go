@@ -22,7 +22,7 @@ func TestCustomCertificateAuthorityIsTrusted(t *testing.T) {
 
 	run := mirrorLines(t, l)
 	got := run.results[secure.Host+"/m/a:v1"]
-	if got.Status != stream.Failed || !strings.Contains(got.Error.Message, "certificate") || strings.Contains(got.Error.Message, "tries") {
+	if got.Status != stream.Failed || !strings.Contains(got.Error.Message, "certificate") || strings.Contains(got.Error.Message, "attempts") {
 		t.Errorf("without the authority the result is %+v with %+v, want failed at once for its certificate", got, got.Error)
 	}
 

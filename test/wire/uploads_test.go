@@ -127,7 +127,7 @@ func TestUploadThatNeverSucceedsIsGivenUp(t *testing.T) {
 	config := settings()
 	config.Retries = 10
 	got := mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).results[p.destination.Host+"/m/a:v1"]
-	if got.Status != stream.Failed || got.Error.Status != http.StatusBadRequest || !strings.Contains(got.Error.Message, "after 3 tries") {
+	if got.Status != stream.Failed || got.Error.Status != http.StatusBadRequest || !strings.Contains(got.Error.Message, "after 3 attempts") {
 		t.Errorf("m/a is %s: %+v", got.Status, got.Error)
 	}
 	if n := p.source.Stats().BlobDown; n > 3*large+large/2 {

@@ -19,15 +19,16 @@ import (
 
 const (
 	publicECR       = "public.ecr.aws"
-	publicECRRegion = "us-east-1" // the one that has its API: https://docs.aws.amazon.com/general/latest/gr/ecr-public.html
+	publicECRRegion = "us-east-1" // has the API: https://docs.aws.amazon.com/general/latest/gr/ecr-public.html
 )
 
-// privateECR matches ACCOUNT.dkr.ecr.REGION.amazonaws.com and its variants (FIPS, dual stack, China), with "-fips" and
-// the region as groups.
+// privateECR matches ACCOUNT.dkr.ecr.REGION.amazonaws.com and its variants (FIPS, dual
+// stack, China). Its groups are "-fips" and the region.
 var privateECR = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws|on\.amazonwebservices\.com\.cn)$`)
 
-// AWS is the keychain of the Elastic Container Registry. It calls the API itself: the library of AWS's credential helper
-// keeps tokens in files, takes no context, and panics where the configuration of AWS is broken.
+// AWS makes credentials for the Elastic Container Registry. It calls the API itself:
+// the library of AWS's credential helper keeps tokens in files, takes no context, and
+// panics on a broken AWS configuration.
 type AWS struct{}
 
 // Serves reports whether registry is AWS's.
@@ -35,7 +36,8 @@ func (AWS) Serves(registry string) bool {
 	return registry == publicECR || privateECR.MatchString(registry)
 }
 
-// Credential returns a token of the API. Without an identity in AWS it is an error for a private registry.
+// Credential returns a token of the API. For a private registry it fails without an
+// identity in AWS.
 func (AWS) Credential(ctx context.Context, registry string) (credentials.Credential, error) {
 	if registry == publicECR {
 		c, err := publicToken(ctx)
@@ -46,7 +48,7 @@ func (AWS) Credential(ctx context.Context, registry string) (credentials.Credent
 	}
 	c, err := privateToken(ctx, registry)
 	if err != nil {
-		return credentials.Credential{}, fmt.Errorf("asking AWS for a token for %q: %s", registry, reason(err))
+		return credentials.Credential{}, fmt.Errorf("asking AWS for a token for %q: %s", registry, shortReason(err))
 	}
 	return c, nil
 }
@@ -86,12 +88,13 @@ func privateToken(ctx context.Context, registry string) (credentials.Credential,
 	return basicCredential(out.AuthorizationData[0].AuthorizationToken)
 }
 
-// configuration reads the environment and files of AWS. Nothing may write to stderr behind the log's back.
+// configuration reads the environment and files of AWS. The no-op logger keeps the
+// library off stderr.
 func configuration(ctx context.Context, options ...func(*config.LoadOptions) error) (aws.Config, error) {
 	return config.LoadDefaultConfig(ctx, append(options, config.WithLogger(logging.Nop{}))...)
 }
 
-// basicCredential takes the base64 of USER:PASSWORD apart.
+// basicCredential decodes the base64 of USER:PASSWORD.
 func basicCredential(token *string) (credentials.Credential, error) {
 	decoded, err := base64.StdEncoding.DecodeString(aws.ToString(token))
 	user, password, found := strings.Cut(string(decoded), ":")

@@ -13,16 +13,16 @@ import (
 	"imagemirror/internal/credentials"
 )
 
-// azureScope is the same in all of Azure's clouds.
+// azureScope is the same in all clouds of Azure.
 const azureScope = "https://containerregistry.azure.net/.default"
 
-// Azure is the keychain of Azure Container Registry.
+// Azure makes credentials for Azure Container Registry.
 type Azure struct {
-	options azcore.ClientOptions // a test's
+	options azcore.ClientOptions // for tests
 }
 
-// Serves reports whether registry is Azure's. A registry is sent the machine's token, so that nothing but the very end of
-// the name may decide.
+// Serves reports whether registry is Azure's. It compares the end of the name only,
+// since the registry gets the machine's token.
 func (Azure) Serves(registry string) bool {
 	for _, domain := range []string{".azurecr.io", ".azurecr.cn", ".azurecr.us"} {
 		if strings.HasSuffix(registry, domain) {
@@ -32,7 +32,7 @@ func (Azure) Serves(registry string) bool {
 	return false
 }
 
-// Credential returns a refresh token of the registry, for which it takes a token of Entra ID.
+// Credential exchanges a token of Entra ID for a refresh token of the registry.
 func (a Azure) Credential(ctx context.Context, registry string) (credentials.Credential, error) {
 	token, err := a.refreshToken(ctx, registry)
 	if err != nil {

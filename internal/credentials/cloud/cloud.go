@@ -1,7 +1,9 @@
-// Package cloud makes credentials for the registries of Google, AWS and Azure from the identity that the machine has
-// there: a workload identity, an instance's role, a service account's key, the login of the cloud's command.
+// Package cloud makes credentials for the registries of Google, AWS and Azure from the
+// machine's identity there: a workload identity, an instance role, a service account
+// key, or the login of the cloud's command.
 //
-// Registries that serve the public too are read anonymously where no credential can be had; the log says why.
+// Without a credential, registries that also serve the public are read anonymously. The
+// log says why.
 package cloud
 
 import (
@@ -12,16 +14,20 @@ import (
 	"imagemirror/internal/text"
 )
 
-// Keychains lists the keychains of all clouds. None of them looks for an identity before it is asked.
+// Keychains returns all clouds. None looks for an identity before it is asked for a
+// credential.
 func Keychains() []credentials.Cloud {
 	return []credentials.Cloud{Google{}, AWS{}, Azure{}}
 }
 
-// anonymous notes why there is no credential.
+// anonymous logs why there is no credential.
 func anonymous(registry string, err error) credentials.Credential {
-	slog.Info("going on without a credential", "registry", registry, "reason", reason(err))
+	slog.Info("continuing without a credential", "registry", registry, "reason", shortReason(err))
 	return credentials.Credential{}
 }
 
-// reason returns err as one short line: the clouds' libraries put whole HTTP answers into their errors.
-func reason(err error) string { return text.Line(strings.Join(strings.Fields(err.Error()), " "), 400) }
+// shortReason returns err as one short line: the clouds' libraries put whole HTTP answers
+// into errors.
+func shortReason(err error) string {
+	return text.Line(strings.Join(strings.Fields(err.Error()), " "), 400)
+}

@@ -65,7 +65,7 @@ func TestServes(t *testing.T) {
 	}
 }
 
-// noIdentity hides whatever identity the machine of the test has.
+// noIdentity hides any identity of the machine that runs the test.
 func noIdentity(t *testing.T) {
 	t.Helper()
 	for _, v := range os.Environ() {
@@ -172,7 +172,7 @@ func TestAWSBrokenConfiguration(t *testing.T) {
 	}
 }
 
-// toServer sends every request to one server.
+// toServer is a transport that sends every request to one server.
 type toServer struct {
 	host   string
 	client *http.Client

@@ -12,7 +12,7 @@ import (
 	"imagemirror/internal/credentials"
 )
 
-// Google is the keychain of Container Registry and Artifact Registry.
+// Google makes credentials for Container Registry and Artifact Registry.
 type Google struct{}
 
 // Serves reports whether registry is Google's.
@@ -20,13 +20,13 @@ func (Google) Serves(registry string) bool {
 	return registry == "gcr.io" || strings.HasSuffix(registry, ".gcr.io") || strings.HasSuffix(registry, ".pkg.dev")
 }
 
-// Credential returns an access token: of the application default credentials, or else of gcloud. It is an error where
-// the key that GOOGLE_APPLICATION_CREDENTIALS names does not lead to a token.
+// Credential returns an access token of the application default credentials, or of
+// gcloud. It fails if the key that GOOGLE_APPLICATION_CREDENTIALS names gives no token.
 func (Google) Credential(ctx context.Context, registry string) (credentials.Credential, error) {
 	identity, err := google.NewEnvAuthenticator(ctx)
 	if err != nil {
 		if key := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS"); key != "" {
-			return credentials.Credential{}, fmt.Errorf("asking Google for a token for %q with GOOGLE_APPLICATION_CREDENTIALS=%q: %s", registry, key, reason(err))
+			return credentials.Credential{}, fmt.Errorf("asking Google for a token for %q with GOOGLE_APPLICATION_CREDENTIALS=%q: %s", registry, key, shortReason(err))
 		}
 		var failed error
 		identity, failed = google.NewGcloudAuthenticator(ctx)
