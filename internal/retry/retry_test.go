@@ -85,7 +85,7 @@ func TestBackoffStaysInBounds(t *testing.T) {
 	p := Policy{First: 250 * time.Millisecond, Max: 10 * time.Second}
 	for n := 1; n <= 1000; n++ {
 		full := 10 * time.Second
-		if n <= 5 {
+		if n <= 6 {
 			full = 250 * time.Millisecond << (n - 1)
 		}
 		if got := p.Backoff(n); got < full/2 || got > full {
