@@ -19,7 +19,7 @@ import (
 	"imagemirror/internal/retry"
 )
 
-// Access is what a request needs the right to, and the credential that gives it.
+// An Access is what a request needs the right to, and the credential that gives it.
 type Access struct {
 	Side       reference.Side
 	Repository string
@@ -48,14 +48,14 @@ func (a Access) scopes() []string {
 	return s
 }
 
-// Config says how a registry's token service is reached.
+// A Config says how to reach a registry's token service.
 type Config struct {
 	Registry  string        // its name in errors
 	PlainHTTP bool          // the token service may be spoken to in plain HTTP
 	Timeout   time.Duration // of one request for a token
 	Retry     retry.Policy
 	Slots     Slots
-	// Client returns the connections to an address that the registry gave. It fails if
+	// Client returns the HTTP client for an address that the registry gave. It fails if
 	// the registry must not lead there.
 	Client func(ctx context.Context, u *url.URL) (*http.Client, error)
 }
@@ -68,7 +68,7 @@ type Slots interface {
 	Release()
 }
 
-// Authorizer authorizes requests to one registry. It is safe for concurrent use.
+// An Authorizer authorizes requests to one registry. It is safe for concurrent use.
 type Authorizer struct {
 	config Config
 
@@ -98,7 +98,7 @@ func New(config Config) *Authorizer {
 	}
 }
 
-// Authorization is what a request carries, so that the answer to it can be judged. The
+// An Authorization is what a request carries, so that the answer to it can be judged. The
 // zero Authorization is that of a request which has not been sent.
 type Authorization struct {
 	Header string // the Authorization header, or ""
@@ -112,7 +112,7 @@ type step int
 
 const (
 	shared  step = iota // with the token that its repository shares with others
-	renewed             // with the same token, fetched anew: the first may have expired
+	renewed             // with the same token, fetched again: the first may have expired
 	alone               // with a token for the repository only: some registries accept no other
 )
 

@@ -85,7 +85,7 @@ func TestHelperFails(t *testing.T) {
 		"hanging": `exec sleep 60`,
 		"child":   `sleep 5`,
 	})
-	for _, c := range []struct{ helper, says string }{
+	for _, c := range []struct{ helper, message string }{
 		{"exit", `exit status 3: "log in first"`},
 		{"stderr", `exit status 3: "log in first"`},
 		{"leak", "exit status 1"},
@@ -99,16 +99,16 @@ func TestHelperFails(t *testing.T) {
 		t.Run(c.helper, func(t *testing.T) {
 			for _, config := range []string{`{"credHelpers": {"quay.io": %q}}`, `{"credsStore": %q}`} {
 				k := keychain(t, fmt.Sprintf(config, c.helper))
-				if strings.Contains(c.says, "200ms") {
+				if strings.Contains(c.message, "200ms") {
 					k.helpers.timeout = 200 * time.Millisecond
 				}
 				got, err := k.For(t.Context(), reference.Destination, "quay.io", "image")
 				if err == nil || got != (Credential{}) {
 					t.Fatalf("%s: got no error, want one", config)
 				}
-				for _, want := range []string{c.says, "docker-credential-" + c.helper, "config.json"} {
+				for _, want := range []string{c.message, "docker-credential-" + c.helper, "config.json"} {
 					if !strings.Contains(err.Error(), want) {
-						t.Errorf("got %q, want an error that says %q", err, want)
+						t.Errorf("got %q, want an error with %q", err, want)
 					}
 				}
 				if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {

@@ -54,8 +54,10 @@ type Keychain struct {
 // Load reads the files that exist, in this order:
 //
 //   - those that o names for sources
-//   - config.json and .dockerconfigjson, the key of a Kubernetes secret, in $DOCKER_CONFIG or ~/.docker
-//   - $REGISTRY_AUTH_FILE; or containers/auth.json in $XDG_RUNTIME_DIR and in $XDG_CONFIG_HOME or ~/.config
+//   - config.json and .dockerconfigjson, the key of a Kubernetes secret, in
+//     $DOCKER_CONFIG or ~/.docker
+//   - $REGISTRY_AUTH_FILE; or containers/auth.json in $XDG_RUNTIME_DIR and in
+//     $XDG_CONFIG_HOME or ~/.config
 //
 // Of two entries with the same key, the first wins. If no entry matches, the cluster's
 // registry gets the service account's token, and clouds are asked for their registries.

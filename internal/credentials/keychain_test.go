@@ -230,7 +230,7 @@ func TestNormalSpellingOfAKeyWins(t *testing.T) {
 }
 
 func TestMalformed(t *testing.T) {
-	for _, c := range []struct{ name, content, says string }{
+	for _, c := range []struct{ name, content, message string }{
 		{"no JSON", "{\n  \"auths\": {hunter2}\n}", "line 2 is not JSON"},
 		{"cut", `{"auths": {"quay.io": {"auth": "hunter2`, "line 1 is not JSON"},
 		{"another kind of file", "hunter2 hunter2", "line 1 is not JSON"},
@@ -245,8 +245,8 @@ func TestMalformed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir, getenv := home(t, map[string]string{".docker/.dockerconfigjson": c.content})
 			_, err := Load(getenv, Options{})
-			if err == nil || !strings.Contains(err.Error(), c.says) {
-				t.Fatalf("got %v, want an error that says %q", err, c.says)
+			if err == nil || !strings.Contains(err.Error(), c.message) {
+				t.Fatalf("got %v, want an error with %q", err, c.message)
 			}
 			if path := filepath.Join(dir, ".docker", ".dockerconfigjson"); !strings.Contains(err.Error(), path) {
 				t.Errorf("%v does not name the file", err)

@@ -57,7 +57,7 @@ func TestMountedSecret(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		keys       map[string]string
-		push, pull string // what the error says, for the secret on either side
+		push, pull string // the error message, for the secret on either side
 	}{
 		{"Kubernetes' own key", map[string]string{".dockerconfigjson": "{}"}, "", ""},
 		{"the file's name", map[string]string{"config.json": "{}"}, "", ""},
@@ -70,15 +70,15 @@ func TestMountedSecret(t *testing.T) {
 			_, push := Load(only("DOCKER_CONFIG", s.dir), Options{})
 			_, pull := Load(only("", ""), Options{PullConfig: s.dir})
 			_, alone := LoadPull(Options{PullConfig: s.dir})
-			says(t, "push", push, c.push)
-			says(t, "pull", pull, c.pull)
-			says(t, "pull alone", alone, c.pull)
+			checkError(t, "push", push, c.push)
+			checkError(t, "pull", pull, c.pull)
+			checkError(t, "pull alone", alone, c.pull)
 		})
 	}
 }
 
-// says fails the test unless err is one line that contains want, or is nil if want is "".
-func says(t *testing.T, what string, err error, want string) {
+// checkError fails the test unless err is one line that contains want, or is nil if want is "".
+func checkError(t *testing.T, what string, err error, want string) {
 	t.Helper()
 	if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n")) {
 		t.Errorf("%s: got %v, want %q", what, err, want)
@@ -140,7 +140,7 @@ func TestUnusablePullConfigIsRefused(t *testing.T) {
 		filepath.Join(dir, "missing"): `MIRROR_PULL_CONFIG names "` + dir + `/missing", which does not exist: create it, or unset the variable`,
 	} {
 		_, err := Load(only("", ""), Options{PullConfig: path})
-		says(t, path, err, want)
+		checkError(t, path, err, want)
 	}
 }
 
@@ -227,13 +227,13 @@ func TestClusterRegistry(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := k.For(t.Context(), reference.Destination, "registry.svc:5000", "team/a")
-		says(t, content[:min(9, len(content))], err, want)
+		checkError(t, content[:min(9, len(content))], err, want)
 		if want == "" && got.Password != content {
 			t.Error("the token was not read anew")
 		}
 	}
 	_, err = Load(getenv, Options{ClusterRegistry: "https://registry.svc:5000"})
-	says(t, "a registry with a scheme", err, `MIRROR_CLUSTER_REGISTRY is "https://registry.svc:5000": set it to HOST or HOST:PORT`)
+	checkError(t, "a registry with a scheme", err, `MIRROR_CLUSTER_REGISTRY is "https://registry.svc:5000": set it to HOST or HOST:PORT`)
 }
 
 func TestOriginNamesFileAndKeyOnly(t *testing.T) {

@@ -32,7 +32,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for _, c := range []struct{ in, says string }{
+	for _, c := range []struct{ in, message string }{
 		{"", "not an image name"},
 		{"quay.io/Org/image:v1", "lower case"},
 		{"quay.io/org/image:", "ends in a colon"},
@@ -46,8 +46,8 @@ func TestParseRefuses(t *testing.T) {
 		{"https://quay.io/org/image:v1", "not an image name"},
 		{"quay.io/../../etc/passwd:v1", "not an image name"},
 	} {
-		if got, err := Parse(c.in); err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("Parse(%q) = %v, %v; want an error that says %q", c.in, got, err, c.says)
+		if got, err := Parse(c.in); err == nil || !strings.Contains(err.Error(), c.message) {
+			t.Errorf("Parse(%q) = %v, %v; want an error with %q", c.in, got, err, c.message)
 		}
 	}
 }

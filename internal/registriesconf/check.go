@@ -18,7 +18,7 @@ const maxFile = 256 << 10
 
 // decode reads the file and refuses unknown keys, which the library ignores.
 func decode(path string) (*sysregistriesv2.V2RegistriesConf, error) {
-	content, err := readRegular(path)
+	content, err := readConf(path)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func decode(path string) (*sysregistriesv2.V2RegistriesConf, error) {
 	return &file, nil
 }
 
-func readRegular(path string) (string, error) {
+func readConf(path string) (string, error) {
 	// The library reads the file a second time, when a pipe would be empty.
 	info, err := os.Stat(path)
 	if err != nil {

@@ -211,7 +211,7 @@ func TestRewriteToAnInvalidNameIsRefused(t *testing.T) {
 
 func TestBadFileIsRefused(t *testing.T) {
 	registry := "[[registry]]\nlocation = \"quay.io\"\n"
-	for _, c := range []struct{ name, content, says string }{
+	for _, c := range []struct{ name, content, message string }{
 		{"not TOML", "Ceci n'est pas TOML", "line 1"},
 		{"binary", "\x00\x01\x02", "toml"},
 		{"version 1", "[registries.insecure]\nregistries = ['localhost:5000']", "version 1 of the format"},
@@ -237,8 +237,8 @@ func TestBadFileIsRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, path, err := load(t, c.content)
-			if err == nil || !strings.Contains(err.Error(), c.says) {
-				t.Fatalf("got %v, want an error that says %q", err, c.says)
+			if err == nil || !strings.Contains(err.Error(), c.message) {
+				t.Fatalf("got %v, want an error with %q", err, c.message)
 			}
 			if strings.Count(err.Error(), path) != 1 || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %q, want one line that names the file once", err)
@@ -249,13 +249,13 @@ func TestBadFileIsRefused(t *testing.T) {
 
 func TestUnreadable(t *testing.T) {
 	dir := t.TempDir()
-	for _, c := range []struct{ path, says string }{
+	for _, c := range []struct{ path, message string }{
 		{filepath.Join(dir, "absent"), "no such file"},
 		{dir, "not a regular file"},
 	} {
 		_, err := Load(c.path)
-		if err == nil || !strings.Contains(err.Error(), c.says) || strings.Count(err.Error(), c.path) != 1 {
-			t.Errorf("got %v, want an error that says %q and names %q once", err, c.says, c.path)
+		if err == nil || !strings.Contains(err.Error(), c.message) || strings.Count(err.Error(), c.path) != 1 {
+			t.Errorf("got %v, want an error with %q and names %q once", err, c.message, c.path)
 		}
 	}
 }

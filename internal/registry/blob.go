@@ -94,7 +94,7 @@ func (d *Download) Feeds() { d.slot.feeding = true }
 func (d *Download) Close() { d.slot.release() }
 
 // blob requests a blob from an offset on.
-func (ep endpoint) blob(ctx context.Context, d *Download, offset int64) (io.ReadCloser, error) {
+func (ep repoEndpoint) blob(ctx context.Context, d *Download, offset int64) (io.ReadCloser, error) {
 	c := &call{method: http.MethodGet, rest: "blobs/" + d.digest, access: ep.access, kept: &d.slot, expect: []int{http.StatusOK}}
 	if offset > 0 {
 		c.header = http.Header{"Range": {fmt.Sprintf("bytes=%d-", offset)}}
@@ -122,7 +122,7 @@ func (ep endpoint) blob(ctx context.Context, d *Download, offset int64) (io.Read
 // An Upload is an upload session. One goroutine at a time may use it.
 type Upload struct {
 	r        *Repository
-	ep       endpoint
+	ep       repoEndpoint
 	at       *url.URL // of the next request; each answer may change it
 	minChunk int64    // bytes
 	reserved bool     // the slot for the next Put is held
@@ -256,7 +256,7 @@ func (u *Upload) Put(ctx context.Context, digest string, body io.Reader, length 
 	return u.finish(ctx, c, digest)
 }
 
-// PutBytes is Put for a blob in memory, with retries.
+// PutBytes puts a blob that is in memory, with retries.
 func (u *Upload) PutBytes(ctx context.Context, digest string, b []byte) error {
 	c := u.call(http.MethodPut, nil, 0, http.StatusCreated, http.StatusNoContent, http.StatusOK)
 	c.location = u.withDigest(digest)

@@ -149,12 +149,12 @@ func (c *Client) Concurrency() int { return c.config.Concurrency }
 // A Repository is a repository on a registry, as a source or a destination.
 type Repository struct {
 	side      reference.Side
-	name      string     // HOST/PATH, as the mapping file has it
-	endpoints []endpoint // in the order in which they are asked; a destination has one
+	name      string         // HOST/PATH, as the mapping file has it
+	endpoints []repoEndpoint // in the order in which they are asked; a destination has one
 }
 
-// An endpoint is where registries.conf says that a repository is.
-type endpoint struct {
+// A repoEndpoint is where registries.conf says that a repository is.
+type repoEndpoint struct {
 	host   *host
 	access auth.Access
 }
@@ -187,14 +187,14 @@ func (c *Client) Destination(ctx context.Context, ref reference.Reference, push 
 	if err != nil {
 		return nil, &regerror.Error{Side: reference.Destination, Name: ref.Name(), Doing: regerror.Locating, Err: err}
 	}
-	return &Repository{side: reference.Destination, name: ref.Name(), endpoints: []endpoint{ep}}, nil
+	return &Repository{side: reference.Destination, name: ref.Name(), endpoints: []repoEndpoint{ep}}, nil
 }
 
 // locate finds the host of an endpoint, and the credential for it.
-func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side reference.Side, push bool) (endpoint, error) {
+func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side reference.Side, push bool) (repoEndpoint, error) {
 	cred, err := c.credentials.For(ctx, side, e.Registry, e.Repository)
 	if err != nil {
-		return endpoint{}, err
+		return repoEndpoint{}, err
 	}
 	want := auth.Access{Side: side, Repository: e.Repository, Push: push, Credential: cred, Announced: cred}
 	c.mu.Lock()
@@ -211,7 +211,7 @@ func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side ref
 		h = newHost(c, e, b)
 		c.hosts[key] = h
 	}
-	return endpoint{host: h, access: want}, nil
+	return repoEndpoint{host: h, access: want}, nil
 }
 
 // Retries returns how many attempts a request gets.

@@ -53,8 +53,8 @@ func TestPublicRegistryMayNotLeadToPrivateAddresses(t *testing.T) {
 		if err := h.mayLead(t.Context(), u); (err != nil) != c.refused {
 			t.Errorf("%s leads to %s: %v, want refused %v", c.registry, c.to, err, c.refused)
 		}
-		if dialled := h.refusePrivate(t.Context(), u.Host); u.Hostname() != "localhost" && (dialled != nil) != (c.refused && u.Host != h.address) {
-			t.Errorf("%s dials %s: %v, want refused %v", c.registry, c.to, dialled, c.refused)
+		if dialed := h.refusePrivate(t.Context(), u.Host); u.Hostname() != "localhost" && (dialed != nil) != (c.refused && u.Host != h.address) {
+			t.Errorf("%s dials %s: %v, want refused %v", c.registry, c.to, dialed, c.refused)
 		}
 	}
 }

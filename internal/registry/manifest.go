@@ -23,7 +23,7 @@ func (r *Repository) Head(ctx context.Context, identifier string) (found string,
 	return "", r.fail(err, "checking", identifier)
 }
 
-func (ep endpoint) head(ctx context.Context, identifier string) (string, error) {
+func (ep repoEndpoint) head(ctx context.Context, identifier string) (string, error) {
 	resp, err := ep.host.do(ctx, &call{
 		method: http.MethodHead, rest: "manifests/" + identifier, access: ep.access,
 		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},
@@ -52,7 +52,7 @@ func (r *Repository) Manifest(ctx context.Context, identifier string) (m manifes
 	return manifest.Raw{}, r.fail(err, "reading manifest", identifier)
 }
 
-func (ep endpoint) manifest(ctx context.Context, identifier string) (m manifest.Raw, err error) {
+func (ep repoEndpoint) manifest(ctx context.Context, identifier string) (m manifest.Raw, err error) {
 	err = ep.host.client.policy().Do(ctx, func(int) (wait time.Duration, err error) {
 		m, wait, err = ep.readManifest(ctx, identifier)
 		return wait, err
@@ -63,7 +63,7 @@ func (ep endpoint) manifest(ctx context.Context, identifier string) (m manifest.
 // readManifest reads a manifest once. Another try may help if the transfer broke off or
 // its content has another digest than announced. Everything else has been retried by
 // do.
-func (ep endpoint) readManifest(ctx context.Context, identifier string) (m manifest.Raw, wait time.Duration, err error) {
+func (ep repoEndpoint) readManifest(ctx context.Context, identifier string) (m manifest.Raw, wait time.Duration, err error) {
 	resp, err := ep.host.do(ctx, &call{
 		method: http.MethodGet, rest: "manifests/" + identifier, access: ep.access,
 		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},

@@ -43,13 +43,13 @@ func (r *Repository) MayPush(ctx context.Context) error {
 const checkingPush = "checking push access to"
 
 // pushing returns the access that copying will want.
-func (ep endpoint) pushing() auth.Access {
+func (ep repoEndpoint) pushing() auth.Access {
 	want := ep.access
 	want.Push = true
 	return want
 }
 
-func (ep endpoint) mayPush(ctx context.Context) error {
+func (ep repoEndpoint) mayPush(ctx context.Context) error {
 	want := ep.pushing()
 	if now, err := ep.host.client.credentials.For(ctx, want.Side, ep.host.endpoint.Registry, want.Repository); err == nil {
 		want.Credential = now
@@ -115,7 +115,7 @@ func (h *host) greet(ctx context.Context) {
 
 // refused returns the error of credentials that may not push. It says where they come
 // from.
-func (ep endpoint) refused(ctx context.Context, want auth.Access, err error) error {
+func (ep repoEndpoint) refused(ctx context.Context, want auth.Access, err error) error {
 	name := ep.host.endpoint.Registry + "/" + want.Repository
 	e := &regerror.Error{Doing: checkingPush}
 	var said *regerror.Error

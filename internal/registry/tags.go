@@ -39,9 +39,9 @@ func (r *Repository) Tags(ctx context.Context) (tags []string, err error) {
 	return nil, r.fail(err, "listing tags of", "")
 }
 
-func (ep endpoint) tags(ctx context.Context) ([]string, error) {
+func (ep repoEndpoint) tags(ctx context.Context) ([]string, error) {
 	var all []string
-	list := tagReader{endpoint: ep, room: maxTagsBytes}
+	list := tagReader{repoEndpoint: ep, room: maxTagsBytes}
 	query := "n=" + strconv.Itoa(tagsPerPage)
 	for pages := 0; query != ""; pages++ {
 		if pages == maxPages {
@@ -65,7 +65,7 @@ func (ep endpoint) tags(ctx context.Context) ([]string, error) {
 
 // A tagReader reads the list of tags of one repository.
 type tagReader struct {
-	endpoint
+	repoEndpoint
 	room int // bytes that may still come, with those of pages that are read again
 }
 

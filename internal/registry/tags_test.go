@@ -69,10 +69,10 @@ func TestBrokenPageOfTagsIsReadAgain(t *testing.T) {
 
 func TestBrokenPageOfTagsIsGivenUp(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		fault registrytest.Fault
-		tries int
-		says  string
+		name    string
+		fault   registrytest.Fault
+		tries   int
+		message string
 	}{
 		{"it always breaks off", registrytest.CutAfter(10), 2, "the connection was cut (gave up after 2 attempts)"},
 		{"it always ends too early", registrytest.Truncate(10), 2, "not JSON: unexpected end of JSON input (gave up after 2 attempts)"},
@@ -83,8 +83,8 @@ func TestBrokenPageOfTagsIsGivenUp(t *testing.T) {
 			p := threeTags(t)
 			p.Inject(registrytest.FaultRule{Kind: "GET tags", Fault: c.fault})
 			_, err := source(t, p.Host).Tags(t.Context())
-			if err == nil || !strings.Contains(err.Error(), c.says) {
-				t.Errorf("got %v, want an error that says %q", err, c.says)
+			if err == nil || !strings.Contains(err.Error(), c.message) {
+				t.Errorf("got %v, want an error with %q", err, c.message)
 			}
 			if n := p.Stats().Requests["GET tags"]; n != c.tries {
 				t.Errorf("the tags were asked for %d times, want %d", n, c.tries)
@@ -109,10 +109,10 @@ func pages(t *testing.T, list func(w io.Writer)) (host string, asked *atomic.Int
 
 func TestEndlessListOfTagsIsRefused(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		list  func(w io.Writer)
-		pages int
-		says  string
+		name    string
+		list    func(w io.Writer)
+		pages   int
+		message string
 	}{
 		{"of large pages", func(w io.Writer) {
 			fmt.Fprintf(w, `{"tags":[%s"v1"]}`, strings.Repeat(`"`+strings.Repeat("x", 1<<20)+`",`, 15))
@@ -125,8 +125,8 @@ func TestEndlessListOfTagsIsRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			host, asked := pages(t, c.list)
 			_, err := source(t, host).Tags(t.Context())
-			if err == nil || !strings.Contains(err.Error(), c.says) {
-				t.Errorf("got %.200v, want an error that says %q", err, c.says)
+			if err == nil || !strings.Contains(err.Error(), c.message) {
+				t.Errorf("got %.200v, want an error with %q", err, c.message)
 			}
 			if n := int(asked.Load()); n != c.pages {
 				t.Errorf("%d pages were asked for, want %d", n, c.pages)
