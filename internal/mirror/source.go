@@ -108,7 +108,7 @@ func (s *blobSource) Read(p []byte) (int, error) {
 			s.from.Turn()
 		}
 		if s.broken >= s.policy.Tries {
-			s.err = s.fault(fmt.Errorf("the blob %s breaks off, the last time at byte %d of %d: %w", s.blob.digest, s.offset, s.blob.size, err))
+			s.err = s.fault(fmt.Errorf("the transfer broke off, the last time at byte %d of %d: %w", s.offset, s.blob.size, err))
 			return 0, s.err
 		}
 		if s.err = retry.Sleep(s.ctx, s.policy.Backoff(s.broken)); s.err != nil {
@@ -133,7 +133,7 @@ func (s *blobSource) took(p []byte) (int, error) {
 		if !s.mixed { // otherwise the repository that sent the end is asked for the whole
 			s.from.Turn()
 		}
-		s.err = &corruptError{s.fault(fmt.Errorf("the blob %s was read, and its content has the digest %s", s.blob.digest, got))}
+		s.err = &corruptError{s.fault(fmt.Errorf("the content has the digest %s", got))}
 		return 0, s.err
 	}
 	return len(p), nil
@@ -146,5 +146,5 @@ type corruptError struct{ error }
 func (e *corruptError) Unwrap() error { return e.error }
 
 func (s *blobSource) fault(err error) error {
-	return &regerror.Error{Side: reference.Source, Name: s.from.At().Name(), Doing: "reading a blob in", Err: err}
+	return &regerror.Error{Side: reference.Source, Name: s.from.At().Name(), Doing: "reading blob", Ref: s.blob.digest, Err: err}
 }

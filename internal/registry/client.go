@@ -3,7 +3,7 @@
 // need: no ping, and no HEAD before a mount. All requests of a process to one registry
 // share one budget of request slots.
 //
-// A call is one logical request. host.do sends it with retries; an attempt is one try,
+// A call is one logical request. host.do sends it with retries; a callAttempt is one try,
 // which may send it again with a token or another scheme; host.send sends it once and
 // follows redirects.
 package registry
