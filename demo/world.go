@@ -22,7 +22,7 @@ import (
 type world struct {
 	dir      string
 	sets     []string // paths of the image sets below dir
-	images   []image
+	images   []demoImage
 	mappings int
 
 	registries          []*registrytest.Registry
@@ -30,8 +30,8 @@ type world struct {
 	backends            [2]string // hosts of the registries behind the proxies
 }
 
-// An image is a source with its destinations.
-type image struct {
+// A demoImage is a source with its destinations.
+type demoImage struct {
 	source       string // REPOSITORY:TAG on the source registry
 	to           []string
 	destinations int
@@ -84,7 +84,7 @@ func (w *world) load() error {
 			if !known {
 				i = len(w.images)
 				at[source] = i
-				w.images = append(w.images, image{source: source})
+				w.images = append(w.images, demoImage{source: source})
 			}
 			w.images[i].to = append(w.images[i].to, m.Destination.Repository+":"+m.Destination.Tag)
 			w.images[i].destinations++
@@ -133,13 +133,13 @@ func content(name string, i int) remote.Taggable {
 }
 
 // move pushes another image to the tag of a set's first source.
-func (w *world) move(ctx context.Context, set string) (image, error) {
+func (w *world) move(ctx context.Context, set string) (demoImage, error) {
 	input, err := imageset.Load([]string{filepath.Join(w.dir, "image-sets", set)}, nil)
 	if err != nil {
-		return image{}, err
+		return demoImage{}, err
 	}
 	first := input.Sets[0].Mappings[0].Source
-	i := slices.IndexFunc(w.images, func(im image) bool { return im.source == first.Repository+":"+first.Tag })
+	i := slices.IndexFunc(w.images, func(im demoImage) bool { return im.source == first.Repository+":"+first.Tag })
 	return w.images[i], w.push(ctx, w.images[i].source, content(w.images[i].source+" anew", 1))
 }
 

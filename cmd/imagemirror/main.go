@@ -19,8 +19,8 @@ Registries, credentials and limits come from the environment: the help of each c
 func main() {
 	g := &command.Group{Name: "imagemirror", About: about, Members: []command.Member{
 		{Name: "run", About: "plans, copies and reports: brings all images to their destinations", New: run.Command},
-		{Name: "check", About: "lists what is wrong with image sets, without asking a registry", New: split.Check},
-		{Name: "plan", About: "asks the registries, and writes a plan of what has to be copied", New: split.Plan},
+		{Name: "check", About: "lists what is wrong with image sets, without asking a registry", New: split.CheckCommand},
+		{Name: "plan", About: "asks the registries, and writes a plan of what has to be copied", New: split.PlanCommand},
 		{Name: "copy", About: "carries out a plan, or shards of one, and writes the results", New: copy.Command},
 		{Name: "report", About: "shows what became of a run, or would: results, or a plan", New: report.Command},
 		{Name: "start", About: "starts runs of image sets on a cluster", New: start.Command},

@@ -56,8 +56,8 @@ func (f Finding) Unwrap() error { return f.Err }
 // may have a mistake on every line.
 const MaxKept = 1000
 
-// tally is what a List counts by.
-type tally struct {
+// A ruleKey is what a List counts by.
+type ruleKey struct {
 	rule    *Rule
 	warning bool
 }
@@ -66,8 +66,8 @@ type tally struct {
 // The zero value is an empty list.
 type List struct {
 	kept  []Finding
-	count map[tally]int // of all findings, kept or not
-	cut   []Finding     // the first of each kind that was not kept
+	count map[ruleKey]int // of all findings, kept or not
+	cut   []Finding       // the first of each kind that was not kept
 }
 
 // Add appends a finding.
@@ -76,9 +76,9 @@ func (l *List) Add(f Finding) { l.add(f, 1) }
 // add appends a finding that stands for n of its kind.
 func (l *List) add(f Finding, n int) {
 	if l.count == nil {
-		l.count = map[tally]int{}
+		l.count = map[ruleKey]int{}
 	}
-	k := tally{f.Rule, f.Warning}
+	k := ruleKey{f.Rule, f.Warning}
 	switch before := l.count[k]; {
 	case before < MaxKept:
 		l.kept = append(l.kept, f)
@@ -104,7 +104,7 @@ func (l *List) Merge(other *List) {
 		l.Add(f)
 	}
 	for _, f := range other.cut {
-		l.add(f, other.count[tally{f.Rule, f.Warning}]-MaxKept)
+		l.add(f, other.count[ruleKey{f.Rule, f.Warning}]-MaxKept)
 	}
 }
 
@@ -115,10 +115,10 @@ func (l *List) Promote(rule *Rule) {
 			list[i].Warning = list[i].Warning && list[i].Rule != rule
 		}
 	}
-	warnings := tally{rule, true}
+	warnings := ruleKey{rule, true}
 	if n := l.count[warnings]; n > 0 {
 		delete(l.count, warnings)
-		l.count[tally{rule, false}] += n
+		l.count[ruleKey{rule, false}] += n
 	}
 }
 
@@ -135,7 +135,7 @@ func (l *List) All() []Finding {
 	all := slices.Clone(l.kept)
 	for _, f := range l.cut {
 		f.Err = fmt.Errorf("there are %d more findings of the rule %q, the first of them here: correct those before and check again",
-			l.count[tally{f.Rule, f.Warning}]-MaxKept, f.Rule.ID)
+			l.count[ruleKey{f.Rule, f.Warning}]-MaxKept, f.Rule.ID)
 		all = append(all, f)
 	}
 	return all

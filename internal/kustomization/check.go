@@ -30,7 +30,7 @@ func Check(dirs []string) *finding.List {
 		root := filepath.Join(dir, "..")
 		t := trees[root]
 		if t == nil {
-			t = open(root)
+			t = openTree(root)
 			trees[root] = t
 			t.checkBase(&found)
 			t.checkListing(&found)
@@ -143,7 +143,7 @@ var forbidden = func() []strictyaml.Key {
 }()
 
 // readResource refuses a resource that is not one of a set.
-func (s *Directory) readResource(v strictyaml.Value) {
+func (s *SetDirectory) readResource(v strictyaml.Value) {
 	if name, ok := v.Text(); ok && !slices.Contains(s.resources(), name) && name != settings.File {
 		refuseResource(v, name, "is none of a set's own objects")
 	}

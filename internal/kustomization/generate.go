@@ -26,8 +26,8 @@ const DefaultNamespace = "image-mirror"
 // of values; the head-room is for whatever else counts, such as the object's metadata.
 const maxConfigMap = 1<<20 - 64<<10
 
-// A Directory is that of an image set: what the set's kustomization follows from.
-type Directory struct {
+// A SetDirectory holds the files of an image set that its kustomization follows from.
+type SetDirectory struct {
 	Name      string
 	Files     []Entry // OWNERS, settings.yaml and the mapping files, in this order
 	Scheduled bool    // settings.yaml has a schedule
@@ -59,7 +59,7 @@ const scheduled = `replacements:
 `
 
 // Kustomization returns the kustomization that installs the set in a namespace.
-func (s *Directory) Kustomization(namespace string) []byte {
+func (s *SetDirectory) Kustomization(namespace string) []byte {
 	var b bytes.Buffer
 	b.WriteString(setComment + head)
 	fmt.Fprintf(&b, "namespace: %s\n", scalar(namespace))
@@ -91,7 +91,7 @@ func (s *Directory) Kustomization(namespace string) []byte {
 // label is on all objects of a set. What starts a run takes the set's name from it.
 const label = "imagemirror/set"
 
-func (s *Directory) resources() []string {
+func (s *SetDirectory) resources() []string {
 	if s.Scheduled {
 		return []string{"../" + imageset.Base, settings.File}
 	}
@@ -99,7 +99,7 @@ func (s *Directory) resources() []string {
 }
 
 // configMaps returns the set's files, cut into ConfigMaps in their order.
-func (s *Directory) configMaps() [][]Entry {
+func (s *SetDirectory) configMaps() [][]Entry {
 	var all [][]Entry
 	left := int64(0)
 	for _, f := range s.Files {

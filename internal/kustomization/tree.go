@@ -31,7 +31,7 @@ var (
 type Tree struct {
 	Root      string
 	Namespace string
-	Sets      []*Directory // by name
+	Sets      []*SetDirectory // by name
 }
 
 // Root returns the directory of the sets that the arguments of a command name.
@@ -49,7 +49,7 @@ func Root(args []string) (string, error) {
 // whatever may not be there is among the findings.
 func Read(root string) (*Tree, *finding.List) {
 	var found finding.List
-	t := open(root)
+	t := openTree(root)
 	t.checkBase(&found)
 	for _, dir := range imageset.Directories(root) {
 		switch {
@@ -79,8 +79,8 @@ func IsTree(dir string) bool {
 	return imageset.Contains(dir, File) && imageset.Contains(filepath.Join(dir, imageset.Base), File)
 }
 
-// open returns a tree without its sets, with the namespace that its listing names.
-func open(root string) *Tree {
+// openTree returns a tree without its sets, with the namespace that its listing names.
+func openTree(root string) *Tree {
 	t := &Tree{Root: root, Namespace: DefaultNamespace}
 	data, err := readRegular(t.path())
 	if err != nil {
@@ -167,8 +167,8 @@ func (t *Tree) checkBase(found *finding.List) {
 
 // readSet reads the directory of a set, and judges each entry. It reports whether the set's
 // kustomization follows from it.
-func (t *Tree) readSet(dir string, found *finding.List) (s *Directory, ok bool) {
-	s, ok = &Directory{Name: imageset.NameOf(dir)}, true
+func (t *Tree) readSet(dir string, found *finding.List) (s *SetDirectory, ok bool) {
+	s, ok = &SetDirectory{Name: imageset.NameOf(dir)}, true
 	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
 		found.Refuse(Contents, dir, 0, "this is a link: put the set's directory itself here")
 		return s, false
@@ -196,7 +196,7 @@ func (t *Tree) readSet(dir string, found *finding.List) (s *Directory, ok bool) 
 
 // readSettings sees whether the settings of a set have a schedule. It reports whether they can be
 // read; what is wrong with them is for imageset to tell.
-func (t *Tree) readSettings(s *Directory, dir string, found *finding.List) bool {
+func (t *Tree) readSettings(s *SetDirectory, dir string, found *finding.List) bool {
 	path := filepath.Join(dir, settings.File)
 	data, err := imageset.ReadFile(path, settings.MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -27,8 +27,8 @@ func organisations(m *mapping.Mapping) way {
 
 func registries(m *mapping.Mapping) way { return way{m.Source.Registry, m.Destination.Registry} }
 
-// repositories are a mapping's.
-func repositories(m *mapping.Mapping) way { return way{m.Source.Name(), m.Destination.Name()} }
+// wayOf returns the repositories of a mapping.
+func wayOf(m *mapping.Mapping) way { return way{m.Source.Name(), m.Destination.Name()} }
 
 // traffic counts mappings by their ways, and has the first of each.
 type traffic struct {
@@ -96,7 +96,7 @@ type directions struct {
 // set, or the same organisations in this set. A set whose settings name its destinations has said what it means.
 func (c *checker) reversed(input *imageset.Input) {
 	d := &directions{
-		pairs: newTraffic(repositories), everywhere: newTraffic(organisations),
+		pairs: newTraffic(wayOf), everywhere: newTraffic(organisations),
 		roles: roles{published: map[string]int{}, read: map[string]int{}, publisher: map[string]*mapping.Mapping{}},
 	}
 	for _, set := range input.Sets {

@@ -101,7 +101,7 @@ func readPlan(shards []string) (*execute.Batch, error) {
 		contents = append(contents, c)
 	}
 	for _, name := range shards {
-		c, err := readFile(name)
+		c, err := readShard(name)
 		if err != nil {
 			return nil, err
 		}
@@ -110,7 +110,7 @@ func readPlan(shards []string) (*execute.Batch, error) {
 	return execute.Gather(contents)
 }
 
-func readFile(name string) (*stream.Content, error) {
+func readShard(name string) (*stream.Content, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

@@ -66,15 +66,15 @@ func Command() *command.Command {
 	return cmd
 }
 
-// Plan returns the command that makes a plan, for people.
-func Plan() *command.Command {
+// PlanCommand returns the command that makes a plan, for people.
+func PlanCommand() *command.Command {
 	c, cmd := newCommand("plan", "[-shards N] [-out DIR] PATH...", aboutPlan)
 	c.addPlanFlags(&cmd.Flags)
 	return cmd
 }
 
-// Check returns the command that lists mistakes in image sets, for people.
-func Check() *command.Command {
+// CheckCommand returns the command that lists mistakes in image sets, for people.
+func CheckCommand() *command.Command {
 	c, cmd := newCommand("check", "[-online] [-format FORM] PATH...", aboutCheck)
 	c.check = true
 	cmd.Env = &struct {
