@@ -11,9 +11,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Each Task has what a catalogue has of it, and its samples and tests use it as it is. That they do what they say is shown by
-// TestCatalogue in test/e2e.
-func TestCatalogue(t *testing.T) {
+// Each Task has a README, samples and tests, as in a catalog, and they use the Task as it is.
+// TestCatalogue in test/e2e runs them.
+func TestSamplesUseTheirTask(t *testing.T) {
 	byName := named(t)
 	seen := map[string]string{}
 	for file, task := range tasks(t) {
@@ -31,7 +31,8 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
-// checkFile holds the runs in a file to the tasks, which it returns the names of. All files are applied to one namespace.
+// checkFile checks the runs in a file against the tasks that they use, and returns the names of those
+// tasks. All files are applied to one namespace.
 func checkFile(t *testing.T, file string, byName map[string]*v1.Task, seen map[string]string) map[string]bool {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -46,7 +47,7 @@ func checkFile(t *testing.T, file string, byName map[string]*v1.Task, seen map[s
 		}
 		where := meta.Kind + " " + meta.Name
 		if other := seen[where]; other != "" || meta.Name == "" || meta.Namespace != "" {
-			t.Errorf("%s: %s has to have a name that no other has (%s), and no namespace", file, where, other)
+			t.Errorf("%s: %s has a namespace, or the same name as an object in %s", file, where, other)
 		}
 		seen[where] = file
 		for _, use := range runs(t, file, meta.Kind, document) {
@@ -60,7 +61,7 @@ func checkFile(t *testing.T, file string, byName map[string]*v1.Task, seen map[s
 	return used
 }
 
-// runs are the uses of tasks in a run; that of a TaskRun is one, as if it were part of a pipeline.
+// runs returns the uses of tasks in a run. A TaskRun uses one task, as a pipeline of one would.
 func runs(t *testing.T, file, kind, document string) []v1.PipelineTask {
 	t.Helper()
 	switch kind {

@@ -14,13 +14,13 @@ func presubmit(t *testing.T) *v1.Pipeline {
 	return p
 }
 
-// The Pipeline for pull requests passes on all that its Task takes, in the same words.
-func TestPresubmitIsItsTask(t *testing.T) {
+// The Pipeline for pull requests has the parameters, workspaces and descriptions of its Task.
+func TestPresubmitPassesEverythingToItsTask(t *testing.T) {
 	p, check := presubmit(t), &v1.Task{}
 	load(t, "check/check.yaml", check)
 	use := p.Spec.Tasks[0]
 	if use.TaskRef.Name != check.Name {
-		t.Fatalf("it runs %s", use.TaskRef.Name)
+		t.Fatalf("the Pipeline runs %s", use.TaskRef.Name)
 	}
 	for _, param := range check.Spec.Params {
 		declared := slices.ContainsFunc(p.Spec.Params, func(s v1.ParamSpec) bool {
@@ -28,7 +28,7 @@ func TestPresubmitIsItsTask(t *testing.T) {
 		})
 		given := slices.ContainsFunc(use.Params, func(g v1.Param) bool { return g.Name == param.Name && g.Value.StringVal == "$(params."+param.Name+")" })
 		if !declared || !given {
-			t.Errorf("the parameter %s is not passed on as it is", param.Name)
+			t.Errorf("the parameter %s is not passed on unchanged", param.Name)
 		}
 	}
 	for _, w := range check.Spec.Workspaces {
@@ -36,12 +36,12 @@ func TestPresubmitIsItsTask(t *testing.T) {
 			return d.Name == w.Name && d.Description == w.Description && d.Optional == w.Optional
 		})
 		if !declared || !uses(use, w.Name) {
-			t.Errorf("the workspace %s is not passed on as it is", w.Name)
+			t.Errorf("the workspace %s is not passed on unchanged", w.Name)
 		}
 	}
 }
 
-// A pull request is anybody's: what checks it is given no secret, and no token of the cluster.
+// Anybody can open a pull request, so that its check gets no secret and no token of the cluster.
 func TestPresubmitHasNoSecrets(t *testing.T) {
 	run := &v1.PipelineRun{}
 	load(t, "../pipelines/samples/presubmit.yaml", run)
@@ -58,6 +58,6 @@ func TestPresubmitHasNoSecrets(t *testing.T) {
 		byName[task.TaskRef.Name] = task
 	}
 	if check := byName["mirror-check"]; !uses(check, "sets") || !slices.Equal(check.RunAfter, []string{byName["git-clone"].Name}) {
-		t.Errorf("the check is %+v, want one behind the clone", check)
+		t.Errorf("the check is %+v, want one that runs after the clone", check)
 	}
 }

@@ -1,5 +1,5 @@
-// Package tasks holds the Tekton Tasks. Its test holds them, and the Pipeline, to what Tekton accepts, to what a restricted
-// namespace admits, and to their READMEs.
+// Package tasks has the Tekton Tasks. Its tests check that Tekton accepts them and the Pipelines, that
+// a restricted namespace admits their pods, and that their READMEs are current.
 package tasks
 
 import (
@@ -27,7 +27,7 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of parameters, workspaces and results into the READMEs")
 
-// object is a Task, a Pipeline or a PipelineRun.
+// An object is a Task, a Pipeline or a PipelineRun.
 type object interface {
 	apis.Defaultable
 	apis.Validatable
@@ -42,7 +42,7 @@ func load(t *testing.T, file string, into object) {
 	decode(t, file, content, into)
 }
 
-// decode holds an object to what Tekton accepts.
+// decode reads an object, and checks that Tekton accepts it.
 func decode(t *testing.T, file string, content []byte, into object) {
 	t.Helper()
 	if err := yaml.UnmarshalStrict(content, into); err != nil {
@@ -119,17 +119,18 @@ func described(task *v1.Task) map[string]string {
 	return all
 }
 
-// programs are those of tasks that have not their name.
+// programs are the programs of tasks that are not named like the task.
 var programs = map[string]string{"check": "split"}
 
-// checkStep holds a step to the restricted Pod Security Standard, and to images that have nothing but the program.
+// checkStep checks a step against the restricted Pod Security Standard. Its image has nothing but the
+// program.
 func checkStep(t *testing.T, file, name string, step v1.Step) {
 	t.Helper()
 	if program := programs[name]; program != "" {
 		name = program
 	}
 	if step.Script != "" || !slices.Equal(step.Command, []string{"/ko-app/" + name}) {
-		t.Errorf("%s: step %s has to name the program, which is all that the image has", file, step.Name)
+		t.Errorf("%s: step %s does not name the program, which is all that its image has", file, step.Name)
 	}
 	if step.Image != "ko://imagemirror/cmd/"+name {
 		t.Errorf("%s: the image of step %s is %s, want one that ko builds", file, step.Name, step.Image)
@@ -144,12 +145,12 @@ func checkStep(t *testing.T, file, name string, step v1.Step) {
 		t.Errorf("%s: security context of step %s (-want +got):\n%s", file, step.Name, diff)
 	}
 	if r := step.ComputeResources; r.Requests.Memory().IsZero() || r.Requests.Cpu().IsZero() || r.Limits.Memory().IsZero() {
-		t.Errorf("%s: step %s has to request CPU and memory, and to limit memory", file, step.Name)
+		t.Errorf("%s: step %s does not request CPU and memory, or does not limit memory", file, step.Name)
 	}
 }
 
-// The sample run gives the pipeline what it has, and time for all retries of copy.
-func TestSampleRun(t *testing.T) {
+// The sample run passes only what the Pipeline has, and leaves time for all retries of copy.
+func TestSampleRunFitsThePipeline(t *testing.T) {
 	run := &v1.PipelineRun{}
 	load(t, "../pipelines/samples/run.yaml", run)
 	p := pipeline(t)
@@ -163,30 +164,31 @@ func TestSampleRun(t *testing.T) {
 	}
 }
 
-// What a set's settings do not say is what the Pipeline and the sample say.
-func TestDefaultsAreTheSettings(t *testing.T) {
+// The defaults of a set's settings are those of the Pipeline and the sample.
+func TestDefaultsAreThoseOfSettings(t *testing.T) {
 	d := settings.Settings{}.WithDefaults()
 	want := map[string]int{"shards": d.Shards, "cap": d.Cap, "retries": d.Retries}
 	for _, param := range pipeline(t).Spec.Params {
 		if n, ok := want[param.Name]; ok {
 			if got := param.Default.StringVal; got != strconv.Itoa(n) {
-				t.Errorf("the pipeline's %s is %s unless given, and that of the settings %d", param.Name, got, n)
+				t.Errorf("the Pipeline's default of %s is %s, and that of the settings is %d", param.Name, got, n)
 			}
 			delete(want, param.Name)
 		}
 	}
 	for name := range want {
-		t.Errorf("the pipeline has no parameter %s", name)
+		t.Errorf("the Pipeline has no parameter %s", name)
 	}
 	run := &v1.PipelineRun{}
 	load(t, "../pipelines/samples/run.yaml", run)
 	at := run.Spec.Timeouts
 	if at.Pipeline.Duration != d.Timeout || at.Finally.Duration != settings.ForReport || at.Tasks.Duration != d.Timeout-settings.ForReport {
-		t.Errorf("the sample's timeouts are %v, and those of the settings %s, with %s for report", at, d.Timeout, settings.ForReport)
+		t.Errorf("the sample's timeouts are %v, and those of the settings are %s, with %s for report",
+			at, d.Timeout, settings.ForReport)
 	}
 }
 
-// The pipeline gives each task the parameters that it has, and all that it needs.
+// The Pipeline passes each task only parameters and workspaces that it has, and all that it needs.
 func TestPipelineFitsItsTasks(t *testing.T) {
 	byName := named(t)
 	p := pipeline(t)
@@ -209,7 +211,7 @@ func TestPipelineFitsItsTasks(t *testing.T) {
 	}
 }
 
-// checkParams holds what is given to a task to what it takes, and needs.
+// checkParams checks that a task gets only parameters that it has, and all that it needs.
 func checkParams(t *testing.T, where string, task *v1.Task, params v1.Params) {
 	t.Helper()
 	given := map[string]bool{}
@@ -236,7 +238,8 @@ func uses(task v1.PipelineTask, workspace string) bool {
 	return false
 }
 
-// A finally task that takes a result which nobody wrote is skipped, and report has to run whatever happened.
+// Tekton skips a finally task that uses a missing result. report has to run whatever happened, so that
+// it uses none.
 func TestReportTakesNoResults(t *testing.T) {
 	for _, task := range pipeline(t).Spec.Finally {
 		for _, param := range task.Params {
@@ -249,7 +252,7 @@ func TestReportTakesNoResults(t *testing.T) {
 
 var table = regexp.MustCompile(`(?s)(<!-- from the YAML: go test ./tasks -update -->\n).*?(<!-- end -->\n)`)
 
-func TestReadmes(t *testing.T) {
+func TestReadmesAreCurrent(t *testing.T) {
 	want := map[string]string{}
 	for file, task := range tasks(t) {
 		want[filepath.Join(filepath.Dir(file), "README.md")] = tables(task.Spec.Params, workspaces(task.Spec.Workspaces), results(task.Spec.Results))
@@ -271,7 +274,7 @@ func TestReadmes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !table.Match(got) {
-			t.Fatalf("%s has no place for the tables", file)
+			t.Fatalf("%s has no comments that enclose the tables", file)
 		}
 		updated := table.ReplaceAllString(string(got), "${1}"+strings.ReplaceAll(content, "$", "$$")+"${2}")
 		if *update {
@@ -279,12 +282,13 @@ func TestReadmes(t *testing.T) {
 				t.Fatal(err)
 			}
 		} else if diff := cmp.Diff(updated, string(got)); diff != "" {
-			t.Errorf("%s is not what the YAML says; go test ./tasks -update mends it (-YAML +README):\n%s", file, diff)
+			t.Errorf("%s differs from the YAML; run go test ./tasks -update (-YAML +README):\n%s",
+				file, diff)
 		}
 	}
 }
 
-// row is a workspace or a result.
+// A row is a workspace or a result.
 type row struct {
 	name        string
 	optional    bool
@@ -309,19 +313,20 @@ func results(all []v1.TaskResult) []row {
 
 func tables(params v1.ParamSpecs, workspaces, results []row) string {
 	var b strings.Builder
-	b.WriteString("| parameter | unless given | meaning |\n|---|---|---|\n")
+	b.WriteString("| parameter | default | meaning |\n|---|---|---|\n")
 	for _, p := range params {
-		unless := "has to be given"
+		value := "required"
 		if p.Default != nil {
-			unless = fmt.Sprintf("`%q`", p.Default.StringVal)
+			value = fmt.Sprintf("`%q`", p.Default.StringVal)
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", p.Name, unless, line(p.Description))
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", p.Name, value, line(p.Description))
 	}
 	if len(workspaces) > 0 {
 		b.WriteString("\n| workspace | | meaning |\n|---|---|---|\n")
 	}
 	for _, w := range workspaces {
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", w.name, map[bool]string{true: "optional", false: "needed"}[w.optional], line(w.description))
+		needed := map[bool]string{true: "optional", false: "required"}[w.optional]
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", w.name, needed, line(w.description))
 	}
 	if len(results) > 0 {
 		b.WriteString("\n| result | meaning |\n|---|---|\n")

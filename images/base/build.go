@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// user is nobody in particular: group and user 65532, as in other images of this kind.
+	// user is the user and group "nonroot" of other images without a shell.
 	user         = "65532:65532"
 	authorities  = "etc/ssl/certs/ca-certificates.crt" // where Go's crypto/x509 looks first
 	passwd       = "root:x:0:0:root:/:/none\nnonroot:x:65532:65532:nonroot:/:/none\n"
@@ -24,7 +24,8 @@ const (
 	everybodyDir = 0o555
 )
 
-// build makes an index with an image for each architecture of Linux. They differ in their configuration alone.
+// build makes an index with a Linux image for each architecture. They differ only in their
+// configuration.
 func build(architectures ...string) (v1.ImageIndex, error) {
 	content, err := files()
 	if err != nil {
@@ -51,7 +52,8 @@ func build(architectures ...string) (v1.ImageIndex, error) {
 }
 
 func image(layer v1.Layer, architecture string) (v1.Image, error) {
-	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	img := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
+	img = mutate.ConfigMediaType(img, types.OCIConfigJSON)
 	img, err := mutate.AppendLayers(img, layer)
 	if err != nil {
 		return nil, err
@@ -66,12 +68,13 @@ func image(layer v1.Layer, architecture string) (v1.Image, error) {
 	return mutate.ConfigFile(img, config)
 }
 
-// files is the layer: a tar archive.
+// files returns the layer, a tar archive.
 func files() ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, dir := range []string{"etc/", "etc/ssl/", "etc/ssl/certs/"} {
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: everybodyDir}); err != nil {
+		header := &tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: everybodyDir}
+		if err := w.WriteHeader(header); err != nil {
 			return nil, err
 		}
 	}
@@ -79,7 +82,9 @@ func files() ([]byte, error) {
 		name    string
 		content []byte
 	}{{"etc/group", []byte(group)}, {"etc/passwd", []byte(passwd)}, {authorities, roots()}} {
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: file.name, Mode: everybody, Size: int64(len(file.content))}); err != nil {
+		size := int64(len(file.content))
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: file.name, Mode: everybody, Size: size}
+		if err := w.WriteHeader(header); err != nil {
 			return nil, err
 		}
 		if _, err := w.Write(file.content); err != nil {
@@ -89,13 +94,14 @@ func files() ([]byte, error) {
 	return b.Bytes(), w.Close()
 }
 
-// roots is Mozilla's list of authorities, in PEM. Those that are trusted within limits only are left out: PEM has no words for
-// limits.
+// roots returns Mozilla's list of authorities, in PEM. It leaves out those that are trusted only under
+// constraints, which PEM cannot express.
 func roots() []byte {
 	var b bytes.Buffer
 	for root := range bundle.Roots() {
 		if root.Constraint == nil {
-			_ = pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate}) // a buffer takes everything
+			// Writing to a buffer does not fail.
+			_ = pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate})
 		}
 	}
 	return b.Bytes()

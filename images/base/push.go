@@ -1,5 +1,6 @@
-// Package base makes the image that the images of the commands are built on: the certificates of public authorities, a user
-// that is not root, and nothing else. It is the same, byte for byte, wherever it is built.
+// Package base makes the base image of the commands' images. It has the certificates of public
+// authorities, a user that is not root, and nothing else. It is the same, byte for byte, wherever it
+// is built.
 package base
 
 import (
@@ -10,7 +11,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// Push builds the image for both architectures and pushes it to a tag. It returns the image's name with its digest.
+// Push builds the image for both architectures and pushes it to a tag. It returns the image's name
+// with its digest.
 func Push(ctx context.Context, to string) (string, error) {
 	ref, err := name.ParseReference(to)
 	if err != nil {
@@ -20,7 +22,9 @@ func Push(ctx context.Context, to string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := remote.WriteIndex(ref, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
+	err = remote.WriteIndex(ref, index,
+		remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
+	if err != nil {
 		return "", err
 	}
 	digest, err := index.Digest()

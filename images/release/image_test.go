@@ -27,10 +27,11 @@ func checkImage(t *testing.T, r release, command, platform string, img v1.Image)
 	}
 	program := "ko-app/" + command
 	if config.Config.User != "65532:65532" || config.Platform().String() != platform || !slices.Equal(config.Config.Entrypoint, []string{"/" + program}) {
-		t.Errorf("%s for %s: it is for %s, of the user %q, and starts %q", command, platform, config.Platform(), config.Config.User, config.Config.Entrypoint)
+		t.Errorf("%s for %s: it is for %s, with the user %q and the entrypoint %q",
+			command, platform, config.Platform(), config.Config.User, config.Config.Entrypoint)
 	}
 	files := registrytest.ImageFiles(t, img)
-	// Nothing else, so there is no shell.
+	// There is nothing else: no shell.
 	const certificates = "etc/ssl/certs/ca-certificates.crt"
 	if got, want := slices.Sorted(maps.Keys(files)), []string{"etc/group", "etc/passwd", certificates, program}; !slices.Equal(got, want) {
 		t.Errorf("%s for %s has the files %q, want %q", command, platform, got, want)
@@ -51,7 +52,8 @@ func checkImage(t *testing.T, r release, command, platform string, img v1.Image)
 	checkSBOM(t, r, command, platform, img, built)
 }
 
-// checkSBOM looks for the modules of a program in the SBOM that lies beside its image, which is in a file, too.
+// checkSBOM checks that the SBOM in the registry lists the modules of a program, and that a file has
+// the same SBOM.
 func checkSBOM(t *testing.T, r release, command, platform string, img v1.Image, built *buildinfo.BuildInfo) {
 	t.Helper()
 	digest, err := img.Digest()

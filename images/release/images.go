@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// images is a document that has ko build all commands, whether a Task names them or not: a map from each name to itself, of
-// which ko replaces the values.
+// images returns a YAML document that makes ko build all commands, also those that no Task names: a
+// map from each name to itself, whose values ko replaces.
 func (r release) images() ([]byte, error) {
 	commands, err := filepath.Glob(filepath.Join(r.root, "cmd", "*", "main.go"))
 	if err != nil {
@@ -26,13 +26,13 @@ func (r release) images() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// pinImages takes the list of images off the objects, and makes of it a component of kustomize's that gives the images of other
-// objects their digests.
+// pinImages separates the objects from the list of images, and returns that as a kustomize component
+// that gives the images of other objects their digests.
 func pinImages(resolved []byte) (objects, component []byte, err error) {
 	i := bytes.LastIndex(resolved, []byte(separator))
 	images := map[string]string{}
 	if err := yaml.Unmarshal(resolved[max(0, i):], &images); err != nil || i < 0 {
-		return nil, nil, fmt.Errorf("ko's output does not end with the list of images: %w", err)
+		return nil, nil, fmt.Errorf("reading ko's output: the list of images is missing at its end: %w", err)
 	}
 	var b bytes.Buffer
 	b.WriteString("apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nimages:\n")

@@ -14,18 +14,18 @@ import (
 	"imagemirror/images/base"
 )
 
-// tools is the module that pins ko. It is that of the end-to-end tests, which build Tekton with it: pinned in one place, it is
+// tools is the module that pins ko. The end-to-end tests build Tekton with the same ko, so that it is
 // compiled once.
 const tools = "test/e2e/cluster/tools/go.mod"
 
-// separator is what is between documents of YAML.
+// separator separates YAML documents.
 const separator = "\n---\n"
 
 type release struct {
 	root      string // of the repository
 	registry  string
 	version   string
-	platforms string // as ko takes them
+	platforms string // in the form of ko's flag
 	out       string
 }
 
@@ -62,24 +62,26 @@ func (r release) write(ctx context.Context) error {
 		os.WriteFile(filepath.Join(out, "kustomization.yaml"), images, 0o644))
 }
 
-// versions are both tags of images and values of labels.
+// versions matches what can be both a tag of an image and the value of a label.
 var versions = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`)
 
 func (r release) check() error {
 	if r.registry == "" {
-		return errors.New("where do the images go? Say -registry REGISTRY/REPOSITORY (make release REGISTRY=...)")
+		return errors.New("no registry to push to: set -registry REGISTRY/REPOSITORY " +
+			"(make release REGISTRY=...)")
 	}
 	if !versions.MatchString(r.version) {
-		return fmt.Errorf("version %q cannot be a tag and a label: write 1 to 63 letters, digits, dots, hyphens or underscores, "+
-			"letters or digits at both ends (make release VERSION=...)", r.version)
+		return fmt.Errorf("version %q cannot be a tag and a label: use 1 to 63 letters, digits, dots, "+
+			"hyphens or underscores, with a letter or digit at both ends (make release VERSION=...)",
+			r.version)
 	}
 	return nil
 }
 
 var versionLabel = regexp.MustCompile(`(?m)^( +app\.kubernetes\.io/version:).*$`)
 
-// objects are the Tasks and Pipelines as one stream of YAML, with the version and without digests; the last document lists the
-// images.
+// objects returns the Tasks and Pipelines as a stream of YAML, with the version but without digests.
+// The last document lists the images.
 func (r release) objects() ([]byte, error) {
 	files, err := r.files()
 	if err != nil {
@@ -92,49 +94,55 @@ func (r release) objects() ([]byte, error) {
 			return nil, err
 		}
 		if len(versionLabel.FindAll(content, 2)) != 1 {
-			return nil, fmt.Errorf("%s: want one label app.kubernetes.io/version, which a release sets", file)
+			return nil, fmt.Errorf("%s: a release sets the label app.kubernetes.io/version: "+
+				"write it exactly once", file)
 		}
-		documents = append(documents, versionLabel.ReplaceAll(content, []byte(`${1} "`+r.version+`"`)))
+		label := []byte(`${1} "` + r.version + `"`)
+		documents = append(documents, versionLabel.ReplaceAll(content, label))
 	}
 	images, err := r.images()
 	return bytes.Join(append(documents, images), []byte(separator)), err
 }
 
-// files are those of the Tasks, named like their folders, and of the Pipelines. Samples and tests are no part of a release.
+// files returns the files of the Tasks, which are named like their directories, and of the Pipelines.
+// A release has no samples and tests.
 func (r release) files() ([]string, error) {
-	folders, err := filepath.Glob(filepath.Join(r.root, "tasks", "*", "README.md"))
+	readmes, err := filepath.Glob(filepath.Join(r.root, "tasks", "*", "README.md"))
 	if err != nil {
 		return nil, err
 	}
 	var files []string
-	for _, readme := range folders {
-		folder := filepath.Dir(readme)
-		files = append(files, filepath.Join(folder, filepath.Base(folder)+".yaml"))
+	for _, readme := range readmes {
+		dir := filepath.Dir(readme)
+		files = append(files, filepath.Join(dir, filepath.Base(dir)+".yaml"))
 	}
 	pipelines, err := filepath.Glob(filepath.Join(r.root, "pipelines", "*.yaml"))
 	if len(files) == 0 || len(pipelines) == 0 {
-		return nil, errors.Join(err, fmt.Errorf("no tasks or pipelines in %s: run in the root of the repository", r.root))
+		missing := fmt.Errorf("no tasks or pipelines in %s: run this in the root of the repository", r.root)
+		return nil, errors.Join(err, missing)
 	}
 	return append(files, pipelines...), err
 }
 
-// resolve has ko build and push the images that the objects name, and put their digests in place of the names.
+// resolve makes ko build and push the images that the objects name. It returns the objects with the
+// digests in place of the names.
 func (r release) resolve(ctx context.Context, objects []byte, on, sboms string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "go", "tool", "-modfile="+tools, "ko", "resolve", "--base-import-paths",
-		"--platform="+r.platforms, "--tags="+r.version, "--image-label=org.opencontainers.image.version="+r.version,
+	cmd := exec.CommandContext(ctx, "go", "tool", "-modfile="+tools,
+		"ko", "resolve", "--base-import-paths", "--platform="+r.platforms, "--tags="+r.version,
+		"--image-label=org.opencontainers.image.version="+r.version,
 		"--sbom=spdx", "--sbom-dir="+sboms, "--filename=-")
 	cmd.Dir = r.root
 	cmd.Env = append(os.Environ(),
 		"KO_DOCKER_REPO="+r.registry,
 		"KO_DEFAULTBASEIMAGE="+on,
 		"KO_CONFIG_PATH=.ko.yaml",
-		"VERSION="+r.version, // which the commands print: see .ko.yaml
+		"VERSION="+r.version, // for -version: see .ko.yaml
 		"SOURCE_DATE_EPOCH=0",
 		// As the end-to-end tests build ko.
 		"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-trimpath",
 	)
 	cmd.Stdin = bytes.NewReader(objects)
-	cmd.Stderr = os.Stderr // its progress, and what it fails with
+	cmd.Stderr = os.Stderr // its progress and its errors
 	resolved, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", strings.Join(cmd.Args[:5], " "), err)

@@ -25,8 +25,9 @@ import (
 
 const version = "v0.2.0-test"
 
-// For another architecture than this machine's, Go compiles all that the commands are made of once more, which takes minutes.
-var platforms = flag.String("platforms", "linux/"+runtime.GOARCH, "platforms to release for: linux/amd64,linux/arm64 is what make release does")
+// Compiling the commands for another architecture than this machine's takes minutes.
+var platforms = flag.String("platforms", "linux/"+runtime.GOARCH,
+	"platforms to release for (make release: linux/amd64,linux/arm64)")
 
 func TestRelease(t *testing.T) {
 	registry := registrytest.InProcess(t)
@@ -67,7 +68,7 @@ func TestRelease(t *testing.T) {
 
 var imageLine = regexp.MustCompile(`(?m)^ +(?:- )?image: (.*)$`)
 
-// checkObjects holds release.yaml to what Tekton accepts, and returns its images by the commands in them.
+// checkObjects checks that Tekton accepts release.yaml, and returns its images by command.
 func checkObjects(t *testing.T, content string) map[string]name.Digest {
 	t.Helper()
 	kinds := map[string]int{}
@@ -118,7 +119,7 @@ func checkObjects(t *testing.T, content string) map[string]name.Digest {
 	return images
 }
 
-// checkComponent holds kustomization.yaml to the commands that there are, and returns its images by them.
+// checkComponent checks that kustomization.yaml has all commands, and returns its images by command.
 func checkComponent(t *testing.T, r release) map[string]name.Digest {
 	t.Helper()
 	var component struct {
@@ -148,7 +149,7 @@ func checkComponent(t *testing.T, r release) map[string]name.Digest {
 	return images
 }
 
-// checkRepository looks whether the registry has the image under its version, too.
+// checkRepository checks that the registry has the image under its version, too.
 func checkRepository(t *testing.T, r release, command string, image name.Digest) {
 	t.Helper()
 	if want := r.registry + "/" + command; image.Context().String() != want {
@@ -160,7 +161,7 @@ func checkRepository(t *testing.T, r release, command string, image name.Digest)
 	}
 }
 
-// byPlatform pulls the images of an index, or the one image where the release is for one platform only.
+// byPlatform pulls the images of an index, or the only image of a release for one platform.
 func byPlatform(t *testing.T, image name.Digest) map[string]v1.Image {
 	t.Helper()
 	all := map[string]v1.Image{}
@@ -177,7 +178,7 @@ func byPlatform(t *testing.T, image name.Digest) map[string]v1.Image {
 	return all
 }
 
-// copyTree copies what git knows of the repository, or would, into a folder of its own.
+// copyTree copies the files that git tracks, or would track, into a directory of their own.
 func copyTree(t *testing.T) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "git", "ls-files", "--cached", "--others", "--exclude-standard")
@@ -190,7 +191,7 @@ func copyTree(t *testing.T) string {
 	for _, file := range strings.Fields(string(files)) {
 		content, err := os.ReadFile(filepath.Join("../..", file))
 		if errors.Is(err, os.ErrNotExist) {
-			continue // removed, and not yet committed
+			continue // removed, but not yet committed
 		}
 		to := filepath.Join(root, file)
 		if err := errors.Join(err, os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, content, 0o644)); err != nil {
@@ -222,23 +223,28 @@ func read(t *testing.T, file string) string {
 	return string(content)
 }
 
-func TestRefused(t *testing.T) {
+func TestUnusableOptionsAreRefused(t *testing.T) {
 	cases := []struct {
 		name string
 		r    release
 		says string
 	}{
-		{"no registry", release{root: "../..", version: "v1"}, "where do the images go?"},
-		{"no version", release{root: "../..", registry: "localhost/x"}, `version "" cannot be a tag and a label`},
-		{"a version that is no label", release{root: "../..", registry: "localhost/x", version: "v1-"}, `version "v1-" cannot be`},
-		{"another folder", release{root: ".", registry: "localhost/x", version: "v1"}, "run in the root of the repository"},
-		{"not a registry", release{root: "../..", registry: "Nobody/UPPER", version: "v1"}, "pushing the base of the images: "},
+		{"no registry", release{root: "../..", version: "v1"}, "no registry to push to"},
+		{"no version", release{root: "../..", registry: "localhost/x"},
+			`version "" cannot be a tag and a label`},
+		{"a version that cannot be a label",
+			release{root: "../..", registry: "localhost/x", version: "v1-"}, `version "v1-" cannot be`},
+		{"another directory", release{root: ".", registry: "localhost/x", version: "v1"},
+			"run this in the root of the repository"},
+		{"a name that no registry has",
+			release{root: "../..", registry: "Nobody/UPPER", version: "v1"},
+			"pushing the base of the images: "},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			c.r.out = t.TempDir()
 			if err := c.r.write(t.Context()); err == nil || !strings.Contains(err.Error(), c.says) {
-				t.Errorf("the error is %v, want one with %q", err, c.says)
+				t.Errorf("got error %v, want one with %q", err, c.says)
 			}
 		})
 	}

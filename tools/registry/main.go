@@ -1,7 +1,9 @@
-// Command registry serves distribution's registry for tests, the demo and benchmarks: its handlers and two of its
-// storage drivers, without the clouds' that make its own command slow to build. It listens where its configuration
-// says, or else on a loopback port of the kernel's choice, says on its first line of output where, and exits when
-// its standard input ends, so that it does not outlive the process that started it, however that one ends.
+// Command registry serves distribution's registry for tests, the demo and benchmarks. It has the
+// handlers and two storage drivers. Those of the clouds make distribution's own command slow to build.
+//
+// It listens on the address in its configuration (default: a free loopback port), and prints it as its
+// first line. It exits at the end of its standard input, so that it never outlives the process that
+// started it.
 package main
 
 import (
@@ -66,12 +68,14 @@ func run(path string) error {
 	return app.Shutdown()
 }
 
-// brief logs of a request what a test's reader wants to know, where distribution has a dozen fields.
+// A brief formats log entries with the few fields of a request that matter in tests.
 type brief struct{}
 
 func (brief) Format(e *logrus.Entry) ([]byte, error) {
 	line := e.Message
-	for _, key := range []string{"http.request.method", "http.request.uri", "http.response.status", "err.code", "err.detail"} {
+	for _, key := range []string{
+		"http.request.method", "http.request.uri", "http.response.status", "err.code", "err.detail",
+	} {
 		if value, ok := e.Data[key]; ok {
 			line += fmt.Sprintf(" %v", value)
 		}
