@@ -9,9 +9,8 @@ import (
 	"log/slog"
 	"os"
 
+	"imagemirror/internal/cli/registries"
 	"imagemirror/internal/command"
-	"imagemirror/internal/credentials"
-	"imagemirror/internal/credentials/cloud"
 	"imagemirror/internal/execute"
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/progress"
@@ -26,9 +25,7 @@ change the exit status. With MIRROR_STATE a SHARD is a name, such as s0, and pla
 are in the state.`
 
 type config struct {
-	registry.Config
-	credentials.Options
-	ForeignLayers bool `split_words:"true" default:"false" desc:"also copy foreign layers, which are not for redistribution"`
+	registries.Env
 	state.Place
 	command.TaskResults
 
@@ -51,11 +48,7 @@ func Command() *command.Command {
 }
 
 func (c *config) run(ctx context.Context, shards []string) error {
-	keys, err := credentials.Load(os.Getenv, c.Options, cloud.Keychains()...)
-	if err != nil {
-		return command.Refuse(err)
-	}
-	client, err := registry.New(c.Config, keys)
+	client, err := c.Client()
 	if err != nil {
 		return command.Refuse(err)
 	}

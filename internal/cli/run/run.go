@@ -10,15 +10,13 @@ import (
 	"os"
 	"time"
 
+	"imagemirror/internal/cli/registries"
 	"imagemirror/internal/command"
-	"imagemirror/internal/credentials"
-	"imagemirror/internal/credentials/cloud"
 	"imagemirror/internal/execute"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/plan"
 	"imagemirror/internal/progress"
-	"imagemirror/internal/registry"
 	"imagemirror/internal/report"
 	"imagemirror/internal/stream"
 )
@@ -33,9 +31,7 @@ Ctrl-C ends it at once.
 Exit status: 0 every image is at its destination, 1 some mapping failed, 2 the input was refused.`
 
 type config struct {
-	registry.Config
-	credentials.Options
-	ForeignLayers bool `split_words:"true" default:"false" desc:"also copy foreign layers, which are not for redistribution"`
+	registries.Env
 
 	out    string
 	dryRun bool
@@ -69,7 +65,7 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	client, err := c.client()
+	client, err := c.Client()
 	if err != nil {
 		return command.Refuse(err)
 	}
@@ -84,14 +80,6 @@ func (c *config) run(ctx context.Context, paths []string) error {
 		return err
 	}
 	return write(outcome, out)
-}
-
-func (c *config) client() (*registry.Client, error) {
-	keys, err := credentials.Load(os.Getenv, c.Options, cloud.Keychains()...)
-	if err != nil {
-		return nil, err
-	}
-	return registry.New(c.Config, keys)
 }
 
 // carryOut plans and copies, or only plans, and returns the stream to report.

@@ -17,24 +17,20 @@ import (
 
 	"github.com/kelseyhightower/envconfig"
 
+	"imagemirror/internal/cli/registries"
 	"imagemirror/internal/command"
-	"imagemirror/internal/credentials"
-	"imagemirror/internal/credentials/cloud"
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
-	"imagemirror/internal/registry"
 	"imagemirror/internal/shard"
 	"imagemirror/internal/state"
 	"imagemirror/internal/stream"
 )
 
 type config struct {
-	registry.Config
-	credentials.Options
-	ForeignLayers bool    `split_words:"true" default:"false" desc:"also copy foreign layers, which are not for redistribution"`
-	Cap           int     `default:"0" desc:"requests in flight per registry, of all shards together; 0 is MIRROR_CONCURRENCY each"`
-	CapRate       float64 `split_words:"true" default:"0" desc:"requests per second and registry, of all shards together; 0 is MIRROR_RATE each"`
+	registries.Env
+	Cap     int     `default:"0" desc:"requests in flight per registry, of all shards together; 0 is MIRROR_CONCURRENCY each"`
+	CapRate float64 `split_words:"true" default:"0" desc:"requests per second and registry, of all shards together; 0 is MIRROR_RATE each"`
 	state.Place
 	command.TaskResults
 	DryRun bool `split_words:"true" default:"false" desc:"with MIRROR_STATE: plan for report alone; the result shards names none"`
@@ -77,10 +73,7 @@ func PlanCommand() *command.Command {
 func CheckCommand() *command.Command {
 	c, cmd := newCommand("check", "[-online] [-format FORM] PATH...", aboutCheck)
 	c.check = true
-	cmd.Env = &struct {
-		*registry.Config
-		*credentials.Options
-	}{&c.Config, &c.Options}
+	cmd.Env = &c.Access
 	c.addCheckFlags(&cmd.Flags, "")
 	return cmd
 }
@@ -217,25 +210,16 @@ func (c *config) options() (o plan.Options, err error) {
 	if !(c.CapRate >= 0) || math.IsInf(c.CapRate, 1) {
 		return o, fmt.Errorf("MIRROR_CAP_RATE is %g: give a number of requests a second, or 0", c.CapRate)
 	}
-	keys, err := c.keychain()
-	if err != nil {
-		return o, err
+	connect := c.Client
+	if c.check {
+		connect = c.PullClient
 	}
-	client, err := registry.New(c.Config, keys)
+	client, err := connect()
 	if err != nil {
 		return o, err
 	}
 	client.Keep(c.Cap, c.CapRate)
 	return plan.Options{Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate}}, nil
-}
-
-// keychain loads all credentials or, for -check, pull credentials only: a check of a pull
-// request must not use credentials that can push.
-func (c *config) keychain() (*credentials.Keychain, error) {
-	if c.check {
-		return credentials.LoadPull(c.Options)
-	}
-	return credentials.Load(os.Getenv, c.Options, cloud.Keychains()...)
 }
 
 // A planOutput is where a plan goes.
