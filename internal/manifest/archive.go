@@ -5,12 +5,14 @@ import (
 	"sync"
 )
 
-// An Archive holds the manifests of a plan, and which blobs they lead to, in about a third of the memory that their
-// text alone would take. It holds each digest once, as a number and 32 bytes, and compresses the rest. It keeps
-// nothing on disk: a pod's root filesystem is read-only, and a volume for a plan would count as the pod's memory or need
-// a quota of its own.
+// An Archive holds the manifests of a plan, and the blobs that each one refers to, in about a
+// third of the memory that their text alone would take. It holds each digest once, as a
+// number and 32 bytes, and compresses the rest.
 //
-// Its methods may be called by several goroutines at once.
+// It keeps nothing on disk. A pod's root filesystem is read-only, and a volume would count as
+// memory or need a quota of its own.
+//
+// Its methods are safe for concurrent use.
 type Archive struct {
 	mu      sync.Mutex
 	digests digests
@@ -18,23 +20,23 @@ type Archive struct {
 	packer  packer
 }
 
-// A Ref stands for one digest in an Archive, of a manifest or of a blob. Refs count from 0.
+// A Ref is the number of a digest in an Archive, of a manifest or of a blob. Refs count from 0.
 type Ref uint32
 
-// A Child is a manifest that an index leads to.
+// A Child is a manifest that an index lists.
 type Child struct {
 	Digest string
-	Size   int64 // as the index gives it; 0 if it gives none
+	Size   int64 // in bytes, from the index; 0 if the index does not give it
 }
 
-// An ArchivedBlob is a blob that a manifest leads to.
+// An ArchivedBlob is a blob that a manifest refers to.
 type ArchivedBlob struct {
 	Ref
-	Size    int64 // the largest that any manifest gives it
+	Size    int64 // in bytes; the largest that any manifest gives
 	Foreign bool
 }
 
-// kept is what an Archive knows of one manifest.
+// A kept is what an Archive holds of one manifest.
 type kept struct {
 	mediaType string
 	size      int // of the content
@@ -48,7 +50,7 @@ type childRef struct {
 	size int64
 }
 
-// blobRef is twice a blob's Ref, and one more if the manifest calls the blob foreign.
+// A blobRef is twice the Ref of a blob, plus 1 if the manifest calls the blob foreign.
 type blobRef uint32
 
 // NewArchive makes an empty Archive.
@@ -56,8 +58,8 @@ func NewArchive() *Archive {
 	return &Archive{digests: newDigests(), records: map[Ref]kept{}, packer: newPacker()}
 }
 
-// Add adds a manifest. content must have the digest, and parsed be what Parse returned for it. Adding it again does
-// nothing.
+// Add adds a manifest, unless the Archive has it. The caller has checked that content has the
+// digest, and parsed is what Parse returned for it.
 func (a *Archive) Add(digest string, content []byte, parsed Manifest) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -83,7 +85,7 @@ func (a *Archive) Add(digest string, content []byte, parsed Manifest) {
 	a.records[ref] = r
 }
 
-// Find returns the Ref of a manifest and its size, and reports whether the Archive has it.
+// Find returns the Ref and the size of a manifest. It reports whether the Archive has it.
 func (a *Archive) Find(digest string) (ref Ref, size int64, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -94,7 +96,7 @@ func (a *Archive) Find(digest string) (ref Ref, size int64, ok bool) {
 	return ref, int64(r.size), ok
 }
 
-// Len returns a number that is larger than every Ref.
+// Len returns the number of digests: every Ref is less.
 func (a *Archive) Len() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -115,7 +117,8 @@ func (a *Archive) Prefix(ref Ref) uint64 {
 	return a.digests.prefix(ref)
 }
 
-// Children returns the manifests that an index leads to. It returns nil for any other manifest.
+// Children returns the manifests that an index lists. It returns nil for a manifest of any
+// other type.
 func (a *Archive) Children(ref Ref) []Child {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -126,7 +129,7 @@ func (a *Archive) Children(ref Ref) []Child {
 	return list
 }
 
-// Blobs returns the blobs that a manifest itself leads to, each once.
+// Blobs returns the blobs that a manifest refers to, each once, without those of its children.
 func (a *Archive) Blobs(ref Ref) []ArchivedBlob {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -139,8 +142,8 @@ func (a *Archive) Blobs(ref Ref) []ArchivedBlob {
 	return list
 }
 
-// Tree returns a manifest and all the manifests that it leads to, each once and before those that only it leads to. It
-// leaves out those that the Archive does not have.
+// Tree returns a manifest and everything below it, each once and parents before children. It
+// leaves out what the Archive does not have.
 func (a *Archive) Tree(digest string) []Ref {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -160,7 +163,7 @@ func (a *Archive) Tree(digest string) []Ref {
 	return tree
 }
 
-// Content returns a manifest as it was added. The Archive must have it.
+// Content returns a manifest unchanged. It panics if the Archive does not have it.
 func (a *Archive) Content(ref Ref) (mediaType string, content []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -171,7 +174,7 @@ func (a *Archive) Content(ref Ref) (mediaType string, content []byte) {
 	return r.mediaType, a.packer.unpack(r.packed, r.size, &a.digests)
 }
 
-// kindOf returns the constant that equals a media type, so that the text of a manifest need not stay in memory for it.
+// kindOf returns the constant that equals mediaType, so that no parsed string stays in memory.
 func kindOf(mediaType string) string {
 	for _, kind := range []string{DockerManifest, DockerList, OCIManifest, OCIIndex, OCIArtifact} {
 		if mediaType == kind {

@@ -14,7 +14,7 @@ import (
 	"imagemirror/internal/digest"
 )
 
-// add parses a manifest, adds it and returns its digest.
+// add parses a manifest, adds it, and returns its digest.
 func add(t testing.TB, a *Archive, content string) string {
 	t.Helper()
 	parsed, err := Parse("", []byte(content))
@@ -30,7 +30,7 @@ func fakeDigest(seed uint64) string {
 	return digest.Of(binary.BigEndian.AppendUint64(nil, seed))
 }
 
-// image is a manifest with layers of 10 bytes.
+// image returns a manifest with layers of 10 bytes each.
 func image(layers ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `{"schemaVersion":2,"mediaType":%q,"config":{"digest":%q,"size":5},"layers":[`, OCIManifest, fakeDigest(0))
@@ -64,7 +64,7 @@ func TestArchiveReturnsManifestsUnchanged(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a := NewArchive()
 			first, second := fakeDigest(100), fakeDigest(101)
-			// The second time all digests are known.
+			// All digests are known when it is added again.
 			a.Add(first, []byte(c.content), Manifest{MediaType: OCIManifest})
 			a.Add(second, []byte(c.content), Manifest{MediaType: OCIManifest})
 			for _, digest := range []string{first, second} {
@@ -132,7 +132,7 @@ func TestArchiveBlobs(t *testing.T) {
 		}
 		return list
 	}
-	// Both say what the larger size is, once it is known.
+	// Both manifests report the larger of the two sizes.
 	want := []string{fmt.Sprintln(fakeDigest(0), 5, false), fmt.Sprintln(fakeDigest(1), 20, false), fmt.Sprintln(fakeDigest(2), 10, false)}
 	if diff := cmp.Diff(want, blobs(one)); diff != "" {
 		t.Errorf("the blobs are (-want +got):\n%s", diff)
@@ -143,7 +143,8 @@ func TestArchiveBlobs(t *testing.T) {
 	}
 }
 
-// The digests in a manifest are about half of its bytes, and take half as many bytes; all else must be nearly free.
+// Digests are half of a manifest, and take half as much memory. Everything else must be
+// nearly free.
 func TestArchiveTakesLittleMemory(t *testing.T) {
 	const manifests, layers = 1000, 50
 	a := NewArchive()

@@ -11,12 +11,12 @@ const (
 	digestLength = len(digestPrefix) + 64
 )
 
-// digests numbers sha256 digests. It takes 40 bytes for each and up to 11 for finding it: a map of strings takes some
-// 200, and a plan has a million.
+// digests numbers sha256 digests. It takes 40 bytes for each, and up to 11 to find it again.
+// A map of strings would take about 200, and a large plan has a million digests.
 type digests struct {
-	seed   maphash.Seed // registries choose the digests, but not where in slots they go
-	chunks [][]numbered // of chunkSize each, so that growing copies nothing
-	slots  []uint32     // open addressing: 1 + a Ref, or 0; the length is a power of two
+	seed   maphash.Seed // random: registries choose digests, and must not choose slots
+	chunks [][]numbered // of chunkSize each, so that nothing is copied to grow
+	slots  []uint32     // open addressing: Ref+1, or 0 if free; the length is a power of two
 	count  int
 }
 
@@ -33,7 +33,8 @@ func (d *digests) len() int { return d.count }
 
 func (d *digests) numbered(ref Ref) *numbered { return &d.chunks[ref/chunkSize][ref%chunkSize] }
 
-// add returns the Ref of a digest, and numbers it if it is new. It panics if the digest is not a sha256 one.
+// add returns the Ref of a digest, and numbers it if it is new. It panics if digest is not
+// valid.
 func (d *digests) add(digest string) Ref {
 	sum, ok := parseSum(digest)
 	if !ok {
@@ -61,7 +62,7 @@ func (d *digests) addSum(sum [32]byte) Ref {
 	return ref
 }
 
-// slot returns where a digest is in slots, or where it has to go.
+// slot returns the index in slots of a digest, or the free one where it belongs.
 func (d *digests) slot(sum [32]byte) (slot int, found bool) {
 	mask := len(d.slots) - 1
 	slot = int(maphash.Bytes(d.seed, sum[:])) & mask
@@ -96,7 +97,7 @@ func (d *digests) find(digest string) (Ref, bool) {
 
 func (d *digests) text(ref Ref) string { return string(d.append(nil, ref)) }
 
-// append appends the text of a digest.
+// append appends the text of a digest to a slice.
 func (d *digests) append(to []byte, ref Ref) []byte {
 	return hex.AppendEncode(append(to, digestPrefix...), d.numbered(ref).sum[:])
 }
@@ -105,13 +106,13 @@ func (d *digests) prefix(ref Ref) uint64 { return binary.BigEndian.Uint64(d.numb
 
 func (d *digests) size(ref Ref) int64 { return d.numbered(ref).size }
 
-// grow makes a size at least what a manifest gives.
+// grow raises the size of a blob to size, if that is larger.
 func (d *digests) grow(ref Ref, size int64) {
 	e := d.numbered(ref)
 	e.size = max(e.size, size)
 }
 
-// parseSum returns the bytes of a digest that is written as registries must write it, in lower case.
+// parseSum returns the 32 bytes of a digest. It reports whether the digest is valid.
 func parseSum[T string | []byte](digest T) (sum [32]byte, ok bool) {
 	if len(digest) != digestLength || string(digest[:len(digestPrefix)]) != digestPrefix {
 		return sum, false
@@ -126,7 +127,7 @@ func parseSum[T string | []byte](digest T) (sum [32]byte, ok bool) {
 	return sum, true
 }
 
-// nibble returns the value of a hexadecimal digit, and 0xff for any other byte.
+// nibble returns the value of a lower-case hexadecimal digit, and 0xff for any other byte.
 func nibble(c byte) byte {
 	switch {
 	case '0' <= c && c <= '9':

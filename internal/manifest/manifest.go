@@ -1,6 +1,7 @@
-// Package manifest reads image manifests and indexes, as far as copying needs it: what they lead to. It knows
-// Docker schema 2 and OCI, indexes within indexes, and artifacts of any media type. Manifests come from outside
-// and are bounded and checked; their bytes are never changed.
+// Package manifest reads image manifests and indexes as far as copying needs: which manifests
+// and blobs they refer to. It supports Docker schema 2, OCI, nested indexes, and artifacts of
+// any media type. Manifests come from outside, so they are bounded and checked. Their bytes
+// are never changed.
 package manifest
 
 import (
@@ -13,8 +14,8 @@ import (
 	"imagemirror/internal/digest"
 )
 
-// MaxSize is the largest manifest that is accepted, in bytes. Registries are asked to accept as much
-// (OCI distribution spec, "Pushing Manifests"), and not more.
+// MaxSize is the largest size of a manifest in bytes. Registries should accept manifests of
+// this size (OCI distribution spec, "Pushing Manifests"), and need not accept larger ones.
 const MaxSize = 4 << 20
 
 // MaxDepth bounds how deep indexes may be nested within indexes.
@@ -28,27 +29,28 @@ const (
 	DockerList          = "application/vnd.docker.distribution.manifest.list.v2+json"
 	OCIManifest         = "application/vnd.oci.image.manifest.v1+json"
 	OCIIndex            = "application/vnd.oci.image.index.v1+json"
-	OCIArtifact         = "application/vnd.oci.artifact.manifest.v1+json" // of OCI 1.1's release candidates
+	OCIArtifact         = "application/vnd.oci.artifact.manifest.v1+json" // in OCI 1.1-rc
 )
 
-// Accept is the Accept header for asking a registry for a manifest. Schema 1 is in it so that a registry
-// that has nothing else says so, instead of answering that there is no such image.
+// Accept is the Accept header of requests for a manifest. It includes schema 1 because a
+// registry that has nothing else would otherwise report that the image does not exist.
 var Accept = strings.Join([]string{
 	OCIIndex, OCIManifest, DockerList, DockerManifest, OCIArtifact, DockerSchema1Signed, DockerSchema1,
 }, ", ")
 
-// ErrSchema1 is Parse's error for an image in Docker's schema 1.
-var ErrSchema1 = errors.New("the image is in Docker's schema 1, which registries no longer take: " +
+// ErrSchema1 is the error of Parse for an image in Docker schema 1.
+var ErrSchema1 = errors.New("the image is in Docker schema 1, which registries no longer accept: " +
 	"push it again with a current client, which writes schema 2 or OCI")
 
-// Raw is a manifest or an index as its registry sent it. In a plan it is a record, with its content in base64.
+// A Raw is a manifest or an index as its registry sent it. In a stream it is a record, with
+// the content in base64.
 type Raw struct {
 	Digest    string `json:"digest"`
 	MediaType string `json:"mediaType"` // the Content-Type of the source registry
 	Content   []byte `json:"content"`   // at most MaxSize bytes
 }
 
-// Descriptor points to a manifest or a blob.
+// A Descriptor points to a manifest or a blob.
 type Descriptor struct {
 	MediaType string   `json:"mediaType"`
 	Digest    string   `json:"digest"`
@@ -56,14 +58,15 @@ type Descriptor struct {
 	URLs      []string `json:"urls,omitempty"`
 }
 
-// Manifest is what a manifest or an index leads to. No digest is twice among Children, or among Blobs.
+// A Manifest is what a manifest or an index refers to. Children and Blobs have each digest
+// once.
 type Manifest struct {
 	MediaType string
-	Children  []Descriptor // manifests and indexes, of an index
-	Blobs     []Descriptor // config and layers, and an index's entries that are no manifests
+	Children  []Descriptor // of an index: manifests and indexes
+	Blobs     []Descriptor // config and layers; of an index, the entries that are not manifests
 }
 
-// fields is the union of what the formats have.
+// fields are all that any of the formats has.
 type fields struct {
 	SchemaVersion int          `json:"schemaVersion"`
 	MediaType     string       `json:"mediaType"`
@@ -74,15 +77,15 @@ type fields struct {
 	FSLayers      any          `json:"fsLayers"`
 }
 
-// Parse reads a manifest. mediaType is the Content-Type that the registry gave, and may be empty. Its errors are
-// ErrSchema1 or say what is wrong with the manifest.
+// Parse reads a manifest. mediaType is the Content-Type of the response and may be empty. It
+// fails with ErrSchema1, or with an error that tells what is wrong.
 func Parse(mediaType string, b []byte) (Manifest, error) {
 	if len(b) > MaxSize {
-		return Manifest{}, fmt.Errorf("the manifest has %d bytes, and more than %d are not accepted", len(b), MaxSize)
+		return Manifest{}, fmt.Errorf("the manifest has %d bytes, and at most %d are allowed", len(b), MaxSize)
 	}
 	var c fields
 	if err := json.Unmarshal(b, &c); err != nil {
-		return Manifest{}, fmt.Errorf("the manifest is no JSON: %w", err)
+		return Manifest{}, fmt.Errorf("the manifest is not JSON: %w", err)
 	}
 	kind, err := c.kind(mediaType)
 	if err != nil {
@@ -112,38 +115,40 @@ func Parse(mediaType string, b []byte) (Manifest, error) {
 	return m, s.err
 }
 
-// kind decides the media type: the content's own word, then the registry's, then what its fields look like. (In OCI
-// the field mediaType is optional, and registries have served manifests as application/json.)
+// kind returns the media type: the one in the content, or else the registry's, or else the
+// one that the fields suggest. OCI makes the field optional, and some registries serve
+// application/json.
 func (c fields) kind(mediaType string) (string, error) {
 	given, _, err := mime.ParseMediaType(mediaType)
 	if err != nil {
 		given = ""
 	}
 	kind := c.MediaType
-	if kind == "" && IsManifest(given) && given != DockerManifest && given != DockerList { // those two always have the field
+	// Docker's manifests always have the field.
+	if kind == "" && IsManifest(given) && given != DockerManifest && given != DockerList {
 		kind = given
 	}
 	switch {
 	case c.SchemaVersion == 1 || c.FSLayers != nil || kind == DockerSchema1 || kind == DockerSchema1Signed:
 		return "", ErrSchema1
 	case c.MediaType != "" && IsManifest(given) && given != c.MediaType:
-		return "", fmt.Errorf("the manifest says it is %q and the registry says it is %q", c.MediaType, given)
+		return "", fmt.Errorf("the manifest has the media type %q, but the registry sent %q", c.MediaType, given)
 	case IsManifest(kind):
 		if IsIndex(kind) && (c.Config != nil || c.Layers != nil) || !IsIndex(kind) && c.Manifests != nil {
-			return "", fmt.Errorf("the manifest of type %q has the fields of an image and of an index", kind)
+			return "", fmt.Errorf("the manifest of type %q has fields of both an image and an index", kind)
 		}
 		return kind, nil
 	case kind != "":
-		return "", fmt.Errorf("the media type %q is none of an image, an index or an artifact", kind)
+		return "", fmt.Errorf("the media type %q is not that of an image, an index or an artifact", kind)
 	case c.Manifests != nil && c.Layers == nil && c.Config == nil:
 		return OCIIndex, nil
 	case c.Config != nil && c.Manifests == nil:
 		return OCIManifest, nil
 	}
-	return "", fmt.Errorf("the manifest has no media type (the registry says %q) and does not look like an image or an index", given)
+	return "", fmt.Errorf("the manifest has no media type (the registry sent %q) and is neither an image nor an index", given)
 }
 
-// IsManifest says whether a media type is that of a manifest or an index.
+// IsManifest reports whether a media type is that of a manifest or an index.
 func IsManifest(mediaType string) bool {
 	switch mediaType {
 	case DockerManifest, OCIManifest, OCIArtifact, DockerSchema1, DockerSchema1Signed:
@@ -152,11 +157,12 @@ func IsManifest(mediaType string) bool {
 	return IsIndex(mediaType)
 }
 
-// IsIndex says whether a media type is that of an index, Docker's manifest list among them.
+// IsIndex reports whether a media type is that of an OCI index or a Docker manifest list.
 func IsIndex(mediaType string) bool { return mediaType == DockerList || mediaType == OCIIndex }
 
-// Foreign says whether a layer is not for redistribution and is to be had elsewhere, so that its blob need not be in
-// the registry (OCI image spec, "Non-Distributable Layers"; Docker's foreign layers).
+// Foreign reports whether a layer may not be redistributed and has URLs elsewhere. Its blob
+// need not be in the registry (OCI image spec, "Non-Distributable Layers"; Docker foreign
+// layers).
 func (d Descriptor) Foreign() bool {
 	return len(d.URLs) > 0 && (strings.Contains(d.MediaType, ".nondistributable.") || strings.Contains(d.MediaType, ".foreign."))
 }
@@ -173,7 +179,7 @@ func (s *seen) add(list []Descriptor, d Descriptor) []Descriptor {
 	}
 	switch {
 	case !digest.Valid(d.Digest):
-		s.err = fmt.Errorf("the manifest names the digest %.80q, and only sha256 digests can be copied", d.Digest)
+		s.err = fmt.Errorf("the manifest refers to the digest %.80q, and only sha256 digests can be copied", d.Digest)
 		return list
 	case d.Size < 0:
 		s.err = fmt.Errorf("the manifest gives %s the size %d", d.Digest, d.Size)

@@ -59,23 +59,23 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	layer := descriptor("application/vnd.oci.image.layer.v1.tar", "a", 20)
 	for _, c := range []struct{ name, given, content, says string }{
-		{"no JSON", OCIManifest, `<html>`, "no JSON"},
-		{"too large", OCIManifest, strings.Repeat(" ", MaxSize+1), "not accepted"},
+		{"not JSON", OCIManifest, `<html>`, "not JSON"},
+		{"too large", OCIManifest, strings.Repeat(" ", MaxSize+1), "at most 4194304 are allowed"},
 		{"schema 1 by version", "application/json", `{"schemaVersion":1,"name":"a","fsLayers":[]}`, "schema 1"},
 		{"schema 1 by type", DockerSchema1Signed, `{"name":"a"}`, "schema 1"},
-		{"two opinions", DockerManifest, `{"mediaType":"` + OCIManifest + `","config":` + layer + `}`, "and the registry says"},
-		{"another type", "", `{"mediaType":"application/vnd.example"}`, "none of an image"},
-		{"an image that is an index", OCIManifest, `{"config":` + layer + `,"manifests":[]}`, "and of an index"},
+		{"contradicting media types", DockerManifest, `{"mediaType":"` + OCIManifest + `","config":` + layer + `}`, "but the registry sent"},
+		{"another type", "", `{"mediaType":"application/vnd.example"}`, "not that of an image"},
+		{"an image that is an index", OCIManifest, `{"config":` + layer + `,"manifests":[]}`, "both an image and an index"},
 		{"nothing", "", `{}`, "no media type"},
 		{"a path for a digest", OCIManifest, `{"config":{"digest":"sha256:../../etc","size":1}}`, "only sha256"},
 		{"sha512", OCIManifest, `{"config":{"digest":"sha512:` + strings.Repeat("a", 128) + `","size":1}}`, "only sha256"},
 		{"a negative size", OCIManifest, `{"config":{"digest":"` + digestOf("a") + `","size":-1}}`, "size -1"},
 		{"one blob in two sizes", OCIManifest, `{"config":` + layer + `,"layers":[{"digest":"` + digestOf("a") + `","size":21}]}`, "sizes 20 and 21"},
-		{"a size that is no number", OCIManifest, `{"config":{"digest":"` + digestOf("a") + `","size":"1"}}`, "no JSON"},
+		{"a size that is not a number", OCIManifest, `{"config":{"digest":"` + digestOf("a") + `","size":"1"}}`, "not JSON"},
 	} {
 		_, err := Parse(c.given, []byte(c.content))
 		if err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v, want an error that says %q", c.name, err, c.says)
+			t.Errorf("%s: %v, want an error with %q", c.name, err, c.says)
 		}
 		if strings.HasPrefix(c.name, "schema 1") && !errors.Is(err, ErrSchema1) {
 			t.Errorf("%s: %v is not ErrSchema1", c.name, err)

@@ -9,14 +9,15 @@ import (
 	"io"
 )
 
-// packed is a manifest in little memory.
+// A packed is the compressed form of a manifest.
 type packed struct {
 	deflated []byte
-	next     Ref // that a new digest was given when the manifest was packed
+	next     Ref // the next free Ref when the manifest was packed
 }
 
-// packer packs manifests. It takes each digest out of the text, which would not get smaller than its 32 bytes, and
-// compresses what is left. It has one compressor for all manifests, since that takes some 700 KB.
+// A packer compresses manifests. It first takes the digests out of the text: they are random,
+// so no compressor makes them smaller than 32 bytes. A compressor takes 700 KB, so there is
+// one for all.
 type packer struct {
 	to     bytes.Buffer
 	text   []byte
@@ -24,16 +25,16 @@ type packer struct {
 	reader io.ReadCloser
 }
 
-// In a text without digests, mark and a number stand for what was taken out.
+// In the text that is compressed, mark and a number replace what was taken out.
 const (
-	mark    = 0 // no valid JSON has it
-	itself  = 0 // mark and itself: the byte mark
-	unknown = 1 // mark and unknown: a digest that comes for the first time, and gets the next Ref
-	// mark and n, above unknown: the digest n-unknown before the next Ref
+	mark    = 0 // never part of valid JSON
+	itself  = 0 // mark, itself: the byte mark
+	unknown = 1 // mark, unknown: a digest that is new, and gets the next Ref
+	// mark, n > unknown: the digest n-unknown before the next Ref
 )
 
 func newPacker() packer {
-	// A slower level makes a manifest some 100 bytes smaller and takes twice as long.
+	// Slower levels make a manifest 100 bytes smaller and take twice as long.
 	w, err := flate.NewWriter(nil, flate.BestSpeed)
 	if err != nil {
 		panic(err) // the level is a constant
@@ -41,7 +42,7 @@ func newPacker() packer {
 	return packer{writer: w, reader: flate.NewReader(bytes.NewReader(nil))}
 }
 
-// pack packs a manifest, and numbers the digests in it.
+// pack compresses a manifest and numbers its digests.
 func (p *packer) pack(content []byte, d *digests) packed {
 	next := Ref(d.len())
 	p.text = p.text[:0]
@@ -66,7 +67,7 @@ func (p *packer) pack(content []byte, d *digests) packed {
 	p.writer.Reset(&p.to)
 	_, err := p.writer.Write(p.text)
 	if err = errors.Join(err, p.writer.Close()); err != nil {
-		panic(err) // a bytes.Buffer takes everything
+		panic(err) // a bytes.Buffer never fails
 	}
 	return packed{deflated: bytes.Clone(p.to.Bytes()), next: next}
 }
@@ -91,7 +92,7 @@ func (p *packer) digest(sum [32]byte, d *digests) {
 	p.text = binary.AppendUvarint(p.text, uint64(code))
 }
 
-// unpack returns a manifest as it was packed.
+// unpack returns a manifest of size bytes as it was before pack.
 func (p *packer) unpack(from packed, size int, d *digests) []byte {
 	p.to.Reset()
 	err := p.reader.(flate.Resetter).Reset(bytes.NewReader(from.deflated), nil)

@@ -16,8 +16,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// BenchmarkNothingToDo plans 5,000 mappings whose destinations are current, with registries that answer at once. kept is the
-// memory that the plan still holds, for each mapping, when the last one is settled.
+// BenchmarkNothingToDo plans 5,000 mappings whose destinations are current, with registries
+// that respond at once. kept-B is the memory that the plan and its client hold per mapping.
 func BenchmarkNothingToDo(b *testing.B) {
 	const mappings = 5000
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -27,7 +27,7 @@ func BenchmarkNothingToDo(b *testing.B) {
 	file := filepath.Join(b.TempDir(), "mapping_bench")
 	var lines strings.Builder
 	for i := range mappings {
-		// localhost is another registry to split, and the same server.
+		// To split, localhost is another registry. It is the same server.
 		name := fmt.Sprintf("team/image-%d:t%d", i/50, i%50)
 		source := strings.TrimPrefix(s.URL, "http://")
 		fmt.Fprintf(&lines, "%s/%s %s/mirror/%s\n", source, name, strings.Replace(source, "127.0.0.1", "localhost", 1), name)
@@ -47,7 +47,7 @@ func BenchmarkNothingToDo(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// nothingToDo makes a plan and returns the bytes that it holds in the end.
+// nothingToDo makes a plan and returns the bytes that it holds.
 func nothingToDo(b *testing.B, file string, mappings int) int64 {
 	empty := memory()
 	client, err := registry.New(registry.Config{Concurrency: 16, Retries: 1, Stall: time.Minute}, anonymous{})
@@ -71,7 +71,7 @@ func nothingToDo(b *testing.B, file string, mappings int) int64 {
 	return int64(full.HeapAlloc) - int64(empty.HeapAlloc)
 }
 
-// memory is what is in use once the garbage is away.
+// memory returns the memory statistics after a collection.
 func memory() runtime.MemStats {
 	runtime.GC()
 	var m runtime.MemStats

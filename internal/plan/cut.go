@@ -9,14 +9,16 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// Parts is a plan that is cut. Each mapping is in one of them, and each part has the manifests that its copies need.
+// Parts is a plan that was cut. Each mapping is in exactly one part, and each part has the
+// manifests that its copies need.
 type Parts struct {
-	Settled    *stream.Content   // what needs no copy
+	Settled    *stream.Content   // mappings that need no copy
 	Shards     []*stream.Content // heaviest first
-	Duplicated int64             // bytes that move more than once, because several shards need them
+	Duplicated int64             // bytes that several shards need, and that move more than once
 }
 
-// Cut divides the plan into the settled part and at most n shards, within the plan's cap on each registry.
+// Cut divides the plan into the settled part and at most n shards. Together the shards keep
+// to the plan's cap on each registry.
 func (p *Plan) Cut(n int) Parts {
 	byRepository := map[string][]int{} // indexes of copies
 	for i, r := range p.routes {
@@ -45,7 +47,7 @@ func (p Parts) Names() []string {
 	return names
 }
 
-// All returns the settled part, and then the shards.
+// All returns the settled part and then the shards.
 func (p Parts) All() []*stream.Content {
 	return append([]*stream.Content{p.Settled}, p.Shards...)
 }
@@ -73,7 +75,7 @@ func (p *Plan) shardPart(s shard.Shard, copies []stream.Copy) *stream.Content {
 	return c
 }
 
-// part returns a plan of some mappings, without what becomes of them.
+// part returns a plan of the mappings with the given IDs, without results and copies.
 func (p *Plan) part(ids []int) *stream.Content {
 	c := &stream.Content{Header: p.Header}
 	c.Header.Mappings, c.Header.Warnings, c.Header.Cap = len(ids), nil, stream.Cap{}
@@ -91,7 +93,7 @@ func (p *Plan) part(ids []int) *stream.Content {
 	return c
 }
 
-// repositories returns what has to be packed.
+// repositories returns the destination repositories to pack, with their blobs.
 func (p *Plan) repositories(byRepository map[string][]int) []shard.Unit {
 	byRegistry := map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(byRepository)) {
@@ -112,13 +114,13 @@ func (p *Plan) repositories(byRepository map[string][]int) []shard.Unit {
 	return list
 }
 
-// What users has for a blob, by its Ref, besides the number of the only repository that needs it.
+// users holds, by Ref, the number of the only repository that needs a blob, or one of these.
 const (
-	shared  = -1 // several repositories need it
-	counted = -2 // one does, and has it among its bytes
+	shared  = -1 // several repositories need the blob
+	counted = -2 // one repository needs it, and its bytes are counted
 )
 
-// use notes which blobs a repository with a number needs.
+// use records in users which blobs the repository with a number needs.
 func (p *Plan) use(users []int32, number int32, copies []int) {
 	for _, i := range copies {
 		for _, m := range p.archive.Tree(p.Copies[i].Digest) {
@@ -135,8 +137,9 @@ func (p *Plan) use(users []int32, number int32, copies []int) {
 	}
 }
 
-// repository names only the blobs that other repositories need too: in a large plan nearly all belong to one, and there may
-// be a million.
+// repository returns what to pack for a repository. It lists only the blobs that other
+// repositories need too: a plan may have a million blobs, nearly all of them needed by one
+// repository.
 func (p *Plan) repository(name string, copies []int, users []int32, number int32) shard.Unit {
 	r := shard.Unit{Name: name}
 	for _, i := range copies {

@@ -11,16 +11,17 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// The names of what a directory has: DIR/settled.jsonl and DIR/shards/NAME.jsonl.
+// Names in a plan directory: DIR/settled.jsonl and DIR/shards/NAME.jsonl.
 const (
 	settledFile  = "settled.jsonl"
 	shardsFolder = "shards"
 )
 
-// temporary is a pattern for what is not a plan yet.
+// temporary is the pattern of directories that hold an unfinished plan.
 const temporary = ".split-"
 
-// PrepareDirectory makes dir if it does not exist, and fails if a plan cannot be written there.
+// PrepareDirectory creates dir if it does not exist. It fails if a plan cannot be written
+// there.
 func PrepareDirectory(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -35,10 +36,10 @@ func PrepareDirectory(dir string) error {
 	return os.Remove(probe)
 }
 
-// shardFile is the name of a file that an earlier plan left.
+// shardFile matches the names of shard files.
 var shardFile = regexp.MustCompile(`^s[0-9]+\.jsonl$`)
 
-// checkShards refuses a folder that will be replaced and has something in it that no plan left there.
+// checkShards fails if the folder, which will be replaced, has anything but shard files in it.
 func checkShards(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -46,14 +47,15 @@ func checkShards(folder string) error {
 	}
 	for _, e := range entries {
 		if !shardFile.MatchString(e.Name()) {
-			return fmt.Errorf("%s would be lost with the shards of an earlier plan, and is none: name another directory, or move it away", filepath.Join(folder, e.Name()))
+			return fmt.Errorf("%s is not a shard file, and -out would delete it: move it or choose another directory", filepath.Join(folder, e.Name()))
 		}
 	}
 	return nil
 }
 
-// WriteDirectory writes a plan into files in dir, which has been prepared: what needs no copy into settled.jsonl, and
-// each shard into shards/NAME.jsonl. It replaces an earlier plan once the new one is whole.
+// WriteDirectory writes the parts of a plan into a prepared directory: the settled part into
+// settled.jsonl, and each shard into shards/NAME.jsonl. It replaces an earlier plan only when
+// the new one is complete.
 func WriteDirectory(dir string, parts []*stream.Content) error {
 	next, err := os.MkdirTemp(dir, temporary)
 	if err != nil {
@@ -73,7 +75,7 @@ func WriteDirectory(dir string, parts []*stream.Content) error {
 			return err
 		}
 	}
-	// The shards come first, so that no one takes old shards for those of the new settled file.
+	// Shards come first, so that nobody reads old shards together with the new settled.jsonl.
 	for _, name := range []string{shardsFolder, settledFile} {
 		if err := os.Rename(filepath.Join(next, name), filepath.Join(dir, name)); err != nil {
 			return err

@@ -13,8 +13,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// expand makes a target of each mapping, and of each tag that a wildcard matches. What a wildcard could not be expanded
-// to stays one target, failed.
+// expand returns a target for each mapping, and for each tag that a wildcard matches. A
+// wildcard that matches nothing, or cannot be expanded, becomes one failed target.
 func (r *resolver) expand(ctx context.Context, sets []*imageset.Set) []*target {
 	var targets []*target
 	lists := r.tagLists(ctx, sets)
@@ -41,14 +41,14 @@ func newTarget(set *imageset.Set, m mapping.Mapping, source, destination referen
 	}
 }
 
-// tagList is what a repository answered.
+// A tagList is the answer of one repository.
 type tagList struct {
 	from *registry.Repository
 	tags []string
 	err  error
 }
 
-// tagLists asks for the tags of every repository that a wildcard names, each once.
+// tagLists reads the tags of every repository that a wildcard names, once each.
 func (r *resolver) tagLists(ctx context.Context, sets []*imageset.Set) map[string]*tagList {
 	lists := map[string]*tagList{}
 	var asked sync.WaitGroup
@@ -92,11 +92,11 @@ func tagsOf(ctx context.Context, from *registry.Repository) ([]string, error) {
 	return slices.Compact(tags), err
 }
 
-// matches are the targets of a wildcard.
+// matches returns the targets of a wildcard.
 func matches(set *imageset.Set, m mapping.Mapping, list *tagList) []*target {
 	var targets []*target
 	for _, tag := range list.tags {
-		// A registry's word is not to be trusted: a tag may be none.
+		// Registries are not trusted: a tag may be invalid.
 		source, err := reference.Parse(m.Source.Name() + ":" + tag)
 		if err == nil && m.Source.Match(tag) {
 			targets = append(targets, newTarget(set, m, source, m.Destination.WithTag(tag)))
@@ -108,23 +108,24 @@ func matches(set *imageset.Set, m mapping.Mapping, list *tagList) []*target {
 	t := newTarget(set, m, m.Source, m.Destination)
 	t.settled = true
 	if t.err = list.err; t.err == nil {
-		t.err = fmt.Errorf("none of the %d tags of %s matches %s: correct the pattern, or push such a tag", len(list.tags), m.Source.Name(), m.Source.Tag)
+		t.err = fmt.Errorf("none of the %d tags of %s matches %s: correct the pattern or push a matching tag", len(list.tags), m.Source.Name(), m.Source.Tag)
 	}
 	return []*target{t}
 }
 
-// contested fails all targets for one destination where their sources differ, which only wildcards can bring about. Of
-// the same mapping twice the first is kept: where a line names the tag, imageset has warned of it.
+// contested fails targets that have the same destination but different sources, which only
+// wildcards can cause. It drops repeated mappings: imageset has warned of those that lines
+// name.
 func contested(targets []*target) []*target {
 	name := func(t *target) string { return t.Destination }
 	repeated := collide(targets, name, func(other *target) error {
-		return fmt.Errorf("%s:%d brings %s to the same destination: leave one of the two out", other.File, other.Line, other.Source)
+		return fmt.Errorf("%s:%d copies %s to the same destination: remove one of the two", other.File, other.Line, other.Source)
 	})
 	return slices.DeleteFunc(targets, func(t *target) bool { return repeated[t] })
 }
 
-// collide fails the targets of different sources that would move one tag, which is in the place that at says. Those with the source
-// of the first one there are no harm: they are returned.
+// collide fails targets of different sources that would move the same tag, as at identifies
+// it. It returns the targets that repeat an earlier one with the same source.
 func collide[P comparable](targets []*target, at func(*target) P, why func(other *target) error) (repeated map[*target]bool) {
 	first := map[P]*target{}
 	repeated = map[*target]bool{}

@@ -6,8 +6,9 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// kept says whether an immutable tag is there under its source's name, and so is current: what its source's tag is at
-// now makes no difference, and need not be asked for.
+// kept reports whether an immutable tag exists at the destination and its source has the same
+// tag. It is then current, whatever the source's tag points to now, and the source need not
+// be asked.
 func (r *resolver) kept(t *target) bool {
 	if !t.immutable || t.old == "" || t.source.Digest != "" || t.source.Tag != t.destination.Tag {
 		return false
@@ -16,9 +17,9 @@ func (r *resolver) kept(t *target) bool {
 	return true
 }
 
-// moved is why a target fails whose tag would have to move and is immutable.
+// moved returns the error of a target whose immutable tag would have to move.
 func (t *target) moved() error {
 	return stream.WithAdvice(
-		fmt.Sprintf("the tag %s is immutable and at %s, and its source is at %s: it stays where it is", t.destination.Tag, t.old, t.digest),
-		"mirror the new image to a tag of its own, or take the tag out of spec.immutable in the set's settings.yaml")
+		fmt.Sprintf("the tag %s is immutable and points to %s, but its source is %s: the tag was not moved", t.destination.Tag, t.old, t.digest),
+		"mirror the new image to another tag, or remove the tag from spec.immutable in the set's settings.yaml")
 }

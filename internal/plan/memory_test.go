@@ -14,7 +14,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// layered serves images with many layers, none of which two images share.
+// layered serves images with many layers that no two images share.
 type layered struct {
 	manifests map[string]string // by digest
 	bytes     int               // of all manifests
@@ -51,8 +51,8 @@ func (r *layered) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	_, _ = io.WriteString(w, content)
 }
 
-// The text of the manifests is never in memory as a whole, and what stands for it is smaller. The share of what does not
-// grow with the plan, such as connections, is large here.
+// A plan holds its manifests in less memory than their text takes, also while it is written.
+// In a plan as small as this, things of constant size such as connections take a large share.
 func TestPlanTakesLittleMemory(t *testing.T) {
 	r := &layered{manifests: map[string]string{}}
 	s := httptest.NewServer(r)

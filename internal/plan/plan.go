@@ -1,9 +1,10 @@
-// Package plan makes the plan of a run: it asks the registries what is there, pins each source to a digest, and records
-// what is settled and what has to move. It keeps the manifests that it reads on the way, so that copy reads none again.
+// Package plan makes the plan of a run. It asks the registries what they have, pins each
+// source to a digest, and records which mappings are settled and which have to be copied. It
+// keeps the manifests that it reads, so that copy need not read them again.
 //
-// A destination is asked first. If its tag is there, the source is only asked for its digest, so a run that finds nothing
-// to do costs two requests a mapping. If it is not, the source's manifest is read at once. Last, the destinations that
-// need something are asked whether they accept pushes.
+// It asks the destination first. If the tag exists there, it asks the source only for the
+// digest, so a run with nothing to do costs two requests per mapping. If not, it reads the
+// source's manifest at once. Last, it asks whether the destinations of copies accept pushes.
 package plan
 
 import (
@@ -23,49 +24,50 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// ErrInterrupted is the error of the mappings that were not resolved when the run was told to stop.
+// ErrInterrupted is the error of mappings that were not resolved before the run was
+// interrupted.
 var ErrInterrupted = stream.WithAdvice("interrupted before the registries were asked", "run again")
 
 // Options are what a plan needs besides the image sets.
 type Options struct {
 	Client  *registry.Client
-	Foreign bool       // counts layers that are not for redistribution as bytes to move
-	Cap     stream.Cap // what all copies of the plan together may ask of one registry
+	Foreign bool       // count the bytes of layers that may not be redistributed
+	Cap     stream.Cap // bounds the requests of all copies together to one registry
 
-	// Warnings are what the report shows about the files, as imageset.Input has them.
+	// Warnings about the files, as "file:line: message", for the report.
 	Warnings []string
 
-	Progress *Progress // what Make counts up; may be nil
+	Progress *Progress // updated by Make; may be nil
 }
 
-// A Plan is what a run has to do. It does not change once it is made. Written with stream.Write it is the plan in one
-// piece; Cut divides it.
+// A Plan is what a run has to do. It does not change after Make. stream.Write writes it in
+// one piece, and Cut divides it into shards.
 type Plan struct {
 	stream.Content
 	archive *manifest.Archive
 	routes  []copyRoute // by copy
 }
 
-// copyRoute is where a copy goes and which registries it asks.
+// A copyRoute is the destination of a copy and the registries that it uses.
 type copyRoute struct {
 	repository string // HOST/PATH of the destination
 	registries []string
 }
 
-// target is one mapping on its way to a result or a copy.
+// A target is one mapping that will become a result or a copy.
 type target struct {
 	stream.Mapping
 	source, destination reference.Reference
 	from, to            *registry.Repository
-	old                 string // the destination's digest, if it has the tag
-	digest              string // the source's
+	old                 string // digest of the destination's tag, if it exists
+	digest              string // digest of the source
 	err                 error
 	settled             bool // current or failed; otherwise it is copied
 	immutable           bool // the destination's tag never moves once it is there
 }
 
-// Make asks the registries about the sets' mappings. If ctx ends it returns ErrInterrupted and a plan that is whole all the
-// same: the mappings that were not resolved have failed in it.
+// Make plans the mappings of the sets. If ctx ends, it returns ErrInterrupted and a complete
+// plan in which the mappings that were not resolved have failed.
 func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 	started := time.Now().UTC()
 	if o.Progress == nil {
@@ -96,7 +98,7 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 	return p, nil
 }
 
-// manifests yields what copies need, each manifest once.
+// manifests yields the manifests that copies need, each once.
 func (p *Plan) manifests(copies []stream.Copy) iter.Seq[manifest.Raw] {
 	return func(yield func(manifest.Raw) bool) {
 		seen := map[manifest.Ref]bool{}
@@ -115,7 +117,7 @@ func (p *Plan) manifests(copies []stream.Copy) iter.Seq[manifest.Raw] {
 	}
 }
 
-// Count returns how many mappings are settled with a status.
+// Count returns the number of mappings that are settled with a status.
 func (p *Plan) Count(status string) int {
 	n := 0
 	for _, r := range p.Results {
@@ -126,7 +128,7 @@ func (p *Plan) Count(status string) int {
 	return n
 }
 
-// Bytes returns how many bytes the copies will move.
+// Bytes returns the number of bytes that the copies move at most.
 func (p *Plan) Bytes() int64 {
 	var n int64
 	for _, c := range p.Copies {
@@ -135,7 +137,7 @@ func (p *Plan) Bytes() int64 {
 	return n
 }
 
-// maxWarnings bounds the warnings that travel with a plan. Hostile files may have as many as lines.
+// maxWarnings bounds the warnings in a plan. A hostile file may cause one on every line.
 const maxWarnings = 100
 
 func (o Options) warnings() []string {
@@ -143,7 +145,7 @@ func (o Options) warnings() []string {
 	if n <= 0 {
 		return o.Warnings
 	}
-	return append(slices.Clone(o.Warnings[:maxWarnings]), fmt.Sprintf("and %d warnings more: split -check shows all", n))
+	return append(slices.Clone(o.Warnings[:maxWarnings]), fmt.Sprintf("and %d more warnings: split -check lists all", n))
 }
 
 func records(sets []*imageset.Set) []stream.Set {
@@ -154,17 +156,17 @@ func records(sets []*imageset.Set) []stream.Set {
 	return list
 }
 
-// newRun names a run: 16 random hexadecimal digits.
+// newRun returns a new name for a run: 16 random hexadecimal digits.
 func newRun() string {
 	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand crashes the program instead
 	return hex.EncodeToString(b[:])
 }
 
-// addCopies adds what has to move, in the order of the mappings, with the bytes that each copy adds.
+// addCopies adds a copy for each target that is not settled, in the order of the mappings.
 func (r *resolver) addCopies(p *Plan, targets []*target) {
 	known := holders(targets)
-	brought := map[string]refSet{} // by registry: blobs that an earlier copy brings
+	brought := map[string]refSet{} // by registry: blobs of earlier copies
 	for _, t := range targets {
 		if t.settled {
 			continue
@@ -189,10 +191,11 @@ func (r *resolver) addCopies(p *Plan, targets []*target) {
 	}
 }
 
-// holding is a digest on a registry.
+// A holding is a digest on a registry.
 type holding struct{ registry, digest string }
 
-// holders returns paths of repositories that have a digest already, as their tags showed.
+// holders returns, for each digest that a destination tag points to, the path of a repository
+// that has it.
 func holders(targets []*target) map[holding]string {
 	known := map[holding]string{}
 	for _, t := range targets {
@@ -203,7 +206,7 @@ func holders(targets []*target) map[holding]string {
 	return known
 }
 
-// refSet is a set of an archive's Refs, one bit for each: a plan may have a million.
+// A refSet is a set of an archive's Refs, with one bit for each: a plan may have a million.
 type refSet []uint64
 
 func newRefSet(a *manifest.Archive) refSet { return make(refSet, (a.Len()+63)/64) }

@@ -68,8 +68,8 @@ func readFile(t *testing.T, name string) *stream.Content {
 	return c
 }
 
-// Every mapping is in exactly one file of the directory, all tags of a repository are in one shard, and each shard has
-// the manifests that its copies need.
+// Every mapping is in exactly one file of the directory, all tags of a repository are in one
+// shard, and each shard has the manifests that its copies need.
 func TestDirectoryHoldsEachMappingOnce(t *testing.T) {
 	r := registrytest.InProcess(t)
 	var lines []string
@@ -142,7 +142,7 @@ func TestWildcards(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		lines []string
-		want  map[string]string // destination to what its result says, or "copy"
+		want  map[string]string // by destination: part of the error, or "copy"
 	}{
 		{"each match keeps its name", []string{"ci/a:v1.* m/a"}, map[string]string{"m/a:v1.0": "copy", "m/a:v1.1": "copy"}},
 		{"no match", []string{"ci/a:x* m/a"}, map[string]string{"m/a": "none of the 3 tags"}},
@@ -183,7 +183,7 @@ func TestWildcards(t *testing.T) {
 	}
 }
 
-// An interrupted split accounts for every mapping.
+// An interrupted plan has a result for every mapping.
 func TestInterruptedPlanIsWhole(t *testing.T) {
 	r := registrytest.InProcess(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -6,8 +6,9 @@ import (
 	"imagemirror/internal/registry"
 )
 
-// preflight fails the targets that have something to move and whose destination refuses the credentials, before anything moves. It
-// costs nothing where nothing moves, and otherwise no more tokens than copying will ask for.
+// preflight fails targets whose destination refuses the credentials, before anything is
+// copied. It asks only for destinations of copies, and gets no more tokens than copying will
+// need.
 func (r *resolver) preflight(ctx context.Context, targets []*target) {
 	waiting := map[*registry.Repository][]*target{}
 	exists := map[*registry.Repository]bool{}
@@ -19,7 +20,8 @@ func (r *resolver) preflight(ctx context.Context, targets []*target) {
 	}
 	registries := map[string][]*registry.Repository{}
 	for _, t := range targets {
-		// Its first target stands for a repository, so that they are in the order of the mappings.
+		// The first target of each repository stands for it, which keeps the order of the
+		// mappings.
 		if to := t.to; !t.settled && t == waiting[to][0] && to.AnnouncePush(ctx, exists[to]) {
 			registries[to.Registry()] = append(registries[to.Registry()], to)
 		}
@@ -27,7 +29,7 @@ func (r *resolver) preflight(ctx context.Context, targets []*target) {
 	each(registries, r.Client.Concurrency(), func(to *registry.Repository) { fail(waiting[to], to.MayPush(ctx)) })
 }
 
-// fail fails the targets of one destination, unless err is nil.
+// fail fails targets, unless err is nil.
 func fail(targets []*target, err error) {
 	if err == nil {
 		return

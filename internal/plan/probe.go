@@ -10,16 +10,16 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// A Doubt is a mapping that a run would fail, found before there is one.
+// A Doubt is a mapping that would fail in a run.
 type Doubt struct {
 	stream.Mapping
 	Err   error
-	Moves bool // what is wrong is that an immutable tag would move
+	Moves bool // an immutable tag would have to move
 }
 
-// Probe asks for each mapping whether its source is there and may be read, and of immutable tags whether they are where the source
-// is. It reads digests and lists of tags, and of destinations nothing but those tags. It returns ctx's cause where it was
-// interrupted.
+// Probe checks that the source of each mapping exists and may be read, and that immutable
+// tags point to the digest of their source. It reads digests and lists of tags, and at
+// destinations only immutable tags. If ctx ends, it returns ErrInterrupted.
 func Probe(ctx context.Context, o Options, sets []*imageset.Set) ([]Doubt, error) {
 	r := &resolver{Options: o}
 	targets := r.expand(ctx, sets)
@@ -36,7 +36,7 @@ func Probe(ctx context.Context, o Options, sets []*imageset.Set) ([]Doubt, error
 	return doubts, nil
 }
 
-// sources groups the targets by source, by registry.
+// sources groups the targets by registry and by source.
 func (r *resolver) sources(ctx context.Context, targets []*target) map[registryPair][]*group {
 	routes := map[registryPair][]*group{}
 	groups := map[reference.Reference]*group{}
@@ -65,7 +65,7 @@ func (r *resolver) sources(ctx context.Context, targets []*target) map[registryP
 	return routes
 }
 
-// probe asks for one source, and for those of its destinations that must not move.
+// probe asks for one source and for its immutable destinations.
 func (r *resolver) probe(ctx context.Context, g *group) {
 	if ctx.Err() != nil {
 		return
@@ -83,7 +83,8 @@ func (r *resolver) probe(ctx context.Context, g *group) {
 	kept.Wait()
 }
 
-// keep doubts an immutable tag that is there at another digest than the source's. Of one that may not be read nothing is known.
+// keep fails an immutable tag that exists with another digest than the source. A tag that may
+// not be read is not an error.
 func (r *resolver) keep(ctx context.Context, t *target, digest string) {
 	if t.to, t.err = r.Client.Destination(ctx, t.destination, false); t.err != nil {
 		return

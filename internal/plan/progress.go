@@ -2,10 +2,11 @@ package plan
 
 import "sync/atomic"
 
-// A Progress counts what Make has done so far. Another goroutine may read it at any time.
+// A Progress counts the mappings that Make has resolved. It is safe for concurrent use.
 type Progress struct {
 	mappings, resolved atomic.Int64
 }
 
-// Count returns how many mappings are resolved, and how many there are: 0 until wildcards are expanded.
+// Count returns the numbers of resolved mappings and of all mappings, which are 0 until
+// wildcards are expanded.
 func (p *Progress) Count() (resolved, mappings int64) { return p.resolved.Load(), p.mappings.Load() }

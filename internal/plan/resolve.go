@@ -14,26 +14,28 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// resolver asks the registries.
+// A resolver asks the registries about targets.
 type resolver struct {
 	Options
 	trees *trees
 }
 
-// group is the targets of one source, which is asked once.
+// A group is the targets of one source, which is asked once.
 type group struct {
 	source  reference.Reference
 	targets []*target
 }
 
-// registryPair is a pair of registries. Each has workers of its own, so that a slow registry holds up no others.
+// A registryPair is a source and a destination registry. Each pair has its own workers, so
+// that a slow registry delays no other.
 type registryPair struct{ from, to string }
 
-// workers is how many groups of a route are under way for each request in flight. One asks one registry after the other, so it takes
-// two, and some more: while it is found out how one registry wants to be authenticated to, the other goes on.
+// workers is the number of groups that a registryPair has in progress per request slot. A
+// group asks one registry after the other, so it takes two to use all slots. More keep one
+// registry busy while the other one's authentication is being negotiated.
 const workers = 8
 
-// resolve finds out what each target needs.
+// resolve settles targets that are current or failed. The others have to be copied.
 func (r *resolver) resolve(ctx context.Context, targets []*target) {
 	routes := r.routes(ctx, targets)
 	for _, t := range targets {
@@ -47,7 +49,7 @@ func (r *resolver) resolve(ctx context.Context, targets []*target) {
 	})
 }
 
-// each does what is in all lists, side by side, and of each list as much at once as there are workers.
+// each calls do for every item, with up to workers goroutines per list.
 func each[K comparable, T any](lists map[K][]T, workers int, do func(T)) {
 	var all sync.WaitGroup
 	for _, list := range lists {
@@ -69,14 +71,15 @@ func each[K comparable, T any](lists map[K][]T, workers int, do func(T)) {
 	all.Wait()
 }
 
-// routes groups the targets by source, and announces the repositories that will be asked in the order in which they will be.
+// routes groups the targets by registries and by source. It announces the repositories that
+// will be asked, in that order.
 func (r *resolver) routes(ctx context.Context, targets []*target) map[registryPair][]*group {
 	routes := map[registryPair][]*group{}
 	groups := map[reference.Reference]*group{}
 	repositories := map[[2]string]*registry.Repository{}
 	for _, t := range targets {
 		if !t.settled {
-			_ = r.locate(ctx, t, repositories) // result tells of it
+			_ = r.locate(ctx, t, repositories) // sets t.err
 		}
 	}
 	r.meet(targets)
@@ -103,18 +106,18 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[registryPa
 	return routes
 }
 
-// meet fails the targets of different sources that registries.conf leads to one tag, though their destinations have
-// different names.
+// meet fails targets of different sources whose destinations have different names, but are
+// the same tag because of registries.conf.
 func (r *resolver) meet(targets []*target) {
 	type place struct{ registry, path, tag string }
 	at := func(t *target) place { return place{t.to.Registry(), t.to.Path(), t.destination.Tag} }
 	collide(targets, at, func(other *target) error {
-		return fmt.Errorf("%s:%d brings %s to %s, which registries.conf leads to the same destination: leave one of the two out",
+		return fmt.Errorf("%s:%d copies %s to %s, which is the same destination because of registries.conf: remove one of the two",
 			other.File, other.Line, other.Source, other.Destination)
 	})
 }
 
-// locate finds the two repositories of a target, of which there are few for many targets.
+// locate sets the two repositories of a target. known holds those of earlier targets.
 func (r *resolver) locate(ctx context.Context, t *target, known map[[2]string]*registry.Repository) error {
 	source, destination := [2]string{string(reference.Source), t.source.Name()}, [2]string{string(reference.Destination), t.destination.Name()}
 	if t.from = known[source]; t.from == nil {
@@ -133,7 +136,7 @@ func (r *resolver) locate(ctx context.Context, t *target, known map[[2]string]*r
 	return nil
 }
 
-// settle finds out what the targets of one source need.
+// settle resolves the targets of one source.
 func (r *resolver) settle(ctx context.Context, g *group) {
 	if ctx.Err() == nil {
 		r.askDestinations(ctx, g)
@@ -159,7 +162,7 @@ func (r *resolver) settle(ctx context.Context, g *group) {
 	}
 }
 
-// result returns what became of a target that is settled.
+// result returns the result of a settled target.
 func (t *target) result() stream.Result {
 	r := stream.Result{ID: t.ID, Status: stream.Current, Digest: t.digest, Old: t.old}
 	if t.err != nil {
@@ -168,7 +171,7 @@ func (t *target) result() stream.Result {
 	return r
 }
 
-// askDestinations asks for the digest that each destination's tag is at.
+// askDestinations asks for the digest of each destination's tag.
 func (r *resolver) askDestinations(ctx context.Context, g *group) {
 	var all sync.WaitGroup
 	for _, t := range g.targets[1:] {
@@ -186,14 +189,14 @@ func askDestination(ctx context.Context, t *target) (string, error) {
 	digest, err := t.to.Head(ctx, identifier)
 	switch regerror.StatusOf(err) {
 	case http.StatusNotFound, http.StatusUnauthorized, http.StatusForbidden:
-		// Registries answer for a repository that does not exist as for one that may not be read (quay.io, Harbor and
-		// Artifactory do). If it may not be pushed to either, copy will be told so.
+		// For a repository that does not exist, quay.io, Harbor and Artifactory answer as for
+		// one that may not be read. If it may not be pushed to either, preflight finds out.
 		return "", nil
 	}
 	return digest, err
 }
 
-// askSource pins the source's digest, and reads the manifests where a destination lacks it.
+// askSource pins the digest of a source. If a destination lacks it, it reads the manifests too.
 func (r *resolver) askSource(ctx context.Context, source reference.Reference, targets []*target) error {
 	from := targets[0].from
 	digest, known, err := r.pin(ctx, from, source, targets)
@@ -217,8 +220,9 @@ func (r *resolver) askSource(ctx context.Context, source reference.Reference, ta
 	return r.trees.need(ctx, from, digest, known)
 }
 
-// pin finds the source's digest with the one request that serves best: none for a digest, HEAD where all destinations
-// exist and may be current, and else GET, whose answer is needed anyway.
+// pin returns the digest of a source, with the cheapest request: none if the mapping names a
+// digest, HEAD if all destinations exist and may be current, or else GET, whose response is
+// needed anyway.
 func (r *resolver) pin(ctx context.Context, from *registry.Repository, source reference.Reference, targets []*target) (string, *manifest.Raw, error) {
 	if source.Digest != "" {
 		return source.Digest, nil, nil

@@ -9,21 +9,22 @@ import (
 	"imagemirror/internal/registry"
 )
 
-// trees reads manifests into an archive. It reads each digest once, from whichever repository needs it first.
+// trees reads manifests into an archive. It reads each digest once, from the first repository
+// that needs it.
 type trees struct {
 	archive *manifest.Archive
 
 	mu      sync.Mutex
 	reading map[string]*fetched    // by digest
-	failed  map[placement]*fetched // a repository is not asked again for what it did not give
+	failed  map[placement]*fetched // a repository is not asked again for what it failed to send
 }
 
-// placement is a manifest in a repository.
+// A placement is a manifest in a repository.
 type placement struct{ repository, digest string }
 
-// fetched is a manifest that is being read, or could not be read.
+// A fetched is a manifest that is being read, or could not be read.
 type fetched struct {
-	ready chan struct{} // closed when the manifest is in the archive, or err is set
+	ready chan struct{} // closed when the manifest is in the archive or err is set
 	err   error
 }
 
@@ -31,27 +32,28 @@ func newTrees() *trees {
 	return &trees{archive: manifest.NewArchive(), reading: map[string]*fetched{}, failed: map[placement]*fetched{}}
 }
 
-// Bounds on what one image leads to.
+// Bounds on one image.
 const (
-	maxManifests = 10_000 // in all
+	maxManifests = 10_000 // at all depths
 	maxBytes     = 32 << 20
 )
 
-// childrenAtOnce bounds the goroutines that an index starts; the registry's budget bounds the requests.
+// childrenAtOnce bounds the goroutines that an index starts. The slots of its registry bound
+// the requests.
 const childrenAtOnce = 16
 
-// imageTree is one image whose manifests are being read.
+// An imageTree is one image whose manifests are being read.
 type imageTree struct {
 	*trees
 	from *registry.Repository
 
 	mu    sync.Mutex
-	seen  map[string]bool // manifests that were begun, by digest
+	seen  map[string]bool // manifests that were visited, by digest
 	bytes int64           // of those that were read
 }
 
-// need reads the manifest with a digest and all that it leads to, as far as they have not been read. known is the manifest
-// where the caller has it already.
+// need reads a manifest and everything below it into the archive, unless it is there. known
+// is the manifest if the caller has it.
 func (t *trees) need(ctx context.Context, from *registry.Repository, digest string, known *manifest.Raw) error {
 	im := &imageTree{trees: t, from: from, seen: map[string]bool{}}
 	return im.need(ctx, manifest.Child{Digest: digest}, known, 0)
@@ -59,9 +61,9 @@ func (t *trees) need(ctx context.Context, from *registry.Repository, digest stri
 
 func (im *imageTree) need(ctx context.Context, d manifest.Child, known *manifest.Raw, depth int) error {
 	if depth > manifest.MaxDepth {
-		return fmt.Errorf("the image has more than %d indexes within indexes", manifest.MaxDepth)
+		return fmt.Errorf("the image has more than %d levels of nested indexes", manifest.MaxDepth)
 	}
-	if again, err := im.begin(d.Digest); again || err != nil {
+	if again, err := im.visit(d.Digest); again || err != nil {
 		return err
 	}
 	if err := im.read(ctx, placement{im.from.Name(), d.Digest}, im.from, known); err != nil {
@@ -69,7 +71,7 @@ func (im *imageTree) need(ctx context.Context, d manifest.Child, known *manifest
 	}
 	ref, size, _ := im.archive.Find(d.Digest)
 	if d.Size > 0 && d.Size != size {
-		return fmt.Errorf("an index gives the manifest %s the size %d, and it has %d bytes", d.Digest, d.Size, size)
+		return fmt.Errorf("an index gives manifest %s the size %d, but it has %d bytes", d.Digest, d.Size, size)
 	}
 	if err := im.add(size); err != nil {
 		return err
@@ -77,30 +79,30 @@ func (im *imageTree) need(ctx context.Context, d manifest.Child, known *manifest
 	return im.children(ctx, im.archive.Children(ref), depth)
 }
 
-// add counts what is kept in memory, and travels in the plan.
+// add counts the bytes of a manifest, which the plan keeps.
 func (im *imageTree) add(size int64) error {
 	im.mu.Lock()
 	defer im.mu.Unlock()
 	im.bytes += size
 	if im.bytes > maxBytes {
-		return fmt.Errorf("the image leads to manifests of more than %d MiB", maxBytes>>20)
+		return fmt.Errorf("the manifests of the image have more than %d MiB", maxBytes>>20)
 	}
 	return nil
 }
 
-// begin notes a manifest of the image, and says whether it is one that was begun before.
-func (im *imageTree) begin(digest string) (again bool, err error) {
+// visit records a manifest of the image and reports whether it was visited before.
+func (im *imageTree) visit(digest string) (again bool, err error) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
 	again = im.seen[digest]
 	im.seen[digest] = true
 	if len(im.seen) > maxManifests {
-		return false, fmt.Errorf("the image leads to more than %d manifests", maxManifests)
+		return false, fmt.Errorf("the image has more than %d manifests", maxManifests)
 	}
 	return again, nil
 }
 
-// read sees to it that the archive has a manifest. If another image is reading it already, read waits for that.
+// read reads a manifest into the archive. If another image is reading it, read waits for that.
 func (t *trees) read(ctx context.Context, at placement, from *registry.Repository, known *manifest.Raw) error {
 	for {
 		f, mine := t.begin(at)
@@ -113,7 +115,7 @@ func (t *trees) read(ctx context.Context, at placement, from *registry.Repositor
 			return f.err
 		}
 		<-f.ready
-		// If another repository did not give the manifest, this one still may.
+		// If another repository failed to send the manifest, this one may still have it.
 		if own := t.failure(at); own != nil {
 			return own.err
 		}
@@ -123,7 +125,8 @@ func (t *trees) read(ctx context.Context, at placement, from *registry.Repositor
 	}
 }
 
-// begin returns nil if the archive has the manifest. Otherwise it reports whether the caller has to read it.
+// begin returns nil if the archive has the manifest. Otherwise mine reports whether the
+// caller has to read it.
 func (t *trees) begin(at placement) (f *fetched, mine bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

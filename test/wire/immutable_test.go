@@ -102,7 +102,7 @@ func TestImmutableTagOfAnotherNameIsCompared(t *testing.T) {
 	p.reset()
 	run := carry(t, settings(), anonymous{}, planned(t, versions(t, names, pinned)))
 	run.are(t, p.destination, map[string]string{"m/a:v1": stream.Failed, "m/a:latest": stream.Copied, "m/b:v1": stream.Failed})
-	want := fmt.Sprintf("the tag v1 is immutable and at %s, and its source is at %s: it stays where it is", first, digest)
+	want := fmt.Sprintf("the tag v1 is immutable and points to %s, but its source is %s: the tag was not moved", first, digest)
 	for _, name := range []string{"m/a:v1", "m/b:v1"} {
 		if got := run.results[p.destination.Host+"/"+name].Error; got == nil || got.Message != want || got.Advice == "" {
 			t.Errorf("%s: got %+v, want %s", name, got, want)
