@@ -39,7 +39,7 @@ func build(architectures ...string) (v1.ImageIndex, error) {
 	}
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, architecture := range architectures {
-		img, err := image(layer, architecture)
+		img, err := platformImage(layer, architecture)
 		if err != nil {
 			return nil, err
 		}
@@ -51,7 +51,7 @@ func build(architectures ...string) (v1.ImageIndex, error) {
 	return index, nil
 }
 
-func image(layer v1.Layer, architecture string) (v1.Image, error) {
+func platformImage(layer v1.Layer, architecture string) (v1.Image, error) {
 	img := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
 	img = mutate.ConfigMediaType(img, types.OCIConfigJSON)
 	img, err := mutate.AppendLayers(img, layer)

@@ -92,6 +92,6 @@ func (u *uploader) resume() bool {
 	return u.have > 0 || u.reopen(u.sink)
 }
 
-// noticeDelay is how long a registry gets to see that a connection is gone, and to store what it got
-// from it.
+// noticeDelay is how long a registry gets to see that a connection is gone, and to store what it
+// got from it.
 const noticeDelay = 500 * time.Millisecond

@@ -27,8 +27,8 @@ const (
 	learning   = 2 * time.Second // before this, there is no estimate of the time left
 )
 
-// home begins each line, since the cursor may not be at the beginning of its line: a terminal echoes
-// Ctrl-C as "^C".
+// home begins each line, since the cursor may not be at the beginning of its line: a terminal
+// echoes Ctrl-C as "^C".
 const home = "\r"
 
 // A frame is one picture of the display: a line for each transfer that has one, and below them

@@ -44,19 +44,19 @@ func readConf(path string) (string, error) {
 	// The library reads the file a second time, when a pipe would be empty.
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", withoutPath(err)
+		return "", osCause(err)
 	}
 	if !info.Mode().IsRegular() {
 		return "", errors.New("not a regular file")
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return "", withoutPath(err)
+		return "", osCause(err)
 	}
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return "", withoutPath(err)
+		return "", osCause(err)
 	}
 	if len(content) > maxFile {
 		return "", fmt.Errorf("the file exceeds %d bytes", maxFile)
@@ -64,8 +64,8 @@ func readConf(path string) (string, error) {
 	return string(content), nil
 }
 
-// withoutPath returns the cause of an error about a path, which the caller adds.
-func withoutPath(err error) error {
+// osCause returns the cause of an error about a path, which the caller adds.
+func osCause(err error) error {
 	var in *os.PathError
 	if errors.As(err, &in) {
 		return in.Err

@@ -155,9 +155,10 @@ func TestChangedCredentialsCostOneTokenForMany(t *testing.T) {
 	}
 }
 
-// One process for all of it sends the requests of split and copy, and has to find out once how a registry
-// authenticates and to get once each token that reads. 45 repositories share three tokens. The first token to push
-// reads the repository that has the common layer; the other two are asked for again with it, to mount from there.
+// One process sends the requests of both split and copy. It finds out once how a registry
+// authenticates, and gets each token to read once: 45 repositories share three. The first token
+// to push also reads the repository with the common layer. The other two are asked for again
+// with that scope, to mount from there.
 func TestOneProcessKeepsItsTokens(t *testing.T) {
 	t.Parallel()
 	p := newPrivatePair(t)
@@ -175,7 +176,7 @@ func TestOneProcessKeepsItsTokens(t *testing.T) {
 	}
 }
 
-// A registry that needs no tokens is asked by one process for exactly what split and copy ask it for.
+// Without tokens, one process sends exactly the requests that split and copy send.
 func TestOneProcessIsTheLowerBound(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

@@ -123,7 +123,8 @@ func carry(t *testing.T, config registry.Config, keys registry.CredentialSource,
 	return r
 }
 
-// runLines copies the images of the lines of a mapping file with one client, as imagemirror run does.
+// runLines copies the images of the lines of a mapping file with one client, as imagemirror run
+// does.
 func runLines(t *testing.T, lines ...string) run {
 	t.Helper()
 	input, err := imageset.Load([]string{mappingFile(t, lines...)}, nil)
