@@ -5,6 +5,7 @@ package script
 
 import (
 	"flag"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
+	watchSources(t)
 	bin := t.TempDir()
 	// Without debugging information they link in half the time.
 	args := []string{"build", "-ldflags=-w", "-o", bin + string(filepath.Separator)}
@@ -64,6 +66,19 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// watchSources makes the sources of the commands an input of this test. Otherwise go test would take
+// its result from the cache after they changed: it sees the files that the test opens, but not those
+// that go build opens.
+func watchSources(t *testing.T) {
+	t.Helper()
+	for _, dir := range []string{"cmd", "internal"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", dir), func(_ string, _ fs.DirEntry, err error) error { return err })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 type worldKey struct{}
