@@ -29,7 +29,7 @@ const (
 )
 
 // errUnavailable means that this machine cannot have a cluster.
-var errUnavailable = errors.New("no cluster")
+var errUnavailable = errors.New("no tests on a cluster")
 
 // findCluster prepares the environment of this process, so that it and the programs that it starts
 // find the cluster. It brings up a cluster, with the help of a program in dir, if none is named.
@@ -62,11 +62,12 @@ func bringUpCluster(ctx context.Context, dir string) (map[string]string, error) 
 	up.Dir, up.Stderr = "cluster", io.MultiWriter(os.Stderr, &messages)
 	out, err := up.Output()
 	if err != nil {
-		lines := strings.Split(strings.TrimSpace(messages.String()), "\n")
 		if up.ProcessState.ExitCode() == 3 {
 			err = errUnavailable
 		}
-		return nil, fmt.Errorf("%w: %s", err, lines[len(lines)-1])
+		lines := strings.Split(strings.TrimSpace(messages.String()), "\n")
+		reason := strings.TrimPrefix(lines[len(lines)-1], "cluster: ")
+		return nil, fmt.Errorf("%w: %s, or set %s", err, reason, kubeconfigVar)
 	}
 	settings := map[string]string{}
 	for line := range strings.Lines(string(out)) {
