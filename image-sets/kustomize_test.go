@@ -1,4 +1,5 @@
-// Package imagesets holds the image sets. Its test holds what kustomize makes of them to what a run needs.
+// Package imagesets has no code. Its test compares what kustomize makes of the image sets
+// with what a run needs.
 package imagesets
 
 import (
@@ -22,7 +23,7 @@ import (
 	"imagemirror/internal/settings"
 )
 
-// maxConfigMap is what the API server takes, in bytes.
+// maxConfigMap is the limit of the API server, in bytes.
 const maxConfigMap = 1 << 20
 
 const namespace = "image-mirror"
@@ -59,7 +60,7 @@ func find[T any](t *testing.T, all resmap.ResMap, kind, name string) *T {
 	return found[0]
 }
 
-// sets are the names of the image sets in this directory.
+// sets returns the names of the image sets in this directory.
 func sets(t *testing.T) []string {
 	t.Helper()
 	owners, err := filepath.Glob("*/OWNERS")
@@ -79,7 +80,7 @@ func TestEachSet(t *testing.T) {
 	}
 }
 
-// All sets are built as one, and of each there is what there is of it alone.
+// All sets are built as one, and each is as it is alone.
 func TestAllSets(t *testing.T) {
 	names := sets(t)
 	if len(names) < 8 {
@@ -163,7 +164,7 @@ func checkFiles(t *testing.T, all resmap.ResMap, set, dir string) (configMaps in
 	return configMaps
 }
 
-// content is what of a set's files a run reads.
+// content returns the files of a set that a run reads.
 func content(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -183,7 +184,7 @@ func content(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// The whole hour is used: the sets share one address towards the registries.
+// The sets share one address towards the registries, so they use the whole hour.
 func TestSchedulesAreStaggered(t *testing.T) {
 	of := map[string]string{}
 	for _, set := range sets(t) {
@@ -235,7 +236,7 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-// YAML takes none of these for a text by itself.
+// YAML reads none of these as a string without quotes.
 func TestNamesThatYAMLTakesForSomethingElse(t *testing.T) {
 	for _, set := range []string{"2024", "yes", "null", "1e3", "0x1f", "on"} {
 		t.Run(set, func(t *testing.T) {
@@ -246,7 +247,7 @@ func TestNamesThatYAMLTakesForSomethingElse(t *testing.T) {
 	}
 }
 
-// What is not a text is in a ConfigMap as it is.
+// Binary data is in a ConfigMap as it is.
 func TestGzippedMappingFile(t *testing.T) {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -284,7 +285,7 @@ func TestThreeMegabytes(t *testing.T) {
 	}
 }
 
-// The largest of the sets that people have.
+// The largest of the real sets.
 func TestLargestRealSet(t *testing.T) {
 	real := filepath.Join("..", "..", "shared", "mappings", "openshift")
 	if _, err := os.Stat(real); err != nil {

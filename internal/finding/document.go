@@ -13,15 +13,15 @@ type Document struct {
 	Findings []Finding
 }
 
-// forms are the forms besides lines, by name.
+// forms writes a document in each of the forms, by name.
 var forms = map[string]func(*Document, io.Writer) error{
 	"github": (*Document).github,
 	"sarif":  (*Document).sarif,
 	"junit":  (*Document).junit,
 }
 
-// Text is the form for which Write writes nothing: a command shows the findings as lines on
-// standard error in any case.
+// Text is the form for which Write writes nothing: a command shows the findings on standard
+// error in any case.
 const Text = "text"
 
 // Forms lists the names of all forms, for help and errors.
@@ -49,8 +49,8 @@ func (f Finding) level() string {
 // message returns what was found as one printable line, without its place.
 func (f Finding) message() string { return text.Printable(f.Err.Error()) }
 
-// relative returns a file's name relative to the working directory and with slashes, as code review
-// shows it.
+// relative returns a file's name relative to the working directory and with slashes, as code
+// review shows it.
 func relative(file string) string {
 	if filepath.IsAbs(file) {
 		if here, err := filepath.Abs("."); err == nil {

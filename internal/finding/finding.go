@@ -1,8 +1,8 @@
-// Package finding holds what a check finds in files that people write, and writes it in the forms
-// that CI systems show beside a pull request: GitHub's annotations, SARIF or JUnit.
+// Package finding holds what a check finds in files that people write, and writes it in the
+// forms that CI systems show beside a pull request: GitHub's annotations, SARIF or JUnit.
 //
-// A finding is made where the mistake is seen, with its rule, file and line. It becomes text only
-// when it is shown.
+// A finding is made where the mistake is seen, with its rule, file and line. It becomes text
+// only when it is shown.
 package finding
 
 import (
@@ -52,18 +52,18 @@ func (f Finding) Error() string {
 // Unwrap returns what was found, without its place.
 func (f Finding) Unwrap() error { return f.Err }
 
-// MaxKept is how many findings a List keeps of each kind. It counts the rest, since hostile files
-// may have a mistake on every line.
+// MaxKept bounds the findings of each kind that a List keeps. It counts the rest: hostile
+// files may have a mistake on every line.
 const MaxKept = 1000
 
-// A ruleKey is what a List counts by.
+// A ruleKey names what a List counts together.
 type ruleKey struct {
 	rule    *Rule
 	warning bool
 }
 
-// A List collects findings: the first MaxKept mistakes and the first MaxKept warnings of each rule.
-// The zero value is an empty list.
+// A List collects findings: the first MaxKept mistakes and the first MaxKept warnings of each
+// rule. The zero value is an empty list.
 type List struct {
 	kept  []Finding
 	count map[ruleKey]int // of all findings, kept or not
@@ -129,8 +129,8 @@ func (l *List) Sort() {
 	})
 }
 
-// All returns the findings in order. If some of a kind were not kept, the last finding of that kind
-// counts them.
+// All returns the findings in order. If some of a kind were not kept, the last finding of
+// that kind counts them.
 func (l *List) All() []Finding {
 	all := slices.Clone(l.kept)
 	for _, f := range l.cut {

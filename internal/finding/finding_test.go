@@ -22,7 +22,7 @@ var (
 	odd   = &Rule{"odd", "Nothing is without effect."}
 )
 
-// hostile has names and words that would break each of the forms.
+// hostile returns findings whose names and words would break each of the forms.
 func hostile() *Document {
 	return &Document{
 		Files: []string{"sets/a/mapping_a", "sets/b/mapping_b"},
@@ -51,7 +51,7 @@ func TestTextWritesNothing(t *testing.T) {
 	}
 }
 
-func TestGitHub(t *testing.T) {
+func TestGitHubAnnotationsAreEscaped(t *testing.T) {
 	want := `::error file=sets/a/mapping_a,line=3,title=twice::line\r\n::set-env name=x::y & <b>]]>
 ::error file=sets/a b/x%3A1%2Cy%25/map\u202e,line=2,title=twice::\x1b[31mred
 ::error file=../other/OWNERS,line=1,title=twice::not below the working directory
@@ -63,8 +63,9 @@ func TestGitHub(t *testing.T) {
 	}
 }
 
-// What GitHub and other readers demand of SARIF 2.1.0: https://docs.github.com/en/code-security/reference/code-scanning/sarif-files/sarif-support
-func TestSARIF(t *testing.T) {
+// What GitHub and other readers demand of SARIF 2.1.0:
+// https://docs.github.com/en/code-security/reference/code-scanning/sarif-files/sarif-support
+func TestSARIFIsComplete(t *testing.T) {
 	for name, report := range map[string]*Document{"hostile": hostile(), "nothing found": {}} {
 		t.Run(name, func(t *testing.T) {
 			text := write(t, report, "sarif")
@@ -117,7 +118,7 @@ func checkPlace(t *testing.T, f Finding, at []sarifLocation) {
 	}
 }
 
-func TestPathsAreRelative(t *testing.T) {
+func TestSARIFPathsAreRelative(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	for file, want := range map[string]sarifArtifact{
@@ -134,7 +135,7 @@ func TestPathsAreRelative(t *testing.T) {
 	}
 }
 
-func TestJUnit(t *testing.T) {
+func TestJUnitHasACaseForEachFile(t *testing.T) {
 	text := write(t, hostile(), "junit")
 	var got junit.Suites
 	if err := xml.Unmarshal([]byte(text), &got); err != nil {

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// GitHub's runner ends a message at a line end, and a property also at a colon or a comma. It decodes
-// these escapes: https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts
+// GitHub's runner ends a message at a line end, and a property also at a colon or a comma. It
+// decodes these escapes:
+// https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts
 var (
 	data     = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")

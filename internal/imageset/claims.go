@@ -6,12 +6,12 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// claims hold the first mapping to each destination of a run.
+// A claims map has the first mapping to each destination of a run.
 type claims map[reference.Reference]*mapping.Mapping
 
-// add claims the destinations of one file's mappings and returns the mappings that the run keeps. A
-// destination with another source already is a mistake; one with the same source is a warning, and
-// its mapping is left out.
+// add claims the destinations of one file's mappings and returns the mappings that the run
+// keeps. A destination with another source already is a mistake; one with the same source is
+// a warning, and its mapping is left out.
 func (c claims) add(ms []mapping.Mapping, found *finding.List) []mapping.Mapping {
 	kept := make([]mapping.Mapping, 0, len(ms))
 	for i := range ms {
@@ -33,8 +33,8 @@ func (c claims) add(ms []mapping.Mapping, found *finding.List) []mapping.Mapping
 	return kept
 }
 
-// claimed is what a mapping takes for itself: a tag; where it pushes by digest alone, that digest in the
-// repository. What a wildcard takes shows only when its tags are listed: here it is told from itself alone.
+// claimed returns the destination that a mapping claims: a tag, or a digest in the repository
+// if it pushes by digest. The tags of a wildcard are not known yet, so it claims its pattern.
 func claimed(m *mapping.Mapping) reference.Reference {
 	dst := m.Destination
 	switch {
@@ -46,7 +46,7 @@ func claimed(m *mapping.Mapping) reference.Reference {
 	return dst
 }
 
-// origin is the image that a source stands for: its tag says nothing where it has a digest.
+// origin returns the image that a source stands for: a digest overrides the tag.
 func origin(m *mapping.Mapping) reference.Reference {
 	if m.Source.Digest != "" {
 		return m.Source.WithDigest(m.Source.Digest)

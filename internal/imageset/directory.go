@@ -14,8 +14,8 @@ func NameOf(dir string) string {
 	return filepath.Base(dir)
 }
 
-// MappingFiles returns the names of a directory's mapping files, whatever kind of file they are. It
-// returns none if the directory cannot be read: Load tells why.
+// MappingFiles returns the names of a directory's mapping files, whatever kind of file they
+// are. It returns none if the directory cannot be read: Load tells why.
 func MappingFiles(dir string) []string {
 	var names []string
 	entries, _ := os.ReadDir(dir)
@@ -27,8 +27,8 @@ func MappingFiles(dir string) []string {
 	return names
 }
 
-// Directories returns the paths of the directories in a directory, also through links. It leaves out
-// hidden ones, and returns none if the directory cannot be read: Load tells why.
+// Directories returns the paths of the directories in a directory, also through links. It
+// leaves out hidden ones, and returns none if the directory cannot be read: Load tells why.
 func Directories(dir string) []string {
 	var dirs []string
 	entries, _ := os.ReadDir(dir)

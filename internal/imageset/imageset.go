@@ -1,8 +1,9 @@
-// Package imageset turns what a person names on the command line (mapping files, image-set directories, standard
-// input) into image sets: the mappings of one team, with the people to tell when one of them fails.
+// Package imageset turns the paths on a command line (mapping files, image-set directories,
+// standard input) into image sets: the mappings of one team, with the people to tell if one
+// of them fails.
 //
-// It is where a run is checked as a whole: a destination has one source in all of its files, and a path that would mirror
-// nothing is refused, since a run that does nothing looks like one in which all is well.
+// It checks a run as a whole. A destination has one source in all files. A path that would
+// mirror nothing is refused: a run that does nothing would look like a success.
 package imageset
 
 import (
@@ -21,21 +22,21 @@ import (
 	"imagemirror/internal/text"
 )
 
-// Base is the name of the directory beside the sets that they include in kustomize. It is passed over, and no set's name.
+// Base names the directory beside the sets that their kustomizations include. It is not a set.
 const Base = "base"
 
-// Prefix is what the names of mapping files begin with.
+// Prefix begins the name of every mapping file.
 const Prefix = "mapping_"
 
-// FileName is the rule of findings about names of mapping files.
+// FileName is the rule about the names of mapping files.
 var FileName = &finding.Rule{ID: "file-name", Text: "Mapping files are named mapping_NAME..., as the set."}
 
-// Misspelt reports whether a file seems to be meant as a mapping file, and has not the name of one.
+// Misspelt reports whether a name is almost that of a mapping file.
 func Misspelt(name string) bool {
 	return !strings.HasPrefix(name, Prefix) && !strings.HasPrefix(name, ".") && strings.Contains(strings.ToLower(name), "mapping")
 }
 
-// Stdin is the PATH that stands for standard input.
+// Stdin is the PATH of standard input.
 const Stdin = "-"
 
 // A Set is a team's mappings: those of a directory, of single files in it, or of standard input.
@@ -47,7 +48,7 @@ type Set struct {
 	Settings settings.Settings // of its settings.yaml; the zero value if there is no such file
 }
 
-// Input is all that a run is about.
+// An Input is all that a run reads.
 type Input struct {
 	Sets  []*Set
 	Found finding.List // mistakes and warnings
@@ -62,9 +63,9 @@ func (i *Input) Mappings() int {
 	return n
 }
 
-// Load reads the sets that paths name. Each path is a mapping file, a directory with files named
-// mapping_*, or "-" for stdin. The error is that of Input.Found: it has all mistakes, a line each.
-// The Input is never nil, and has everything that is right.
+// Load reads the sets that paths name. Each path is a mapping file, a directory with files
+// named mapping_*, or "-" for stdin. The error is that of Input.Found: it has all mistakes, a
+// line each. The Input is never nil, and has everything that is right.
 func Load(paths []string, stdin io.Reader) (*Input, error) {
 	l := loader{
 		stdin: stdin, named: map[string]bool{}, read: map[string]bool{},
@@ -233,8 +234,8 @@ func (l *loader) file(set *Set, path string) {
 	l.parse(set, f, path)
 }
 
-// regular refuses entries of a directory that are not files: opening a named pipe would wait for a
-// writer.
+// regular refuses entries of a directory that are not files: opening a named pipe would wait
+// for a writer.
 func regular(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -248,8 +249,9 @@ func regular(path string) error {
 	return nil
 }
 
-// Within reports whether a file of a directory is in it, wherever links lead. A link in a stranger's
-// pull request must not show another file in messages. Kubernetes' own links, in volumes, stay within.
+// Within reports whether a file of a directory is in it, wherever links lead. A link in a
+// stranger's pull request must not show another file in messages. Kubernetes' own links in
+// volumes stay within.
 func Within(dir, path string) bool {
 	dir, errDir := resolved(dir)
 	path, errPath := resolved(path)

@@ -13,7 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// write writes files, by their paths below a new directory, and makes that the working directory.
+// write writes files, by their paths below a new directory, and makes that the working
+// directory.
 func write(t *testing.T, files map[string]string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -27,7 +28,7 @@ func write(t *testing.T, files map[string]string) {
 	}
 }
 
-// lines are the sets' mappings, as "SET FILE:LINE DESTINATION".
+// lines returns the sets' mappings, as "SET FILE:LINE DESTINATION".
 func lines(in *Input) []string {
 	var out []string
 	for _, s := range in.Sets {
@@ -47,12 +48,12 @@ func warnings(in *Input) []string {
 	return lines
 }
 
-// pair is a line of a mapping file.
+// pair returns a line of a mapping file.
 func pair(name string) string { return "q.io/s/" + name + ":1 q.io/d/" + name + "\n" }
 
 const owners = "approvers:\n- ada\n- grace\n"
 
-func TestLoad(t *testing.T) {
+func TestPathsBecomeSets(t *testing.T) {
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
 	if _, err := io.WriteString(z, pair("z")); err != nil {
@@ -97,7 +98,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func TestLoadFromWithin(t *testing.T) {
+func TestASetIsReadFromWithin(t *testing.T) {
 	write(t, map[string]string{"knative/OWNERS": owners, "knative/mapping_a": pair("a"), "knative/mapping_b": pair("b")})
 	t.Chdir("knative")
 	for _, paths := range [][]string{{"."}, {"mapping_a", "./mapping_b"}} {
@@ -112,7 +113,7 @@ func TestLoadFromWithin(t *testing.T) {
 }
 
 // The kubelet mounts a ConfigMap as links into a directory that it exchanges as a whole.
-func TestLoadConfigMap(t *testing.T) {
+func TestMountedConfigMapsAreRead(t *testing.T) {
 	write(t, map[string]string{"mappings/..2024_01/mapping_a": pair("a"), "mappings/..2024_01/OWNERS": owners})
 	for link, to := range map[string]string{"..data": "..2024_01", "mapping_a": "..data/mapping_a", "OWNERS": "..data/OWNERS"} {
 		if err := os.Symlink(to, filepath.Join("mappings", link)); err != nil {
@@ -131,7 +132,7 @@ func TestLoadConfigMap(t *testing.T) {
 	}
 }
 
-func TestLoadWarns(t *testing.T) {
+func TestOddFilesAreWarnedOf(t *testing.T) {
 	write(t, map[string]string{
 		"a/mapping_1":   pair("a"),
 		"a/mapping_2":   pair("a") + pair("b"),
@@ -171,7 +172,7 @@ func TestLoadWarns(t *testing.T) {
 	}
 }
 
-func TestLoadAcceptsEmptyFiles(t *testing.T) {
+func TestEmptyFilesAreAccepted(t *testing.T) {
 	write(t, map[string]string{"a/mapping_1": "", "a/mapping_2": "# later\n", "a/OWNERS": owners})
 	in, err := Load([]string{"a"}, nil)
 	if err != nil || len(warnings(in)) != 2 || len(in.Sets) != 1 {
@@ -179,7 +180,7 @@ func TestLoadAcceptsEmptyFiles(t *testing.T) {
 	}
 }
 
-func TestLoadRefuses(t *testing.T) {
+func TestWrongPathsAreRefused(t *testing.T) {
 	write(t, map[string]string{
 		"a/OWNERS":              owners,
 		"a/mapping_1":           pair("a"),
@@ -232,7 +233,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-func TestLoadUnreadable(t *testing.T) {
+func TestUnreadableFilesAreRefused(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root reads every file")
 	}
@@ -246,7 +247,7 @@ func TestLoadUnreadable(t *testing.T) {
 }
 
 // A mistake in one file does not hide those in others, nor a destination that both claim.
-func TestLoadSaysAll(t *testing.T) {
+func TestAMistakeHidesNoOther(t *testing.T) {
 	write(t, map[string]string{
 		"a/OWNERS":    owners,
 		"a/mapping_1": pair("a") + "q.io/x\n",

@@ -42,7 +42,8 @@ func (m mistake) check(t *testing.T, dir string) {
 	}
 }
 
-// compareLines compares messages with what they should begin with and hold: "3: no tag" is "FILE:3: ... no tag ...".
+// compareLines compares messages with what they should begin with and hold: "3: no tag" is
+// "FILE:3: ... no tag ...".
 func compareLines(t *testing.T, kind, file string, got, want []string) {
 	t.Helper()
 	for i := range max(len(got), len(want)) {
@@ -144,7 +145,8 @@ func missing(t *testing.T, files, tested []string) {
 	}
 }
 
-// realFiles is a folder of real mapping files that may lie beside the repository; without it the test is skipped.
+// realFiles returns a directory of real mapping files beside the repository. Without it, the
+// test is skipped.
 func realFiles(t *testing.T, name string) string {
 	t.Helper()
 	dir := filepath.Join("..", "..", "..", "shared", name)

@@ -18,8 +18,8 @@ const (
 	maxOwner  = 100
 )
 
-// Owned is the rule of findings about sets that nobody owns. They are warnings: a run mirrors such a
-// set. A change to a set is not to be merged while it has one.
+// Owned is the rule about sets that nobody owns. Its findings are warnings, since a run
+// mirrors such a set; the presubmit makes them mistakes.
 var Owned = &finding.Rule{ID: "owners", Text: "Each set has an OWNERS file that names approvers."}
 
 // owners reads the approvers of the set in dir.
@@ -42,8 +42,8 @@ func (l *loader) owners(set *Set, dir, absolute string) {
 	}
 }
 
-// unowned warns that nobody owns the set in the directory absolute. The rule Owned is for whole sets:
-// if only files of a set are named, it is merely odd.
+// unowned warns that nobody owns the set in the directory absolute. The rule Owned is for
+// whole sets: if only files of a set are named, it is merely odd.
 func (l *loader) unowned(absolute, file string, err error) {
 	rule := finding.Odd
 	if l.named[absolute] {
@@ -52,9 +52,9 @@ func (l *loader) unowned(absolute, file string, err error) {
 	l.input.Found.Warn(rule, file, 1, "%w", err)
 }
 
-// ReadFile reads a regular file of an image set, up to one byte more than size, so that the caller
-// can tell that it is larger. It refuses a link that leads out of the file's directory. Errors do not
-// name the path.
+// ReadFile reads a regular file of an image set, up to one byte more than size, so that the
+// caller can tell that it is larger. It refuses a link that leads out of the file's
+// directory. Errors do not name the path.
 func ReadFile(path string, size int64) ([]byte, error) {
 	if err := regular(path); err != nil {
 		return nil, err
@@ -71,8 +71,9 @@ func ReadFile(path string, size int64) ([]byte, error) {
 	return data, nil
 }
 
-// parseOwners returns the approvers that an OWNERS file names: the file that code review bots read. Only the approvers
-// matter here; the other keys are known so that one that is misspelt is not passed over.
+// parseOwners returns the approvers that an OWNERS file names: the file that code review bots
+// read. Only the approvers matter here; the other keys are known so that one that is misspelt
+// is not passed over.
 func parseOwners(path string, data []byte) ([]string, *finding.List) {
 	var approvers, others []string
 	found := strictyaml.Read(finding.Input, path, data, maxOwners, func(v strictyaml.Value) {

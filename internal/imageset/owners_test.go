@@ -62,7 +62,7 @@ func TestParseOwnersRefuses(t *testing.T) {
 	}
 }
 
-// bomb is YAML that grows beyond any memory when its aliases are replaced.
+// bomb returns YAML that exceeds any memory once its aliases are replaced.
 func bomb() string {
 	var b strings.Builder
 	b.WriteString("a0: &a0 [x]\n")

@@ -25,9 +25,10 @@ func TestRealFilesAlone(t *testing.T) {
 	}
 }
 
-// The real files are those of several years: 51 destinations, as they are written, are claimed more than once over all
-// of them, 22 by different sources (an error) and 29 by one and the same (a warning). A 52nd shows once a destination
-// without a tag has taken its source's. Each message has both places.
+// The real files are those of several years. 51 destinations, as written, are claimed more
+// than once: 22 by different sources (an error) and 29 by the same source (a warning). A 52nd
+// shows once a destination without a tag has taken its source's. Each message has both
+// places.
 func TestRealFilesTogether(t *testing.T) {
 	dirs, err := filepath.Glob(filepath.Join(realFiles(t, "mappings"), "*"))
 	if err != nil {
@@ -59,7 +60,7 @@ func TestRealFilesTogether(t *testing.T) {
 	}
 }
 
-// matches are the distinct first groups of re in lines.
+// matches returns the distinct first groups of re in lines.
 func matches(re *regexp.Regexp, lines []string) map[string]bool {
 	found := map[string]bool{}
 	for _, line := range lines {

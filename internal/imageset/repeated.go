@@ -5,25 +5,26 @@ import (
 	"imagemirror/internal/mapping"
 )
 
-// maxPatterns is how many wildcards of one pair of repositories are looked at: hostile files may have as many as lines, and
-// what is found is only a warning.
+// maxPatterns bounds the wildcards of one pair of repositories that are compared. Hostile
+// files may have one on each line, and a miss loses only a warning.
 const maxPatterns = 100
 
-// repositories are those of a mapping.
+// A repositories value has both repositories of a mapping.
 type repositories struct{ source, destination string }
 
 func repositoriesOf(m *mapping.Mapping) repositories {
 	return repositories{m.Source.Name(), m.Destination.Name()}
 }
 
-// placed is a mapping and where it stands among all of a run.
+// A placed mapping knows its position among all mappings of a run.
 type placed struct {
 	*mapping.Mapping
 	at int
 }
 
-// repeated warns of each mapping that a wildcard brings about, too. Which tags a wildcard means is known only when the
-// registry is asked; a tag that a line names is known before.
+// repeated warns of each mapping that a wildcard also covers. The tags that a wildcard
+// matches are known only once the registry is asked, but the tag that a line names is known
+// now.
 func (i *Input) repeated() {
 	patterns := map[repositories][]placed{}
 	i.each(func(m placed) {
@@ -64,7 +65,7 @@ func (i *Input) each(visit func(placed)) {
 	}
 }
 
-// warnOnce warns at the place of again that first already asks for what m does.
+// warnOnce warns, at the place of again, that first already asks for what m does.
 func warnOnce(found *finding.List, m, again, first *mapping.Mapping) {
 	found.Warn(finding.Odd, again.File, again.Line, "destination %s has the same source at %s:%d already: it is mirrored once",
 		m.Destination, first.File, first.Line)

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestWhatAWildcardGivesToo(t *testing.T) {
+func TestMappingsThatAWildcardCoversAreWarnedOf(t *testing.T) {
 	const digest = "sha256:0561bce5bdc5fd79af0e51c4f161ed7ab76aca4674e5f906555ff4c676b83e60"
 	for _, c := range []struct {
 		name  string
@@ -43,8 +43,8 @@ func TestWhatAWildcardGivesToo(t *testing.T) {
 	}
 }
 
-// Both places are named where they are in different files, too.
-func TestWhatAWildcardOfAnotherFileGivesToo(t *testing.T) {
+// Both places are named, also in different files.
+func TestMappingsThatAWildcardOfAnotherFileCoversAreWarnedOf(t *testing.T) {
 	write(t, map[string]string{
 		"one/OWNERS": owners, "one/mapping_a": "q.io/s/a:* q.io/d/a\n",
 		"two/OWNERS": owners, "two/mapping_b": "\nq.io/s/a:v1 q.io/d/a\n",

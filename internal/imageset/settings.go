@@ -37,7 +37,7 @@ func (l *loader) settings(set *Set, dir string) {
 	}
 }
 
-// shownPrefixes is how many of the prefixes that a set may publish to are named in a message.
+// shownPrefixes bounds the prefixes that a message lists.
 const shownPrefixes = 5
 
 // outside refuses the mappings to destinations that the set may not publish to.

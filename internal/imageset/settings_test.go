@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// settingsOf is a settings file with one key below spec, on line 6.
+// settingsOf returns a settings file with one key below spec, on line 6.
 func settingsOf(set, key string) string {
 	return "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: " + set + "\nspec:\n  " + key + "\n"
 }

@@ -15,11 +15,12 @@ import (
 	"imagemirror/internal/text"
 )
 
-// Applies reports whether a set's directory, or the one that it is in, has a kustomization. Sets for
-// which that is not so are installed in another way, and are not checked here.
+// Applies reports whether a set's directory, or the one that it is in, has a kustomization.
+// Other sets are not installed with kustomize, and are not checked here.
 func Applies(dir string) bool { return Path(dir) != "" || Path(filepath.Join(dir, "..")) != "" }
 
-// Check holds the directories of sets, and the listings beside them, to what is generated.
+// Check compares the kustomizations of sets, and the listings beside them, with what is
+// generated. It also refuses whatever a set's directory may not have.
 func Check(dirs []string) *finding.List {
 	var found finding.List
 	trees := map[string]*Tree{}
@@ -40,7 +41,7 @@ func Check(dirs []string) *finding.List {
 	return &found
 }
 
-// checkSet holds a set to its files.
+// checkSet compares a set's kustomization with its files.
 func (t *Tree) checkSet(dir string, found *finding.List) {
 	s, ok := t.readSet(dir, found)
 	switch path := Path(dir); {
@@ -52,7 +53,7 @@ func (t *Tree) checkSet(dir string, found *finding.List) {
 	}
 }
 
-// checkListing holds the listing of a tree, if it has one, to its sets.
+// checkListing compares the listing of a tree, if there is one, with its sets.
 func (t *Tree) checkListing(found *finding.List) {
 	var sets []string
 	for _, dir := range imageset.Directories(t.Root) {
@@ -72,8 +73,8 @@ func (t *Tree) checkListing(found *finding.List) {
 	}
 }
 
-// compare refuses a kustomization that is not as it is generated. If it can be told what is wrong
-// with it, that is what it says; resources reads its list of resources for that.
+// compare refuses a kustomization that differs from the generated one. It names what is wrong
+// if it can; resources reads the list of resources for that.
 func (t *Tree) compare(path string, want []byte, resources func(strictyaml.Value), found *finding.List) {
 	data, err := readRegular(path)
 	if err != nil {
@@ -93,7 +94,7 @@ func (t *Tree) compare(path string, want []byte, resources func(strictyaml.Value
 	found.Merge(told)
 }
 
-// advice says how to generate the kustomizations of a tree.
+// advice returns how to generate the kustomizations of a tree.
 func (t *Tree) advice() string {
 	return "run make sets (imagemirror sets " + text.Printable(t.Root) + ")"
 }
@@ -101,8 +102,8 @@ func (t *Tree) advice() string {
 // maxQuoted bounds what a message quotes, in characters.
 const maxQuoted = 100
 
-// difference returns the first line at which a file differs from what it should be, and what should
-// be there.
+// difference returns the first line at which a file differs from what it should be, and what
+// belongs there.
 func difference(data, want []byte) (line int, belongs string) {
 	is, should := strings.Split(string(data), "\n"), strings.Split(string(want), "\n")
 	for line < len(is) && line < len(should) && is[line] == should[line] {
@@ -114,7 +115,7 @@ func difference(data, want []byte) (line int, belongs string) {
 	return line + 1, "the line " + strconv.Quote(text.Clip(should[line], maxQuoted)) + " belongs"
 }
 
-// keys are those that generated kustomizations have.
+// keys returns the keys that generated kustomizations have.
 func keys(resources func(strictyaml.Value)) []strictyaml.Key {
 	known := []strictyaml.Key{{Name: "resources", Read: func(v strictyaml.Value) { v.List(resources) }}}
 	for _, name := range []string{
@@ -125,7 +126,8 @@ func keys(resources func(strictyaml.Value)) []strictyaml.Key {
 	return known
 }
 
-// forbidden are the other keys that kustomize knows, and why a set may not have them.
+// forbidden has the other keys that kustomize knows, with the reason why a set may not have
+// them.
 var forbidden = func() []strictyaml.Key {
 	var all []strictyaml.Key
 	for why, names := range map[string][]string{
@@ -165,7 +167,8 @@ func refuseResource(v strictyaml.Value, name, why string) {
 	v.Refuse("the resource %s %s: remove it", strconv.Quote(text.Clip(name, maxQuoted)), why)
 }
 
-// remote reports whether kustomize would fetch a resource: a URL, or a path that begins with a host.
+// remote reports whether kustomize would fetch a resource: a URL, or a path that begins with
+// a host.
 func remote(resource string) bool {
 	first, _, deeper := strings.Cut(resource, "/")
 	return strings.ContainsAny(resource, ":?") || deeper && strings.Contains(strings.Trim(first, "."), ".")

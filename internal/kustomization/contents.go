@@ -11,8 +11,8 @@ import (
 	"imagemirror/internal/settings"
 )
 
-// judge refuses what may not be in the directory of a set. What has the name of one of its files is
-// refused where that file is read, if it is no regular file; so is a misspelt mapping file.
+// judge refuses what may not be in the directory of a set. It leaves the set's own names to
+// those who read these files, and a misspelt mapping file to imageset, which reports both.
 func judge(dir string, found *finding.List) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
@@ -51,14 +51,14 @@ func isSet(dir string) bool {
 	return len(imageset.MappingFiles(dir)) > 0 || imageset.Contains(dir, settings.File)
 }
 
-// Nested refuses each image set somewhere below a directory. Sets are looked for beside the
-// directory, and only there.
+// Nested refuses each image set below a directory that is, or could be, a set itself. Sets
+// belong beside it.
 func Nested(dir string) *finding.List {
 	var found finding.List
 	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil || !e.IsDir() || path == dir:
-			return nil // what cannot be read has no set for anybody
+			return nil // nobody can read a set there
 		case strings.HasPrefix(e.Name(), "."):
 			return fs.SkipDir
 		case isSet(path):
@@ -70,7 +70,8 @@ func Nested(dir string) *finding.List {
 	return &found
 }
 
-// refuseNested refuses the image set in path, which is somewhere below a directory beside the sets.
+// refuseNested refuses the image set in path, which is somewhere below a directory beside the
+// sets.
 func refuseNested(path, dir string, found *finding.List) {
 	found.Refuse(Orphan, path, 0, "the image set is nested below %s, where nothing reads or installs it: move it to %s",
 		dir, filepath.Join(dir, "..", filepath.Base(path)))

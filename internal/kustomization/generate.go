@@ -1,8 +1,8 @@
-// Package kustomization writes the kustomizations that install image sets, and checks that those in
-// a tree are the ones it would write.
+// Package kustomization writes the kustomizations that install image sets, and checks that
+// those in a tree are the ones it would write.
 //
-// A kustomization can add any object to what is applied, and can turn an object into another set's.
-// So people do not write it: it follows from the files of the set, byte by byte.
+// A kustomization can add any object to what is applied, and can turn an object into another
+// set's. So people do not write it: it follows from the files of the set, byte by byte.
 package kustomization
 
 import (
@@ -16,14 +16,15 @@ import (
 	"imagemirror/internal/settings"
 )
 
-// File is the name of a kustomization in its directory.
+// File names a kustomization in its directory.
 const File = "kustomization.yaml"
 
-// DefaultNamespace is the namespace of a tree whose listing names no other.
+// DefaultNamespace applies to a tree whose listing names no namespace.
 const DefaultNamespace = "image-mirror"
 
-// maxConfigMap bounds the files in one ConfigMap, with their names, in bytes. Kubernetes takes 1 MiB
-// of values; the head-room is for whatever else counts, such as the object's metadata.
+// maxConfigMap bounds the files in one ConfigMap, with their names, in bytes. Kubernetes
+// accepts 1 MiB of values (https://kubernetes.io/docs/concepts/configuration/configmap/); the
+// rest is head-room for the object itself.
 const maxConfigMap = 1<<20 - 64<<10
 
 // A SetDirectory holds the files of an image set that its kustomization follows from.
@@ -88,7 +89,7 @@ func (s *SetDirectory) Kustomization(namespace string) []byte {
 	return b.Bytes()
 }
 
-// label is on all objects of a set. What starts a run takes the set's name from it.
+// label marks all objects of a set. The CronJob tells start the set's name by it.
 const label = "imagemirror/set"
 
 func (s *SetDirectory) resources() []string {

@@ -18,7 +18,7 @@ import (
 	"imagemirror/internal/text"
 )
 
-// The rules of what is found in a tree of image sets.
+// The rules about a tree of image sets.
 var (
 	Generated = &finding.Rule{ID: "kustomization", Text: "Kustomizations are as they are generated."}
 	Contents  = &finding.Rule{ID: "contents", Text: "The directory of an image set has only its own files."}
@@ -26,8 +26,8 @@ var (
 	Orphan    = &finding.Rule{ID: "orphan", Text: "Each set is where it is found, has mapping files and is installed."}
 )
 
-// A Tree is a directory of image sets that are installed with kustomize: each set is a directory in
-// it, beside the base that all of them include.
+// A Tree is a directory of image sets that are installed with kustomize: each set is a
+// directory in it, beside the base that all of them include.
 type Tree struct {
 	Root      string
 	Namespace string
@@ -45,8 +45,8 @@ func Root(args []string) (string, error) {
 	return "", errors.New("several directories are named: name the one that has the image sets")
 }
 
-// Read reads the tree in a directory. It has the sets that a kustomization can be written for;
-// whatever may not be there is among the findings.
+// Read reads the tree in a directory. Its sets are those that a kustomization can be written
+// for; the findings have whatever may not be there.
 func Read(root string) (*Tree, *finding.List) {
 	var found finding.List
 	t := openTree(root)
@@ -96,7 +96,7 @@ func openTree(root string) *Tree {
 	return t
 }
 
-// path returns where the listing of the sets is.
+// path returns the path of the listing.
 func (t *Tree) path() string { return filepath.Join(t.Root, File) }
 
 // Listing returns the kustomization that installs the sets of the tree, and those in more.
@@ -108,8 +108,8 @@ func (t *Tree) Listing(more ...string) []byte {
 	return listing(t.Namespace, more)
 }
 
-// Write writes the kustomizations of all sets and their listing, and returns the paths of those that
-// changed.
+// Write writes the kustomizations of all sets and their listing, and returns the paths of
+// those that changed.
 func (t *Tree) Write() (changed []string, err error) {
 	files := map[string][]byte{t.path(): t.Listing()}
 	paths := []string{t.path()}
@@ -130,8 +130,8 @@ func (t *Tree) Write() (changed []string, err error) {
 	return changed, nil
 }
 
-// WriteSet writes the kustomization of a set that is not in the tree yet. The set has the name of its
-// directory.
+// WriteSet writes the kustomization of a set that is not in the tree yet. The set has the
+// name of its directory.
 func (t *Tree) WriteSet(dir string) error {
 	var found finding.List
 	s, ok := t.readSet(dir, &found)
@@ -141,7 +141,7 @@ func (t *Tree) WriteSet(dir string) error {
 	return Replace(filepath.Join(dir, File), s.Kustomization(t.Namespace))
 }
 
-// Replace puts a file, or another text, in the place of path at once.
+// Replace writes a file aside and renames it to path. A link at path is replaced, not followed.
 func Replace(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
 	if err != nil {
@@ -165,8 +165,8 @@ func (t *Tree) checkBase(found *finding.List) {
 	}
 }
 
-// readSet reads the directory of a set, and judges each entry. It reports whether the set's
-// kustomization follows from it.
+// readSet reads the directory of a set, and refuses entries that it may not have. It reports
+// whether a kustomization can be generated.
 func (t *Tree) readSet(dir string, found *finding.List) (s *SetDirectory, ok bool) {
 	s, ok = &SetDirectory{Name: imageset.NameOf(dir)}, true
 	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
@@ -194,8 +194,8 @@ func (t *Tree) readSet(dir string, found *finding.List) (s *SetDirectory, ok boo
 	return s, t.readSettings(s, dir, found) && ok
 }
 
-// readSettings sees whether the settings of a set have a schedule. It reports whether they can be
-// read; what is wrong with them is for imageset to tell.
+// readSettings learns from the settings of a set whether it has a schedule. It reports
+// whether they can be read; imageset reports what is wrong with them.
 func (t *Tree) readSettings(s *SetDirectory, dir string, found *finding.List) bool {
 	path := filepath.Join(dir, settings.File)
 	data, err := imageset.ReadFile(path, settings.MaxFile)
@@ -214,7 +214,7 @@ func (t *Tree) readSettings(s *SetDirectory, dir string, found *finding.List) bo
 	return true
 }
 
-// CheckKey refuses the name of a file that can be no key of a ConfigMap.
+// CheckKey refuses the name of a file that cannot be a key of a ConfigMap.
 func CheckKey(name string) error {
 	if errs := validation.IsConfigMapKey(name); len(errs) > 0 {
 		return fmt.Errorf("the file's name %.100q can be no key of a ConfigMap: name it with at most %d letters, digits, '-', '_' and '.'",
@@ -223,8 +223,8 @@ func CheckKey(name string) error {
 	return nil
 }
 
-// Path returns the path of a directory's kustomization, under any of the names that kustomize knows,
-// or "".
+// Path returns the path of a directory's kustomization, under any of the names that kustomize
+// knows, or "".
 func Path(dir string) string {
 	for _, name := range []string{File, "kustomization.yml", "Kustomization"} {
 		if imageset.Contains(dir, name) {
@@ -237,7 +237,7 @@ func Path(dir string) string {
 // maxFile bounds the kustomizations that are read, in bytes.
 const maxFile = 1 << 20
 
-// readRegular reads a file that is no link.
+// readRegular reads a regular file, and refuses a link.
 func readRegular(path string) ([]byte, error) {
 	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
 		return nil, errors.New("this is no regular file: remove it")

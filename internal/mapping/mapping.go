@@ -1,8 +1,9 @@
-// Package mapping reads mapping files: lists of which image goes where, one source and its destinations a line.
+// Package mapping reads mapping files: lists of which image goes where, with one source and
+// its destinations on each line.
 //
-// People write these files by hand, so Parse goes on after a mistake and returns all of them, each
-// with its line and what to do about it. It refuses what is ambiguous (a stray "=", a lone carriage
-// return) rather than mirror something that was not meant.
+// People write these files by hand, so Parse goes on after a mistake and returns all of them,
+// each with its line and what to do about it. It refuses what is ambiguous (a stray "=", a
+// lone carriage return) rather than mirror something that was not meant.
 package mapping
 
 import (
@@ -33,8 +34,8 @@ type Mapping struct {
 	Line        int                 // from 1
 }
 
-// Parse reads a mapping file, plain or gzip'd; file is its label in what is returned. Lines with a
-// mistake are among the findings, and the mappings are those of all other lines.
+// Parse reads a mapping file, plain or gzip'd; file is its label in what is returned. Lines
+// with a mistake are among the findings, and the mappings are those of all other lines.
 func Parse(r io.Reader, file string) ([]Mapping, *finding.List) {
 	p := parser{file: file, found: &finding.List{}, shared: map[string]string{}}
 	text, err := readText(r, file)
@@ -103,15 +104,16 @@ func (p *parser) line(n int, line string) {
 	}
 }
 
-// errEquals is what is said of an "=" that may not stand where it is.
+// errEquals refuses an "=" in the wrong place.
 var errEquals = errors.New(`"=" may only join one source and one destination alone on a line: write SRC=DST, or SRC DST [DST ...] without "="`)
 
-// split is what stands on a line: nothing, or a source and its destinations.
+// split returns the fields of a line: a source and its destinations, or nothing.
 func split(line string) ([]string, error) {
 	if len(line) > MaxLine {
 		return nil, fmt.Errorf("the line has %d bytes, and %d at most are read: give some of its destinations a line of their own", len(line), MaxLine)
 	}
-	// What other systems end a line with would otherwise join two mappings, or hide one behind a comment.
+	// Line ends of other systems would otherwise join two mappings, or hide one behind a
+	// comment.
 	if strings.ContainsAny(line, "\r\u0085\u2028\u2029") {
 		return nil, errors.New("the line has another line's end within it: end lines with a newline (LF or CRLF)")
 	}
@@ -144,8 +146,9 @@ func source(s string) (reference.Reference, error) {
 	return r, nil
 }
 
-// untagged decides about a source that has no tag and no digest. Where all its destinations are tagged latest it can
-// only be latest, as in files that are in use; anything else would be a guess.
+// untagged decides on a source without a tag and a digest. If all its destinations are tagged
+// latest, it can only mean latest, and real files rely on that. Anything else would be a
+// guess.
 func (p *parser) untagged(n int, src reference.Reference, destinations []string) (reference.Reference, error) {
 	for _, d := range destinations {
 		if !strings.HasSuffix(d, ":latest") {
@@ -174,7 +177,7 @@ func destination(s string) (reference.Reference, error) {
 	return r, nil
 }
 
-// complete gives dst the tag that it takes from src, and refuses what does not fit together.
+// complete gives dst the tag that it takes from src, and refuses pairs that do not fit together.
 func complete(src, dst reference.Reference) (reference.Reference, error) {
 	wildcard := src.Wildcard()
 	switch {
@@ -189,12 +192,14 @@ func complete(src, dst reference.Reference) (reference.Reference, error) {
 	return dst, nil
 }
 
-// same says whether src and dst, which are in one repository, are one image. A digest that is given a tag there is not.
+// same reports whether src and dst, which are in one repository, are one image. A digest that
+// gets a tag in its own repository is not.
 func same(src, dst reference.Reference) bool {
 	return src.Wildcard() || dst.Tag == "" || src.Digest == "" && src.Tag == dst.Tag
 }
 
-// share replaces the strings of r, which hold on to the whole file, by copies that all mappings share.
+// share replaces the strings of r, which keep the whole file in memory, by copies that all
+// mappings share.
 func (p *parser) share(r reference.Reference) reference.Reference {
 	for _, s := range []*string{&r.Registry, &r.Repository, &r.Tag, &r.Digest} {
 		one, ok := p.shared[*s]

@@ -18,7 +18,7 @@ import (
 
 const digest = "sha256:0561bce5bdc5fd79af0e51c4f161ed7ab76aca4674e5f906555ff4c676b83e60"
 
-// pairs are mappings as "line: source destination".
+// pairs returns mappings as "line: source destination".
 func pairs(ms []Mapping) []string {
 	var out []string
 	for _, m := range ms {
@@ -27,7 +27,7 @@ func pairs(ms []Mapping) []string {
 	return out
 }
 
-func TestParse(t *testing.T) {
+func TestLinesAreRead(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
 		want       []string
@@ -64,7 +64,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestMistakesAreRefused(t *testing.T) {
 	equals := errEquals.Error()
 	for _, c := range []struct{ name, text, want string }{
 		{"no destination", "q.io/a:1", `source "q.io/a:1" has no destination: write SRC DST`},
@@ -110,8 +110,8 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// All that is wrong is said at once, and what is right is there beside it.
-func TestParseGoesOn(t *testing.T) {
+// All mistakes are found at once, and the lines that are right are read.
+func TestParseGoesOnAfterAMistake(t *testing.T) {
 	got, found := Parse(strings.NewReader("q.io/a q.io/A:1\nq.io/b:1 q.io/c:1 q.io/d::1\n\nx=\nq.io/e:1"), "m")
 	want := []string{"m:1: source", "m:1: destination", "m:2: destination", `m:4: "="`, "m:5: source"}
 	lines := strings.Split(fmt.Sprint(found.Err()), "\n")
@@ -128,7 +128,7 @@ func TestParseGoesOn(t *testing.T) {
 	}
 }
 
-func TestParseTakesLatest(t *testing.T) {
+func TestLatestIsTakenForLatest(t *testing.T) {
 	got, found := Parse(strings.NewReader("q.io/a q.io/b:latest q.io/c:latest"), "m")
 	if err := found.Err(); err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func compress(t *testing.T, text string) string {
 	return b.String()
 }
 
-func TestParseGzip(t *testing.T) {
+func TestGzippedFilesAreRead(t *testing.T) {
 	whole := compress(t, "\ufeffq.io/a:1 q.io/b:2\n")
 	for _, c := range []struct {
 		name, file, data, want string // want is the error, or nothing
@@ -198,7 +198,7 @@ func TestParseGzip(t *testing.T) {
 	}
 }
 
-func TestParseBoundsTheFile(t *testing.T) {
+func TestLargeFilesAreRefused(t *testing.T) {
 	line := "#" + strings.Repeat("x", 1022) + "\n"
 	if _, found := Parse(strings.NewReader(strings.Repeat(line, MaxFile/len(line))), "m"); found.Err() != nil {
 		t.Errorf("a file of the largest size: %v", found.Err())
@@ -210,7 +210,7 @@ func TestParseBoundsTheFile(t *testing.T) {
 	}
 }
 
-func TestParseReadError(t *testing.T) {
+func TestReadErrorsAreKept(t *testing.T) {
 	broken := errors.New("the disk is gone")
 	_, found := Parse(io.MultiReader(strings.NewReader("q.io/a:1 q.io/b:1\n"), iotest.ErrReader(broken)), "m")
 	if err := found.Err(); !errors.Is(err, broken) || err.Error() != "m:1: reading the file: the disk is gone" {
@@ -218,8 +218,8 @@ func TestParseReadError(t *testing.T) {
 	}
 }
 
-// 5,000 mappings are kept for a whole run; the plan's budget is 2 KB for each, and they may have a part of it.
-func TestParseIsLight(t *testing.T) {
+// All mappings are kept for a whole run. The plan has a budget of 2 KB for each.
+func TestMappingsTakeLittleMemory(t *testing.T) {
 	var text strings.Builder
 	for i := range 5000 {
 		fmt.Fprintf(&text, "registry.ci.openshift.org/origin/4.%d:component-%d quay.io/openshift/origin-component-%d:4.%d # a comment that need not be kept\n", i%7, i/7, i/7, i%7)
@@ -241,7 +241,7 @@ func TestParseIsLight(t *testing.T) {
 	runtime.KeepAlive(parsed)
 }
 
-// What is accepted, written out again, is read as the same.
+// Mappings that are written out again are read as the same.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"q.io/a:1 q.io/b q.io/c:2 # x\r\n", "q.io/a@" + digest + "=q.io/b", "\ufeffa:1\tb", "q.io/a:v* q.io/b",

@@ -10,11 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// errLarge says that a file has more than MaxFile bytes.
+// errLarge refuses a file of more than MaxFile bytes.
 var errLarge = fmt.Errorf("the file has more than %d MiB: split it into several", MaxFile>>20)
 
-// readText returns the text of a mapping file. A file is gzip'd where it says so by its name or by its first bytes: a
-// ConfigMap's key may lack the ending.
+// readText returns the text of a mapping file. A file is gzip'd if its name or its first
+// bytes tell so: the key of a ConfigMap may lack the ending.
 func readText(r io.Reader, file string) (string, error) {
 	in := bufio.NewReader(bound(r))
 	magic, _ := in.Peek(2)
@@ -51,7 +51,7 @@ func readAll(r io.Reader) (string, error) {
 	return text.String(), err
 }
 
-// bounded reads r, and fails with errLarge where it has more than left bytes.
+// A bounded reader reads r, and fails with errLarge if r has more than left bytes.
 type bounded struct {
 	r    io.Reader
 	left int
@@ -69,10 +69,10 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// errBinary is said once of a file that is not made of lines.
+// errBinary refuses a file that is not made of lines.
 var errBinary = errors.New("the file is no text: write it as plain UTF-8, or gzip'd")
 
-// checkText fails with errBinary, and the line at which it shows.
+// checkText fails with errBinary and the first line with something that is not text.
 func checkText(text string) (line int, err error) {
 	bad := strings.IndexByte(text, 0)
 	if bad < 0 && utf8.ValidString(text) {

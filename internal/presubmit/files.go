@@ -19,7 +19,7 @@ func (c *checker) files(dir string) {
 		if err := kustomization.CheckKey(name); err != nil {
 			c.found.Refuse(kustomization.ConfigMap, path, 1, "%w", err)
 		}
-		// Where letters have no case, one of the two would replace the other.
+		// In a file system that ignores case, one of the two would replace the other.
 		folded := strings.TrimSuffix(strings.ToLower(name), ".gz")
 		if first := twins[folded]; first != "" {
 			c.found.Refuse(kustomization.ConfigMap, path, 1, "the file differs from %s in its case or in .gz alone: both are read; remove one, or give it another name", first)
@@ -29,8 +29,9 @@ func (c *checker) files(dir string) {
 	}
 }
 
-// misnamed finds files that are not named as their set. Where none of several is, another name that they have in common will
-// do: that was a choice, as origin in the set openshift, and no slip.
+// misnamed refuses files that are not named as their set. If none of several files is,
+// another word that they have in common will do: that was a choice, as origin in the set
+// openshift.
 func (c *checker) misnamed(dir string, files []string) {
 	set := imageset.NameOf(dir)
 	begins := []string{set, strings.ReplaceAll(set, "-", "_"), strings.ReplaceAll(set, "_", "-")}
@@ -61,7 +62,7 @@ func alternatives(begins []string) string {
 	return strings.Join(quoted, " or ")
 }
 
-// commonWord is the first word of most files' names, where more than one has it.
+// commonWord returns the first word of most files' names, or "" if no two files share one.
 func commonWord(files []string) string {
 	count := map[string]int{}
 	most := ""

@@ -11,8 +11,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// Ask asks the registries about the mappings, and returns the sources that are missing or unreadable
-// and the immutable tags that would move. Its error is that it was interrupted.
+// Ask asks the registries about the mappings. It returns the sources that are missing or
+// unreadable, and the immutable tags that would move. It fails only if it is interrupted.
 func Ask(ctx context.Context, o plan.Options, input *imageset.Input) (*finding.List, error) {
 	var found finding.List
 	doubts, err := plan.Probe(ctx, o, input.Sets)

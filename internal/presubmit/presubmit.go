@@ -1,6 +1,6 @@
-// Package presubmit finds what is wrong with image sets before a change to them is merged. It finds
-// what a run would refuse or warn of, and what no run can see: lines that go the wrong way, files
-// that nobody reads, sets that nothing starts.
+// Package presubmit finds what is wrong with image sets before a change to them is merged. It
+// finds what a run would refuse or warn of, and what no run can see: lines that go the wrong
+// way, files that nobody reads, sets that nothing starts.
 package presubmit
 
 import (
@@ -27,8 +27,8 @@ type checker struct {
 	found finding.List
 }
 
-// Check reads the image sets that paths name, as imageset.Load does, and returns what is wrong with
-// them, by file and line. A directory of image sets stands for all of them.
+// Check reads the image sets that paths name, as imageset.Load does, and returns what is
+// wrong with them, by file and line. A directory of image sets stands for all of them.
 func Check(paths []string, stdin io.Reader) (*imageset.Input, *finding.List) {
 	c := &checker{}
 	paths = c.expand(paths)
@@ -49,16 +49,16 @@ func (c *checker) load(paths []string, stdin io.Reader) *imageset.Input {
 		return &imageset.Input{}
 	}
 	input, _ := imageset.Load(paths, stdin) // the error is what it found
-	// A run mirrors what nobody owns, and passes over files that it does not know. A change that leaves
-	// it so is not to be merged.
+	// A run mirrors what nobody owns, and passes over files that it does not know. A change
+	// that leaves it so is not to be merged.
 	input.Found.Promote(imageset.Owned)
 	input.Found.Promote(imageset.FileName)
 	c.found.Merge(&input.Found)
 	return input
 }
 
-// expand puts in the place of a directory of image sets the sets in it. It refuses what was a set,
-// and sets that are nested where nothing looks for them.
+// expand puts in the place of a directory of image sets the sets in it. It refuses what was a
+// set, and sets that are nested where nothing looks for them.
 func (c *checker) expand(paths []string) []string {
 	var all []string
 	for _, path := range paths {
@@ -79,8 +79,8 @@ func (c *checker) expand(paths []string) []string {
 	return all
 }
 
-// nested refuses the image sets below a directory, and reports whether there are any. In a set that
-// is installed with kustomize, any directory is refused with the set.
+// nested refuses the image sets below a directory, and reports whether there are any. In a
+// set that is installed with kustomize, any directory is refused with the set.
 func (c *checker) nested(dir string) bool {
 	if !isDir(dir) || shared(dir) || len(imageset.MappingFiles(dir)) > 0 && kustomization.Applies(dir) {
 		return false
@@ -90,7 +90,8 @@ func (c *checker) nested(dir string) bool {
 	return found.Err() != nil
 }
 
-// lost refuses what was left of a set without mapping files, and reports whether a directory is that.
+// lost refuses what was left of a set without mapping files, and reports whether a directory
+// is that.
 func (c *checker) lost(dir string) bool {
 	path := kustomization.Path(dir)
 	if !isDir(dir) || shared(dir) || path == "" || len(imageset.MappingFiles(dir)) > 0 {

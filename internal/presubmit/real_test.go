@@ -8,9 +8,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The real files are those of several years: 51 destinations, as they are written, are claimed more than once over all of
-// them, 24 by several sets; a 52nd shows once a destination without a tag has taken its source's. Whoever published these
-// files left owners out. What else is found is wrong there, too, and nothing more is found.
+// The real files are those of several years. 51 destinations, as written, are claimed more
+// than once, 24 of them by several sets; a 52nd shows once a destination without a tag has
+// taken its source's. The files were published without OWNERS. The other findings are real
+// mistakes.
 func TestRealSets(t *testing.T) {
 	w := newWorld(t, realSets(t))
 	claim := regexp.MustCompile(`^(?:warning: )?(\S+):\d+: destination (\S+) has .* at (\S+):\d+`)
@@ -34,7 +35,8 @@ func TestRealSets(t *testing.T) {
 	}
 	const byName = ", as those of the set do: rename it"
 	want := []string{
-		// Its name is misspelt: mapping_integr8ly* did not find it, and no image of it was mirrored.
+		// Its name is misspelt: mapping_integr8ly* did not find it, and no image of it was
+		// mirrored.
 		"image-sets/integr8ly/mapping_integr8y_operator_test_harness:1: the file's name does not begin with mapping_integr8ly" + byName,
 		"image-sets/ovirt/mapping_csi_driver_quay:1: the file's name does not begin with mapping_ovirt" + byName,
 		// These two were copied to files of the right name, which are there too.
@@ -47,5 +49,5 @@ func TestRealSets(t *testing.T) {
 	}
 }
 
-// setOf is the set of a path in image-sets.
+// setOf returns the set of a path in image-sets.
 func setOf(path string) string { return strings.Split(strings.TrimPrefix(path, "warning: "), "/")[1] }

@@ -10,19 +10,19 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// way is where a mapping leads from and to: repositories, organisations or registries.
+// A way is where a mapping leads from and to: repositories, organizations or registries.
 type way struct{ from, to string }
 
 func (w way) back() way { return way{w.to, w.from} }
 
-// organisation is the registry and the first part of the path.
-func organisation(r reference.Reference) string {
+// organization returns the registry and the first element of the path.
+func organization(r reference.Reference) string {
 	first, _, _ := strings.Cut(r.Repository, "/")
 	return r.Registry + "/" + first
 }
 
-func organisations(m *mapping.Mapping) way {
-	return way{organisation(m.Source), organisation(m.Destination)}
+func organizations(m *mapping.Mapping) way {
+	return way{organization(m.Source), organization(m.Destination)}
 }
 
 func registries(m *mapping.Mapping) way { return way{m.Source.Registry, m.Destination.Registry} }
@@ -30,7 +30,7 @@ func registries(m *mapping.Mapping) way { return way{m.Source.Registry, m.Destin
 // wayOf returns the repositories of a mapping.
 func wayOf(m *mapping.Mapping) way { return way{m.Source.Name(), m.Destination.Name()} }
 
-// traffic counts mappings by their ways, and has the first of each.
+// A traffic counts mappings by their ways, and has the first of each.
 type traffic struct {
 	of     func(*mapping.Mapping) way
 	count  map[way]int
@@ -49,7 +49,8 @@ func (t *traffic) add(m *mapping.Mapping) {
 	}
 }
 
-// against is a mapping that goes the opposite way, or nil, and by how many more those are than those that go m's way.
+// against returns a mapping that goes the opposite way of m, or nil, and by how many such
+// mappings outnumber those that go m's way.
 func (t *traffic) against(m *mapping.Mapping) (*mapping.Mapping, int) {
 	w := t.of(m)
 	if w.from == w.to {
@@ -58,13 +59,13 @@ func (t *traffic) against(m *mapping.Mapping) (*mapping.Mapping, int) {
 	return t.first[w.back()], t.count[w.back()] - t.count[w]
 }
 
-// later says whether m's way was met after the opposite one.
+// later reports whether m's way was met after the opposite one.
 func (t *traffic) later(m *mapping.Mapping) bool {
 	w := t.of(m)
 	return t.number[w] > t.number[w.back()]
 }
 
-// roles count how often repositories are published to and read from.
+// A roles value counts how often repositories are published to and read from.
 type roles struct {
 	published, read map[string]int
 	publisher       map[string]*mapping.Mapping // the first that publishes to a repository
@@ -78,25 +79,27 @@ func (r *roles) add(m *mapping.Mapping) {
 	}
 }
 
-// swapped says that others publish to m's source, and others read its destination.
+// swapped reports whether other mappings publish to m's source and read its destination.
 func (r *roles) swapped(m *mapping.Mapping) bool {
 	src, dst := m.Source.Name(), m.Destination.Name()
 	return src != dst && r.published[src] > r.read[src] && r.read[dst] > r.published[dst]
 }
 
-// directions are what is known of the ways that mappings go.
+// A directions value has what is known of the ways that mappings go.
 type directions struct {
-	pairs, everywhere *traffic // all sets' pairs of repositories and of organisations
+	pairs, everywhere *traffic // all sets' pairs of repositories and of organizations
 	roles             roles    // of all sets' repositories
-	here, coarse      *traffic // one set's organisations and registries
+	here, coarse      *traffic // one set's organizations and registries
 }
 
-// reversed finds lines whose source is where the sets publish to, and whose destination is where they read from. That a line leads
-// from a public registry to one of builds is no sign: base images do. It takes others that say the opposite: the same repositories in any
-// set, or the same organisations in this set. A set whose settings name its destinations has said what it means.
+// reversed finds lines whose source is where the sets publish to, and whose destination is
+// where they read from. A line from a public registry to that of a CI system proves nothing:
+// base images go that way. It takes other lines that go the opposite way: between the same
+// repositories in any set, or between the same organizations in this set. A set whose
+// settings list its destinations is exempt: a swapped line is outside of them.
 func (c *checker) reversed(input *imageset.Input) {
 	d := &directions{
-		pairs: newTraffic(wayOf), everywhere: newTraffic(organisations),
+		pairs: newTraffic(wayOf), everywhere: newTraffic(organizations),
 		roles: roles{published: map[string]int{}, read: map[string]int{}, publisher: map[string]*mapping.Mapping{}},
 	}
 	for _, set := range input.Sets {
@@ -115,12 +118,12 @@ func (c *checker) reversed(input *imageset.Input) {
 }
 
 func (c *checker) reversedIn(set *imageset.Set, d *directions) {
-	d.here, d.coarse = newTraffic(organisations), newTraffic(registries)
+	d.here, d.coarse = newTraffic(organizations), newTraffic(registries)
 	for i := range set.Mappings {
 		d.here.add(&set.Mappings[i])
 		d.coarse.add(&set.Mappings[i])
 	}
-	file, line := "", 0 // where the last finding is: a line with many destinations is one
+	file, line := "", 0 // of the last finding: a line with many destinations is one
 	for i := range set.Mappings {
 		m := &set.Mappings[i]
 		other, sure := d.contradicts(m)
@@ -134,7 +137,8 @@ func (c *checker) reversedIn(set *imageset.Set, d *directions) {
 	}
 }
 
-// contradicts is a mapping that speaks against m's direction, or nil, and whether that is a sure sign.
+// contradicts returns a mapping that goes against m's direction, or nil, and whether that is
+// a sure sign.
 func (d *directions) contradicts(m *mapping.Mapping) (other *mapping.Mapping, sure bool) {
 	if d.roles.swapped(m) {
 		return d.roles.publisher[m.Source.Name()], true
@@ -158,8 +162,9 @@ func (d *directions) contradicts(m *mapping.Mapping) (other *mapping.Mapping, su
 	return nil, false
 }
 
-// minority says whether m is one of those that go the wrong way, where more go the opposite one than m's. Where as many do, all sets
-// decide, and where these do not either it is a tie, which the way that was met later is blamed for.
+// minority reports whether m goes the wrong way: more mappings go the opposite way than m's.
+// If as many go each way in the set, all sets decide. If they do not either, it is a tie, and
+// the way that was met later is blamed.
 func (d *directions) minority(m *mapping.Mapping, more int) (wrong, tie bool) {
 	if more == 0 {
 		_, more = d.everywhere.against(m)

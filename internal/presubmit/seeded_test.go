@@ -12,13 +12,14 @@ import (
 	"imagemirror/internal/imageset"
 )
 
-// cast are the files of a world that the mistakes are made in.
+// A cast names the files of a world that the mistakes are made in.
 type cast struct {
 	a, b       string // mapping files of the sets A and B
 	setA, setB string
 }
 
-// A seeded is one mistake, as people make them, and what the presubmit has to say of it and of nothing else.
+// A seeded mistake is one that people make, and the one finding that the presubmit must add
+// for it.
 type seeded struct {
 	name    string
 	seed    func(*world, cast) place
@@ -29,7 +30,7 @@ type seeded struct {
 
 const someDigest = "sha256:0561bce5bdc5fd79af0e51c4f161ed7ab76aca4674e5f906555ff4c676b83e60"
 
-// lines are mistakes of one line, of a mapping "SRC DST".
+// Mistakes on one line, of a mapping "SRC DST".
 var lines = []seeded{
 	{name: "the source's tag is missing", says: "has no tag and no digest", seed: onLine(func(src, dst string) string { return name(src) + " " + dst })},
 	{name: "the destination is missing", says: "has no destination", seed: onLine(func(src, _ string) string { return src })},
@@ -60,7 +61,7 @@ var lines = []seeded{
 	}},
 }
 
-// across are mistakes that show beside other lines.
+// Mistakes that show beside other lines.
 var across = []seeded{
 	{name: "a line twice", says: "it is mirrored once", warning: true, seed: func(w *world, c cast) place {
 		src, dst, _ := w.line(c.a)
@@ -99,7 +100,7 @@ var across = []seeded{
 	}},
 }
 
-// files are mistakes with whole files.
+// Mistakes with whole files.
 var files = []seeded{
 	{name: "a misspelt file name", says: "does not begin with mapping_", seed: func(w *world, c cast) place {
 		w.mapping(c.setA, "mapping_x"+c.setA[1:]+"_v9", "registry.example/new/image:v9 quay.io/new/image\n")
@@ -156,7 +157,7 @@ var files = []seeded{
 	}},
 }
 
-// contents are mistakes with what is beside a set's own files.
+// Mistakes with what is beside a set's own files.
 var contents = []seeded{
 	{name: "a file of another kind", says: "has only OWNERS, settings.yaml", seed: add("README.md", "# Read me.\n")},
 	{name: "a hidden file", says: "has only OWNERS, settings.yaml", seed: add(".gitignore", "*\n")},
@@ -237,7 +238,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-
 subjects: [{kind: ServiceAccount, name: mirror-knative, namespace: image-mirror}]
 `
 
-// kustomizations are mistakes in the kustomization of a set, and in the listing of all sets.
+// Mistakes in the kustomization of a set, and in the listing of all sets.
 var kustomizations = []seeded{
 	{name: "a ClusterRoleBinding", says: `the resource "extra.yaml" is none of a set's own objects`, also: "extra.yaml:1: an image set has only", seed: func(w *world, c cast) place {
 		w.write(c.setA+"/extra.yaml", clusterRoleBinding)
@@ -334,15 +335,15 @@ func appended(line string) func(*world, cast) place {
 	return func(w *world, c cast) place { return w.add(c.setA+"/kustomization.yaml", line) }
 }
 
-// name is an image's name without its tag.
+// name returns an image's name without its tag.
 func name(ref string) string { return ref[:strings.LastIndexByte(ref, ':')] }
 
 func onLine(to func(src, dst string) string) func(*world, cast) place {
 	return func(w *world, c cast) place { return w.edit(c.a, to) }
 }
 
-// Each mistake is one finding more, where it was made. What does not depend on how many sets there are
-// is tried in the few of this repository.
+// Each mistake adds one finding, where it was made. Mistakes that do not depend on other sets
+// are made only in the few of this repository.
 func TestSeededMistakes(t *testing.T) {
 	t.Run("own sets", func(t *testing.T) {
 		checkSeeded(t, filepath.Join("..", "..", "image-sets"), cast{
@@ -388,7 +389,7 @@ func checkSeeded(t *testing.T, from string, c cast, mistakes ...[]seeded) {
 	}
 }
 
-// differ are the lines that only after has, and those that only before has.
+// differ returns the lines that only after has, and those that only before has.
 func differ(before, after []string) (more, gone []string) {
 	count := map[string]int{}
 	for _, line := range before {

@@ -13,10 +13,11 @@ import (
 	"imagemirror/internal/kustomization"
 )
 
-// sets is the directory of image sets in a world, which is the working directory.
+// sets is the directory of image sets in a world. A world is the working directory.
 const sets = "image-sets"
 
-// A world is a copy of image sets to make mistakes in. Files are named by their paths in image-sets.
+// A world is a copy of image sets to make mistakes in. Files are named by their paths in
+// image-sets.
 type world struct {
 	t     *testing.T
 	extra []string          // paths that are checked besides image-sets
@@ -41,7 +42,7 @@ func newWorld(t *testing.T, from string) *world {
 	return &world{t: t}
 }
 
-// during lets t make one mistake, which is undone behind it.
+// during lets t make one mistake, and undoes it after t.
 func (w *world) during(t *testing.T) *world {
 	one := &world{t: t, was: map[string]string{}}
 	t.Cleanup(func() {
@@ -61,7 +62,7 @@ func (w *world) during(t *testing.T) *world {
 	return one
 }
 
-// keep notes what a file was before it is changed.
+// keep remembers a file before it is changed.
 func (w *world) keep(path string) {
 	if _, known := w.was[path]; known || w.was == nil {
 		return
@@ -73,7 +74,8 @@ func (w *world) keep(path string) {
 	}
 }
 
-// realSets is where real mapping files may lie beside the repository; without them the test is skipped.
+// realSets returns a directory of real mapping files beside the repository. Without it, the
+// test is skipped.
 func realSets(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join("..", "..", "..", "shared", "mappings")
@@ -111,13 +113,13 @@ func (w *world) generate() {
 	}
 }
 
-// settingsOf are settings in which what is given stands in spec, from line 8.
+// settingsOf returns settings with the given lines below spec, from line 8.
 func settingsOf(set, spec string) string {
 	return "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: " + set +
 		"\n  annotations:\n    config.kubernetes.io/local-config: \"true\"\nspec:\n" + spec
 }
 
-// found are the findings, as lines; those of warnings begin with "warning: ".
+// found returns the findings as lines. Those of warnings begin with "warning: ".
 func (w *world) found() []string {
 	_, all := Check(append([]string{sets}, w.extra...), nil)
 	var lines []string
@@ -169,8 +171,8 @@ func (w *world) remove(file string) {
 	}
 }
 
-// edited replaces a text in the kustomization of a set, or in the listing of the set ".", and returns
-// the place some lines below.
+// edited replaces a text in the kustomization of a set, or in the listing of the set ".", and
+// returns the place some lines below.
 func (w *world) edited(set, old, with string, below int) place {
 	w.t.Helper()
 	file := filepath.Join(set, kustomization.File)
@@ -188,7 +190,7 @@ func (w *world) replace(file, old, with string) int {
 	return 1 + strings.Count(before, "\n")
 }
 
-// line is a mapping of a file, taken apart, and its number.
+// line returns the first line of a file with one source and one destination, and its number.
 func (w *world) line(file string) (source, destination string, n int) {
 	w.t.Helper()
 	for line := range strings.SplitSeq(w.read(file), "\n") {
@@ -201,7 +203,7 @@ func (w *world) line(file string) (source, destination string, n int) {
 	return "", "", 0
 }
 
-// edit writes another text in the place of the file's first line with one source and one destination.
+// edit replaces the first line of a file with one source and one destination.
 func (w *world) edit(file string, to func(source, destination string) string) place {
 	w.t.Helper()
 	source, destination, n := w.line(file)
@@ -229,7 +231,7 @@ func (w *world) mapping(set, name, text string) {
 	w.generate()
 }
 
-// place is where a mistake is.
+// A place is where a mistake is.
 type place struct {
 	file string // in image-sets
 	line int    // 0: about the path

@@ -56,7 +56,7 @@ func keys(above string, s reflect.Value, visit func(key string, value reflect.Va
 	}
 }
 
-// written is a default as people write it.
+// written returns a default as people write it.
 func written(key string, value reflect.Value) string {
 	switch v := value.Interface().(type) {
 	case time.Duration:

@@ -101,7 +101,7 @@ func (s *Settings) schedule(v strictyaml.Value) {
 }
 
 func (s *Settings) destinations(v strictyaml.Value) {
-	// Nothing could be meant by it, or anything.
+	// An empty list could mean none or any.
 	if v.Empty() {
 		v.Refuse("spec.destinations allows nothing: name a prefix, or leave the key out, which allows any destination")
 	}
@@ -121,9 +121,11 @@ func (s *Settings) destination(v strictyaml.Value) {
 	s.Destinations = append(s.Destinations, prefix)
 }
 
-// parsePrefix is a prefix as the names that it is compared with are written: what is without a host is Docker Hub's.
+// parsePrefix returns a prefix in the form of the names that it is compared with: one without
+// a host is Docker Hub's.
 func parsePrefix(text string) (string, bool) {
-	// With two more elements it is a name: of one alone docker.io/ORGANISATION would be an image in docker.io/library.
+	// Two more elements make it a name. With only one, docker.io/ORG would be an image in
+	// docker.io/library.
 	const below = "/x/x"
 	if strings.ContainsAny(text, "@*") {
 		return "", false

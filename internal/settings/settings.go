@@ -1,8 +1,8 @@
-// Package settings reads the settings.yaml of an image set: when it runs, where it may publish, which of its tags never move,
-// and what its runs are allowed.
+// Package settings reads the settings.yaml of an image set: when it runs, where it may
+// publish, which of its tags never move, and the limits of its runs.
 //
-// The file has the form of a Kubernetes object, so that the set's kustomization can take values from it into the objects
-// that carry them. It is the one place where they are written.
+// The file has the form of a Kubernetes object, so that kustomize can carry values from it
+// into the objects that use them. A value is written in this file only.
 package settings
 
 import (
@@ -24,16 +24,16 @@ import (
 // File is the name of the file in a set's directory.
 const File = "settings.yaml"
 
-// What a settings file says that it is.
+// The type that a settings file declares.
 const (
 	APIVersion = "imagemirror/v1"
 	Kind       = "Settings"
 )
 
-// LocalConfig is the annotation of files that kustomize reads and does not apply, if it is "true".
+// LocalConfig names the annotation that, if "true", has kustomize read a file and not apply it.
 const LocalConfig = "config.kubernetes.io/local-config"
 
-// What holds where a file does not say it.
+// The defaults of keys that a file leaves out.
 const (
 	DefaultSchedule      = "0 * * * *" // hourly
 	DefaultShards        = 8
@@ -45,48 +45,50 @@ const (
 	DefaultHistoryAge    = 7 * 24 * time.Hour
 )
 
-// Bounds of what a file may say.
+// Bounds on a file and on its values.
 const (
 	MaxFile = 64 << 10 // bytes
-	// ForReport is what of a run's timeout is left to report, which runs also where the time of the others is over.
+	// ForReport is the part of a run's timeout that is left for report, which runs even if
+	// the other steps ran out of time.
 	ForReport  = 15 * time.Minute
 	MinTimeout = 2 * ForReport
 	maxTimeout = 7 * 24 * time.Hour
-	maxText    = 100 // bytes of a schedule, or of one to tell
+	maxText    = 100 // bytes of a schedule, or of an entry of notify
 )
 
-// Settings are what a settings file says. What it does not say is the zero value: see WithDefaults.
+// Settings are the content of a settings file. A key that it leaves out is the zero value: see
+// WithDefaults.
 type Settings struct {
-	Name         string        `yaml:"-"`            // the set's
-	NameLine     int           `yaml:"-"`            // where the name stands in the file
+	Name         string        `yaml:"-"`            // of the set
+	NameLine     int           `yaml:"-"`            // the line of the name
 	LocalConfig  bool          `yaml:"-"`            // the annotation LocalConfig keeps the file from being applied
 	Schedule     string        `yaml:"schedule"`     // when a run starts, in five cron fields
 	Destinations []string      `yaml:"destinations"` // prefixes, HOST[/PATH], that destinations must have; none: any
 	Immutable    []string      `yaml:"immutable"`    // patterns, with *, of destination tags that never move
-	Shards       int           `yaml:"shards"`       // the most that a run is cut into
+	Shards       int           `yaml:"shards"`       // at most, of one run
 	Cap          int           `yaml:"cap"`          // requests in flight to one registry by a whole run
-	Retries      int           `yaml:"retries"`      // tries of a request that a registry does not answer well
+	Retries      int           `yaml:"retries"`      // attempts per request on timeouts, 408, 429 and 5xx
 	Timeout      time.Duration `yaml:"timeout"`      // of a whole run
-	Notify       []string      `yaml:"notify"`       // whom to tell when a run fails
+	Notify       []string      `yaml:"notify"`       // people whom a report of a failed run names
 	History      History       `yaml:"history"`
 }
 
-// History says which finished runs are kept.
+// A History limits the finished runs that are kept.
 type History struct {
 	Runs   int           `yaml:"runs"`   // so many of the newest
 	Failed int           `yaml:"failed"` // and so many of the newest that failed, however many came after them
 	Age    time.Duration `yaml:"age"`    // but none that ended longer ago
 }
 
-// Parse reads a settings file; file is its label in findings. What is right with the file is in the
-// Settings even if something else is wrong.
+// Parse reads a settings file; file is its label in findings. What is right with the file is
+// in the Settings even if something else is wrong.
 func Parse(file string, data []byte) (Settings, *finding.List) {
 	var s Settings
 	found := strictyaml.Read(finding.Input, file, data, MaxFile, s.object)
 	return s, found
 }
 
-// WithDefaults is s with the default of what it does not say.
+// WithDefaults returns s with the defaults of the keys that it leaves out.
 func (s Settings) WithDefaults() Settings {
 	s.Schedule = cmp.Or(s.Schedule, DefaultSchedule)
 	s.Shards = cmp.Or(s.Shards, DefaultShards)
@@ -99,26 +101,26 @@ func (s Settings) WithDefaults() Settings {
 	return s
 }
 
-// Allows says whether the set may publish to a destination.
+// Allows reports whether the set may publish to a destination.
 func (s Settings) Allows(destination reference.Reference) bool {
 	name := destination.Name() + "/"
 	return len(s.Destinations) == 0 ||
 		slices.ContainsFunc(s.Destinations, func(prefix string) bool { return strings.HasPrefix(name, prefix+"/") })
 }
 
-// Keeps says whether a tag of a destination, once it is there, never moves.
+// Keeps reports whether a tag of a destination never moves once it exists.
 func (s Settings) Keeps(tag string) bool {
 	return tag != "" && slices.ContainsFunc(s.Immutable, func(pattern string) bool { return reference.Reference{Tag: pattern}.Match(tag) })
 }
 
-// nameRE are the names of which mirror-NAME is one of a CronJob, which takes 52 characters.
+// nameRE matches the names for which mirror-NAME can be a CronJob: at most 52 characters.
 var nameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?$`)
 
-// reserved are the names of which mirror-NAME is an object that the sets share.
+// reserved lists the names for which mirror-NAME is an object that all sets share.
 var reserved = []string{"listener", "start", "state"}
 
-// CheckName refuses a set's name that Kubernetes would not take in the names of the set's objects, or of which they would
-// replace what the sets share.
+// CheckName refuses a set's name that cannot be part of the names of Kubernetes objects, and
+// one with which the set's objects would replace what all sets share.
 func CheckName(name string) error {
 	if slices.Contains(reserved, name) {
 		return fmt.Errorf("a set cannot be named %s: mirror-%s is what all sets share; take another name", name, name)
@@ -129,10 +131,11 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckSchedule refuses what is no cron expression, or none that Kubernetes takes.
+// CheckSchedule refuses a schedule that is not a cron expression, or that Kubernetes does not
+// accept.
 func CheckSchedule(schedule string) error {
 	const write = "write five fields, such as 7 * * * *"
-	// A time zone stands beside a CronJob's schedule and is refused within it.
+	// The time zone of a CronJob is a field of its own. Kubernetes refuses one in the schedule.
 	if len(schedule) > maxText || strings.Contains(schedule, "=") {
 		return fmt.Errorf("%.*q is no cron expression: %s", maxText, schedule, write)
 	}

@@ -11,7 +11,7 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// head is what every file begins with: four lines.
+// head has the first four lines of every file.
 const head = "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: knative\n"
 
 func TestParse(t *testing.T) {

@@ -1,5 +1,6 @@
-// Package strictyaml reads small YAML files that people write by hand. It goes on after a mistake and gives all of them,
-// each with its line; a key that is not known is one, and is told which are.
+// Package strictyaml reads small YAML files that people write by hand. It goes on after a
+// mistake and returns all of them, each with its line. An unknown key is a mistake; the
+// message lists the known.
 package strictyaml
 
 import (
@@ -32,7 +33,8 @@ type Value struct {
 	from *reader
 }
 
-// A Key is a key that a mapping may have, and what reads its value; or one that it may not have.
+// A Key is a key that a mapping may have, with what reads its value; or one that it may not
+// have.
 type Key struct {
 	Name   string
 	Read   func(Value)
@@ -45,8 +47,8 @@ type reader struct {
 	found finding.List
 }
 
-// Read gives the file's one document to visit, and returns all that was refused, by line and under
-// the rule. data may have at most size bytes.
+// Read gives the file's one document to visit, and returns all that was refused, by line and
+// under the rule. data may have at most size bytes.
 func Read(rule *finding.Rule, file string, data []byte, size int, visit func(Value)) *finding.List {
 	r := &reader{rule: rule, file: file}
 	if node, line, err := document(data, size); err != nil {
@@ -58,7 +60,8 @@ func Read(rule *finding.Rule, file string, data []byte, size int, visit func(Val
 	return &r.found
 }
 
-// document is the one document of a file, or nil where it is empty. With an error comes the line where it is.
+// document returns the only document of a file, or nil if the file is empty. An error comes
+// with its line.
 func document(data []byte, size int) (*yaml.Node, int, error) {
 	if len(data) > size {
 		return nil, 1, fmt.Errorf("the file has more than %d KiB, which is not read: shorten it", size>>10)
@@ -98,8 +101,8 @@ func notYAML(err error) error {
 	return fmt.Errorf("the file is not YAML: %s", strings.Join(strings.Fields(text), " "))
 }
 
-// at is a value below v. Where an alias stands it is what that names: whoever reads goes only as deep as the keys that are
-// known, so that aliases of aliases do not grow.
+// at returns a value below v. For an alias it is the value that the alias names. Readers go
+// only as deep as the keys they know, so aliases of aliases do not multiply.
 func (v Value) at(name string, node *yaml.Node) Value {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias
@@ -107,7 +110,7 @@ func (v Value) at(name string, node *yaml.Node) Value {
 	return Value{name: name, node: node, from: v.from}
 }
 
-// Line is where the value stands.
+// Line returns the line of the value, from 1.
 func (v Value) Line() int {
 	if v.node == nil || v.node.Line < 1 {
 		return 1
@@ -120,7 +123,8 @@ func (v Value) Refuse(format string, args ...any) {
 	v.from.found.Refuse(v.from.rule, v.from.file, v.Line(), format, args...)
 }
 
-// Keys reads a mapping. A key that is none of known, or is there twice, is refused. Where nothing is written, nothing is read.
+// Keys reads a mapping, and refuses a key that is unknown or is there twice. It accepts an
+// empty value.
 func (v Value) Keys(known ...Key) {
 	if v.empty() {
 		return
@@ -166,7 +170,8 @@ func (v Value) Texts() map[string]string {
 	return texts
 }
 
-// pairs are the keys of a mapping and their values. One behind the bound is refused, and so is the rest.
+// pairs yields the keys of a mapping and their values. It refuses the first key beyond
+// maxList, and ends there.
 func (v Value) pairs() func(func(Value, Value) bool) {
 	return func(yield func(Value, Value) bool) {
 		for i := 0; i+1 < len(v.node.Content); i += 2 {
@@ -183,7 +188,7 @@ func (v Value) pairs() func(func(Value, Value) bool) {
 	}
 }
 
-// List reads a list, one entry after the other. Where nothing is written, nothing is read.
+// List reads a list, one entry after the other. It accepts an empty value.
 func (v Value) List(read func(Value)) {
 	if v.empty() {
 		return
@@ -202,7 +207,8 @@ func (v Value) List(read func(Value)) {
 	}
 }
 
-// Text is a value that YAML takes for a text, and is one that can be shown in a line.
+// Text returns a printable string, and false if the value is refused: it is not one, or YAML
+// reads it as another type.
 func (v Value) Text() (string, bool) {
 	switch {
 	case v.empty():
@@ -217,7 +223,8 @@ func (v Value) Text() (string, bool) {
 	return "", false
 }
 
-// Word is a single value as it is written, whatever YAML takes it for: a name may be 007.
+// Word returns a printable scalar as it is written, whatever type YAML reads it as: a name
+// may be 007. It returns false if the value is refused.
 func (v Value) Word() (string, bool) {
 	switch {
 	case v.empty() || v.node.Value == "":
@@ -232,7 +239,7 @@ func (v Value) Word() (string, bool) {
 	return "", false
 }
 
-// Bool is true or false.
+// Bool returns a truth value, or false if the value is refused.
 func (v Value) Bool() bool {
 	var b bool
 	if v.empty() || v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!bool" || v.node.Decode(&b) != nil {
@@ -241,7 +248,7 @@ func (v Value) Bool() bool {
 	return b
 }
 
-// Number is a whole number from least to most, or 0 where it is refused.
+// Number returns a whole number from least to most, or 0 if the value is refused.
 func (v Value) Number(least, most int) int {
 	var n int
 	if v.empty() || v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!int" || v.node.Decode(&n) != nil || n < least || n > most {
@@ -251,7 +258,7 @@ func (v Value) Number(least, most int) int {
 	return n
 }
 
-// Duration is a time from least to most, or 0 where it is refused.
+// Duration returns a time from least to most, or 0 if the value is refused.
 func (v Value) Duration(least, most time.Duration) time.Duration {
 	if !v.empty() && v.node.Kind == yaml.ScalarNode {
 		if d, err := time.ParseDuration(v.node.Value); err == nil && d >= least && d <= most {
@@ -262,10 +269,10 @@ func (v Value) Duration(least, most time.Duration) time.Duration {
 	return 0
 }
 
-// empty says whether nothing is written where a value belongs.
+// empty reports whether the value is missing or null.
 func (v Value) empty() bool { return v.node == nil || v.node.ShortTag() == "!!null" }
 
-// Empty says whether no value is written, or a list or a mapping of none.
+// Empty reports whether the value is missing, or an empty list or mapping.
 func (v Value) Empty() bool {
 	return v.empty() || v.node.Kind != yaml.ScalarNode && len(v.node.Content) == 0
 }

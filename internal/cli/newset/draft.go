@@ -29,7 +29,7 @@ type draft struct {
 
 var ownerRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-// newDraft refuses what would not make a set.
+// newDraft checks the values that people give for a new set.
 func newDraft(name, destination, source string, owners []string) (*draft, error) {
 	if err := settings.CheckName(name); err != nil {
 		return nil, fmt.Errorf("the name %q: %w", name, err)
@@ -40,7 +40,7 @@ func newDraft(name, destination, source string, owners []string) (*draft, error)
 	if text, err := yaml.Marshal(name); err != nil || string(text) != name+"\n" || unicode.IsDigit(rune(name[0])) {
 		return nil, fmt.Errorf("the name %s is a number or a truth value in YAML: begin it with a letter, or lengthen it", name)
 	}
-	// A prefix is what makes a repository's name with another element behind it.
+	// A prefix followed by another element is the name of a repository.
 	if r, err := reference.Parse(destination + "/" + name); err != nil || r.Name() != destination+"/"+name {
 		return nil, fmt.Errorf("the destination %q is no prefix of repositories: write HOST/ORGANIZATION, such as quay.io/%s", destination, name)
 	}
@@ -96,7 +96,7 @@ func (d *draft) write(root string) (err error) {
 	if !kustomization.IsTree(root) {
 		return fmt.Errorf("%s has no %s and %s: run this in the root of the repository, or name the directory of the image sets", root, kustomization.File, imageset.Base)
 	}
-	// All is made aside first: each of the two steps that show is a rename.
+	// Everything is made aside first, so that both visible steps are renames.
 	aside, err := os.MkdirTemp(root, ".new-set-")
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (d *draft) write(root string) (err error) {
 	return nil
 }
 
-// stage writes the set into a directory of its own and holds it to what the check does.
+// stage writes the set into a directory of its own, and checks it.
 func (d *draft) stage(tree *kustomization.Tree, aside string) error {
 	files, err := d.files()
 	if err != nil {
@@ -136,7 +136,7 @@ func (d *draft) stage(tree *kustomization.Tree, aside string) error {
 	return tree.WriteSet(dir)
 }
 
-// check holds the set in dir to the sets of the tree, unless those have mistakes already.
+// check checks the set in dir beside the sets of the tree, unless those have mistakes already.
 func (d *draft) check(tree *kustomization.Tree, dir string) error {
 	var paths []string
 	for _, other := range tree.Sets {

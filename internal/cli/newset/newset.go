@@ -1,5 +1,5 @@
-// Package newset is the command new-set: it writes a new image set, which the presubmit passes and a
-// cluster runs as it is.
+// Package newset is the command new-set: it writes a new image set, which the presubmit
+// passes and a cluster runs as it is.
 package newset
 
 import (

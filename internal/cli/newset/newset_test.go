@@ -25,7 +25,7 @@ func run(t *testing.T, name, destination, source, owners string) error {
 	return c.run(t.Context(), nil)
 }
 
-// repository is a folder with the image sets, which is the working directory for the time of a test.
+// repository copies the image sets into a new working directory for one test.
 func repository(t *testing.T) {
 	t.Helper()
 	sets, err := filepath.Abs("../../../" + root)
@@ -38,7 +38,7 @@ func repository(t *testing.T) {
 	}
 }
 
-func TestNewSet(t *testing.T) {
+func TestANewSetIsWhole(t *testing.T) {
 	repository(t)
 	if err := run(t, "payments", "quay.io/payments", "", "alice,bob"); err != nil {
 		t.Fatal(err)
@@ -79,8 +79,8 @@ func TestNewSet(t *testing.T) {
 	}
 }
 
-// What is refused leaves everything as it was.
-func TestRefused(t *testing.T) {
+// A refusal leaves everything as it was.
+func TestWrongSetsAreRefused(t *testing.T) {
 	repository(t)
 	before := tree(t)
 	for _, c := range []struct {
@@ -134,7 +134,7 @@ func TestTheListingIsWrittenAnew(t *testing.T) {
 	}
 }
 
-// tree is all files below the image sets.
+// tree returns all files below the image sets.
 func tree(t *testing.T) map[string]string {
 	t.Helper()
 	files := map[string]string{}
