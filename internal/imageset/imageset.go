@@ -84,7 +84,7 @@ func Load(paths []string, stdin io.Reader) (*Input, error) {
 		l.path(path)
 	}
 	if l.input.Found.Err() == nil && len(l.input.Sets) == 0 {
-		l.refuse(paths[0], 0, errors.New("this is what image sets include: name an image set's directory"))
+		l.refuse(paths[0], 0, errors.New("this is the base of image sets, not a set: name an image set's directory"))
 	}
 	l.input.repeated()
 	return &l.input, l.input.Found.Err()
@@ -242,9 +242,9 @@ func regular(path string) error {
 	case err != nil:
 		return withoutPath(err)
 	case !info.Mode().IsRegular():
-		return errors.New("this is no regular file: remove it, or give it another name")
+		return errors.New("this is not a regular file: remove or rename it")
 	case !Within(filepath.Dir(path), path):
-		return errors.New("this leads out of the set's directory: put the file itself here")
+		return errors.New("this link leads out of the set's directory: put the file itself here")
 	}
 	return nil
 }
@@ -304,7 +304,7 @@ func (l *loader) set(dir string) *Set {
 
 func (l *loader) newSet(name, absolute, dir string) *Set {
 	if first, taken := l.dirs[name]; taken {
-		l.refuse(dir, 0, fmt.Errorf("the image set %q is %s already: rename one of the directories, or run them apart", name, first))
+		l.refuse(dir, 0, fmt.Errorf("the image set %q is read from %s already: rename one of the directories, or run them apart", name, first))
 		return nil
 	}
 	set := &Set{Name: name}

@@ -147,12 +147,12 @@ func TestOddFilesAreWarnedOf(t *testing.T) {
 	}
 	want := []string{
 		"a/mappings-v4:1: the file is not read: a mapping file's name begins with mapping_",
-		`a/OWNERS:1: the image set "a" has no OWNERS file: nobody is named when an image of it fails`,
+		`a/OWNERS:1: the image set "a" has no OWNERS file: add one, so that reports name its approvers`,
 		"a/mapping_2:1: destination q.io/d/a:1 has the same source at a/mapping_1:1 already: it is mirrored once",
 		"a/mapping_3:1: the file has no mapping: nothing is mirrored for it",
 		"a:1: this is named twice: it is read once",
 		"a/mapping_1:1: this is named twice: it is read once",
-		"b/OWNERS:1: no approver is named: nobody is named when an image of the set fails",
+		"b/OWNERS:1: OWNERS names no approver: add one, so that reports name them",
 		"b/mapping_1:1: this is named twice: it is read once",
 	}
 	if diff := cmp.Diff(want, warnings(in)); diff != "" {
@@ -210,11 +210,11 @@ func TestWrongPathsAreRefused(t *testing.T) {
 		{"a path below a file", []string{"a/mapping_1/x"}, []string{"a/mapping_1/x: not a directory"}},
 		{"no mapping file", []string{"empty"}, []string{"empty: the directory has no mapping file"}},
 		{"the directory of the sets", []string{"sets"}, []string{"sets: the directory has no mapping file"}},
-		{"two directories of one name", []string{"a", "sets/a"}, []string{`sets/a: the image set "a" is a already`}},
-		{"OWNERS and a mapping file", []string{"owners"}, []string{`owners/OWNERS:1: approvers is no list`, "owners/mapping_1:1: source", "owners/mapping_1:1: source"}},
-		{"a directory that is called a mapping file", []string{"folder"}, []string{"folder/mapping_1:1: this is no regular file"}},
+		{"two directories of one name", []string{"a", "sets/a"}, []string{`sets/a: the image set "a" is read from a already`}},
+		{"OWNERS and a mapping file", []string{"owners"}, []string{`owners/OWNERS:1: approvers is not a list`, "owners/mapping_1:1: source", "owners/mapping_1:1: source"}},
+		{"a directory that is called a mapping file", []string{"folder"}, []string{"folder/mapping_1:1: this is not a regular file"}},
 		{"a link to nothing", []string{"gone"}, []string{"gone/mapping_1:1: no such file or directory"}},
-		{"a binary file", []string{"binary"}, []string{"binary/mapping_1:1: the file is no text"}},
+		{"a binary file", []string{"binary"}, []string{"binary/mapping_1:1: the file is not text"}},
 		{"a name that would break a line", []string{"a\nb"}, []string{`the name "a\nb" has characters`}},
 		{"several", []string{"nowhere", "empty", "a"}, []string{"nowhere: ", "empty: "}},
 	} {

@@ -28,7 +28,7 @@ func (l *loader) owners(set *Set, dir, absolute string) {
 	data, err := ReadFile(file, maxOwners)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		l.unowned(absolute, file, fmt.Errorf("the image set %q has no OWNERS file: nobody is named when an image of it fails", set.Name))
+		l.unowned(absolute, file, fmt.Errorf("the image set %q has no OWNERS file: add one, so that reports name its approvers", set.Name))
 		return
 	case err != nil:
 		l.refuse(file, 1, err)
@@ -38,7 +38,7 @@ func (l *loader) owners(set *Set, dir, absolute string) {
 	set.Owners, found = parseOwners(file, data)
 	l.input.Found.Merge(found)
 	if len(set.Owners) == 0 && found.Err() == nil {
-		l.unowned(absolute, file, errors.New("no approver is named: nobody is named when an image of the set fails"))
+		l.unowned(absolute, file, errors.New("OWNERS names no approver: add one, so that reports name them"))
 	}
 }
 

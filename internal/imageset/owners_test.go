@@ -37,9 +37,9 @@ func TestParseOwnersRefuses(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"an unknown key", "approvers:\n- ada\napprover: alan\n", `3: unknown key "approver": write approvers`},
 		{"an unknown option", "options:\n  no_parents: true\n", `2: unknown key "no_parents": write no_parent_owners`},
-		{"a name instead of a list", "reviewers: [alan]\napprovers: ada\n", `2: approvers is no list: write [ONE, ANOTHER]`},
+		{"a name instead of a list", "reviewers: [alan]\napprovers: ada\n", `2: approvers is not a list: write [ONE, ANOTHER]`},
 		{"an option that is not a bool", "options:\n  no_parent_owners: always\n", `2: options.no_parent_owners is "always": write true or false`},
-		{"a list alone", "- ada\n", "1: the file is no mapping: write a line KEY: VALUE for each of approvers"},
+		{"a list alone", "- ada\n", "1: the file is not a mapping: write a line KEY: VALUE for each of approvers"},
 		{"a key twice", "approvers: [ada]\napprovers: [alan]\n", `2: the key approvers is there twice`},
 		{"a tab", "approvers:\n- ada\n\t- alan\n", "2: the file is not YAML: found a tab"},
 		{"an empty name", "\napprovers:\n-\n", `3: an entry of approvers has no value`},

@@ -69,7 +69,7 @@ func TestSettingsRefused(t *testing.T) {
 		`two/settings.yaml:6: unknown key "caps": write schedule, `,
 		"two/mapping_b:1: source ",
 		"two/mapping_b:1: source ",
-		"dir/settings.yaml:1: this is no regular file",
+		"dir/settings.yaml:1: this is not a regular file",
 		"lnk/settings.yaml:1: no such file or directory",
 	}
 	if len(got) != len(want) {

@@ -47,7 +47,7 @@ func (t *Tree) checkSet(dir string, found *finding.List) {
 	switch path := Path(dir); {
 	case !ok:
 	case path == "":
-		found.Refuse(Orphan, dir, 0, "the set has no %s, so that nothing installs or starts it: %s", File, t.advice())
+		found.Refuse(Orphan, dir, 0, "the set has no %s, so nothing installs or starts it: %s", File, t.advice())
 	case filepath.Base(path) == File:
 		t.compare(path, s.Kustomization(t.Namespace), s.readResource, found)
 	}
@@ -89,7 +89,7 @@ func (t *Tree) compare(path string, want []byte, resources func(strictyaml.Value
 	})
 	if told.Err() == nil {
 		line, belongs := difference(data, want)
-		told.Refuse(Generated, path, line, "this is not what is generated: %s here; %s", belongs, t.advice())
+		told.Refuse(Generated, path, line, "this differs from the generated file: %s here; %s", belongs, t.advice())
 	}
 	found.Merge(told)
 }

@@ -124,7 +124,7 @@ func TestReadFindsWhatCannotBeGenerated(t *testing.T) {
 		"sets/lost: the directory has no mapping file",
 		"sets/misconfigured/kustomization.yml:1: nothing reads a file of this name: rename it kustomization.yaml",
 		"sets/odd/notes.txt:1: an image set has only",
-		"sets/scheduled/settings.yaml:1: a cluster refuses this",
+		"sets/scheduled/settings.yaml:1: a cluster would refuse",
 		"sets/teams/a/b: the image set is nested below sets/teams, where nothing reads or installs it: move it to sets/b",
 	}
 	all := found.All()

@@ -65,7 +65,7 @@ func Read(root string) (*Tree, *finding.List) {
 				t.Sets = append(t.Sets, s)
 			}
 		case imageset.Contains(dir, "OWNERS") || imageset.Contains(dir, settings.File) || Path(dir) != "":
-			found.Refuse(Orphan, dir, 0, "the directory has no mapping file: bring the files back, or remove the directory")
+			found.Refuse(Orphan, dir, 0, "the directory has no mapping file: restore its files, or remove the directory")
 		default:
 			found.Merge(Nested(dir))
 		}
@@ -174,7 +174,7 @@ func (t *Tree) readSet(dir string, found *finding.List) (s *SetDirectory, ok boo
 		return s, false
 	}
 	if err := settings.CheckName(s.Name); err != nil {
-		found.Refuse(Orphan, dir, 0, "%v: Kubernetes takes no other in the names of the set's objects; rename the directory", err)
+		found.Refuse(Orphan, dir, 0, "%v: rename the directory", err)
 		ok = false
 	}
 	judge(dir, found)
@@ -208,7 +208,7 @@ func (t *Tree) readSettings(s *SetDirectory, dir string, found *finding.List) bo
 	}
 	s.Scheduled = parsed.Schedule != ""
 	if s.Scheduled && !parsed.LocalConfig {
-		found.Refuse(Generated, path, 1, "a cluster refuses this, since it has no such kind of object: annotate it with %s: \"true\", so that kustomize reads it and does not apply it",
+		found.Refuse(Generated, path, 1, "a cluster would refuse an object of this kind: add the annotation %s: \"true\", so that kustomize does not apply it",
 			settings.LocalConfig)
 	}
 	return true
@@ -217,7 +217,7 @@ func (t *Tree) readSettings(s *SetDirectory, dir string, found *finding.List) bo
 // CheckKey refuses the name of a file that cannot be a key of a ConfigMap.
 func CheckKey(name string) error {
 	if errs := validation.IsConfigMapKey(name); len(errs) > 0 {
-		return fmt.Errorf("the file's name %.100q can be no key of a ConfigMap: name it with at most %d letters, digits, '-', '_' and '.'",
+		return fmt.Errorf("the file's name %.100q cannot be a key of a ConfigMap: use at most %d letters, digits, '-', '_' and '.'",
 			name, validation.DNS1123SubdomainMaxLength)
 	}
 	return nil
@@ -240,7 +240,7 @@ const maxFile = 1 << 20
 // readRegular reads a regular file, and refuses a link.
 func readRegular(path string) ([]byte, error) {
 	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.New("this is no regular file: remove it")
+		return nil, errors.New("this is not a regular file: remove it")
 	}
 	return imageset.ReadFile(path, maxFile)
 }

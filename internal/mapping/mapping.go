@@ -110,12 +110,12 @@ var errEquals = errors.New(`"=" may only join one source and one destination alo
 // split returns the fields of a line: a source and its destinations, or nothing.
 func split(line string) ([]string, error) {
 	if len(line) > MaxLine {
-		return nil, fmt.Errorf("the line has %d bytes, and %d at most are read: give some of its destinations a line of their own", len(line), MaxLine)
+		return nil, fmt.Errorf("the line has %d bytes, more than %d: move some of its destinations to a line of their own", len(line), MaxLine)
 	}
 	// Line ends of other systems would otherwise join two mappings, or hide one behind a
 	// comment.
 	if strings.ContainsAny(line, "\r\u0085\u2028\u2029") {
-		return nil, errors.New("the line has another line's end within it: end lines with a newline (LF or CRLF)")
+		return nil, errors.New("the line contains another line end: end lines with LF or CRLF")
 	}
 	text, _, _ := strings.Cut(line, "#")
 	fields := strings.Fields(text)
@@ -141,7 +141,7 @@ func source(s string) (reference.Reference, error) {
 	case err != nil:
 		return r, fmt.Errorf("source %w", err)
 	case r.Wildcard() && r.Digest != "":
-		return r, fmt.Errorf("source %q has a * wildcard and a digest: leave one of them out", s)
+		return r, fmt.Errorf("source %q has a * wildcard and a digest: remove one of them", s)
 	}
 	return r, nil
 }
@@ -182,7 +182,7 @@ func complete(src, dst reference.Reference) (reference.Reference, error) {
 	wildcard := src.Wildcard()
 	switch {
 	case wildcard && dst.Tag != "":
-		return dst, fmt.Errorf("destination %q has a tag, and its source %q a * wildcard: write %s alone, since each matching tag keeps its name", dst, src, dst.Name())
+		return dst, fmt.Errorf("destination %q has a tag, but its source %q has a * wildcard: write %s without a tag, since each matching tag keeps its name", dst, src, dst.Name())
 	case !wildcard && dst.Tag == "":
 		dst.Tag = src.Tag
 	}

@@ -76,8 +76,8 @@ func TestMistakesAreRefused(t *testing.T) {
 		{"two tags", "q.io/a:1 q.io/b:1:2", `destination "q.io/b:1:2" is not an image name: write HOST/REPOSITORY:TAG in lower case, such as quay.io/org/image:v1`},
 		{"a short digest", "q.io/a@sha256:12 q.io/b", `source "q.io/a@sha256:12" has the invalid digest "sha256:12": write sha256: and 64 hexadecimal digits`},
 		{"a digest at the destination", "q.io/a:1 q.io/b@" + digest, `destination "q.io/b@` + digest + `" has a digest: write a tag instead, or nothing (a destination has the digest of its source)`},
-		{"a wildcard to a tag", "q.io/a:* q.io/b:1", `destination "q.io/b:1" has a tag, and its source "q.io/a:*" a * wildcard: write q.io/b alone, since each matching tag keeps its name`},
-		{"a wildcard and a digest", "q.io/a:*@" + digest + " q.io/b", `source "q.io/a:*@` + digest + `" has a * wildcard and a digest: leave one of them out`},
+		{"a wildcard to a tag", "q.io/a:* q.io/b:1", `destination "q.io/b:1" has a tag, but its source "q.io/a:*" has a * wildcard: write q.io/b without a tag, since each matching tag keeps its name`},
+		{"a wildcard and a digest", "q.io/a:*@" + digest + " q.io/b", `source "q.io/a:*@` + digest + `" has a * wildcard and a digest: remove one of them`},
 		{"a wildcard in a repository", "q.io/*:1 q.io/b", `source "q.io/*:1" has a * wildcard outside of a tag`},
 		{"a wildcard at the destination", "q.io/a:1 q.io/b:*", `destination "q.io/b:*" has a * wildcard in its tag: only a source may`},
 		{"source and destination the same", "q.io/a:1 q.io/a:1", `destination "q.io/a:1" is its own source: write another destination, or remove the line`},
@@ -90,11 +90,11 @@ func TestMistakesAreRefused(t *testing.T) {
 		{"two equals signs", "q.io/a:1=q.io/b:1=q.io/c:1", equals},
 		{"an equals sign and no source", "=q.io/b:1", equals},
 		{"an equals sign and no destination", "q.io/a:1=", equals},
-		{"a carriage return within a line", "q.io/a:1 q.io/b:1\rq.io/c:1 q.io/d:1", "the line has another line's end within it: end lines with a newline (LF or CRLF)"},
-		{"a long line", "q.io/a:1" + strings.Repeat(" q.io/b:1", 8000), "the line has 72008 bytes, and 65536 at most are read: give some of its destinations a line of their own"},
+		{"a carriage return within a line", "q.io/a:1 q.io/b:1\rq.io/c:1 q.io/d:1", "the line contains another line end: end lines with LF or CRLF"},
+		{"a long line", "q.io/a:1" + strings.Repeat(" q.io/b:1", 8000), "the line has 72008 bytes, more than 65536: move some of its destinations to a line of their own"},
 		{"a long name", "q.io/a:1 q.io/" + strings.Repeat("b", 2000), `destination "q.io/` + strings.Repeat("b", 95) + `…" is too long for an image name`},
-		{"a zero byte", "q.io/a:1 q.io/b:1\x00", "the file is no text: write it as plain UTF-8, or gzip'd"},
-		{"bytes that are not UTF-8", "# caf\xe9", "the file is no text: write it as plain UTF-8, or gzip'd"},
+		{"a zero byte", "q.io/a:1 q.io/b:1\x00", "the file is not text: write it as UTF-8, plain or gzip'd"},
+		{"bytes that are not UTF-8", "# caf\xe9", "the file is not text: write it as UTF-8, plain or gzip'd"},
 		{"an escape sequence", "q.io/a:1 \x1b[31m", `destination "\x1b[31m" is not an image name: write HOST/REPOSITORY:TAG in lower case, such as quay.io/org/image:v1`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -173,10 +173,10 @@ func TestGzippedFilesAreRead(t *testing.T) {
 	}{
 		{"by its name", "m.gz", whole, ""},
 		{"by its content", "m", whole, ""},
-		{"cut", "m.gz", whole[:len(whole)-6], "m.gz:1: the file's gzip data is cut: write it anew"},
-		{"not gzip'd", "m.gz", "q.io/a:1 q.io/b:2", "m.gz:1: decompressing the file: gzip: invalid header: write it anew with gzip, or plain without .gz"},
-		{"an empty .gz", "m.gz", "", "m.gz:1: the file's gzip data is cut: write it anew"},
-		{"gzip'd twice", "m.gz", compress(t, whole), "m.gz:1: the file is no text: write it as plain UTF-8, or gzip'd"},
+		{"cut", "m.gz", whole[:len(whole)-6], "m.gz:1: the gzip data ends early: compress the file again"},
+		{"not gzip'd", "m.gz", "q.io/a:1 q.io/b:2", "m.gz:1: decompressing the file: gzip: invalid header: compress it again with gzip, or write it plain without .gz"},
+		{"an empty .gz", "m.gz", "", "m.gz:1: the gzip data ends early: compress the file again"},
+		{"gzip'd twice", "m.gz", compress(t, whole), "m.gz:1: the file is not text: write it as UTF-8, plain or gzip'd"},
 		{"large once decompressed", "m.gz", compress(t, strings.Repeat("\n", MaxFile+1)), "m.gz:1: the file has more than 16 MiB: split it into several"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -30,9 +30,9 @@ func readText(r io.Reader, file string) (string, error) {
 	case errors.Is(err, errLarge):
 		return "", err
 	case gzipped && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
-		return "", errors.New("the file's gzip data is cut: write it anew")
+		return "", errors.New("the gzip data ends early: compress the file again")
 	case gzipped:
-		return "", fmt.Errorf("decompressing the file: %w: write it anew with gzip, or plain without .gz", err)
+		return "", fmt.Errorf("decompressing the file: %w: compress it again with gzip, or write it plain without .gz", err)
 	}
 	return "", fmt.Errorf("reading the file: %w", err)
 }
@@ -70,7 +70,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 }
 
 // errBinary refuses a file that is not made of lines.
-var errBinary = errors.New("the file is no text: write it as plain UTF-8, or gzip'd")
+var errBinary = errors.New("the file is not text: write it as UTF-8, plain or gzip'd")
 
 // checkText fails with errBinary and the first line with something that is not text.
 func checkText(text string) (line int, err error) {

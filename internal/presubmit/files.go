@@ -22,7 +22,7 @@ func (c *checker) files(dir string) {
 		// In a file system that ignores case, one of the two would replace the other.
 		folded := strings.TrimSuffix(strings.ToLower(name), ".gz")
 		if first := twins[folded]; first != "" {
-			c.found.Refuse(kustomization.ConfigMap, path, 1, "the file differs from %s in its case or in .gz alone: both are read; remove one, or give it another name", first)
+			c.found.Refuse(kustomization.ConfigMap, path, 1, "the file differs from %s only in case or in .gz, and both are read: remove or rename one", first)
 		} else {
 			twins[folded] = name
 		}

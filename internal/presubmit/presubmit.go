@@ -97,7 +97,7 @@ func (c *checker) lost(dir string) bool {
 	if !isDir(dir) || shared(dir) || path == "" || len(imageset.MappingFiles(dir)) > 0 {
 		return false
 	}
-	c.found.Refuse(kustomization.Orphan, path, 1, "this schedules a set that has no mapping file: bring the files back, or remove the directory and what lists it")
+	c.found.Refuse(kustomization.Orphan, path, 1, "this schedules a set that has no mapping file: restore its files, or remove the directory and run make sets")
 	return true
 }
 

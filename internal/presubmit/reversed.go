@@ -132,7 +132,7 @@ func (c *checker) reversedIn(set *imageset.Set, d *directions) {
 		}
 		file, line = m.File, m.Line
 		c.found.Add(finding.Finding{Rule: ruleReversed, Warning: !sure, File: file, Line: line, Err: fmt.Errorf(
-			"source and destination seem to be swapped: it goes from %s to %s, and %s:%d from %s to %s; write the source first, or, if it is meant, name the destination in the set's settings.yaml",
+			"source and destination seem to be swapped: this line goes from %s to %s, but %s:%d goes from %s to %s: write the source first, or if this is intended, list the destination in the set's settings.yaml",
 			m.Source.Name(), m.Destination.Name(), other.File, other.Line, other.Source.Name(), other.Destination.Name())})
 	}
 }

@@ -38,16 +38,16 @@ var lines = []seeded{
 	{name: "two colons", says: "is not an image name", seed: onLine(func(src, dst string) string { return src + " " + strings.Replace(dst, ":", "::", 1) })},
 	{name: "upper case", says: "is not an image name", seed: onLine(func(src, dst string) string { return src + " " + strings.ToUpper(name(dst)) + ":x" })},
 	{name: "a wildcard in a destination", says: "has a * wildcard in its tag: only a source may", seed: onLine(func(src, dst string) string { return src + " " + name(dst) + ":*" })},
-	{name: "a wildcard for one tag", says: "has a tag, and its source", seed: onLine(func(src, dst string) string { return name(src) + ":v* " + dst })},
+	{name: "a wildcard for one tag", says: "has a tag, but its source", seed: onLine(func(src, dst string) string { return name(src) + ":v* " + dst })},
 	{name: "a digest at the destination", says: "has a digest", seed: onLine(func(src, dst string) string { return src + " " + name(dst) + "@" + someDigest })},
 	{name: "a digest that was cut", says: "has the invalid digest", seed: onLine(func(src, dst string) string { return name(src) + "@" + someDigest[:30] + " " + dst })},
 	{name: "an image to itself", says: "is its own source", seed: onLine(func(src, _ string) string { return src + " " + src })},
-	{name: "two lines without a line's end between them", says: "another line's end within it", seed: onLine(func(src, dst string) string { return src + " " + dst + "\r" + src + " " + dst })},
-	{name: "binary data", says: "the file is no text", seed: func(w *world, c cast) place {
+	{name: "two lines without a line's end between them", says: "contains another line end", seed: onLine(func(src, dst string) string { return src + " " + dst + "\r" + src + " " + dst })},
+	{name: "binary data", says: "the file is not text", seed: func(w *world, c cast) place {
 		w.mapping(c.setA, "mapping_"+c.setA+"_binary", "a\x00b")
 		return place{c.setA + "/mapping_" + c.setA + "_binary", 1}
 	}},
-	{name: "a gzip'd file that was cut", says: "gzip data is cut", seed: func(w *world, c cast) place {
+	{name: "a gzip'd file that was cut", says: "gzip data ends early", seed: func(w *world, c cast) place {
 		data := compress(w.t, w.read(c.a))
 		w.mapping(c.setA, "mapping_"+c.setA+"_cut.gz", data[:len(data)/2])
 		return place{c.setA + "/mapping_" + c.setA + "_cut.gz", 1}
@@ -110,11 +110,11 @@ var files = []seeded{
 		w.write(c.setA+"/mappings-v9", "registry.example/new/image:v9 quay.io/new/image\n")
 		return place{c.setA + "/mappings-v9", 1}
 	}},
-	{name: "a file name with a blank", says: "can be no key of a ConfigMap", seed: func(w *world, c cast) place {
+	{name: "a file name with a blank", says: "cannot be a key of a ConfigMap", seed: func(w *world, c cast) place {
 		w.mapping(c.setA, "mapping_"+c.setA+" v9", "registry.example/new/image:v9 quay.io/new/image\n")
 		return place{c.setA + "/mapping_" + c.setA + " v9", 1}
 	}},
-	{name: "a file beside its gzip'd self", says: "in its case or in .gz alone", seed: func(w *world, c cast) place {
+	{name: "a file beside its gzip'd self", says: "only in case or in .gz", seed: func(w *world, c cast) place {
 		w.mapping(c.setA, filepath.Base(c.a)+".gz", compress(w.t, "registry.example/new/image:v9 quay.io/new/image\n"))
 		return place{c.a + ".gz", 1}
 	}},
@@ -123,7 +123,7 @@ var files = []seeded{
 		w.generate()
 		return place{c.setA + "/OWNERS", 1}
 	}},
-	{name: "OWNERS names nobody", says: "no approver is named", seed: func(w *world, c cast) place {
+	{name: "OWNERS names nobody", says: "OWNERS names no approver", seed: func(w *world, c cast) place {
 		w.write(c.setA+"/OWNERS", "reviewers:\n- ann\n")
 		return place{c.setA + "/OWNERS", 1}
 	}},
@@ -138,7 +138,7 @@ var files = []seeded{
 	{name: "a key of the settings is misspelt", says: `"retrys"`, seed: func(w *world, c cast) place {
 		return w.add(c.setA+"/settings.yaml", "  retrys: 3")
 	}},
-	{name: "a schedule that is none", says: "is no cron expression", seed: func(w *world, c cast) place {
+	{name: "a schedule that is none", says: "is not a cron expression", seed: func(w *world, c cast) place {
 		return place{c.setA + "/settings.yaml", w.replace(c.setA+"/settings.yaml", "7 * * * *", "7 25 * * *")}
 	}},
 	{name: "settings copied from another set", says: "metadata.name is", seed: func(w *world, c cast) place {
@@ -148,7 +148,7 @@ var files = []seeded{
 		w.add(c.setA+"/settings.yaml", "  destinations: [quay.io/openshift-knative]")
 		return w.add(c.a, "registry.ci.openshift.org/knative/new:v9 quay.io/elsewhere/image:v9")
 	}},
-	{name: "two sets of one name", says: "is image-sets/", seed: func(w *world, c cast) place {
+	{name: "two sets of one name", says: "is read from image-sets/", seed: func(w *world, c cast) place {
 		for file, text := range map[string]string{"OWNERS": "approvers: [ann]\n", "mapping_" + c.setA: "registry.example/new/image:v9 quay.io/new/image\n"} {
 			w.write("../elsewhere/"+c.setA+"/"+file, text)
 		}
@@ -220,7 +220,7 @@ var contents = []seeded{
 		w.write(file, "registry.example/new/image:v9 quay.io/new/image\n#"+strings.Repeat(strings.Repeat("x", 999)+"\n#", 1100))
 		return place{file, 1}
 	}},
-	{name: "settings that would be applied", says: "a cluster refuses this", seed: func(w *world, c cast) place {
+	{name: "settings that would be applied", says: "a cluster would refuse", seed: func(w *world, c cast) place {
 		w.replace(c.setA+"/settings.yaml", "config.kubernetes.io/local-config", "config.kubernetes.io/local")
 		return place{c.setA + "/settings.yaml", 1}
 	}},
@@ -264,7 +264,7 @@ var kustomizations = []seeded{
 	}},
 	{name: "an anchor", says: `the line "  - ../base" belongs here`, seed: edited("  - ../base\n", "  - &base ../base\n")},
 	{name: "no YAML", says: "the file is not YAML", seed: appended("resources: x: y")},
-	{name: "a link to the kustomization of another set", says: "this is no regular file", seed: func(w *world, c cast) place {
+	{name: "a link to the kustomization of another set", says: "this is not a regular file", seed: func(w *world, c cast) place {
 		w.remove(c.setA + "/kustomization.yaml")
 		w.link(c.setA+"/kustomization.yaml", "../"+c.setB+"/kustomization.yaml")
 		return place{c.setA + "/kustomization.yaml", 1}

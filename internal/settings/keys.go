@@ -115,7 +115,7 @@ func (s *Settings) destination(v strictyaml.Value) {
 	}
 	prefix, ok := parsePrefix(text)
 	if !ok {
-		v.Refuse("destination %.*q is no prefix of image names: write HOST, HOST/ORGANISATION or HOST/REPOSITORY, without a tag and a / at the end", maxText, text)
+		v.Refuse("destination %.*q is not a prefix of image names: write HOST, HOST/ORGANIZATION or HOST/REPOSITORY, without a tag or a final /", maxText, text)
 		return
 	}
 	s.Destinations = append(s.Destinations, prefix)
@@ -140,7 +140,7 @@ func (s *Settings) immutable(v strictyaml.Value) {
 		return
 	}
 	if r, err := reference.ParsePattern("host.example/x:" + text); err != nil || r.Tag != text {
-		v.Refuse("immutable %.*q is no tag, nor a pattern of tags: write such as v1.2 or v*", maxText, text)
+		v.Refuse("immutable %.*q is not a tag or a pattern of tags: write one such as v1.2 or v*", maxText, text)
 		return
 	}
 	s.Immutable = append(s.Immutable, text)

@@ -123,7 +123,7 @@ var reserved = []string{"listener", "start", "state"}
 // one with which the set's objects would replace what all sets share.
 func CheckName(name string) error {
 	if slices.Contains(reserved, name) {
-		return fmt.Errorf("a set cannot be named %s: mirror-%s is what all sets share; take another name", name, name)
+		return fmt.Errorf("a set cannot be named %s, since all sets share mirror-%s: choose another name", name, name)
 	}
 	if !nameRE.MatchString(name) {
 		return errors.New("a set's name has 1 to 45 lower-case letters, digits and '-', with no '-' at its ends")
@@ -137,14 +137,14 @@ func CheckSchedule(schedule string) error {
 	const write = "write five fields, such as 7 * * * *"
 	// The time zone of a CronJob is a field of its own. Kubernetes refuses one in the schedule.
 	if len(schedule) > maxText || strings.Contains(schedule, "=") {
-		return fmt.Errorf("%.*q is no cron expression: %s", maxText, schedule, write)
+		return fmt.Errorf("%.*q is not a cron expression: %s", maxText, schedule, write)
 	}
 	if strings.HasPrefix(schedule, "@every") {
-		return fmt.Errorf("%q is no time of day, and counts anew whenever the cluster does: %s", schedule, write)
+		return fmt.Errorf("%q counts from the start of the cluster, not by the clock: %s", schedule, write)
 	}
 	when, err := cron.ParseStandard(schedule)
 	if err != nil {
-		return fmt.Errorf("%q is no cron expression: %s (%s)", schedule, write, strings.ReplaceAll(err.Error(), "\n", " "))
+		return fmt.Errorf("%q is not a cron expression: %s (%s)", schedule, write, strings.ReplaceAll(err.Error(), "\n", " "))
 	}
 	if when.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
 		return fmt.Errorf("%q is a day that never comes: %s", schedule, write)

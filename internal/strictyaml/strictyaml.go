@@ -64,10 +64,10 @@ func Read(rule *finding.Rule, file string, data []byte, size int, visit func(Val
 // with its line.
 func document(data []byte, size int) (*yaml.Node, int, error) {
 	if len(data) > size {
-		return nil, 1, fmt.Errorf("the file has more than %d KiB, which is not read: shorten it", size>>10)
+		return nil, 1, fmt.Errorf("the file has more than %d KiB: shorten it", size>>10)
 	}
 	if !utf8.Valid(data) {
-		return nil, 1, errors.New("the file is no text in UTF-8")
+		return nil, 1, errors.New("the file is not UTF-8 text")
 	}
 	var first, second yaml.Node
 	in := yaml.NewDecoder(bytes.NewReader(data))
@@ -79,7 +79,7 @@ func document(data []byte, size int) (*yaml.Node, int, error) {
 	}
 	switch err := in.Decode(&second); {
 	case err == nil:
-		return nil, second.Line, errors.New("a second document begins here: write one")
+		return nil, second.Line, errors.New("a second document begins here: keep one")
 	case !errors.Is(err, io.EOF):
 		return nil, lineOf(err), notYAML(err)
 	}
@@ -130,7 +130,7 @@ func (v Value) Keys(known ...Key) {
 		return
 	}
 	if v.node.Kind != yaml.MappingNode {
-		v.Refuse("%s is no mapping: write a line KEY: VALUE for each of %s", v.called(), names(known))
+		v.Refuse("%s is not a mapping: write a line KEY: VALUE for each of %s", v.called(), names(known))
 		return
 	}
 	seen := map[string]bool{}
@@ -141,7 +141,7 @@ func (v Value) Keys(known ...Key) {
 		case i < 0:
 			at.Refuse("unknown key %s: write %s", quote(name), names(known))
 		case seen[name]:
-			at.Refuse("the key %s is there twice: leave one", name)
+			at.Refuse("the key %s is there twice: keep one", name)
 		case known[i].Refuse != "":
 			at.Refuse("the key %s may not be here: %s", name, known[i].Refuse)
 		default:
@@ -157,13 +157,13 @@ func (v Value) Texts() map[string]string {
 		return nil
 	}
 	if v.node.Kind != yaml.MappingNode {
-		v.Refuse("%s is no mapping: write a line KEY: VALUE for each", v.called())
+		v.Refuse("%s is not a mapping: write a line KEY: VALUE for each", v.called())
 		return nil
 	}
 	texts := map[string]string{}
 	for at, value := range v.pairs() {
 		if _, twice := texts[at.node.Value]; twice {
-			at.Refuse("the key %s is there twice: leave one", quote(at.node.Value))
+			at.Refuse("the key %s is there twice: keep one", quote(at.node.Value))
 		}
 		texts[at.node.Value], _ = value.Text()
 	}
@@ -194,7 +194,7 @@ func (v Value) List(read func(Value)) {
 		return
 	}
 	if v.node.Kind != yaml.SequenceNode {
-		v.Refuse("%s is no list: write [ONE, ANOTHER], or a line - ENTRY for each", v.called())
+		v.Refuse("%s is not a list: write [ONE, ANOTHER], or a line - ENTRY for each", v.called())
 		return
 	}
 	for i, n := range v.node.Content {
@@ -214,9 +214,9 @@ func (v Value) Text() (string, bool) {
 	case v.empty():
 		v.Refuse("%s has no value: write one, or leave the key out", v.called())
 	case v.node.Kind != yaml.ScalarNode:
-		v.Refuse("%s is no text: write one value", v.called())
+		v.Refuse("%s is not a single value: write one", v.called())
 	case v.node.ShortTag() != "!!str":
-		v.Refuse("%s is %s, which YAML does not take for a text: write it in quotes", v.called(), quote(v.node.Value))
+		v.Refuse("%s is %s, which YAML does not read as a string: write it in quotes", v.called(), quote(v.node.Value))
 	default:
 		return v.Word()
 	}
@@ -230,9 +230,9 @@ func (v Value) Word() (string, bool) {
 	case v.empty() || v.node.Value == "":
 		v.Refuse("%s has no value: write one, or leave it out", v.called())
 	case v.node.Kind != yaml.ScalarNode:
-		v.Refuse("%s is no text: write one value", v.called())
+		v.Refuse("%s is not a single value: write one", v.called())
 	case !text.IsPrintable(v.node.Value):
-		v.Refuse("%s is %s, which has characters that cannot be shown", v.called(), quote(v.node.Value))
+		v.Refuse("%s is %s, which has characters that cannot be shown: remove them", v.called(), quote(v.node.Value))
 	default:
 		return v.node.Value, true
 	}

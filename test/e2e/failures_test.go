@@ -105,7 +105,7 @@ func TestNothingIsMirroredWithoutAPlan(t *testing.T) {
 		{"mistakes", "mistakes", params(), []string{
 			`image-sets/payments/mapping_payments:2: source "only-one-name:v1" has no destination`,
 			"image-sets/payments/mapping_payments:3: destination b.example/x:v1 is outside of what",
-			"image-sets/payments/mapping_payments_cut.gz:1: the file's gzip data is cut",
+			"image-sets/payments/mapping_payments_cut.gz:1: the file's gzip data ends early",
 		}},
 		{"no-retries", "good", params("retries=0"), []string{"MIRROR_RETRIES is 0: "}},
 		{"misnamed", "good", withCredentials("misnamed"), []string{

@@ -42,14 +42,14 @@ func newDraft(name, destination, source string, owners []string) (*draft, error)
 	}
 	// A prefix followed by another element is the name of a repository.
 	if r, err := reference.Parse(destination + "/" + name); err != nil || r.Name() != destination+"/"+name {
-		return nil, fmt.Errorf("the destination %q is no prefix of repositories: write HOST/ORGANIZATION, such as quay.io/%s", destination, name)
+		return nil, fmt.Errorf("the destination %q is not a prefix of repositories: write HOST/ORGANIZATION, such as quay.io/%s", destination, name)
 	}
 	if r, err := reference.ParsePattern(source); err != nil || r.Tag == "" && r.Digest == "" {
-		return nil, fmt.Errorf("the source %q is no image: write HOST/REPOSITORY:TAG", source)
+		return nil, fmt.Errorf("the source %q is not an image: write HOST/REPOSITORY:TAG", source)
 	}
 	for _, owner := range owners {
 		if !ownerRE.MatchString(owner) {
-			return nil, fmt.Errorf("the owner %q is no name: write names with commas between them, such as alice,bob", owner)
+			return nil, fmt.Errorf("the owner %q is not a name: separate names with commas, such as alice,bob", owner)
 		}
 	}
 	return &draft{name: name, destination: destination, source: source, owners: owners}, nil
