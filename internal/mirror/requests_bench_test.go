@@ -130,8 +130,8 @@ func perRequest(b *testing.B, requests int, work func()) {
 	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/n, "B/request")
 }
 
-// BenchmarkStreamVerified is BenchmarkStream's copy with a hash over the content, the least that a
-// verifying copy costs.
+// BenchmarkStreamVerified adds a hash to BenchmarkStream's copy, the least that a verifying copy
+// costs.
 func BenchmarkStreamVerified(b *testing.B) {
 	layer := bytes.Repeat([]byte("0123456789abcdef"), streamed/16)
 	layerDigest := digest.Of(layer)

@@ -14,7 +14,7 @@ import (
 
 func foreign() Layer { return NewLayer("foreign", 2000).Foreign("https://example.com/layer") }
 
-// images are one of each kind that registries hold.
+// images returns one of each kind that registries hold.
 func images() map[string]remote.Taggable {
 	base, top := NewLayer("base", 5000), NewLayer("top", 100)
 	zstd := NewBlob("zstd", 700, types.OCILayerZStd)

@@ -41,7 +41,8 @@ func TestEverythingArrivesUnderFaults(t *testing.T) {
 	}
 }
 
-// largeImage has one layer of 12 MB. Uploads of that size are resumed if they break off.
+// largeImage returns an image with one layer of 12 MB. Uploads of that size are resumed if they
+// break off.
 func largeImage() remote.Taggable {
 	return registrytest.NewImage(registrytest.OCI, "large", "amd64", registrytest.NewLayer("large", large))
 }
