@@ -70,6 +70,9 @@ func FuzzValid(f *testing.F) {
 	f.Add("sha256:../../" + strings.Repeat("0", 58))
 	f.Add(Of(nil))
 	f.Fuzz(func(t *testing.T, s string) {
+		if sum, ok := Parse(s); ok && string(Append(nil, sum)) != s {
+			t.Errorf("Parse(%q) = %x, which is another digest", s, sum)
+		}
 		if Valid(s) && (len(s) != 71 || strings.ContainsAny(s, "/.%?#\x00 ") || s != strings.ToLower(s)) {
 			t.Errorf("Valid(%q) is true", s)
 		}

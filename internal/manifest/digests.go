@@ -2,13 +2,9 @@ package manifest
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"hash/maphash"
-)
 
-const (
-	digestPrefix = "sha256:"
-	digestLength = len(digestPrefix) + 64
+	"imagemirror/internal/digest"
 )
 
 // digests numbers sha256 digests. It takes 40 bytes for each, and up to 11 to find it again.
@@ -33,12 +29,12 @@ func (d *digests) len() int { return d.count }
 
 func (d *digests) numbered(ref Ref) *numbered { return &d.chunks[ref/chunkSize][ref%chunkSize] }
 
-// add returns the Ref of a digest, and numbers it if it is new. It panics if digest is not
-// valid.
-func (d *digests) add(digest string) Ref {
-	sum, ok := parseSum(digest)
+// add returns the Ref of a digest, and numbers it if it is new. It panics if the digest is
+// not valid.
+func (d *digests) add(named string) Ref {
+	sum, ok := digest.Parse(named)
 	if !ok {
-		panic("manifest: not a sha256 digest: " + digest)
+		panic("manifest: not a sha256 digest: " + named)
 	}
 	return d.addSum(sum)
 }
@@ -83,8 +79,8 @@ func (d *digests) rehash() {
 	}
 }
 
-func (d *digests) find(digest string) (Ref, bool) {
-	sum, ok := parseSum(digest)
+func (d *digests) find(named string) (Ref, bool) {
+	sum, ok := digest.Parse(named)
 	if !ok {
 		return 0, false
 	}
@@ -99,7 +95,7 @@ func (d *digests) text(ref Ref) string { return string(d.append(nil, ref)) }
 
 // append appends the text of a digest to a slice.
 func (d *digests) append(to []byte, ref Ref) []byte {
-	return hex.AppendEncode(append(to, digestPrefix...), d.numbered(ref).sum[:])
+	return digest.Append(to, d.numbered(ref).sum)
 }
 
 func (d *digests) prefix(ref Ref) uint64 { return binary.BigEndian.Uint64(d.numbered(ref).sum[:]) }
@@ -110,30 +106,4 @@ func (d *digests) size(ref Ref) int64 { return d.numbered(ref).size }
 func (d *digests) grow(ref Ref, size int64) {
 	e := d.numbered(ref)
 	e.size = max(e.size, size)
-}
-
-// parseSum returns the 32 bytes of a digest. It reports whether the digest is valid.
-func parseSum[T string | []byte](digest T) (sum [32]byte, ok bool) {
-	if len(digest) != digestLength || string(digest[:len(digestPrefix)]) != digestPrefix {
-		return sum, false
-	}
-	for i := range sum {
-		high, low := nibble(digest[len(digestPrefix)+2*i]), nibble(digest[len(digestPrefix)+2*i+1])
-		if high|low > 15 {
-			return sum, false
-		}
-		sum[i] = high<<4 | low
-	}
-	return sum, true
-}
-
-// nibble returns the value of a lower-case hexadecimal digit, and 0xff for any other byte.
-func nibble(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	}
-	return 0xff
 }

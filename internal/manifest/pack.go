@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"imagemirror/internal/digest"
 )
 
 // A packed is the compressed form of a manifest.
@@ -47,18 +49,18 @@ func (p *packer) pack(content []byte, d *digests) packed {
 	next := Ref(d.len())
 	p.text = p.text[:0]
 	for len(content) > 0 {
-		at := bytes.Index(content, []byte(digestPrefix))
+		at := bytes.Index(content, []byte(digest.Prefix))
 		if at < 0 {
 			at = len(content)
 		}
 		p.literal(content[:at])
 		content = content[at:]
-		sum, ok := parseSum(content[:min(digestLength, len(content))])
+		sum, ok := digest.Parse(content[:min(digest.Length, len(content))])
 		if ok {
 			p.digest(sum, d)
-			content = content[digestLength:]
+			content = content[digest.Length:]
 		} else {
-			n := min(len(digestPrefix), len(content))
+			n := min(len(digest.Prefix), len(content))
 			p.literal(content[:n])
 			content = content[n:]
 		}
