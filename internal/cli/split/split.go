@@ -73,7 +73,7 @@ func PlanCommand() *command.Command {
 func CheckCommand() *command.Command {
 	c, cmd := newCommand("check", "[-online] [-format FORM] PATH...", aboutCheck)
 	c.check = true
-	cmd.Env = &c.Access
+	cmd.Env = &c.ClientEnv
 	c.addCheckFlags(&cmd.Flags, "")
 	return cmd
 }
