@@ -123,23 +123,21 @@ func (sent Authorization) Renewed() Authorization {
 	return sent
 }
 
-// Begin makes the first request to a registry go alone: its answer tells everyone how
-// to authenticate, so that the others are not refused first. The caller calls answered
-// when the answer is there; it is nil for all other requests, which wait in Begin.
+// Begin makes the first request to a registry go alone: its answer tells everyone how to authenticate, so that the
+// others are not refused first. They wait in Begin until Learn gets a challenge, or until the first request has called
+// answered, which is nil for all others.
 func (a *Authorizer) Begin(ctx context.Context) (answered func(), err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for !a.known {
 		if a.probing == nil {
-			c := make(chan struct{})
-			a.probing = c
+			a.probing = make(chan struct{})
 			return sync.OnceFunc(func() {
 				a.mu.Lock()
 				defer a.mu.Unlock()
-				close(c)
-				// Without an answer the others do not go one by one: whoever gets one
-				// will tell.
-				a.known, a.probing = true, nil
+				// Without an answer the others do not go one by one: whoever gets one will tell.
+				a.known = true
+				a.releaseLocked()
 			}), nil
 		}
 		c := a.probing
@@ -156,12 +154,25 @@ func (a *Authorizer) Begin(ctx context.Context) (answered func(), err error) {
 	return nil, nil
 }
 
-// Learn notes what the registry asked for: the zero Challenge if its answer was not 401.
+// releaseLocked lets requests go that wait in Begin.
+func (a *Authorizer) releaseLocked() {
+	if a.probing != nil {
+		close(a.probing)
+		a.probing = nil
+	}
+}
+
+// Learn notes what the registry asked for: the zero Challenge if its answer was not 401. A challenge releases the
+// requests that wait in Begin: they need not wait until the first has its token and its answer. Without one they wait,
+// since the answer may have shown that another scheme is needed.
 func (a *Authorizer) Learn(c Challenge) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.known || !c.IsZero() {
 		a.known, a.challenge = true, c
+	}
+	if !c.IsZero() {
+		a.releaseLocked()
 	}
 }
 
