@@ -83,8 +83,7 @@ type Authorizer struct {
 	tokens    map[tokenKey]*token
 	batches   map[tokenKey]*token // the same tokens, by each scope that was announced for them
 	open      map[batchKey]*token // the token that the next announced scope joins
-	wanted    []*token            // those that were announced, in order
-	ahead     sync.Once           // starts prefetch
+	wanted    map[bool][]*token   // those to prefetch, in the order in which they were announced, by whether they push
 }
 
 // New returns an Authorizer that has asked the registry nothing yet.
@@ -95,6 +94,7 @@ func New(config Config) *Authorizer {
 		tokens:  map[tokenKey]*token{},
 		batches: map[tokenKey]*token{},
 		open:    map[batchKey]*token{},
+		wanted:  map[bool][]*token{},
 	}
 }
 
@@ -196,7 +196,7 @@ func (a *Authorizer) Authorize(ctx context.Context, want Access, last Authorizat
 	case want.Credential.RegistryToken != "":
 		return Authorization{Header: "Bearer " + want.Credential.RegistryToken}, nil
 	}
-	a.ahead.Do(func() { go a.prefetch(ctx, c) })
+	a.prefetch(ctx, c, want.Push)
 	value, t, err := a.tokenWith(ctx, want, c, last)
 	if err != nil {
 		return Authorization{}, err

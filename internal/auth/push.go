@@ -16,6 +16,7 @@ import (
 // the time that copy asks.
 func (a *Authorizer) CheckPush(ctx context.Context, want Access) (refused bool, err error) {
 	var last Authorization
+	a.prefetch(ctx, a.Challenge(), want.Push)
 	for {
 		value, t, err := a.tokenWith(ctx, want, a.Challenge(), last)
 		if err != nil {

@@ -40,10 +40,10 @@ func (a *Authorizer) Announce(want Access, mountFrom []string) {
 	}
 	group := batchKey{want.Announced, want.Push}
 	t := a.open[group]
-	if t == nil || t.repositories == maxRepositories || t.fetched() {
+	if t == nil || t.repositories == maxRepositories || t.begun() {
 		t = &token{credential: want.Announced}
 		a.open[group] = t
-		a.wanted = append(a.wanted, t)
+		a.wanted[want.Push] = append(a.wanted[want.Push], t)
 	}
 	t.repositories++
 	t.scopes = append(t.scopes, want.scope())
@@ -53,27 +53,38 @@ func (a *Authorizer) Announce(want Access, mountFrom []string) {
 	a.batches[key] = t
 }
 
-// prefetch gets the announced tokens before requests wait for them, each in a request
-// slot: a registry may be its own token service. If there is one slot only, the request
-// that has it gets the token.
-func (a *Authorizer) prefetch(ctx context.Context, c Challenge) {
-	if !a.config.Slots.Several() {
-		return
-	}
+// prefetch begins to get the announced tokens that push, or those that only read, before requests wait for them. Each is
+// got in a request slot: a registry may be its own token service. If there is one slot only, the request that has it gets
+// the token.
+func (a *Authorizer) prefetch(ctx context.Context, c Challenge, push bool) {
 	a.mu.Lock()
-	wanted := a.wanted
+	wanted := a.wanted[push]
+	a.wanted[push] = nil
 	a.mu.Unlock()
+	if len(wanted) > 0 && a.config.Slots.Several() {
+		go a.prefetchAll(ctx, c, wanted)
+	}
+}
+
+// prefetchAll gets tokens, side by side once one with several scopes was accepted. It stops at the first that it does not
+// get: the request that needs it will report why.
+func (a *Authorizer) prefetchAll(ctx context.Context, c Challenge, wanted []*token) {
 	for _, t := range wanted {
-		if t.fetched() {
+		if t.begun() {
 			continue
 		}
 		if a.config.Slots.Acquire(ctx) != nil {
 			return
 		}
-		_, err := a.valueOf(ctx, t, c, "", t.credential)
-		a.config.Slots.Release()
-		if err != nil {
-			return // the request that needs one will report why there is none
+		get := func() error {
+			defer a.config.Slots.Release()
+			_, err := a.valueOf(ctx, t, c, "", t.credential)
+			return err
+		}
+		if a.isProved() {
+			go func() { _ = get() }()
+		} else if get() != nil {
+			return
 		}
 	}
 }

@@ -48,9 +48,11 @@ func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, er
 	return t.value, nil
 }
 
-// fetched reports whether the token has a value.
-func (t *token) fetched() bool {
-	t.mu.Lock()
+// begun reports whether the token has a value, or is being fetched.
+func (t *token) begun() bool {
+	if !t.mu.TryLock() {
+		return true
+	}
 	defer t.mu.Unlock()
 	return t.value != ""
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
@@ -49,24 +50,18 @@ func (r *resolver) resolve(ctx context.Context, targets []*target) {
 	})
 }
 
-// each calls do for every item, with up to workers goroutines per list.
+// each calls do for every item, in order, with up to workers goroutines per list.
 func each[K comparable, T any](lists map[K][]T, workers int, do func(T)) {
 	var all sync.WaitGroup
 	for _, list := range lists {
-		next := make(chan T)
+		var taken atomic.Int64
 		for range min(len(list), workers) {
 			all.Go(func() {
-				for item := range next {
-					do(item)
+				for i := taken.Add(1); i <= int64(len(list)); i = taken.Add(1) {
+					do(list[i-1])
 				}
 			})
 		}
-		all.Go(func() {
-			defer close(next)
-			for _, item := range list {
-				next <- item
-			}
-		})
 	}
 	all.Wait()
 }
