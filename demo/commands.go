@@ -36,7 +36,8 @@ func (o *outcome) want(want counts) error {
 	return nil
 }
 
-// mirror runs imagemirror run -out report SETS, which has to exit with status, and reads the report.
+// mirror runs imagemirror run -out report SETS, which has to exit with status, and reads the
+// report.
 func (w *world) mirror(ctx context.Context, status int, sets ...string) (*outcome, error) {
 	w.source.Reset()
 	w.destination.Reset()
@@ -46,8 +47,8 @@ func (w *world) mirror(ctx context.Context, status int, sets ...string) (*outcom
 	return w.readReport()
 }
 
-// pipe runs split SETS | copy | report -out report, of which report has to exit with status, and reads
-// the report.
+// pipe runs split SETS | copy | report -out report, of which report has to exit with status,
+// and reads the report.
 func (w *world) pipe(ctx context.Context, status int, sets ...string) (*outcome, error) {
 	if err := w.run(ctx, status, []string{"split"}, sets, []string{"copy"}, []string{"report", "-out", "report"}); err != nil {
 		return nil, err
@@ -64,8 +65,8 @@ func (w *world) readReport() (*outcome, error) {
 	return &o, json.Unmarshal(b, &o)
 }
 
-// run shows and runs the first command with the paths behind it, piped into the others. The last one
-// has to exit with status, and the others with 0.
+// run shows and runs the first command with the paths behind it, piped into the others. The
+// last one has to exit with status, and the others with 0.
 func (w *world) run(ctx context.Context, status int, first, paths []string, others ...[]string) error {
 	shown := strings.Join(paths, " ")
 	if len(paths) == len(w.sets) {

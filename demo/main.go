@@ -1,6 +1,6 @@
-// Command demo shows imagemirror on one machine. It starts two registries, fills one with images for
-// all of the image sets, and mirrors them to the other with the real commands. It checks what it
-// claims, and leaves nothing behind.
+// Command demo shows imagemirror on one machine. It starts two registries, fills one with
+// images for all of the image sets, and mirrors them to the other with the real commands. It
+// checks what it claims, and leaves nothing behind.
 package main
 
 import (

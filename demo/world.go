@@ -18,7 +18,8 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// A world is two registries, the commands, and a copy of the image sets in a directory of its own.
+// A world is two registries, the commands, and a copy of the image sets in a directory of its
+// own.
 type world struct {
 	dir      string
 	sets     []string // paths of the image sets below dir
@@ -61,7 +62,8 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 	return w, w.load()
 }
 
-// load reads the image sets, and writes a registries.conf that leads their names to these registries.
+// load reads the image sets, and writes a registries.conf that leads their names to these
+// registries.
 func (w *world) load() error {
 	paths, err := filepath.Glob(filepath.Join(w.dir, "image-sets", "*", "OWNERS"))
 	if err != nil {
@@ -122,8 +124,8 @@ func (w *world) push(ctx context.Context, source string, what remote.Taggable) e
 	return err
 }
 
-// content returns an image on the base layer of its repository's first folder. Every seventh image is
-// an index for two architectures.
+// content returns an image on the base layer of its repository's first folder. Every seventh
+// image is an index for two architectures.
 func content(name string, i int) remote.Taggable {
 	base := registrytest.NewLayer("base of "+strings.Split(name, "/")[0], 400_000)
 	if i%7 == 0 {

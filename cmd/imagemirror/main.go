@@ -1,5 +1,5 @@
-// Command imagemirror mirrors container images: it is what people type. The step commands split, copy,
-// report and start run the same code on a cluster.
+// Command imagemirror mirrors container images. It is what people type; on a cluster, the step
+// commands split, copy, report and start run the same code.
 package main
 
 import (

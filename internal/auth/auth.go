@@ -1,7 +1,7 @@
-// Package auth authorizes requests to one registry. It learns how the registry wants to
-// be authenticated to, gets tokens from its token service, and shares them between
-// requests: one token serves as many repositories as the service allows, so that a run
-// over hundreds of repositories asks for few.
+// Package auth authorizes requests to one registry. It learns how the registry wants to be
+// authenticated to, gets tokens from its token service, and shares them between requests: one
+// token serves as many repositories as the service allows, so that a run over hundreds of
+// repositories asks for few.
 package auth
 
 import (
@@ -55,8 +55,8 @@ type Config struct {
 	Timeout   time.Duration // of one request for a token
 	Retry     retry.Policy
 	Slots     Slots
-	// Client returns the HTTP client for an address that the registry gave. It fails if
-	// the registry must not lead there.
+	// Client returns the connections to an address that the registry gave. It fails if the
+	// registry must not lead there.
 	Client func(ctx context.Context, u *url.URL) (*http.Client, error)
 }
 
@@ -98,8 +98,8 @@ func New(config Config) *Authorizer {
 	}
 }
 
-// An Authorization is what a request carries, so that the answer to it can be judged. The
-// zero Authorization is that of a request which has not been sent.
+// Authorization is what a request carries, so that the answer to it can be judged. The zero
+// Authorization is that of a request which has not been sent.
 type Authorization struct {
 	Header string // the Authorization header, or ""
 	token  *token // nil unless the header is a token's
@@ -116,16 +116,16 @@ const (
 	alone               // with a token for the repository only: some registries accept no other
 )
 
-// Renewed returns sent as the refused authorization of a request whose credential is
-// another one by now.
+// Renewed returns sent as the refused authorization of a request whose credential is another
+// one by now.
 func (sent Authorization) Renewed() Authorization {
 	sent.step = renewed
 	return sent
 }
 
-// Begin makes the first request to a registry go alone: its answer tells everyone how to authenticate, so that the
-// others are not refused first. They wait in Begin until Learn gets a challenge, or until the first request has called
-// answered, which is nil for all others.
+// Begin makes the first request to a registry go alone: its answer tells everyone how to
+// authenticate, so that the others are not refused first. They wait in Begin until Learn gets
+// a challenge, or until the first request has called answered, which is nil for all others.
 func (a *Authorizer) Begin(ctx context.Context) (answered func(), err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -162,9 +162,10 @@ func (a *Authorizer) releaseLocked() {
 	}
 }
 
-// Learn notes what the registry asked for: the zero Challenge if its answer was not 401. A challenge releases the
-// requests that wait in Begin: they need not wait until the first has its token and its answer. Without one they wait,
-// since the answer may have shown that another scheme is needed.
+// Learn notes what the registry asked for: the zero Challenge if its answer was not 401. A
+// challenge releases the requests that wait in Begin: they need not wait until the first has
+// its token and its answer. Without one they wait, since the answer may have shown that
+// another scheme is needed.
 func (a *Authorizer) Learn(c Challenge) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -183,8 +184,8 @@ func (a *Authorizer) Challenge() Challenge {
 	return a.challenge
 }
 
-// Authorize authorizes a request. last is what it carried before, or what Again or
-// Renewed made of that.
+// Authorize authorizes a request. last is what it carried before, or what Again or Renewed
+// made of that.
 func (a *Authorizer) Authorize(ctx context.Context, want Access, last Authorization) (Authorization, error) {
 	c := a.Challenge()
 	switch {
@@ -204,8 +205,8 @@ func (a *Authorizer) Authorize(ctx context.Context, want Access, last Authorizat
 	return Authorization{Header: "Bearer " + value, token: t, value: value, step: last.step}, nil
 }
 
-// tokenWith returns a token that has the scopes which want needs, and its value, which
-// is not the one that last was refused with.
+// tokenWith returns a token that has the scopes which want needs, and its value, which is not
+// the one that last was refused with.
 func (a *Authorizer) tokenWith(ctx context.Context, want Access, c Challenge, last Authorization) (value string, t *token, err error) {
 	for {
 		t = a.tokenFor(want, last.step)
@@ -216,9 +217,9 @@ func (a *Authorizer) tokenWith(ctx context.Context, want Access, c Challenge, la
 	}
 }
 
-// Again reports whether a refused request may be authorized in another way, and returns
-// how, for Authorize: it carried nothing although the registry wants something, its
-// token may have expired, or its token was for many repositories.
+// Again reports whether a refused request may be authorized in another way, and returns how,
+// for Authorize: it carried nothing although the registry wants something, its token may have
+// expired, or its token was for many repositories.
 func (a *Authorizer) Again(resp *http.Response, want Access, sent Authorization) (next Authorization, ok bool) {
 	next = sent
 	next.step, ok = a.nextStep(resp, want, sent)
@@ -244,8 +245,8 @@ func (a *Authorizer) nextStep(resp *http.Response, want Access, sent Authorizati
 	return alone, len(sent.token.scopes) > 1
 }
 
-// Accepted learns from a request that succeeded. If it took a token for the repository
-// alone, the registry accepts no tokens for many.
+// Accepted learns from a request that succeeded. If it took a token for the repository alone,
+// the registry accepts no tokens for many.
 func (a *Authorizer) Accepted(sent Authorization) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

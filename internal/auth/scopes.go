@@ -10,9 +10,9 @@ import (
 	"imagemirror/internal/regerror"
 )
 
-// maxRepositories is how many repositories one token is asked for. Each scope makes the
-// token, which goes with every request, some 100 bytes longer, and the usual front
-// servers accept 8 KB of headers.
+// maxRepositories is how many repositories one token is asked for. Each scope makes the token,
+// which goes with every request, some 100 bytes longer, and the usual front servers accept 8
+// KB of headers.
 const maxRepositories = 20
 
 type tokenKey struct {
@@ -25,9 +25,9 @@ type batchKey struct {
 	push       bool
 }
 
-// Announce notes that access to a repository, and mounting from others, will be wanted,
-// so that one token can be asked for many repositories. A repository that is announced
-// again joins another token only if its own does not read all of mountFrom.
+// Announce says that access to a repository, and mounting from others, will be wanted, so that
+// one token can be asked for many repositories. A repository that is announced again joins
+// another token only if its own does not read all of mountFrom.
 func (a *Authorizer) Announce(want Access, mountFrom []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -53,9 +53,9 @@ func (a *Authorizer) Announce(want Access, mountFrom []string) {
 	a.batches[key] = t
 }
 
-// prefetch begins to get the announced tokens that push, or those that only read, before requests wait for them. Each is
-// got in a request slot: a registry may be its own token service. If there is one slot only, the request that has it gets
-// the token.
+// prefetch begins to get the announced tokens that push, or those that only read, before
+// requests wait for them. Each is got in a request slot: a registry may be its own token
+// service. If there is one slot only, the request that has it gets the token.
 func (a *Authorizer) prefetch(ctx context.Context, c Challenge, push bool) {
 	a.mu.Lock()
 	wanted := a.wanted[push]
@@ -66,8 +66,8 @@ func (a *Authorizer) prefetch(ctx context.Context, c Challenge, push bool) {
 	}
 }
 
-// prefetchAll gets tokens, side by side once one with several scopes was accepted. It stops at the first that it does not
-// get: the request that needs it will report why.
+// prefetchAll gets tokens, side by side once one with several scopes was accepted. It stops at
+// the first that it does not get: the request that needs it will report why.
 func (a *Authorizer) prefetchAll(ctx context.Context, c Challenge, wanted []*token) {
 	for _, t := range wanted {
 		if t.begun() {
@@ -92,8 +92,8 @@ func (a *Authorizer) prefetchAll(ctx context.Context, c Challenge, wanted []*tok
 // errFewerScopes means that a token has to be asked for again, with fewer scopes.
 var errFewerScopes = errors.New("a token may not have so many scopes")
 
-// valueOf returns a token's value. Until one with several scopes was accepted, they are
-// asked for one after the other, so that a registry which refuses them is asked once.
+// valueOf returns a token's value. Until one with several scopes was accepted, they are asked
+// for one after the other, so that a registry which refuses them is asked once.
 func (a *Authorizer) valueOf(ctx context.Context, t *token, c Challenge, refused string, with credentials.Credential) (string, error) {
 	ask := func(ctx context.Context) (issued, error) { return a.config.fetch(ctx, c, with, t.scopes) }
 	many := len(t.scopes)
@@ -115,8 +115,8 @@ func (a *Authorizer) valueOf(ctx context.Context, t *token, c Challenge, refused
 	return value, err
 }
 
-// tokenFor chooses the token for a request: the one that was announced for its
-// repository if that has all scopes, and otherwise one of its own.
+// tokenFor chooses the token for a request: the one that was announced for its repository if
+// that has all scopes, and otherwise one of its own.
 func (a *Authorizer) tokenFor(want Access, at step) *token {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -143,16 +143,16 @@ func (a *Authorizer) isProved() bool {
 	return a.proved
 }
 
-// MaxScopes returns how many scopes a token may have, as far as is known. A mount from
-// another repository needs two.
+// MaxScopes returns how many scopes a token may have, as far as is known. A mount from another
+// repository needs two.
 func (a *Authorizer) MaxScopes() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.scopes
 }
 
-// allowFewer notes that a token with so many scopes was refused. Two are still worth a
-// try: a mount needs them.
+// allowFewer notes that a token with so many scopes was refused. Two are still worth a try: a
+// mount needs them.
 func (a *Authorizer) allowFewer(refused int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -39,8 +39,8 @@ func (g *Group) Execute(args []string) int {
 	return ExitStatus(err)
 }
 
-// choose returns the command that args name and the arguments that are its own. It prints help and
-// version of the group itself, and then returns errShown.
+// choose returns the command that args name and the arguments that are its own. It prints help
+// and version of the group itself, and then returns errShown.
 func (g *Group) choose(args []string) (*Command, []string, error) {
 	if len(args) == 0 {
 		return nil, nil, Refuse(fmt.Errorf("no command is given: name %s", g.names()))

@@ -7,6 +7,6 @@ type Progress struct {
 	mappings, resolved atomic.Int64
 }
 
-// Count returns the numbers of resolved mappings and of all mappings, which are 0 until
+// Count returns how many mappings are resolved, and how many there are. There are 0 until
 // wildcards are expanded.
 func (p *Progress) Count() (resolved, mappings int64) { return p.resolved.Load(), p.mappings.Load() }

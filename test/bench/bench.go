@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// bench is one call of this program.
+// A bench is one call of this program.
 type bench struct {
 	options
 	dir     string // of programs and their files
@@ -19,8 +19,8 @@ type bench struct {
 
 func newBench(ctx context.Context, o options) (*bench, error) {
 	b := &bench{options: o}
-	// The registries, which inherit this, and the proxies shall leave the cores to the tools, which do not. (Distribution allocates
-	// 4 MiB for each blob that is read.)
+	// The registries, which inherit this, and the proxies leave the cores to the tools, which
+	// do not inherit it. (Distribution allocates 4 MiB for each blob that is read.)
 	debug.SetGCPercent(300)
 	err := os.Setenv("GOGC", "300")
 	if err != nil {
@@ -48,7 +48,8 @@ func (b *bench) close() error {
 	return err
 }
 
-// defaultDir is memory where there is such a directory: a disk's speed is not what is to be measured.
+// defaultDir returns a directory in memory if there is one: the speed of a disk is not to be
+// measured.
 func defaultDir() string {
 	const memory = "/dev/shm"
 	if info, err := os.Stat(memory); err == nil && info.IsDir() {
@@ -61,7 +62,7 @@ func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
 }
 
-// comparison is what the tools took for one workload.
+// A comparison is what the tools took for one workload.
 type comparison struct {
 	benchWorkload
 	concurrency int
@@ -69,7 +70,7 @@ type comparison struct {
 	results     []result
 }
 
-// result is what one tool took for one phase.
+// A result is what one tool took for one phase.
 type result struct {
 	tool, phase         string
 	source, destination map[string]int // requests by registrytest.Request.Kind
@@ -107,8 +108,8 @@ func (b *bench) compare(ctx context.Context, w benchWorkload) (comparison, error
 	return c, from.close()
 }
 
-// warm lets a tool copy everything once, unmeasured: whoever comes first would pay for what the source and the proxies do
-// for the first time.
+// warm lets a tool copy everything once, without measuring it. Otherwise the first tool would
+// pay for what the source and the proxies do for the first time.
 func (b *bench) warm(ctx context.Context, w benchWorkload, from *sourceRegistry) error {
 	for _, t := range allTools() {
 		if b.uses(t, w) {
@@ -168,12 +169,12 @@ func (b *bench) measure(ctx context.Context, s *stage, j launchSpec) (result, er
 	return r, ctx.Err()
 }
 
-// requests are all but those for tokens.
+// requests returns the number of requests that are not for tokens.
 func (r result) requests() int {
 	return total(r.source) + total(r.destination) - r.source["token"] - r.destination["token"]
 }
 
-// lastLines is the end of what a job said.
+// lastLines returns the end of what a job printed.
 func lastLines(file string) string {
 	const most = 500
 	b, err := os.ReadFile(file)

@@ -17,7 +17,7 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// TestMain is the launcher, where this program starts itself as one.
+// TestMain lets the test binary be a launcher.
 func TestMain(m *testing.M) {
 	if os.Getenv(launching) != "" {
 		os.Exit(launch())
@@ -25,8 +25,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A small workload goes through the real commands. A process learns from one refused request to each registry where its
-// tokens are; aside from that run and the pipe reach the bound. In the pipe, copy has nothing to ask the second time.
+// A small workload goes through the real commands. A process learns from one refused request
+// to each registry where its tokens are; aside from that run and the pipe reach the bound. In
+// the pipe, copy has nothing to ask the second time.
 func TestOursReachesTheBound(t *testing.T) {
 	for tool, learning := range map[string]map[string]int{"ours": {"cold": 3, "again": 3}, "pipe": {"cold": 2 * 3, "again": 3}} {
 		t.Run(tool, func(t *testing.T) { reachesTheBound(t, tool, learning) })

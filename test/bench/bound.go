@@ -2,7 +2,7 @@ package main
 
 import "imagemirror/internal/registrytest"
 
-// leastCost is the least that a phase of a workload can cost, without what authentication costs.
+// A leastCost is the least that a phase of a workload can cost, without authentication.
 type leastCost struct {
 	source, destination map[string]int // requests by registrytest.Request.Kind
 	busiest             int            // requests to the registry that is asked most
@@ -26,8 +26,8 @@ func (w benchWorkload) bound(c *registrytest.WorkloadImages, phase string) least
 	return b
 }
 
-// times is what it takes to bring images to as many places on one registry, when one costs as much: each blob is
-// uploaded once, and mounted in all other places.
+// times returns the requests that bring images to several repositories on one registry, if one
+// repository costs the given requests. Each blob is uploaded once, and mounted in the others.
 func times(one map[string]int, copies int) map[string]int {
 	all := map[string]int{}
 	for kind, n := range one {

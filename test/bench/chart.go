@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// chart is lines over two logarithmic axes.
+// A chart has lines over two logarithmic axes.
 type chart struct {
 	title, x, y string
 	lines       []chartLine
@@ -24,10 +24,11 @@ type chartLine struct {
 
 type point struct{ x, y float64 }
 
-// look is how a line is drawn.
+// A look says how a line is drawn.
 type look struct{ name, label, colour, dash string }
 
-// looks are those of all lines. The colours are told apart in all common forms of colour blindness.
+// looks returns the looks of all lines. Their colors are told apart in all common forms of color
+// blindness.
 func looks() []look {
 	return []look{
 		{"ours", "imagemirror run", "#0072b2", "none"},
@@ -91,7 +92,7 @@ func (c chart) svg() []byte {
 	return b.Bytes()
 }
 
-// legend has a row for the tools and one for the limits.
+// legend writes a row for the tools and one for the limits.
 func (c chart) legend(b *bytes.Buffer) {
 	ends := map[string]float64{}
 	for _, l := range c.lines {
@@ -128,7 +129,7 @@ func svgText(b *bytes.Buffer, x, y float64, anchor, s, attributes string) {
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="%s" %s>%s</text>`+"\n", x, y, anchor, attributes, html.EscapeString(s))
 }
 
-// ticks are the values 1, 2 and 5 times the powers of ten on an axis.
+// ticks returns the values 1, 2 and 5 times the powers of ten on an axis.
 func ticks(a axis) []float64 {
 	var all []float64
 	for power := math.Floor(math.Log10(a.low)); power <= math.Log10(a.high); power++ {
@@ -141,7 +142,7 @@ func ticks(a axis) []float64 {
 	return all
 }
 
-// xs are the settings that were measured.
+// xs returns the settings that were measured.
 func (c chart) xs() []float64 {
 	var all []float64
 	for _, p := range c.lines[0].points {

@@ -17,11 +17,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// launching is the environment variable that makes this program a launcher. The tools are started by a small process:
-// to Linux the memory of who starts a program is the program's own until it is loaded, and the proxies take much.
+// launching is the environment variable that makes this program a launcher. A small process
+// starts the tools: Linux counts the memory of the process that starts a program as the
+// program's own until it is loaded, and the proxies take much.
 const launching = "BENCH_LAUNCH"
 
-// launchSpec is what a launcher runs.
+// A launchSpec is what a launcher runs.
 type launchSpec struct {
 	Pipelines [][][]string // commands with their arguments; the output of each is the next one's input
 	AtOnce    int          // pipelines
@@ -29,7 +30,7 @@ type launchSpec struct {
 	Output    string // file for what the commands say
 }
 
-// cost is what a job took.
+// A cost is what a job took.
 type cost struct {
 	Wall   time.Duration
 	CPU    time.Duration // of all processes, user and system
@@ -66,7 +67,7 @@ func (j launchSpec) start(ctx context.Context) (cost, error) {
 	return c, err
 }
 
-// launch is the launcher's main function.
+// launch is the main function of a launcher.
 func launch() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -157,7 +158,8 @@ func (c *cost) add(p *os.ProcessState) {
 	c.Memory = max(c.Memory, resident(p))
 }
 
-// resident is the most bytes that a process had in memory, as far as the system says.
+// resident returns the largest resident memory of a process in bytes, or 0 if the system does
+// not tell.
 func resident(p *os.ProcessState) int64 {
 	u, ok := p.SysUsage().(*syscall.Rusage)
 	switch {

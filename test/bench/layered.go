@@ -14,15 +14,15 @@ import (
 	"imagemirror/internal/manifest"
 )
 
-// The images of a layered registry: an index and a manifest for each platform, of manifestSize each. No two have a layer in
-// common, so that nothing can be known once for several.
+// The images of a layered registry: an index and a manifest for each platform, of manifestSize
+// each. No two have a layer in common, so that nothing can be known once for several.
 const (
 	platforms    = 4
 	manifestSize = 8 * kilobyte
 	tagsPerRepo  = 5
 )
 
-// layered is a registry that serves images with many small layers from memory.
+// A layered registry serves images with many small layers from memory.
 type layered struct {
 	manifests map[string][]byte // by digest
 	tags      []string          // by image: its digest
@@ -46,7 +46,8 @@ func (r *layered) add(content []byte) string {
 	return id
 }
 
-// index makes an image. Its annotations are commits, which are random, as those of images often are.
+// index makes an image. Its annotations are commits, which are random, as those of images
+// often are.
 func (r *layered) index(random *rand.Rand) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, `{"schemaVersion":2,"mediaType":%q,"manifests":[`, manifest.OCIIndex)
@@ -93,7 +94,7 @@ func (r *layered) blob(mediaType string) string {
 	return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d}`, mediaType, id, len(content))
 }
 
-// blobContent is some hundred bytes.
+// blobContent returns some hundred bytes.
 func blobContent(seed uint32) []byte {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint32(nil, seed))
 	return []byte(strings.Repeat(hex.EncodeToString(sum[:]), 2+int(sum[0]%8)))
@@ -140,7 +141,7 @@ func (r *layered) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 }
 
-// tagged is the digest that a tag is at, or nothing.
+// tagged returns the digest that a tag is at, or "".
 func (r *layered) tagged(repository, tag string) string {
 	var n, t int
 	if _, err := fmt.Sscanf(repository+" "+tag, "image-%d t%d", &n, &t); err != nil || n*tagsPerRepo+t >= len(r.tags) {
@@ -149,7 +150,7 @@ func (r *layered) tagged(repository, tag string) string {
 	return r.tags[n*tagsPerRepo+t]
 }
 
-// emptyRegistry is a registry that is empty, and takes everything.
+// An emptyRegistry is empty, and accepts everything.
 type emptyRegistry struct{}
 
 func (emptyRegistry) ServeHTTP(w http.ResponseWriter, q *http.Request) {

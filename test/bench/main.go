@@ -1,6 +1,8 @@
-// Command bench measures imagemirror run, and the same as a pipe of steps, beside other mirroring tools. It starts real registries, with proxies
-// before them that delay and count, lets each tool copy the same images to an empty registry and then once more with
-// nothing to do, and prints what that cost in requests, bytes, time, CPU and memory, beside the least that it can cost.
+// Command bench measures imagemirror run, and the same work as a pipe of steps, beside other
+// tools that mirror images. It starts real registries behind proxies that delay and count
+// requests. Each tool copies the same images to an empty registry, and then again with nothing
+// to do. bench prints the requests, bytes, time, CPU and memory of each, beside the least that
+// it can cost.
 package main
 
 import (
@@ -15,7 +17,7 @@ import (
 	"syscall"
 )
 
-// options are the command line.
+// An options holds the command line.
 type options struct {
 	workloads   []benchWorkload
 	tools       []string
@@ -50,7 +52,7 @@ func parseFlags(args []string) (options, error) {
 	names := f.String("workload", "cold,quiet", "measure these `NAMES`, or all of them with -workload all")
 	tools := f.String("tools", strings.Join(toolNames(), ","), "measure these `NAMES`")
 	f.IntVar(&o.concurrency, "concurrency", 16, "let each tool have `N` requests in flight to one registry")
-	delay := f.Duration("delay", 0, "delay each request by `TIME`, where otherwise it is the workload's")
+	delay := f.Duration("delay", 0, "delay each request by `TIME` (default: the workload's)")
 	f.StringVar(&o.dir, "dir", defaultDir(), "keep the registries' content below `DIR`, for the time of the run")
 	f.BoolVar(&o.markdown, "markdown", false, "print Markdown")
 	f.StringVar(&o.plot, "plot", "", "draw time against round-trip time and concurrency into `DIR`, and measure nothing else")

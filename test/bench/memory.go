@@ -20,17 +20,18 @@ const (
 	copyBound  = 96 * megabyte
 )
 
-// memoryShards is how many shards the plan is cut into.
+// memoryShards is the number of shards that the plan is cut into.
 const memoryShards = 64
 
-// reading is the memory of one command in one mode.
+// A reading is the memory of one command in one mode.
 type reading struct {
 	command, mode string
 	cost
 	bound int64
 }
 
-// memory plans images with large manifests in every mode, copies one shard of each plan, and prints the memory that it took.
+// memory plans images with large manifests in every mode, copies one shard of each plan, and
+// prints the memory that it took.
 func (b *bench) memory(ctx context.Context, images int) error {
 	b.say("generating %d images", images)
 	r := newLayered(images)
@@ -71,7 +72,7 @@ func (b *bench) memory(ctx context.Context, images int) error {
 	return printReadings(os.Stdout, readings)
 }
 
-// mode is one way in which a plan goes from split to copy.
+// A mode is one way in which a plan goes from split to copy.
 type mode struct {
 	name        string
 	split, copy launchSpec // copy carries out the heaviest shard
@@ -95,7 +96,7 @@ func (b *bench) memoryModes(mapping, kubeconfig, where string) []mode {
 	}
 }
 
-// with is a job of one command in an environment.
+// with returns a job of one command in an environment.
 func (b *bench) with(env, command []string) launchSpec {
 	j := b.job([][]string{command})
 	j.Env = append(j.Env, env...)
@@ -115,8 +116,9 @@ func printReadings(w io.Writer, readings []reading) error {
 	return errors.Join(errs...)
 }
 
-// configMapStore returns a kubeconfig for ConfigMaps, and what serves them: the API server that IMAGEMIRROR_TEST_KUBECONFIG names,
-// or else a map behind the two requests that the state needs.
+// configMapStore returns a kubeconfig for ConfigMaps, and what serves them: the API server
+// that IMAGEMIRROR_TEST_KUBECONFIG names, or else a map behind the two requests that the state
+// needs.
 func configMapStore(dir string) (kubeconfig, where string, stop func(), err error) {
 	if given := os.Getenv("IMAGEMIRROR_TEST_KUBECONFIG"); given != "" {
 		return given, "API server", func() {}, nil

@@ -51,7 +51,7 @@ func (b *bench) plot(ctx context.Context, dir string) (err error) {
 	return nil
 }
 
-// sweep is one plot: a workload under several settings.
+// A sweep is one plot: a workload under several settings.
 type sweep struct {
 	file, title, x string
 	settings       []plotSetting

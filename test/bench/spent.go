@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// spent is the CPU time that this program, whose proxies are in it, and some other processes have used.
+// spent returns the CPU time that this program, with its proxies, and some other processes
+// have used.
 func spent(pids []int) time.Duration {
 	var self syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &self) // fails for no process that asks about itself
@@ -20,13 +21,15 @@ func spent(pids []int) time.Duration {
 	return d
 }
 
-// spentBy is a process's CPU time where Linux's /proc tells it (proc_pid_stat(5)), and 0 elsewhere.
+// spentBy returns a process's CPU time from Linux's /proc (proc_pid_stat(5)), and 0 on other
+// systems.
 func spentBy(pid int) time.Duration {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}
-	// The second field is the program's name, in parentheses, with spaces or without; the 14th and the 15th are ticks.
+	// The second field is the program's name, in parentheses, with spaces or without; the 14th
+	// and the 15th are ticks.
 	_, rest, _ := strings.Cut(string(b), ") ")
 	fields := strings.Fields(rest)
 	if len(fields) < 13 {
@@ -35,7 +38,8 @@ func spentBy(pid int) time.Duration {
 	return inTicks(fields[11:13])
 }
 
-// spentByAll is the CPU time that the whole machine has used, as far as Linux's /proc tells it (proc_stat(5)).
+// spentByAll returns the CPU time that the whole machine has used, from Linux's /proc
+// (proc_stat(5)).
 func spentByAll() time.Duration {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -50,7 +54,7 @@ func spentByAll() time.Duration {
 	return inTicks(append(fields[1:4:4], fields[6:9]...))
 }
 
-// inTicks is the sum of times in Linux's unit for them.
+// inTicks returns the sum of times in Linux's unit for them.
 func inTicks(fields []string) time.Duration {
 	const tick = time.Second / 100
 	var sum int64

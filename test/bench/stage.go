@@ -14,7 +14,7 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// sourceRegistry is a registry with a workload's images, for all tools.
+// A sourceRegistry is a registry with the images of a workload, for all tools.
 type sourceRegistry struct {
 	*registrytest.Registry
 	dir     string
@@ -79,7 +79,7 @@ func (s *sourceRegistry) close() error {
 	return os.RemoveAll(s.dir)
 }
 
-// stage is what one tool finds: the source and the destination registries, each behind a proxy.
+// A stage is what one tool finds: the source and the destination registries, each behind a proxy.
 type stage struct {
 	source       *sourceRegistry
 	front        *registrytest.Proxy // before the source
@@ -93,10 +93,12 @@ type destinationRegistry struct {
 	front *registrytest.Proxy
 }
 
-// pair is a mapping; the last two fields are what it names, without the proxies.
+// A pair is a mapping. Its last two fields are the source and the destination without the
+// proxies.
 type pair struct{ source, destination, from, to string }
 
-// set sets the stage for one tool. The destinations are empty, or have everything where the workload is quiet.
+// set sets the stage for one tool. The destinations are empty, or have everything if the
+// workload is quiet.
 func (b *bench) set(w benchWorkload, from *sourceRegistry) (*stage, error) {
 	s := &stage{source: from, front: before(from.Registry, w), dir: filepath.Join(b.content, "destinations")}
 	for i, copies := range w.copies {
@@ -121,7 +123,8 @@ func before(r *registrytest.Registry, w benchWorkload) *registrytest.Proxy {
 	return registrytest.StartProxy(r.Host, registrytest.ProxyOptions{Delay: w.delay, Auth: &registrytest.Auth{}})
 }
 
-// addPairs maps every image to the n-th place on a destination; the first has the names of the source.
+// addPairs maps every image to the n-th place on a destination; the first has the names of the
+// source.
 func (s *stage) addPairs(d *destinationRegistry, n int) {
 	path := ""
 	if n > 0 {
@@ -157,7 +160,7 @@ func (s *stage) reset() {
 	}
 }
 
-// registries are the processes of the registries.
+// registries returns the process IDs of the registries.
 func (s *stage) registries() []int {
 	pids := []int{s.source.PID}
 	for _, d := range s.destinations {

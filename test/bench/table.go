@@ -10,14 +10,14 @@ import (
 	"unicode/utf8"
 )
 
-// table is what is printed.
+// A table is what is printed.
 type table struct {
 	comparisons []comparison
 }
 
 func (t *table) add(c comparison) { t.comparisons = append(t.comparisons, c) }
 
-// failed is what went wrong with any tool.
+// failed returns what went wrong with any tool.
 func (t *table) failed() error {
 	var errs []error
 	for _, c := range t.comparisons {
@@ -30,7 +30,7 @@ func (t *table) failed() error {
 	return errors.Join(errs...)
 }
 
-// tableColumn is a column of the table; numbers are set to the right.
+// A tableColumn is a column of the table. Numbers are set to the right.
 type tableColumn struct {
 	title string
 	text  bool
@@ -57,7 +57,8 @@ func (c comparison) rows() [][]string {
 	return rows
 }
 
-// boundRow has the time that the requests to the busier registry take, were all places always taken.
+// boundRow has the time that the requests to the busier registry take if all slots are always
+// in use.
 func (c comparison) boundRow(phase string) []string {
 	b := c.bounds[phase]
 	return []string{
@@ -84,7 +85,7 @@ func (c comparison) row(r result) []string {
 	}
 }
 
-// ours is how long ours took for a phase; 0 where it was not measured.
+// ours returns how long ours took for a phase, or 0 if it was not measured.
 func (c comparison) ours(phase string) time.Duration {
 	for _, r := range c.results {
 		if r.tool == "ours" && r.phase == phase {
@@ -94,7 +95,7 @@ func (c comparison) ours(phase string) time.Duration {
 	return 0
 }
 
-// share is CPU time as a part of all that the machine had.
+// share returns CPU time as a part of all that the machine had.
 func share(cpu, wall time.Duration) string {
 	return fmt.Sprintf("%.0f%%", 100*float64(cpu)/float64(wall)/float64(runtime.NumCPU()))
 }
@@ -110,7 +111,7 @@ func ratio(a, b float64) string {
 	return fmt.Sprintf("%.2f", a/b)
 }
 
-// kinds is requests in short: those to the source, and those to the destinations.
+// kinds returns requests in short: those to the source, and those to the destinations.
 func kinds(source, destination map[string]int) string {
 	return shortly(source) + " → " + shortly(destination)
 }
@@ -134,7 +135,7 @@ func shortly(requests map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// legend says what the words of the table mean.
+// legend explains the words of the table.
 func legend() []string {
 	return []string{
 		"least: what the protocol allows; its seconds are (requests to the busier registry) × (delay of a request) ÷ (requests in flight)",

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// tool is a program that mirrors images.
+// A tool is a program that mirrors images.
 type tool struct {
 	name string
 	job  func(b *bench, s *stage) (launchSpec, error)
@@ -29,18 +29,18 @@ func toolNames() []string {
 	return names
 }
 
-// uses says whether a workload is for a tool that was asked for.
+// uses reports whether a workload is for a tool that was asked for.
 func (b *bench) uses(t tool, w benchWorkload) bool {
 	return slices.Contains(b.tools, t.name) && (w.tools == nil || slices.Contains(w.tools, t.name))
 }
 
-// ours is one process.
+// ours runs imagemirror run.
 func ours(b *bench, s *stage) (launchSpec, error) {
 	mapping, err := b.mappingFile(s)
 	return b.job([][]string{{b.program("imagemirror"), "run", mapping}}), err
 }
 
-// pipe is the steps that a cluster runs.
+// pipe runs the steps that a cluster runs.
 func pipe(b *bench, s *stage) (launchSpec, error) {
 	mapping, err := b.mappingFile(s)
 	return b.job([][]string{{b.program("split"), mapping}, {b.program("copy")}, {b.program("report")}}), err
@@ -56,7 +56,7 @@ func (b *bench) mappingFile(s *stage) (path string, err error) {
 	return path, os.WriteFile(path, []byte(lines.String()), 0o600)
 }
 
-// regsync is one process with a configuration file.
+// regsync runs one process with a configuration file.
 func regsync(b *bench, s *stage) (launchSpec, error) {
 	var c strings.Builder
 	fmt.Fprintf(&c, "version: 1\ndefaults: {parallel: %d}\ncreds:\n", b.concurrency)
@@ -71,7 +71,8 @@ func regsync(b *bench, s *stage) (launchSpec, error) {
 	return b.job([][]string{{b.program("regsync"), "once", "-c", config}}), os.WriteFile(config, []byte(c.String()), 0o600)
 }
 
-// crane is a process for each image, as many at once as there may be requests in flight: it has no other way to be told.
+// crane runs a process for each image, as many at a time as requests may be in flight. It has
+// no other way to limit them.
 func crane(b *bench, s *stage) (launchSpec, error) {
 	j := b.job()
 	j.AtOnce = b.concurrency
@@ -109,7 +110,7 @@ func (b *bench) build(ctx context.Context) error {
 		if peer := peers[t.name]; peer != "" {
 			args = []string{"-C", filepath.Join(root, "tools"), "build", "-o", b.program(t.name), peer}
 		}
-		b.say("building %s (minutes, where nothing is cached)", t.name)
+		b.say("building %s (takes minutes the first time)", t.name)
 		if _, err := goCommand(ctx, args...); err != nil {
 			return err
 		}
@@ -117,7 +118,7 @@ func (b *bench) build(ctx context.Context) error {
 	return nil
 }
 
-// needs says whether any workload is for a tool.
+// needs reports whether any workload is for a tool.
 func (b *bench) needs(t tool) bool {
 	return slices.ContainsFunc(b.workloads, func(w benchWorkload) bool { return b.uses(t, w) })
 }

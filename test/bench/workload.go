@@ -9,7 +9,8 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// benchWorkload is images to be mirrored, and how far away the registries are. All demand bearer tokens.
+// A benchWorkload is images to mirror, and the distance of the registries. All demand bearer
+// tokens.
 type benchWorkload struct {
 	name   string
 	images registrytest.Workload
@@ -39,8 +40,8 @@ func workloads() []benchWorkload {
 	}
 }
 
-// sharing is images as a build system makes them: three shared layers, one of their own, and every fifth for two
-// platforms.
+// sharing returns images as a build system makes them: three shared layers, one of their own,
+// and every fifth for two platforms.
 func sharing(images int) registrytest.Workload {
 	return registrytest.Workload{Images: images, IndexEvery: 5, Bases: 3, BaseSize: 4 << 20, TopSize: 2 * megabyte}
 }
@@ -67,7 +68,7 @@ func choose(names string) ([]benchWorkload, error) {
 	return chosen, nil
 }
 
-// about is the workload in words.
+// about describes the workload.
 func (w benchWorkload) about() string {
 	i := w.images
 	s := fmt.Sprintf("%d images", i.Images)
@@ -93,7 +94,7 @@ func (w benchWorkload) about() string {
 	return s + fmt.Sprintf("; %s a request", w.delay)
 }
 
-// destinations is how many an image has.
+// destinations returns how many destinations an image has.
 func (w benchWorkload) destinations() int {
 	n := 0
 	for _, copies := range w.copies {
