@@ -1,5 +1,5 @@
-// Package execute carries out plans: it reads shards, has the copy engine bring their images over, and writes one result
-// for each mapping, those that split settled among them.
+// Package execute carries out plans. It combines shards, lets the copy engine copy their
+// images, and writes one result for each mapping, including those that split settled.
 package execute
 
 import (
@@ -16,13 +16,15 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// ErrInterrupted says that some mappings were not finished since the run was told to stop. Each has its result.
+// ErrInterrupted reports that the run was interrupted before all mappings were finished. Each
+// has a result all the same.
 var ErrInterrupted = errors.New("interrupted: the mappings that were not finished are failed")
 
-// Grace is what requests under way get to finish after Ctrl-C: all is written down within ten seconds of it.
+// Grace is the time that requests in flight get to finish after Ctrl-C. All results are
+// written within ten seconds of it.
 const Grace = 8 * time.Second
 
-// A Batch is one or more shards of a run, read and found whole.
+// A Batch is one or more complete shards of a run.
 type Batch struct {
 	header    stream.Header
 	sets      []stream.Set
@@ -34,8 +36,8 @@ type Batch struct {
 	cap       stream.Cap
 }
 
-// Gather makes a Batch of shards. Its errors say which input is at fault: a stream that is cut, one that is no plan, shards
-// of different runs, a mapping that is there twice.
+// Gather combines shards into a Batch. It fails, and names the input, if a stream is cut or
+// is not a plan, if shards are of different runs, or if a mapping is in two shards.
 func Gather(shards []*stream.Content) (*Batch, error) {
 	p := &Batch{manifests: map[string]manifest.Raw{}}
 	sets, seen := map[string]bool{}, map[int]string{}
@@ -45,7 +47,7 @@ func Gather(shards []*stream.Content) (*Batch, error) {
 			return nil, err
 		}
 		if i == 0 {
-			// A run began when split did.
+			// A run starts when split does.
 			p.header = stream.Header{Stream: stream.Results, Run: s.Header.Run, Started: s.Header.Started}
 		}
 		p.header.Warnings = append(p.header.Warnings, s.Header.Warnings...)
@@ -76,16 +78,16 @@ func Gather(shards []*stream.Content) (*Batch, error) {
 func checkPlan(s, first *stream.Content) error {
 	switch {
 	case s.Cut != nil:
-		return fmt.Errorf("%w: nothing was started; run split again", s.Cut)
+		return fmt.Errorf("%w: nothing was copied: run split again", s.Cut)
 	case s.Header.Stream != stream.Plan:
-		return fmt.Errorf("%s: these are results, and copy carries out a plan: give it what split wrote", s.Name)
+		return fmt.Errorf("%s has results, not a plan: give copy the output of split", s.Name)
 	case s.Header.Run != first.Header.Run:
 		return fmt.Errorf("%s is of another run than %s: give the shards of one split", s.Name, first.Name)
 	}
 	return nil
 }
 
-// add takes in what one shard holds.
+// add adds the records of one shard.
 func (p *Batch) add(s *stream.Content) error {
 	p.mappings = append(p.mappings, s.Mappings...)
 	p.results = append(p.results, s.Results...)
@@ -96,7 +98,7 @@ func (p *Batch) add(s *stream.Content) error {
 	for _, m := range s.Mappings {
 		byID[m.ID] = m
 	}
-	exists := map[string]bool{} // destination repositories that answered for some tag
+	exists := map[string]bool{} // destination repositories of which some tag exists
 	for _, r := range s.Results {
 		if d, err := reference.Parse(byID[r.ID].Destination); err == nil && r.Old != "" {
 			exists[d.Name()] = true
@@ -132,13 +134,14 @@ func jobOf(m stream.Mapping, c stream.Copy) (mirror.Job, error) {
 	}, nil
 }
 
-// Work is how many images have to be copied, and how many bytes that is at most.
+// Work returns the number of images to copy and an upper bound on their bytes.
 func (p *Batch) Work() (images int, bytes int64) { return len(p.jobs), p.bytes }
 
-// Cap is what the plan allows to be asked of one registry: the client of Carry has to keep to it.
+// Cap returns the bound on requests to each registry. The client of Carry must keep to it.
 func (p *Batch) Cap() stream.Cap { return p.cap }
 
-// least is a cap that keeps to both: one process that carries out two shards may not know how they share their registries.
+// tighter returns the cap that keeps to both. A process that carries out two shards cannot
+// know how they share their registries.
 func tighter(a, b stream.Cap) stream.Cap {
 	if a.InFlight == 0 || b.InFlight > 0 && b.InFlight < a.InFlight {
 		a.InFlight = b.InFlight
@@ -149,9 +152,10 @@ func tighter(a, b stream.Cap) stream.Cap {
 	return a
 }
 
-// Carry carries out the plan and writes its results to w. When ctx ends, it stops starting work, gives what is under way
-// o.Grace, and returns ErrInterrupted once all is written. Where w takes nothing for a second after that, it is left alone:
-// the error says so, and a Write of w may still be under way.
+// Carry copies the images of the Batch and writes the results to w. When ctx ends, it starts
+// nothing new, gives requests in flight o.Grace, writes the remaining results, and returns
+// ErrInterrupted. If w then accepts nothing for a second, Carry fails, and a Write of w may
+// still be in progress.
 func (p *Batch) Carry(ctx context.Context, o mirror.Options, w io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

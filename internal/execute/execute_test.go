@@ -65,8 +65,8 @@ func TestGatherRefuses(t *testing.T) {
 		shards []*stream.Content
 		says   string
 	}{
-		{"a cut", []*stream.Content{cut}, "nothing was started"},
-		{"results", []*stream.Content{results}, "copy carries out a plan"},
+		{"a cut", []*stream.Content{cut}, "nothing was copied"},
+		{"results", []*stream.Content{results}, "has results, not a plan"},
 		{"two runs", []*stream.Content{shard(t, "r", "s0", 0, 1), shard(t, "q", "s1", 0, 2)}, "of another run"},
 		{"a shard twice", []*stream.Content{shard(t, "r", "s0", 0, 1), shard(t, "r", "s0", 0, 1)}, "name each shard once"},
 		{"a name that is none", []*stream.Content{nonsense}, "not an image name"},

@@ -10,8 +10,9 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// Run carries out the plan and returns the results, one for each mapping. When ctx ends, it starts
-// nothing new, gives what is under way o.Grace, and the results say what was interrupted.
+// Run copies the images of the Batch and returns the results, one for each mapping. When ctx
+// ends, it starts nothing new and gives requests in flight o.Grace. The results show what was
+// interrupted.
 func (p *Batch) Run(ctx context.Context, o mirror.Options) *stream.Content {
 	c := &collector{Observer: o.Observer, results: slices.Clone(p.results)}
 	o.Observer = c
@@ -24,7 +25,7 @@ func (p *Batch) Run(ctx context.Context, o mirror.Options) *stream.Content {
 	}
 }
 
-// collector keeps the results of images.
+// A collector keeps the results of images.
 type collector struct {
 	mirror.Observer
 	results     []stream.Result

@@ -8,18 +8,19 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// maxImages bounds what Tally.Say names, in bytes: all results of a Tekton Task have 4096 bytes together.
+// maxImages bounds the images that Tally.Say names, in bytes. All results of a Tekton Task
+// together have at most 4096 bytes.
 const maxImages = 3 << 10
 
-// Tally is what a copy did, for the results of its Task.
+// A Tally counts what copies did, for the results of their Task.
 type Tally struct {
 	shards                   []string
 	mappings, copied, failed int
-	images                   []string // that were newly copied, each once, as HOST/REPOSITORY@DIGEST
+	images                   []string // copied by this run, each once, as HOST/REPOSITORY@DIGEST
 	named                    map[string]bool
 }
 
-// Add counts the results of a shard.
+// Add adds the results of a shard.
 func (t *Tally) Add(c *stream.Content) {
 	t.shards = append(t.shards, c.Header.Shard)
 	t.mappings += len(c.Mappings)
@@ -45,8 +46,9 @@ func (t *Tally) Add(c *stream.Content) {
 	}
 }
 
-// Say is the images that were newly copied, a line each, as Tekton Chains reads them (https://tekton.dev/docs/chains/slsa-provenance/),
-// as many as there is room for, and a sentence that counts all.
+// Say returns the copied images, as many as fit, and a sentence that counts all of them. The
+// images are one per line, as Tekton Chains reads them:
+// https://tekton.dev/docs/chains/slsa-provenance/
 func (t *Tally) Say() (images, sentence string) {
 	n, size := 0, 0
 	for n < len(t.images) && size+len(t.images[n])+1 <= maxImages {
@@ -55,7 +57,7 @@ func (t *Tally) Say() (images, sentence string) {
 	}
 	sentence = fmt.Sprintf("%s: %d of %d mappings copied, %d failed", strings.Join(t.shards, ","), t.copied, t.mappings, t.failed)
 	if more := len(t.images) - n; more > 0 {
-		sentence += fmt.Sprintf("; %d images more than the result images names", more)
+		sentence += fmt.Sprintf("; %d more images than the result IMAGES lists", more)
 	}
 	return strings.Join(t.images[:n], "\n"), sentence
 }

@@ -8,7 +8,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// results are those of a shard, whose mappings have the destinations, and, in the same order, the statuses.
+// results are those of a shard, whose mappings have the destinations, and, in the same order,
+// the statuses.
 func results(shard string, destinations []string, statuses ...string) *stream.Content {
 	c := &stream.Content{Header: stream.Header{Shard: shard}}
 	for i, d := range destinations {
@@ -56,7 +57,7 @@ func TestTally(t *testing.T) {
 		if len(images) > maxImages || named[len(named)-1] != fmt.Sprintf("d.io/image-%02d@%s", len(named)-1, digest) {
 			t.Errorf("the images have %d bytes and end in %s, want at most %d, and whole entries", len(images), named[len(named)-1], maxImages)
 		}
-		if want := fmt.Sprintf("s0: 40 of 40 mappings copied, 0 failed; %d images more than the result images names", 40-len(named)); sentence != want {
+		if want := fmt.Sprintf("s0: 40 of 40 mappings copied, 0 failed; %d more images than the result IMAGES lists", 40-len(named)); sentence != want {
 			t.Errorf("got %q, want %q", sentence, want)
 		}
 	})

@@ -11,26 +11,26 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// patience is how long an output may take nothing when the run was interrupted and all else is over.
+// patience is the time for which an output may accept nothing after an interrupted run.
 const patience = time.Second
 
-// errStuck is why results are not written.
-var errStuck = errors.New("interrupted, and the output takes none: they are cut; see what reads them, and run again")
+// errStuck is the error of an output that accepts no results.
+var errStuck = errors.New("interrupted, and the output accepts nothing, so they are cut: check what reads them and run again")
 
-// teller writes each image's result as it is known, and tells the observer. Between the engine and the output is a queue:
-// the engine tells of images under its lock, and an output may take nothing for as long as it likes.
+// A teller is an Observer that also writes the result of each image when it is known. It has
+// a queue, because the engine calls it under its lock, and the output may block for any time.
 type teller struct {
 	mirror.Observer
 	interrupted bool
-	begun       chan struct{} // closed when the output has taken all that was known before
-	ended       chan struct{} // closed when nothing more is written
-	err         error         // why not all is written; holds when ended is closed
-	taken       atomic.Int64  // pieces that the output has taken
+	begun       chan struct{} // closed when all that is known before the first copy is written
+	ended       chan struct{} // closed when nothing more will be written
+	err         error         // valid once ended is closed
+	taken       atomic.Int64  // number of writes that the output has accepted
 
 	mu      sync.Mutex
 	more    *sync.Cond
 	waiting []stream.Result
-	last    bool // no more results come
+	last    bool // no more results will come
 }
 
 func newTeller(o mirror.Observer) *teller {
@@ -39,7 +39,8 @@ func newTeller(o mirror.Observer) *teller {
 	return t
 }
 
-// Image is called under the engine's lock, one at a time. It does not wait.
+// Image queues the result of an image. The engine calls it under its lock, so it does not
+// block.
 func (t *teller) Image(o mirror.Outcome) {
 	t.interrupted = t.interrupted || errors.Is(o.Err, mirror.ErrInterrupted)
 	r := resultOf(o)
@@ -62,7 +63,8 @@ func resultOf(o mirror.Outcome) stream.Result {
 	return r
 }
 
-// end waits until all results are written and returns the output's error. From late on the output has to take something.
+// end waits until all results are written and returns the output's error. Once late is
+// closed, it gives up if the output accepts nothing for patience.
 func (t *teller) end(late <-chan struct{}) error {
 	t.mu.Lock()
 	t.last = true
@@ -86,8 +88,9 @@ func (t *teller) end(late <-chan struct{}) error {
 	}
 }
 
-// write writes what the plan knows, and then the results as they come. On an error it ends the run with stop: what cannot
-// be told of is not begun.
+// write writes what is known before the first copy, and then the results as they come. On an
+// error it calls stop, which ends the run: images whose result cannot be written are not
+// started.
 func (t *teller) write(p *Batch, w io.Writer, stop func()) {
 	defer close(t.ended)
 	out := stream.NewWriter(counting{w, &t.taken}, p.header)
@@ -113,7 +116,7 @@ func (t *teller) write(p *Batch, w io.Writer, stop func()) {
 	t.err = out.End()
 }
 
-// begin writes what is known before any image is copied.
+// begin writes what is known before the first copy.
 func (p *Batch) begin(out *stream.Writer) {
 	for _, s := range p.sets {
 		out.Set(s)
@@ -127,7 +130,7 @@ func (p *Batch) begin(out *stream.Writer) {
 	out.Flush()
 }
 
-// next waits for results that are not written, and says whether they are the last ones.
+// next waits for results that are not written yet. It reports whether they are the last ones.
 func (t *teller) next() (results []stream.Result, last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -138,7 +141,7 @@ func (t *teller) next() (results []stream.Result, last bool) {
 	return results, t.last
 }
 
-// counting counts the pieces that a writer takes.
+// A counting counts the successful calls of a writer.
 type counting struct {
 	io.Writer
 	taken *atomic.Int64

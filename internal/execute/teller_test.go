@@ -52,8 +52,8 @@ func options(t *testing.T, o mirror.Observer) mirror.Options {
 	return mirror.Options{Client: c, Observer: o, Grace: 10 * time.Millisecond}
 }
 
-// hopeless is a plan of images that fail at once, without a request: the manifests are missing. Their results are more than
-// any pipe takes in.
+// hopeless is a plan of images that fail at once, without a request: the manifests are
+// missing. Their results are more than any pipe takes in.
 func hopeless(t *testing.T) *Batch {
 	t.Helper()
 	const images = 1000
@@ -137,7 +137,8 @@ func TestOutputThatTakesNothing(t *testing.T) {
 	}
 }
 
-// An output that waits for a while gets all results, also where the run was interrupted meanwhile.
+// An output that waits for a while gets all results, also where the run was interrupted
+// meanwhile.
 func TestOutputThatTakesItsTime(t *testing.T) {
 	p := hopeless(t)
 	watch := newWatcher(len(p.jobs))

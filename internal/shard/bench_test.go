@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// BenchmarkPack packs mappings of five tags a repository, each repository with ten blobs: one that all share, a base of some
-// forty, two layers of a few, and six of its own.
+// BenchmarkPack packs mappings of five tags a repository, each repository with ten blobs: one
+// that all share, a base of some forty, two layers of a few, and six of its own.
 func BenchmarkPack(b *testing.B) {
 	for _, size := range []struct{ mappings, shards int }{{5_000, 64}, {100_000, 256}} {
 		repositories := repositoriesOf(size.mappings / 5)

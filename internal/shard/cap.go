@@ -2,11 +2,13 @@ package shard
 
 import "imagemirror/internal/stream"
 
-// Least is how many requests in flight to a registry a shard is left at least: with fewer, its pod waits more than it works.
+// Least is the smallest share of a cap that a shard may get, in requests in flight to a
+// registry. With fewer, its pod would wait more than it works.
 const Least = 4
 
-// PackWithin is Pack into at most n shards, and into no more of those that touch one registry than leaves each of them Least
-// requests in flight. Each shard has its Cap then: the sum of those that touch a registry is never above c.
+// PackWithin packs the repositories into at most n shards and sets the Cap of each. The Caps
+// of the shards that use a registry never add up to more than c. To leave each of these
+// shards at least Least requests in flight, it makes fewer shards.
 func PackWithin(repositories []Unit, n int, c stream.Cap) Packing {
 	known := make(map[string][]string, len(repositories))
 	for _, r := range repositories {
@@ -22,7 +24,7 @@ func PackWithin(repositories []Unit, n int, c stream.Cap) Packing {
 	return p
 }
 
-// touched are the registries of each shard. known are those of each repository.
+// touched returns the registries that each shard uses. known has those of each repository.
 func (p Packing) touched(known map[string][]string) []map[string]bool {
 	touched := make([]map[string]bool, len(p.Shards))
 	for i, s := range p.Shards {
@@ -36,7 +38,8 @@ func (p Packing) touched(known map[string][]string) []map[string]bool {
 	return touched
 }
 
-// excess is by how many shards a registry is touched too often, where none is left with no more than one.
+// excess returns by how many the shards that use one registry exceed the number that the cap
+// allows. One shard is always allowed.
 func excess(c stream.Cap, touched []map[string]bool) int {
 	if c.InFlight == 0 {
 		return 0
@@ -58,8 +61,8 @@ func touchCounts(touched []map[string]bool) map[string]int {
 	return n
 }
 
-// divide gives each shard the least of its parts of the registries that it touches. What does not divide evenly goes to
-// the first shards, which are the heaviest.
+// divide sets the Cap of each shard to the smallest of its shares of the registries that it
+// uses. The remainder of a division goes to the first shards, which are the heaviest.
 func divide(c stream.Cap, shards []Shard, touched []map[string]bool) {
 	total, given := touchCounts(touched), map[string]int{}
 	for i, registries := range touched {

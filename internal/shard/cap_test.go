@@ -57,7 +57,8 @@ func TestPackWithin(t *testing.T) {
 	}
 }
 
-// All that a run asks of a registry is within the cap, and no shard is left with less than it needs to be worth while.
+// All that a run asks of a registry is within the cap, and no shard is left with less than it
+// needs to be worth while.
 func TestPackWithinProperties(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 3))

@@ -15,7 +15,8 @@ import (
 // mappings is a folder of real mapping files, beside the repository where there is one.
 const mappings = "../../../shared/mappings"
 
-// TestPackMappings packs the destination repositories of real mapping files, with images of one size.
+// TestPackMappings packs the destination repositories of real mapping files, with images of
+// one size.
 func TestPackMappings(t *testing.T) {
 	destinations := readDestinations(t, mappings)
 	alone := func(i int, _ string) []Blob { return []Blob{blob(fmt.Sprint("image", i), 100*mib)} }
@@ -47,7 +48,8 @@ func TestPackMappings(t *testing.T) {
 	}
 }
 
-// destination is one image of the mapping files: the repository that it goes to and the set that it comes from.
+// destination is one image of the mapping files: the repository that it goes to and the set
+// that it comes from.
 type destination struct{ repository, set string }
 
 type destinations []destination

@@ -5,15 +5,17 @@ import (
 	"slices"
 )
 
-// related orders the items so that those with large blobs in common stand next to each other, those with the most
-// work about a common blob first: a shard that is filled in this order needs few blobs that others need too.
+// related orders the items so that those with large blobs in common are next to each other. A
+// shard that is filled in this order needs few blobs that other shards need too. Items whose
+// common blob causes the most work come first.
 //
-// The blobs of each item are put in one order for all, and the items are sorted by them as words are sorted by their
-// letters. Layers are shared in trees (a base, what is built on it), and this keeps the branches of a tree whole.
+// It sorts the blobs of each item in one global order, and then the items by their blobs, as
+// words are sorted by their letters. Layers are shared in trees (a base, and what is built on
+// it), and this keeps the branches of a tree together.
 func (w *catalog) related() []int {
 	rank := w.rank()
 	first := func(a, b int32) int { return cmp.Compare(rank[a], rank[b]) }
-	work := make([]int64, len(w.size)) // by blob: weight of the items whose first blob it is
+	work := make([]int64, len(w.size)) // by blob: weight of the items that have it first
 	for _, it := range w.items {
 		slices.SortFunc(it.shared, first)
 		if len(it.shared) > 0 {
@@ -38,7 +40,7 @@ func (w *catalog) related() []int {
 	return order
 }
 
-// rank returns the place of each shared blob among those, the costliest to duplicate first.
+// rank returns the rank of each shared blob. The costliest to duplicate has rank 0.
 func (w *catalog) rank() []int32 {
 	cost := w.duplication()
 	var blobs []int32
@@ -51,7 +53,7 @@ func (w *catalog) rank() []int32 {
 		if c := cmp.Compare(cost[b], cost[a]); c != 0 {
 			return c
 		}
-		// Not by number, which depends on the order of the input.
+		// Numbers would depend on the order of the input.
 		return cmp.Or(cmp.Compare(w.key[a].id, w.key[b].id), cmp.Compare(w.key[a].registry, w.key[b].registry))
 	})
 	rank := make([]int32, len(cost))
@@ -61,7 +63,8 @@ func (w *catalog) rank() []int32 {
 	return rank
 }
 
-// duplication returns, by blob, the bytes that would cross more than once if no two items that need it were together.
+// duplication returns, by blob, the bytes that would be sent more than once if no two items
+// that need it shared a shard.
 func (w *catalog) duplication() []int64 {
 	cost := make([]int64, len(w.size))
 	needed := make([]bool, len(w.size))

@@ -3,12 +3,12 @@ package shard
 import "math/bits"
 
 const (
-	slack  = 50 // packing together may make the heaviest shard heavier by one part in so many
-	rounds = 6  // halvings of the range in which the tightest limit is sought
+	slack  = 50 // sharing blobs may make the heaviest shard heavier by 1/slack
+	rounds = 6  // steps of the binary search for the lowest limit
 )
 
-// longestFirst assigns each item, heaviest first, to the least loaded of n shards, as if no blob were shared. It returns
-// the shard of each item and the load of the heaviest shard.
+// longestFirst assigns each item, heaviest first, to the least loaded of n shards, as if no
+// blob were shared. It returns the shard of each item and the load of the heaviest shard.
 func (w *catalog) longestFirst(n int) (assigned []int, heaviest int64) {
 	assigned = make([]int, len(w.items))
 	load := make([]int64, n)
@@ -21,8 +21,9 @@ func (w *catalog) longestFirst(n int) (assigned []int, heaviest int64) {
 	return assigned, heaviest
 }
 
-// together assigns items to n shards so that those that need the same large blobs share a shard. It seeks the lowest limit
-// on the load of a shard that allows it, between what no packing can beat and high; it returns nil if it finds none.
+// together assigns items to n shards so that items with large blobs in common share a shard.
+// It searches for the lowest limit on the load of a shard, between the load that no packing
+// can beat and high. It returns nil if no limit that it tries allows a packing.
 func (w *catalog) together(n int, high int64) []int {
 	g := gathering{
 		w: w, order: w.related(),
@@ -41,19 +42,20 @@ func (w *catalog) together(n int, high int64) []int {
 	return best
 }
 
-// set is a set of shards.
+// A shardSet is a set of shards.
 type shardSet [Max / 64]uint64
 
-// gathering is the state of one packing under a limit.
+// A gathering is the state of one packing under a limit.
 type gathering struct {
 	w     *catalog
 	order []int      // of the items
 	load  []int64    // by shard
-	saved []int64    // by shard: bytes of the present item's blobs that it already has
+	saved []int64    // by shard: bytes of the current item that the shard already has
 	held  []shardSet // by blob: the shards that have it
 }
 
-// assign assigns the items in their order. It returns nil if the load of some shard would pass the limit.
+// assign assigns the items in their order. It returns nil if the load of a shard would exceed
+// limit.
 func (g *gathering) assign(limit int64) []int {
 	clear(g.load)
 	clear(g.held)
@@ -62,7 +64,7 @@ func (g *gathering) assign(limit int64) []int {
 	for done, i := range g.order {
 		it := g.w.items[i]
 		s := least(g.load)
-		// The last items go into shards that would stay empty.
+		// The last items go into shards that would otherwise stay empty.
 		if len(g.order)-done > empty {
 			s = g.choose(it, s, limit)
 		} else {
@@ -83,7 +85,8 @@ func (g *gathering) assign(limit int64) []int {
 	return assigned
 }
 
-// choose returns the shard that has most of the item's blobs, of those that it fits into, and otherwise if none has any.
+// choose returns the shard that has the most bytes of the item, among those that it fits
+// into. If none has any, it returns otherwise.
 func (g *gathering) choose(it item, otherwise int, limit int64) int {
 	clear(g.saved)
 	for _, b := range it.shared {
@@ -106,7 +109,8 @@ func (g *gathering) choose(it item, otherwise int, limit int64) int {
 	return best
 }
 
-// least is the first of the least loaded shards. Every item weighs something, so a shard without load is empty.
+// least returns the first of the least loaded shards. Every item has a weight, so a shard
+// without load is empty.
 func least(load []int64) int {
 	best := 0
 	for s, l := range load {

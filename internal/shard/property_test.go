@@ -34,8 +34,9 @@ func generate(rng *rand.Rand, count int) []Unit {
 	return repositories
 }
 
-// check fails the test if the plan loses or doubles a repository, has the wrong number of shards or an empty one, counts
-// wrong, or is heavier than it promises. A repository is what carries its tags, so that they are together if it is there once.
+// check fails the test if the plan loses or doubles a repository, has the wrong number of
+// shards or an empty one, counts wrong, or is heavier than it promises. A repository is what
+// carries its tags, so that they are together if it is there once.
 func check(t *testing.T, repositories []Unit, n int, p Packing) {
 	t.Helper()
 	w := measure(repositories)
@@ -153,7 +154,8 @@ func TestPackGuarantee(t *testing.T) {
 	}
 }
 
-// optimum returns the lowest load of the heaviest shard when the items, whose blobs are their own, are added to load.
+// optimum returns the lowest load of the heaviest shard when the items, whose blobs are their
+// own, are added to load.
 func optimum(items []item, load []int64) int64 {
 	if len(items) == 0 {
 		return slices.Max(load)

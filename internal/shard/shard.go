@@ -1,8 +1,10 @@
-// Package shard packs the destination repositories of a run into shards, each of which one copy carries out alone.
+// Package shard packs the destination repositories of a run into shards. One copy carries out
+// one shard.
 //
-// All tags of a repository are in one shard: one push token, and no two writers. Repositories are packed heaviest
-// first. A blob crosses once for each shard that needs it, so where the balance allows it, repositories that need the
-// same large blobs on the same registry go together.
+// All tags of a repository are in one shard, so that it has one push token and one writer.
+// Repositories are packed heaviest first. Each shard that needs a blob sends it once, so
+// repositories that need the same large blobs on the same registry share a shard if the
+// balance allows it.
 package shard
 
 import (
@@ -14,33 +16,34 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// Max is the most shards of a plan: a Tekton matrix has at most 256 combinations unless the cluster's operator
-// raises that. https://tekton.dev/docs/pipelines/matrix/
+// Max is the largest number of shards. A Tekton matrix has at most 256 combinations, unless the
+// cluster's operator raises the limit: https://tekton.dev/docs/pipelines/matrix/
 const Max = 256
 
-// RequestBytes is what a request weighs in bytes, so that repositories of tiny images spread too. A round trip of 80 ms
-// with 16 of them in flight takes 5 ms, in which a link of 50 MB/s moves as much.
+// RequestBytes is the weight of a request in bytes, so that repositories of tiny images are
+// spread too. With 16 requests in flight and a round trip of 80 ms, a request takes 5 ms, in
+// which a link of 50 MB/s moves this many bytes.
 const RequestBytes = 256 << 10
 
-// A Blob is content that has to cross to the destination registry.
+// A Blob is content that the destination registry lacks.
 type Blob struct {
-	ID   uint64 // the same for the same content, such as the first bytes of its digest
+	ID   uint64 // equal for equal content, such as the first bytes of the digest
 	Size int64  // bytes
 }
 
-// A Unit is a destination repository with all that has to move into it.
+// A Unit is a destination repository and everything that has to move into it.
 type Unit struct {
-	Name       string   // HOST/PATH; repositories of one name are packed as one
-	Requests   int      // roughly how many requests it takes; at least one is counted
-	Bytes      int64    // of what its registry lacks and no other repository needs
-	Blobs      []Blob   // the rest of what its registry lacks; one that is there twice counts once
-	Registries []string // that are asked for its sake: its own, and those of its sources
+	Name       string   // HOST/PATH; units with the same name are packed as one
+	Requests   int      // estimated number of requests; at least 1 is counted
+	Bytes      int64    // of blobs that its registry lacks and no other repository needs
+	Blobs      []Blob   // other blobs that its registry lacks; repeated ones count once
+	Registries []string // its own and those of its sources
 }
 
-// A Packing says which repository is in which shard.
+// A Packing assigns each repository to a shard.
 type Packing struct {
 	Shards     []Shard // heaviest first; none is empty
-	Duplicated int64   // bytes that cross more than once to the same registry, since several shards need them
+	Duplicated int64   // bytes that are sent to the same registry more than once, by several shards
 }
 
 // A Shard is the work of one copy.
@@ -49,18 +52,19 @@ type Shard struct {
 	Repositories []string // names, sorted
 	Bytes        int64    // of distinct blobs for each registry
 	Requests     int64
-	Cap          stream.Cap // what it may ask of one registry; set by PackWithin
+	Cap          stream.Cap // bound on its requests to each registry; set by PackWithin
 }
 
-// Weight is what the shard costs, in bytes.
+// Weight returns the cost of the shard in bytes.
 func (s Shard) Weight() int64 { return AddSizes(s.Bytes, s.Requests*RequestBytes) }
 
-// Pack packs the repositories into n shards, or fewer where there are fewer repositories; n is taken as at least 1 and at
-// most Max. The plan does not depend on the order of the repositories.
+// Pack packs the repositories into n shards, or fewer if there are fewer repositories. It
+// clamps n to the range from 1 to Max. The result does not depend on the order of the
+// repositories.
 //
-// The heaviest shard is never heavier than the heaviest of longest processing time first, which is at most
-// 4/3 - 1/(3n) of the optimum when each repository's blobs are its own, and never heavier by more than 1/slack than that
-// packing is once the blobs that a shard shares are counted once.
+// The heaviest shard is never heavier than that of "longest processing time first", which is
+// at most 4/3 - 1/(3n) of the optimum if no blobs are shared. If blobs that a shard shares
+// are counted once, it is heavier than that packing by at most 1/slack.
 func Pack(repositories []Unit, n int) Packing {
 	w := measure(repositories)
 	n = min(max(n, 1), Max, len(w.items))
@@ -86,7 +90,7 @@ func Pack(repositories []Unit, n int) Packing {
 
 func (p Packing) heaviest() int64 { return p.Shards[0].Weight() }
 
-// plan turns an assignment of items to n shards, none of them empty, into a Plan.
+// plan makes a Packing of an assignment of items to n shards, none of which is empty.
 func (w *catalog) plan(assigned []int, n int) Packing {
 	p := Packing{Shards: make([]Shard, n)}
 	members := make([][]int, n)
@@ -119,7 +123,7 @@ func (w *catalog) plan(assigned []int, n int) Packing {
 	return p
 }
 
-// name sorts the shards, so that the heaviest are started first, and names them in that order.
+// name sorts the shards, heaviest first because they are started in this order, and names them.
 func name(shards []Shard) {
 	slices.SortFunc(shards, func(a, b Shard) int {
 		return cmp.Or(cmp.Compare(b.Weight(), a.Weight()), cmp.Compare(a.Repositories[0], b.Repositories[0]))

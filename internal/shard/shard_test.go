@@ -55,7 +55,8 @@ func TestPack(t *testing.T) {
 			repository("q.io/5", blob("5", 4*mib)), repository("q.io/5b", blob("5b", 4*mib)),
 		},
 		n: 2,
-		// 5, 5, then 4 on the first of them, 3 on the other (8), 3 on that again (11): one more than the optimum.
+		// 5, 5, then 4 on the first of them, 3 on the other (8), 3 on that again (11): one
+		// more than the optimum.
 		want: Packing{Shards: []Shard{
 			{Name: "s0", Repositories: []string{"q.io/3", "q.io/3b", "q.io/5b"}, Bytes: 8 * mib, Requests: 12},
 			{Name: "s1", Repositories: []string{"q.io/4", "q.io/5"}, Bytes: 7 * mib, Requests: 8},
@@ -121,8 +122,8 @@ func TestPack(t *testing.T) {
 	}
 }
 
-// TestPackSharesBytes has two families of images, each on a base of its own: packed as if nothing were shared, each of four
-// shards needs both bases.
+// TestPackSharesBytes has two families of images, each on a base of its own: packed as if
+// nothing were shared, each of four shards needs both bases.
 func TestPackSharesBytes(t *testing.T) {
 	var repositories []Unit
 	for i := range 100 {

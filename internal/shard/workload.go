@@ -7,20 +7,21 @@ import (
 	"strings"
 )
 
-// large is the size from which a shared blob draws repositories together. Smaller ones cost about as much as the
-// request that asks for them, and there are many.
+// large is the smallest size of a shared blob that draws repositories together. Smaller ones
+// are many, and cost about as much as the requests for them.
 const large = 1 << 20
 
-// maxRequests is what is counted of a repository's requests at most: the sum of four million such repositories still
-// has a weight.
+// maxRequests bounds the requests that count for a repository, so that four million such
+// repositories do not overflow a weight.
 const maxRequests = 1 << 22
 
-// catalog is the repositories as numbers: merged by name, heaviest first, their blobs numbered for each registry.
+// A catalog is the repositories as numbers: merged by name, heaviest first, with blobs
+// numbered for each registry.
 type catalog struct {
 	items    []item
 	size     []int64   // by blob
 	key      []blobKey // by blob
-	distinct int64     // weight of all items if no blob crossed twice
+	distinct int64     // weight of all items if no blob were sent twice
 }
 
 type item struct {
@@ -28,11 +29,12 @@ type item struct {
 	requests int64
 	bytes    int64   // of blobs that are not numbered
 	blobs    []int32 // each once
-	shared   []int32 // those that are large and that another item needs too
+	shared   []int32 // large blobs that another item needs too
 	weight   int64
 }
 
-// blobKey tells blobs apart. A blob on another registry is another one: nothing can be mounted from there.
+// A blobKey identifies a blob on a registry. Blobs cannot be mounted from another registry,
+// so there it counts as another blob.
 type blobKey struct {
 	registry string
 	id       uint64
@@ -70,8 +72,8 @@ func measure(repositories []Unit) *catalog {
 	return w
 }
 
-// number merges repositories of one name and gives each blob its number. Manifests that disagree about the size of a blob
-// are settled by the larger, whichever comes first.
+// number merges repositories of the same name and numbers the blobs. If manifests give a blob
+// different sizes, the largest counts, in any order.
 func (w *catalog) number(repositories []Unit) {
 	known := make(map[string]int, len(repositories))
 	blobs := make(map[blobKey]int32, len(repositories))
@@ -101,7 +103,8 @@ func (w *catalog) number(repositories []Unit) {
 	}
 }
 
-// AddSizes adds sizes. They come from outside, so it stops at the largest number instead of wrapping.
+// AddSizes adds sizes. They come from outside, so it stops at the largest number instead of
+// wrapping.
 func AddSizes(a, b int64) int64 {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64

@@ -26,28 +26,29 @@ import (
 )
 
 const (
-	// chunkSize is what one ConfigMap holds at most. The API server takes 1 MiB, names and all.
+	// chunkSize is the content of one ConfigMap. The API server accepts 1 MiB, including names.
 	chunkSize = 896 << 10
 	maxChunks = 1000
-	// maxRunName leaves room in a name of 253 characters for the object's and the chunk's.
+	// maxRunName leaves room in a name of 253 characters for those of the object and the chunk.
 	maxRunName = 180
 	maxLabel   = 63
 )
 
-// patience lasts half a minute at least, in which an API server that is restarted comes back.
+// patience lasts at least half a minute, in which an API server can restart.
 var patience = retry.Policy{Tries: 8, First: 500 * time.Millisecond, Max: 32 * time.Second}
 
-// The label with the name of the run, and the keys of a ConfigMap's content.
+// The label with the name of the run, and the keys in ConfigMaps.
 const (
 	runLabel  = "imagemirror/run"
-	chunkKey  = "gz"     // of a chunk: a part of the content, compressed
-	countKey  = "chunks" // of the index: how many there are
-	sizeKey   = "size"   // of the whole content, in bytes
-	digestKey = "sha256" // of the whole content
+	chunkKey  = "gz"     // of a chunk: part of the compressed content
+	countKey  = "chunks" // of the index: number of chunks
+	sizeKey   = "size"   // of the index: bytes of the whole content
+	digestKey = "sha256" // of the index: hash of the whole content
 )
 
-// configMaps keeps an object in ConfigMaps: first chunks of the compressed content, and last an index, which makes it
-// an object. It creates and gets ConfigMaps and does nothing else: a Role with these two verbs is enough.
+// configMaps keeps each object in ConfigMaps: first the chunks of its compressed content, and
+// last an index, without which it does not exist. It needs a Role with the verbs create and
+// get only.
 type configMaps struct {
 	client    rest.Interface
 	namespace string
@@ -67,7 +68,7 @@ func openConfigMaps(p Place) (Store, error) {
 func newConfigMaps(config *rest.Config, p Place) (Store, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent, config.Timeout = "imagemirror", 30*time.Second
-	config.QPS, config.Burst = 200, 400 // a report of 256 shards asks for some 1,500 objects
+	config.QPS, config.Burst = 200, 400 // a report of 256 shards reads 1,500 objects
 	client, err := apiserver.NewClient(config, corev1.SchemeGroupVersion, corev1.AddToScheme)
 	if err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ func newConfigMaps(config *rest.Config, p Place) (Store, error) {
 	return s, nil
 }
 
-// shorten is a name of at most so many characters that no other name shares.
+// shorten cuts name to limit and appends a hash, so that cut names stay distinct.
 func shorten(name string, limit int) string {
 	if len(name) <= limit {
 		return name
@@ -108,13 +109,14 @@ func (s *configMaps) Put(ctx context.Context, name string, write func(io.Writer)
 	}})
 }
 
-// A chunker creates a ConfigMap as soon as there is enough for one, so that no more than that is in memory.
+// A chunker creates a ConfigMap for each chunkSize bytes that it is given, and holds no more
+// in memory.
 type chunker struct {
 	store *configMaps
 	ctx   context.Context
 	name  string
 	next  []byte
-	count int // of the ConfigMaps that are created
+	count int // of ConfigMaps that were created
 }
 
 func (c *chunker) Write(p []byte) (int, error) {
@@ -141,7 +143,7 @@ func (c *chunker) flush() error {
 	return nil
 }
 
-// byteCount counts the bytes that are written to it.
+// A byteCount counts the bytes that are written to it.
 type byteCount struct{ n int64 }
 
 func (c *byteCount) Write(p []byte) (int, error) {
@@ -161,12 +163,12 @@ func (s *configMaps) Get(ctx context.Context, name string) ([]byte, error) {
 	}
 	content, err := s.content(ctx, name, index.Data)
 	if err != nil {
-		return nil, fmt.Errorf("the ConfigMaps of %s%s were cut or changed: %w: start a new run", s.prefix, name, err)
+		return nil, fmt.Errorf("the ConfigMaps of %s%s are damaged: %w: start a new run", s.prefix, name, err)
 	}
 	return content, nil
 }
 
-// content is what an index stands for.
+// content reads the content that an index describes, and verifies it.
 func (s *configMaps) content(ctx context.Context, name string, index map[string]string) ([]byte, error) {
 	count, err := strconv.Atoi(index[countKey])
 	size, bad := strconv.ParseInt(index[sizeKey], 10, 64)
@@ -177,7 +179,7 @@ func (s *configMaps) content(ctx context.Context, name string, index map[string]
 	for i := range count {
 		chunk, err := s.get(ctx, chunkName(name, i))
 		if err != nil {
-			// That it is not there is no state in which an index is found.
+			// A missing chunk means that the object is damaged, so this is not ErrNotThere.
 			return nil, errors.New(err.Error())
 		}
 		packed = append(packed, chunk.BinaryData[chunkKey]...)
@@ -191,12 +193,13 @@ func (s *configMaps) content(ctx context.Context, name string, index map[string]
 		return nil, err
 	}
 	if got := fmt.Sprintf("%x", sha256.Sum256(content)); int64(len(content)) != size || got != index[digestKey] {
-		return nil, fmt.Errorf("the content has at least %d bytes and sha256 %s, and the index says %d and %s", len(content), got, size, index[digestKey])
+		return nil, fmt.Errorf("the content has %d bytes or more and sha256 %s, but the index has %d and %s", len(content), got, size, index[digestKey])
 	}
 	return content, nil
 }
 
-// create creates a ConfigMap of an object. Where it exists after a try whose answer was lost, it may be this one.
+// create creates a ConfigMap. If an attempt got no response and the next finds the ConfigMap,
+// it compares the content: the first attempt may have created it.
 func (s *configMaps) create(ctx context.Context, name string, m *corev1.ConfigMap) error {
 	s.meta.DeepCopyInto(&m.ObjectMeta)
 	m.Name = s.prefix + name
@@ -239,7 +242,7 @@ func (s *configMaps) get(ctx context.Context, name string) (*corev1.ConfigMap, e
 	return &m, nil
 }
 
-// insist asks again where the API server did not answer, or answered that it could not just then.
+// insist calls ask again if the API server does not respond, or is temporarily unable to.
 func insist(ctx context.Context, ask func() error) error {
 	return patience.Do(ctx, func(n int) (time.Duration, error) {
 		err := ask()
@@ -248,7 +251,7 @@ func insist(ctx context.Context, ask func() error) error {
 			return retry.Never, err
 		}
 		if err != nil && n < patience.Tries && ctx.Err() == nil {
-			slog.Warn("the API server does not answer well, and is asked again", "error", err)
+			slog.Warn("retrying a request to the API server", "error", err)
 		}
 		return 0, err
 	})

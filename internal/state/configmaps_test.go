@@ -25,10 +25,12 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// kubeconfigVariable names a kubeconfig file for an API server whose user may do everything. The end-to-end run sets it.
+// kubeconfigVariable names a kubeconfig file for an API server whose user may do everything.
+// The end-to-end run sets it.
 const kubeconfigVariable = "IMAGEMIRROR_TEST_KUBECONFIG"
 
-// cluster is a namespace on a real API server, with a user who may create and get ConfigMaps there and nothing else.
+// cluster is a namespace on a real API server, with a user who may create and get ConfigMaps
+// there and nothing else.
 type cluster struct {
 	admin, limited *rest.Config
 	client         *rest.RESTClient // of the admin
@@ -109,7 +111,8 @@ func TestConfigMaps(t *testing.T) {
 		run += "end"
 		s := c.open(t, c.limited, run, "some-uid")
 		name := strings.Repeat("x", maxObjectName)
-		// What the API server took, and not what it still has: where the owner is not there it soon deletes what is owned.
+		// What the API server took, and not what it still has: where the owner is not there
+		// it soon deletes what is owned.
 		m := &corev1.ConfigMap{}
 		if err := s.create(t.Context(), name, m); err != nil {
 			t.Fatal(err)
@@ -197,7 +200,7 @@ func TestDamagedConfigMaps(t *testing.T) {
 		{"chunk-empty", countKey, "1", "", "EOF"},
 		{"size-too-small", sizeKey, "7", packed, "the content has at least 8 bytes"},
 		{"size-too-large", sizeKey, "9", packed, "the content has at least 8 bytes"},
-		{"another-digest", digestKey, "00", packed, "the index says 8 and 00"},
+		{"another-digest", digestKey, "00", packed, "the index has 8 and 00"},
 	} {
 		t.Run(d.name, func(t *testing.T) {
 			s := c.open(t, c.limited, d.name, "")
@@ -219,7 +222,7 @@ func TestDamagedConfigMaps(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || errors.Is(err, ErrNotThere) || !strings.Contains(err.Error(), "were cut or changed: ") || !strings.Contains(err.Error(), d.says) {
+			if err == nil || errors.Is(err, ErrNotThere) || !strings.Contains(err.Error(), "are damaged: ") || !strings.Contains(err.Error(), d.says) {
 				t.Errorf("got %v, want an error that says %q", err, d.says)
 			}
 		})

@@ -10,13 +10,13 @@ import (
 	"path/filepath"
 )
 
-// directory keeps each object in a file of its own.
+// A directory keeps each object in its own file.
 type directory struct{ path string }
 
-// openDirectory makes the run's folder where it is absent.
+// openDirectory creates the run's directory if it does not exist.
 func openDirectory(p Place) (Store, error) {
 	d := directory{filepath.Join(p.State, p.Run)}
-	// The pods of a run may be of different users.
+	// The pods of a run may have different users.
 	if err := os.MkdirAll(d.path, 0o755); err != nil {
 		return nil, fmt.Errorf("MIRROR_STATE: %w", err)
 	}
@@ -38,8 +38,9 @@ func (d directory) Put(_ context.Context, name string, write func(io.Writer) err
 	return claim(f.Name(), filepath.Join(d.path, name))
 }
 
-// claim gives a file its name, unless that is taken. Where there are no links the two steps are apart, and two writers
-// of one name at one moment are not told from each other.
+// claim gives a file its name, or fails with ErrExists. On a file system without links it
+// checks and renames in two steps, so it may miss that another writer claims the name at the
+// same moment.
 func claim(temporary, name string) error {
 	err := os.Link(temporary, name)
 	if err == nil {

@@ -12,36 +12,36 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// The objects of a run. In ConfigMaps their names begin with the run's name and a dash.
+// Objects of a run. Names of ConfigMaps have the name of the run and a dash before them.
 const (
-	begunObject   = "begun"   // split has started
-	refusalObject = "refusal" // why split made no plan: its error, line by line
-	settledObject = "settled" // a stream: what needs no copy
-	shardObject   = "shard-"  // and its name: a stream
-	outlineObject = "plan"    // comes last of the plan, in JSON
+	begunObject   = "begun"   // exists once split has started
+	refusalObject = "refusal" // why split made no plan: its error
+	settledObject = "settled" // a stream: the mappings that need no copy
+	shardObject   = "shard-"  // and the name of the shard: a stream
+	outlineObject = "plan"    // the outline, in JSON; put last
 	resultsObject = "results-"
 )
 
-// Run is a run's objects.
+// A Run reads and writes the objects of one run.
 type Run struct {
 	store    Store
 	name     string
-	attempts int // of a shard that are looked for
+	attempts int // the most of one shard
 }
 
-// Name is what MIRROR_RUN says.
+// Name returns the name of the run.
 func (r *Run) Name() string { return r.name }
 
-// Begin marks the run as begun. A run is split once, so a second call for it is an error.
+// Begin marks the run as started. A run is split once, so a second call fails.
 func (r *Run) Begin(ctx context.Context) error {
 	err := r.store.Put(ctx, begunObject, literal(""))
 	if errors.Is(err, ErrExists) {
-		return fmt.Errorf("the run %s has begun before: give MIRROR_RUN a name that is new", r.name)
+		return fmt.Errorf("the run %s was started before: set MIRROR_RUN to a new name", r.name)
 	}
 	return err
 }
 
-// Begun says whether split has started.
+// Begun reports whether split has started.
 func (r *Run) Begun(ctx context.Context) (bool, error) {
 	_, err := r.store.Get(ctx, begunObject)
 	if errors.Is(err, ErrNotThere) {
@@ -50,24 +50,26 @@ func (r *Run) Begun(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// Refuse keeps why there is no plan.
+// Refuse stores the reason why there is no plan.
 func (r *Run) Refuse(ctx context.Context, why error) error {
 	return r.store.Put(ctx, refusalObject, literal(why.Error()))
 }
 
-// Refusal is why there is no plan, a line for each thing that is wrong. The error is ErrNotThere where split did not say.
+// Refusal returns the reasons why there is no plan, one per line. If split stored none, it
+// fails with ErrNotThere.
 func (r *Run) Refusal(ctx context.Context) ([]string, error) {
 	content, err := r.store.Get(ctx, refusalObject)
 	return strings.Split(strings.TrimRight(string(content), "\n"), "\n"), err
 }
 
-// Outline is a plan in short: all that has to be known of it where some shard never runs.
+// An Outline is a plan without manifests. report needs it if a shard never runs.
 type Outline struct {
-	DryRun bool              `json:"dryRun,omitempty"` // no copy is meant to follow
+	DryRun bool              `json:"dryRun,omitempty"` // no copy will follow
 	Shards []*stream.Content `json:"shards"`           // without their manifests
 }
 
-// Outline returns the plan's. The error is ErrNotThere where the plan is not whole.
+// Outline returns the outline of the plan. If the plan is not complete, it fails with
+// ErrNotThere.
 func (r *Run) Outline(ctx context.Context) (*Outline, error) {
 	content, err := r.store.Get(ctx, outlineObject)
 	if err != nil {
@@ -80,12 +82,12 @@ func (r *Run) Outline(ctx context.Context) (*Outline, error) {
 	return o, nil
 }
 
-// Settled is what needs no copy.
+// Settled returns the settled part of the plan.
 func (r *Run) Settled(ctx context.Context) (*stream.Content, error) {
 	return r.stream(ctx, settledObject, stream.Skim)
 }
 
-// Shard is a shard of the plan, for its copy.
+// Shard returns a shard of the plan, with its manifests.
 func (r *Run) Shard(ctx context.Context, name string) (*stream.Content, error) {
 	c, err := r.stream(ctx, shardObject+name, stream.Read)
 	if errors.Is(err, ErrNotThere) {
@@ -102,16 +104,16 @@ func (r *Run) stream(ctx context.Context, object string, read func(io.Reader, st
 	return read(bytes.NewReader(content), object+" of the run "+r.name)
 }
 
-// An Attempt is what one copy of a shard left.
+// An Attempt is the outcome of one copy of a shard.
 type Attempt struct {
 	Number  int // from 1
 	Results *stream.Content
-	Err     error // why its results cannot be read; Results is nil then
-	Last    bool  // no other is looked for
+	Err     error // set if the results cannot be read; Results is nil then
+	Last    bool  // MIRROR_ATTEMPTS allows no more
 }
 
-// Attempts are those of a shard that there are. A number may be missing: its copy died while it was writing, and the next one
-// took the next number.
+// Attempts returns the attempts at a shard. A number is missing if its copy died while it
+// wrote its results: the next copy then takes the next number.
 func (r *Run) Attempts(ctx context.Context, shard string) []Attempt {
 	var all []Attempt
 	for n := 1; n <= r.attempts; n++ {
@@ -123,21 +125,21 @@ func (r *Run) Attempts(ctx context.Context, shard string) []Attempt {
 	return all
 }
 
-// PutResults keeps the results of a shard as those of the first attempt whose number is free.
+// PutResults stores the results of a shard under the first free number of an attempt.
 func (r *Run) PutResults(ctx context.Context, shard string, results []byte) error {
 	for n := 1; n <= r.attempts; n++ {
 		if err := r.store.Put(ctx, attemptObject(shard, n), literal(results)); !errors.Is(err, ErrExists) {
 			return err
 		}
 	}
-	return fmt.Errorf("the shard %s has had %d attempts: report looks at no more, unless MIRROR_ATTEMPTS is raised", shard, r.attempts)
+	return fmt.Errorf("the shard %s has had %d attempts, and report reads no more: raise MIRROR_ATTEMPTS", shard, r.attempts)
 }
 
 func attemptObject(shard string, n int) string {
 	return fmt.Sprintf("%s%s-%d", resultsObject, shard, n)
 }
 
-// PutReport keeps a file of the report. Where there is one already, that stays.
+// PutReport stores a file of the report, unless there is one already.
 func (r *Run) PutReport(ctx context.Context, name string, content []byte) error {
 	err := r.store.Put(ctx, name, literal(content))
 	if errors.Is(err, ErrExists) {
@@ -146,8 +148,8 @@ func (r *Run) PutReport(ctx context.Context, name string, content []byte) error 
 	return err
 }
 
-// PutPlan keeps a plan: the parts that it is cut into, of which what is settled has no shard's name. Its outline comes
-// last, and makes it whole.
+// PutPlan stores the parts of a plan: the settled part, which has no name of a shard, and the
+// shards. It stores the outline last, which completes the plan.
 func (r *Run) PutPlan(ctx context.Context, parts []*stream.Content, dryRun bool) error {
 	o := Outline{DryRun: dryRun, Shards: []*stream.Content{}}
 	for _, part := range parts {
@@ -172,7 +174,7 @@ func (r *Run) PutPlan(ctx context.Context, parts []*stream.Content, dryRun bool)
 	return r.store.Put(ctx, outlineObject, func(w io.Writer) error { return json.NewEncoder(w).Encode(o) })
 }
 
-// literal writes what is in memory already.
+// literal returns a function that writes content, for Store.Put.
 func literal[T string | []byte](content T) func(io.Writer) error {
 	return func(w io.Writer) error {
 		_, err := w.Write([]byte(content))

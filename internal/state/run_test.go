@@ -116,7 +116,7 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 		if begun, err := run(t, "begun").Begun(ctx); !begun || err != nil {
 			t.Errorf("after: %v, %v", begun, err)
 		}
-		if err := run(t, "begun").Begin(ctx); err == nil || !strings.Contains(err.Error(), "begun has begun before") {
+		if err := run(t, "begun").Begin(ctx); err == nil || !strings.Contains(err.Error(), "begun was started before") {
 			t.Errorf("again: %v", err)
 		}
 	})
@@ -184,7 +184,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// told is a line for each attempt: its number, the mapping that it is about, and whether it is the last.
+// told is a line for each attempt: its number, the mapping that it is about, and whether it
+// is the last.
 func told(all []Attempt) string {
 	var b strings.Builder
 	for _, a := range all {

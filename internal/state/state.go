@@ -1,6 +1,7 @@
-// Package state keeps what split, copy and report hand to each other where they are pods on several nodes: the objects of a
-// run, by name, in a directory or in ConfigMaps. An object is put once and never changed, so whoever reads one
-// reads all of it, and a writer that died leaves a name that is taken and an object that is not there.
+// Package state stores what split, copy and report pass to each other when they are pods: the
+// named objects of a run, in a directory or in ConfigMaps. An object is put once and never
+// changes, so readers always see all of it. A writer that dies leaves a name that is taken,
+// but no object.
 package state
 
 import (
@@ -14,42 +15,43 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// A Store keeps the objects of one run. Its methods may be called by several goroutines, and by several processes.
+// A Store keeps the objects of one run. Its methods are safe for concurrent use, also by
+// several processes.
 type Store interface {
-	// Put stores what write writes under a name of its own. The error is ErrExists if the name is taken, even by an object
-	// whose writer did not get to its end. If write fails, there is no object.
+	// Put stores what write writes under a new name. It fails with ErrExists if the name is
+	// taken, even if its writer died. If write fails, there is no object.
 	Put(ctx context.Context, name string, write func(io.Writer) error) error
-	// Get returns an object as it was put. The error is ErrNotThere where no whole object has the name.
+	// Get returns an object. It fails with ErrNotThere if no complete object has the name.
 	Get(ctx context.Context, name string) ([]byte, error)
 }
 
-// What a Store's methods fail with, wrapped, besides what went wrong underneath.
+// Errors of a Store, which are wrapped.
 var (
 	ErrExists   = errors.New("it exists already")
 	ErrNotThere = errors.New("it is not there")
 )
 
-// configMapsName is what Place.State says for ConfigMaps.
+// configMapsName is the value of Place.State for ConfigMaps.
 const configMapsName = "configmaps"
 
-// Place is what the environment says of where the state is.
+// A Place is where the state is, from the environment.
 type Place struct {
-	State     string `desc:"where the objects of a run are kept: configmaps, or a directory; unless set, configmaps where MIRROR_RUN is set"`
-	Run       string `desc:"name of the run, the same for its split, copies and report; unless set, only files and pipes are used"`
-	RunUID    string `split_words:"true" desc:"with configmaps: UID of the PipelineRun that MIRROR_RUN names, which will own them"`
-	Attempts  int    `default:"5" desc:"with MIRROR_STATE: attempts of a shard that are looked for, at least the retries of copy's Task and one"`
-	Namespace string `desc:"with configmaps: their namespace; unless set, that of the service account or of KUBECONFIG's context"`
+	State     string `desc:"where the state of a run is stored: configmaps or a directory; configmaps if only MIRROR_RUN is set"`
+	Run       string `desc:"name of the run, the same for its split, copies and report; if unset, only files and pipes are used"`
+	RunUID    string `split_words:"true" desc:"UID of the PipelineRun that MIRROR_RUN names, which will own the ConfigMaps"`
+	Attempts  int    `default:"5" desc:"the most attempts of a shard, at least the retries of copy's Task plus one"`
+	Namespace string `desc:"namespace of the ConfigMaps; if unset, that of the service account or of the context in KUBECONFIG"`
 }
 
-// Asked says whether a state is asked for.
+// Asked reports whether a state is configured.
 func (p Place) Asked() bool { return p.State != "" || p.Run != "" }
 
-// Open opens the run that the environment names. It is nil where no state is asked for.
+// Open opens the run that the environment names. It returns nil if no state is configured.
 func (p Place) Open() (*Run, error) {
 	if !p.Asked() {
 		return nil, nil
 	}
-	// A Task gives the path of a workspace that is optional.
+	// The Task sets MIRROR_STATE to the path of an optional workspace, which may be empty.
 	p.State = cmp.Or(p.State, configMapsName)
 	if problems := validation.IsDNS1123Subdomain(p.Run); len(problems) > 0 {
 		return nil, fmt.Errorf("MIRROR_RUN is %q: give the run a name of at most 253 lower-case letters, digits, '-' and '.'", p.Run)
@@ -65,20 +67,20 @@ func (p Place) Open() (*Run, error) {
 	return &Run{store, p.Run, p.Attempts}, err
 }
 
-// objectName is what may name an object: short, and good as a part of a file's and of a ConfigMap's name.
+// objectName matches names that are valid as part of the name of a file and of a ConfigMap.
 var objectName = regexp.MustCompile(`^[a-z0-9]+([-.][a-z0-9]+)*$`)
 
 const maxObjectName = 40
 
-// checkName refuses a name that a store might take for something else.
+// checkName fails if a name is not valid in every store.
 func checkName(name string) error {
 	if len(name) > maxObjectName || !objectName.MatchString(name) {
-		return fmt.Errorf("%q is no name of an object", name)
+		return fmt.Errorf("%q is not the name of an object", name)
 	}
 	return nil
 }
 
-// failed says what was being done with an object.
+// failed adds to err what was being done with which object.
 func failed(doing, name string, err error) error {
 	return fmt.Errorf("%s %s: %w", doing, name, err)
 }

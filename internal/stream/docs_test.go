@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestDocumentedStreams reads the examples of docs/reference/streams.md, and looks for every key there.
+// TestDocumentedStreams reads the examples of docs/reference/streams.md, and looks for every
+// key there.
 func TestDocumentedStreams(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/reference/streams.md")
 	if err != nil {

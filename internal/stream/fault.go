@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// A faulty error knows which side is at fault, and what a person can do about it.
+// A faulty error knows which side is at fault and what to do about it.
 type faulty interface {
 	error
 	Fault() (side string, status int, advice string)
 }
 
-// ErrorOf is how err goes into a Result.
+// ErrorOf returns the Error of a Result for err.
 func ErrorOf(err error) *Error {
 	e := &Error{Message: strings.Join(strings.Fields(err.Error()), " ")}
 	var f faulty
@@ -21,7 +21,7 @@ func ErrorOf(err error) *Error {
 	return e
 }
 
-// WithAdvice is an error that no side is at fault for, with what a person can do about it.
+// WithAdvice returns an error that is no registry's fault, with what to do about it.
 func WithAdvice(message, advice string) error { return faultless{message, advice} }
 
 type faultless struct{ message, advice string }

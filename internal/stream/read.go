@@ -14,35 +14,36 @@ import (
 	"imagemirror/internal/manifest"
 )
 
-// Bounds on what is read. Larger input is refused.
+// Bounds on the input.
 const (
 	maxLine    = manifest.MaxSize*4/3 + 64<<10
 	maxRecords = 4 << 20
 )
 
-// errNoStream says that the input is something else.
-var errNoStream = errors.New("the first record is no header: this is no stream of split or copy")
+// errNoStream is the error of input that is something else.
+var errNoStream = errors.New("the first record is not a header: give the output of split or copy")
 
-// ErrEmpty is Read's error for input that holds nothing at all.
-var ErrEmpty = errors.New("the input is empty: nothing was written to it")
+// ErrEmpty is the error of Read for input of no bytes.
+var ErrEmpty = errors.New("the input is empty: check the command that should have written it")
 
-var errBehindEnd = errors.New("a record stands behind the end: are two streams in one file?")
+var errBehindEnd = errors.New("a record comes after the end record: put each stream into its own file")
 
-// Content is a whole stream.
+// A Content is a whole stream.
 type Content struct {
-	Name      string // where it was read from, for messages
+	Name      string // of the input, for messages
 	Header    Header
 	Sets      []Set
 	Mappings  []Mapping
-	Manifests iter.Seq[manifest.Raw] `json:"-"` // each once, in no order; nil if Skim read the stream
+	Manifests iter.Seq[manifest.Raw] `json:"-"` // each once; nil after Skim
 	Copies    []Copy
 	Results   []Result
-	End       *End  // nil if the stream is cut, or has not been written yet
-	Cut       error // where it is cut
+	End       *End  // nil if the stream is cut or not written yet
+	Cut       error // tells where the stream is cut, or nil
 }
 
-// Read reads a stream to its end. It fails with ErrEmpty, or with an error that names the line at fault. A stream that is
-// well-formed as far as it goes, but was cut, is returned with its Cut set: the reader decides what that means.
+// Read reads a stream to its end. It fails with ErrEmpty or with an error that names the
+// line. It returns a stream that is cut, but otherwise correct, with Cut set: the caller
+// decides what that means.
 func Read(r io.Reader, name string) (*Content, error) {
 	d := &decoder{c: &Content{Name: name}}
 	c, err := read(r, d)
@@ -52,8 +53,8 @@ func Read(r io.Reader, name string) (*Content, error) {
 	return c, err
 }
 
-// Skim is Read for a reader that has no use for manifests, which are nearly all of a plan's bytes: they are checked
-// like the rest, and dropped.
+// Skim is like Read, but drops the manifests, which are nearly all bytes of a plan. It checks
+// them like all other records.
 func Skim(r io.Reader, name string) (*Content, error) {
 	return read(r, &decoder{c: &Content{Name: name}, skim: true})
 }
@@ -70,7 +71,7 @@ func read(r io.Reader, d *decoder) (*Content, error) {
 		}
 		d.line++
 		if err == io.EOF {
-			// No newline: the writer was cut within the line.
+			// Without a newline, the stream was cut within the line.
 			if d.c.End != nil {
 				return nil, fmt.Errorf("%s:%d: %w", name, d.line, errBehindEnd)
 			}
@@ -101,12 +102,13 @@ func read(r io.Reader, d *decoder) (*Content, error) {
 	return d.c, nil
 }
 
-// readLine appends a line without its newline. io.EOF means that no newline ended it.
+// readLine appends the next line to line, without its newline. If none ends it, the error is
+// io.EOF.
 func readLine(in *bufio.Reader, line []byte) ([]byte, error) {
 	for {
 		part, err := in.ReadSlice('\n')
 		if len(line)+len(part) > maxLine {
-			return nil, fmt.Errorf("a line is longer than %d bytes: this is no stream of split or copy", maxLine)
+			return nil, fmt.Errorf("a line is longer than %d bytes: give the output of split or copy", maxLine)
 		}
 		line = append(line, part...)
 		if err == bufio.ErrBufferFull {
@@ -125,7 +127,7 @@ type decoder struct {
 	records int
 	cut     error
 	skim    bool         // drop the manifests
-	known   map[int]bool // mapping IDs, true once a copy or a result has been read
+	known   map[int]bool // by mapping ID: whether it has a copy or a result
 	content map[string]bool
 
 	manifests []manifest.Raw
@@ -139,10 +141,10 @@ func (d *decoder) add(line []byte) error {
 		return d.explain(line, err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("more than one JSON value stands on the line")
+		return errors.New("the line has more than one JSON value")
 	}
 	if n := r.fields(); n != 1 {
-		return fmt.Errorf("a record has %d keys where it must have one", n)
+		return fmt.Errorf("a record has %d keys, and must have one", n)
 	}
 	if d.c.End != nil {
 		return errBehindEnd
@@ -175,8 +177,8 @@ func (d *decoder) add(line []byte) error {
 	return nil
 }
 
-// explain tells a stream of another version from what is no stream: a future version may have keys that this one
-// does not know, and its header says so.
+// explain distinguishes a stream of another version from other input. A later version may
+// have keys that this one does not know, and its header has the version.
 func (d *decoder) explain(line []byte, err error) error {
 	if d.line == 1 {
 		var h struct{ Header struct{ Version int } }
@@ -189,13 +191,13 @@ func (d *decoder) explain(line []byte, err error) error {
 }
 
 func versionError(v int) error {
-	return fmt.Errorf("the stream has version %d and this program reads version %d: use split, copy and report of one release", v, Version)
+	return fmt.Errorf("the stream has version %d, and this program reads version %d: use split, copy and report of one release", v, Version)
 }
 
 func (d *decoder) header(h Header) error {
 	switch {
 	case d.c.Header.Version != 0:
-		return errors.New("a second header: are two streams in one file?")
+		return errors.New("a second header: put each stream into its own file")
 	case h.Version != Version:
 		return versionError(h.Version)
 	case h.Stream != Plan && h.Stream != Results:
@@ -213,7 +215,7 @@ func (d *decoder) header(h Header) error {
 
 func (d *decoder) mapping(m Mapping) error {
 	if _, twice := d.known[m.ID]; twice {
-		return fmt.Errorf("mapping %d is there twice", m.ID)
+		return fmt.Errorf("mapping %d appears twice", m.ID)
 	}
 	if m.Source == "" || m.Destination == "" {
 		return fmt.Errorf("mapping %d has no source or no destination", m.ID)
@@ -226,13 +228,13 @@ func (d *decoder) mapping(m Mapping) error {
 func (d *decoder) manifest(m manifest.Raw) error {
 	switch {
 	case d.c.Header.Stream != Plan:
-		return errors.New("a manifest stands in a stream of results")
+		return errors.New("a stream of results has a manifest")
 	case !digest.Valid(m.Digest):
 		return digestError("a manifest", m.Digest)
 	case len(m.Content) > manifest.MaxSize:
 		return fmt.Errorf("manifest %q is larger than %d bytes", m.Digest, manifest.MaxSize)
 	case d.content[m.Digest]:
-		return fmt.Errorf("manifest %q is there twice", m.Digest)
+		return fmt.Errorf("manifest %q appears twice", m.Digest)
 	}
 	d.content[m.Digest] = true
 	if !d.skim {
@@ -243,7 +245,7 @@ func (d *decoder) manifest(m manifest.Raw) error {
 
 func (d *decoder) copy(c Copy) error {
 	if d.c.Header.Stream != Plan {
-		return errors.New("a copy stands in a stream of results")
+		return errors.New("a stream of results has a copy")
 	}
 	switch {
 	case !digest.Valid(c.Digest):
@@ -265,10 +267,10 @@ func (d *decoder) result(r Result) error {
 	case Copied, Current:
 	case Failed:
 		if r.Error == nil {
-			return fmt.Errorf("the result of mapping %d is failed and says not why", r.ID)
+			return fmt.Errorf("the failed result of mapping %d has no error", r.ID)
 		}
 	default:
-		return fmt.Errorf("the status %q of mapping %d is none of %s, %s, %s", r.Status, r.ID, Copied, Current, Failed)
+		return fmt.Errorf("the status %q of mapping %d is not %s, %s or %s", r.Status, r.ID, Copied, Current, Failed)
 	}
 	for _, d := range []string{r.Digest, r.Old} {
 		if d != "" && !digest.Valid(d) {
@@ -285,16 +287,16 @@ func (d *decoder) result(r Result) error {
 	return nil
 }
 
-// digestError is the error of a record with a digest that is not digest.Valid.
+// digestError returns the error of a record with an invalid digest.
 func digestError(record, got string) error {
-	return fmt.Errorf("%s has the digest %.80q: want sha256: and 64 hexadecimal digits", record, got)
+	return fmt.Errorf("%s has the digest %.80q, which is not sha256: and 64 hexadecimal digits", record, got)
 }
 
-// settle notes that a mapping has its copy or its result.
+// settle records that a mapping has its copy or its result.
 func (d *decoder) settle(id int) error {
 	done, known := d.known[id]
 	if !known {
-		return fmt.Errorf("a record is about mapping %d, which is not in the stream", id)
+		return fmt.Errorf("a record refers to mapping %d, which is not in the stream", id)
 	}
 	if done {
 		return fmt.Errorf("mapping %d has two copies or results", id)

@@ -1,9 +1,10 @@
-// Package stream reads and writes the JSON Lines that pass between split, copy and report: a plan, or results.
+// Package stream reads and writes the JSON Lines that pass between split, copy and report: a
+// plan, or results.
 //
-// A stream is a header, the records, and an end that counts them, so that a stream that was cut is seen, also one
-// cut at a line's end. Each line is an object with one key, which says what the record is. Reading is strict:
-// another version, an unknown key, a record out of order or a record about an unknown mapping is refused.
-// docs/reference/streams.md describes the format for people who read it with other tools.
+// A stream is a header, records, and an end record that counts them, so that a cut is
+// detected even at the end of a line. Each line is an object with one key, which is the kind
+// of the record. Reading is strict: it refuses other versions, unknown keys, records out of
+// order, and records about unknown mappings. docs/reference/streams.md describes the format.
 package stream
 
 import (
@@ -15,20 +16,20 @@ import (
 // Version is the version of the format, and the only one that Read accepts.
 const Version = 2
 
-// What a stream carries.
+// Kinds of streams.
 const (
-	Plan    = "plan"    // split's: mappings, results of what is settled, and for the rest copies and manifests
-	Results = "results" // copy's: mappings and results
+	Plan    = "plan"    // of split: mappings, results, copies and manifests
+	Results = "results" // of copy: mappings and results
 )
 
-// The statuses of a Result.
+// Statuses of a Result.
 const (
-	Copied  = "copied"  // the destination now has the digest, and had not before
-	Current = "current" // the destination had the digest already: nothing was written
-	Failed  = "failed"  // the destination is as it was
+	Copied  = "copied"  // the destination has the digest now, and had not before
+	Current = "current" // the destination had the digest already, and nothing was written
+	Failed  = "failed"  // the destination is unchanged
 )
 
-// record is one line: exactly one field is set.
+// A record is one line. Exactly one field is set.
 type record struct {
 	Header   *Header       `json:"header,omitempty"`
 	Set      *Set          `json:"set,omitempty"`
@@ -39,77 +40,81 @@ type record struct {
 	End      *End          `json:"end,omitempty"`
 }
 
-// Header is the first record.
+// A Header is the first record.
 type Header struct {
 	Version  int       `json:"version"`
 	Stream   string    `json:"stream"`          // Plan or Results
-	Run      string    `json:"run"`             // the same in every stream that came from one split
-	Shard    string    `json:"shard,omitempty"` // name of the shard, where the plan was cut into shards
-	Mappings int       `json:"mappings"`        // how many mapping records follow
-	Started  time.Time `json:"started"`         // when split began
-	Cap      Cap       `json:"cap,omitzero"`    // of a plan: what its copy has to keep to
+	Run      string    `json:"run"`             // equal in all streams of one split
+	Shard    string    `json:"shard,omitempty"` // name of the shard, if the plan was cut
+	Mappings int       `json:"mappings"`        // number of mapping records
+	Started  time.Time `json:"started"`         // when split started
+	Cap      Cap       `json:"cap,omitzero"`    // of a plan: the cap that its copy keeps to
 
-	// What is odd about the files that were read, as "file:line: message". Of a plan that is cut, its settled part has them.
+	// Warnings about the files, as "file:line: message". If a plan is cut, its settled part
+	// has them.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// A Cap bounds what is asked of one registry, by all shards of a run or by one of them. A field that
-// is 0 sets no bound.
+// A Cap bounds what is asked of one registry, by all shards of a run or by one of them. A
+// field that is 0 sets no bound.
 type Cap struct {
-	InFlight int     `json:"inFlight,omitempty"` // requests at once
-	Rate     float64 `json:"rate,omitempty"`     // requests a second
+	InFlight int     `json:"inFlight,omitempty"` // requests in flight
+	Rate     float64 `json:"rate,omitempty"`     // requests per second
 }
 
-// Set is an image set that mappings belong to. Sets come before the mappings.
+// A Set is an image set that has mappings. Sets come before the mappings.
 type Set struct {
 	Name   string   `json:"name"`
 	Owners []string `json:"owners,omitempty"` // the approvers of its OWNERS file
-	Notify []string `json:"notify,omitempty"` // whom to tell when an image of it fails, besides
+	Notify []string `json:"notify,omitempty"` // whom else to mention when an image fails
 }
 
-// Mapping is one source-destination pair: a line with three destinations is three mappings, and a source with
-// wildcards one for each tag that matched. Mappings come before everything that refers to them.
+// A Mapping is one pair of a source and a destination. A line with three destinations is
+// three mappings, and a wildcard is one for each tag that it matches. Mappings come before
+// records that refer to them.
 type Mapping struct {
 	ID          int    `json:"id"` // unique in a run
 	Source      string `json:"source"`
-	Destination string `json:"destination"` // a name alone where the image is pushed by its digest
+	Destination string `json:"destination"` // without a tag if the image is pushed by its digest
 	Set         string `json:"set,omitempty"`
-	File        string `json:"file"` // path of the mapping file as it was given
+	File        string `json:"file"` // path of the mapping file, as given
 	Line        int    `json:"line"` // from 1
 }
 
-// Copy says that a mapping's image has to move. Every manifest that its digest leads to is in the stream.
+// A Copy is an image that has to be copied for a mapping. The stream has its manifest and all
+// manifests below it.
 type Copy struct {
-	ID        int      `json:"id"`                  // the Mapping's
-	Digest    string   `json:"digest"`              // what the source resolved to
-	Old       string   `json:"old,omitempty"`       // what the destination's tag is at now, where it exists
-	Bytes     int64    `json:"bytes"`               // blobs that no copy before this one brings to the destination registry
-	Immutable bool     `json:"immutable,omitempty"` // the destination's tag is not to move if it is there by then
-	MountFrom []string `json:"mountFrom,omitempty"` // repositories on the destination registry that have this digest
+	ID        int      `json:"id"`                  // of the Mapping
+	Digest    string   `json:"digest"`              // of the source
+	Old       string   `json:"old,omitempty"`       // digest of the destination's tag, if it exists
+	Bytes     int64    `json:"bytes"`               // of blobs that no earlier copy brings to the registry
+	Immutable bool     `json:"immutable,omitempty"` // the destination's tag must not move if it exists
+	MountFrom []string `json:"mountFrom,omitempty"` // repositories on the registry that have the image
 }
 
-// Result says what became of a mapping. Every mapping ends in one.
+// A Result is the outcome of a mapping. Every mapping gets exactly one.
 type Result struct {
-	ID      int     `json:"id"` // the Mapping's
+	ID      int     `json:"id"` // of the Mapping
 	Status  string  `json:"status"`
-	Digest  string  `json:"digest,omitempty"` // of the image, where the source was resolved
-	Old     string  `json:"old,omitempty"`    // what the destination's tag was at before, where it existed
+	Digest  string  `json:"digest,omitempty"` // of the source, if it was resolved
+	Old     string  `json:"old,omitempty"`    // digest of the destination's tag before, if it existed
 	Bytes   int64   `json:"bytes,omitempty"`  // blob bytes sent to the destination for this mapping
 	Seconds float64 `json:"seconds,omitempty"`
-	Error   *Error  `json:"error,omitempty"` // set where Status is Failed
+	Error   *Error  `json:"error,omitempty"` // set if Status is Failed
 }
 
-// Error is why a mapping failed, for people. It is text from outside: escape it where it is shown.
+// An Error tells people why a mapping failed. Parts of it come from outside: escape it for
+// the output.
 type Error struct {
-	Side    string `json:"side,omitempty"`   // "source" or "destination", where one of them is at fault
-	Status  int    `json:"status,omitempty"` // the HTTP status that decided it
+	Side    string `json:"side,omitempty"`   // "source" or "destination", if one is at fault
+	Status  int    `json:"status,omitempty"` // the HTTP status that caused it, if any
 	Message string `json:"message"`          // one line
 	Advice  string `json:"advice,omitempty"` // what to do, one line
 }
 
-// End is the last record.
+// An End is the last record.
 type End struct {
-	Records     int       `json:"records"` // how many lines stand between header and end
+	Records     int       `json:"records"` // number of records between header and end
 	Ended       time.Time `json:"ended"`
-	Interrupted bool      `json:"interrupted,omitempty"` // copy was told to stop, and more could come of another attempt
+	Interrupted bool      `json:"interrupted,omitempty"` // copy was interrupted: another attempt may copy more
 }

@@ -10,8 +10,8 @@ import (
 	"imagemirror/internal/manifest"
 )
 
-// A Writer writes one stream. Its methods may be called by several goroutines at once. The first error sticks:
-// End returns it, so the calls before it need not be checked.
+// A Writer writes one stream. Its methods are safe for concurrent use. It keeps its first
+// error, which End returns, so the other calls need not be checked.
 type Writer struct {
 	mu  sync.Mutex
 	buf *bufio.Writer
@@ -20,7 +20,7 @@ type Writer struct {
 	err error
 }
 
-// NewWriter begins a stream on w. It fills in the header's version.
+// NewWriter starts a stream on w. It sets the version of the header.
 func NewWriter(w io.Writer, h Header) *Writer {
 	buf := bufio.NewWriterSize(w, 64<<10)
 	enc := json.NewEncoder(buf)
@@ -31,7 +31,7 @@ func NewWriter(w io.Writer, h Header) *Writer {
 	return sw
 }
 
-// Write writes a whole stream, and returns its end record.
+// Write writes a whole stream and returns its end record.
 func Write(w io.Writer, c *Content) (*End, error) {
 	sw := NewWriter(w, c.Header)
 	for _, s := range c.Sets {
@@ -52,7 +52,7 @@ func Write(w io.Writer, c *Content) (*End, error) {
 		sw.Copy(one)
 	}
 	err := sw.End()
-	end := sw.end // a pointer into the Writer would keep all that is behind it
+	end := sw.end // a pointer into the Writer would keep its buffers
 	return &end, err
 }
 
@@ -68,14 +68,14 @@ func (w *Writer) Manifest(m manifest.Raw) { w.write(record{Manifest: &m}) }
 // Copy writes a copy record.
 func (w *Writer) Copy(c Copy) { w.write(record{Copy: &c}) }
 
-// Result writes a result record and hands it on at once: a reader learns of an image when it is done, and a
-// writer that is killed has told of what it did.
+// Result writes a result record and flushes. The reader learns of each image when it is done,
+// and a writer that is killed has reported what it did.
 func (w *Writer) Result(r Result) {
 	w.write(record{Result: &r})
 	w.Flush()
 }
 
-// Flush hands on what is buffered.
+// Flush writes what is buffered.
 func (w *Writer) Flush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,22 +84,22 @@ func (w *Writer) Flush() {
 	}
 }
 
-// Err is the first error of the stream so far. After one, nothing more is written.
+// Err returns the first error so far. After an error, nothing more is written.
 func (w *Writer) Err() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err
 }
 
-// Interrupted makes the end record say that the writer was told to stop.
+// Interrupted marks the stream as interrupted in its end record.
 func (w *Writer) Interrupted() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.end.Interrupted = true
 }
 
-// End writes the end record, flushes, and returns the first error of the stream. It does not close the
-// underlying writer.
+// End writes the end record, flushes, and returns the first error of the stream. It does not
+// close the underlying writer.
 func (w *Writer) End() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -34,12 +34,12 @@ func TestStateCut(t *testing.T) {
 	reports()
 
 	s.checkCut("cut")
-	plan := "the ConfigMaps of no-plan-plan were cut or changed: unexpected EOF"
+	plan := "the ConfigMaps of no-plan-plan are damaged: unexpected EOF"
 	s.checkEnd(s.await("no-plan"), false, plan)
 	s.checkLog("no-plan", "report", "report: "+plan)
 
 	s.damage("cut-settled.0", missing)
-	const settled = "report: the ConfigMaps of cut-settled were cut or changed: " +
+	const settled = "report: the ConfigMaps of cut-settled are damaged: " +
 		"getting the ConfigMap cut-settled.0: it is not there"
 	if _, err := s.fetchReport("cut"); err == nil || !strings.Contains(err.Error(), settled) {
 		t.Errorf("report ends with %v, want %q", err, settled)
@@ -51,9 +51,9 @@ func (s *space) checkCut(run string) {
 	s.t.Helper()
 	s.checkEnd(s.await(run), false, "mappings failed")
 	s.checkAttempts(run, 1)
-	shard := "the ConfigMaps of cut-shard-s0 were cut or changed: " +
+	shard := "the ConfigMaps of cut-shard-s0 are damaged: " +
 		"getting the ConfigMap cut-shard-s0.0: it is not there"
-	results := "the ConfigMaps of cut-results-s1-1 were cut or changed: unexpected EOF"
+	results := "the ConfigMaps of cut-results-s1-1 are damaged: unexpected EOF"
 	s.checkLog(run, "copy", "copy: "+shard)
 	s.checkLog(run, "report", results)
 	files := s.files(run)

@@ -94,13 +94,13 @@ func TestRun(t *testing.T) {
 		{name: "standard input by name", files: []string{"-"}, stdin: good, table: "SET"},
 		{name: "nothing to mirror", stdin: none.Bytes(), table: "Nothing to mirror: there is no mapping.\n"},
 		{name: "a failure", stdin: bad, status: 1, err: "1 of 1 mapping failed", table: "SET"},
-		{name: "nothing on standard input", status: 2, err: "standard input: the input is empty: nothing was written to it"},
-		{name: "an empty file", files: []string{file("empty", nil)}, status: 2, err: "empty: the input is empty: nothing was written to it"},
+		{name: "nothing on standard input", status: 2, err: "standard input: the input is empty: check the command that should have written it"},
+		{name: "an empty file", files: []string{file("empty", nil)}, status: 2, err: "empty: the input is empty: check the command that should have written it"},
 		{name: "no such file", files: []string{filepath.Join(dir, "absent")}, status: 2, err: "absent: no such file or directory"},
 		{name: "a directory", files: []string{dir}, status: 2, err: " is a directory: name files, such as " + dir + "/settled.jsonl " + dir + "/shards/*.jsonl"},
 		{name: "a plan that was cut", stdin: withoutEnd(content(t, stream.Plan)), status: 2, err: "standard input:2: the stream is cut: its end record is missing: run split again, a plan has to be whole"},
-		{name: "a mapping file", stdin: []byte("a b\n"), status: 2, err: "standard input:1: the first record is no header: this is no stream of split or copy"},
-		{name: "every bad file is named", files: []string{file("one", nil), file("good", good), file("two", nil)}, status: 2, err: "two: the input is empty: nothing was written to it"},
+		{name: "a mapping file", stdin: []byte("a b\n"), status: 2, err: "standard input:1: the first record is not a header: give the output of split or copy"},
+		{name: "every bad file is named", files: []string{file("one", nil), file("good", good), file("two", nil)}, status: 2, err: "two: the input is empty: check the command that should have written it"},
 		{name: "an -out below a file", files: []string{filepath.Join(dir, "absent")}, out: filepath.Join(file("plain", nil), "out"), status: 2, err: "plain: not a directory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestProcess(t *testing.T) {
 		{"help", []string{"-h"}, nil, 0, "Usage: report [-out DIR] [RESULTS...]\n", ""},
 		{"all well", nil, results(t, stream.Current), 0, "(no set)         1        0        1       0         0 B\n", ""},
 		{"a failure", nil, results(t, stream.Failed), 1, "  destination, HTTP 403: denied\n    1 mapping\n      mapping_a:7  to quay.io/org/a:v1\n", "report: 1 of 1 mapping failed\n"},
-		{"nothing", nil, nil, 2, "", "report: standard input: the input is empty: nothing was written to it\n"},
+		{"nothing", nil, nil, 2, "", "report: standard input: the input is empty: check the command that should have written it\n"},
 		{"unknown flag", []string{"-fast"}, nil, 2, "", "report: flag provided but not defined: -fast: see report -h\n"},
 		{"flag after a file", []string{"a.jsonl", "-out", "dir"}, nil, 2, "", "report: flag -out must come before \"a.jsonl\"\n"},
 	} {
