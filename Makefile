@@ -5,7 +5,7 @@
 FUZZTIME ?= 30s
 VERSION ?= $(shell git describe --tags --always --dirty)
 
-# Compile as images and the cluster's programs are compiled, so that a package is compiled only once.
+# Compile as images and the cluster's programs are compiled, so that a package is compiled once.
 # Only the race detector needs cgo.
 export GOFLAGS := $(strip $(filter-out -race -trimpath,$(shell go env GOFLAGS)) -trimpath)
 go := CGO_ENABLED=0 go

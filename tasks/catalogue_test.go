@@ -31,8 +31,8 @@ func TestSamplesUseTheirTask(t *testing.T) {
 	}
 }
 
-// checkFile checks the runs in a file against the tasks that they use, and returns the names of those
-// tasks. All files are applied to one namespace.
+// checkFile checks the runs in a file against the tasks that they use, and returns the names of
+// those tasks. All files are applied to one namespace.
 func checkFile(t *testing.T, file string, byName map[string]*v1.Task, seen map[string]string) map[string]bool {
 	t.Helper()
 	content, err := os.ReadFile(file)

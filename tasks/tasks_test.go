@@ -1,5 +1,5 @@
-// Package tasks has the Tekton Tasks. Its tests check that Tekton accepts them and the Pipelines, that
-// a restricted namespace admits their pods, and that their READMEs are current.
+// Package tasks has the Tekton Tasks. Its tests check that Tekton accepts them and the
+// Pipelines, that a restricted namespace admits their pods, and that their READMEs are current.
 package tasks
 
 import (
@@ -122,8 +122,8 @@ func described(task *v1.Task) map[string]string {
 // programs are the programs of tasks that are not named like the task.
 var programs = map[string]string{"check": "split"}
 
-// checkStep checks a step against the restricted Pod Security Standard. Its image has nothing but the
-// program.
+// checkStep checks a step against the restricted Pod Security Standard. Its image has nothing
+// but the program.
 func checkStep(t *testing.T, file, name string, step v1.Step) {
 	t.Helper()
 	if program := programs[name]; program != "" {
@@ -238,8 +238,8 @@ func uses(task v1.PipelineTask, workspace string) bool {
 	return false
 }
 
-// Tekton skips a finally task that uses a missing result. report has to run whatever happened, so that
-// it uses none.
+// Tekton skips a finally task that uses a missing result. report has to run whatever happened,
+// so that it uses none.
 func TestReportTakesNoResults(t *testing.T) {
 	for _, task := range pipeline(t).Spec.Finally {
 		for _, param := range task.Params {

@@ -94,8 +94,8 @@ func files() ([]byte, error) {
 	return b.Bytes(), w.Close()
 }
 
-// roots returns Mozilla's list of authorities, in PEM. It leaves out those that are trusted only under
-// constraints, which PEM cannot express.
+// roots returns Mozilla's list of authorities, in PEM. It leaves out those that are trusted
+// only under constraints, which PEM cannot express.
 func roots() []byte {
 	var b bytes.Buffer
 	for root := range bundle.Roots() {

@@ -1,6 +1,6 @@
 // Package base makes the base image of the commands' images. It has the certificates of public
-// authorities, a user that is not root, and nothing else. It is the same, byte for byte, wherever it
-// is built.
+// authorities, a user that is not root, and nothing else. It is the same, byte for byte,
+// wherever it is built.
 package base
 
 import (

@@ -52,8 +52,8 @@ func checkImage(t *testing.T, r release, command, platform string, img v1.Image)
 	checkSBOM(t, r, command, platform, img, built)
 }
 
-// checkSBOM checks that the SBOM in the registry lists the modules of a program, and that a file has
-// the same SBOM.
+// checkSBOM checks that the SBOM in the registry lists the modules of a program, and that a
+// file has the same SBOM.
 func checkSBOM(t *testing.T, r release, command, platform string, img v1.Image, built *buildinfo.BuildInfo) {
 	t.Helper()
 	digest, err := img.Digest()

@@ -26,8 +26,8 @@ func (r release) images() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// pinImages separates the objects from the list of images, and returns that as a kustomize component
-// that gives the images of other objects their digests.
+// pinImages separates the objects from the list of images, and returns that as a kustomize
+// component that gives the images of other objects their digests.
 func pinImages(resolved []byte) (objects, component []byte, err error) {
 	i := bytes.LastIndex(resolved, []byte(separator))
 	images := map[string]string{}

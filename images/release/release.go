@@ -14,8 +14,8 @@ import (
 	"imagemirror/images/base"
 )
 
-// tools is the module that pins ko. The end-to-end tests build Tekton with the same ko, so that it is
-// compiled once.
+// tools is the module that pins ko. The end-to-end tests build Tekton with the same ko, so that
+// it is compiled once.
 const tools = "test/e2e/cluster/tools/go.mod"
 
 // separator separates YAML documents.
@@ -80,8 +80,8 @@ func (r release) check() error {
 
 var versionLabel = regexp.MustCompile(`(?m)^( +app\.kubernetes\.io/version:).*$`)
 
-// objects returns the Tasks and Pipelines as a stream of YAML, with the version but without digests.
-// The last document lists the images.
+// objects returns the Tasks and Pipelines as a stream of YAML, with the version but without
+// digests. The last document lists the images.
 func (r release) objects() ([]byte, error) {
 	files, err := r.files()
 	if err != nil {
@@ -104,8 +104,8 @@ func (r release) objects() ([]byte, error) {
 	return bytes.Join(append(documents, images), []byte(separator)), err
 }
 
-// files returns the files of the Tasks, which are named like their directories, and of the Pipelines.
-// A release has no samples and tests.
+// files returns the files of the Tasks, which are named like their directories, and of the
+// Pipelines. A release has no samples and tests.
 func (r release) files() ([]string, error) {
 	readmes, err := filepath.Glob(filepath.Join(r.root, "tasks", "*", "README.md"))
 	if err != nil {

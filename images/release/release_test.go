@@ -119,7 +119,8 @@ func checkObjects(t *testing.T, content string) map[string]name.Digest {
 	return images
 }
 
-// checkComponent checks that kustomization.yaml has all commands, and returns its images by command.
+// checkComponent checks that kustomization.yaml has all commands, and returns its images by
+// command.
 func checkComponent(t *testing.T, r release) map[string]name.Digest {
 	t.Helper()
 	var component struct {

@@ -1,9 +1,10 @@
-// Command registry serves distribution's registry for tests, the demo and benchmarks. It has the
-// handlers and two storage drivers. Those of the clouds make distribution's own command slow to build.
+// Command registry serves distribution's registry for tests, the demo and benchmarks. It has
+// the handlers and two storage drivers. Those of the clouds make distribution's own command
+// slow to build.
 //
-// It listens on the address in its configuration (default: a free loopback port), and prints it as its
-// first line. It exits at the end of its standard input, so that it never outlives the process that
-// started it.
+// It listens on the address in its configuration (default: a free loopback port), and prints it
+// as its first line. It exits at the end of its standard input, so that it never outlives the
+// process that started it.
 package main
 
 import (
