@@ -64,8 +64,9 @@ func (i *Input) Mappings() int {
 }
 
 // Load reads the sets that paths name. Each path is a mapping file, a directory with files
-// named mapping_*, or "-" for stdin. The error is that of Input.Found: it has all mistakes, a
-// line each. The Input is never nil, and has everything that is right.
+// named mapping_*, a directory of such directories, or "-" for stdin. The error is that of
+// Input.Found: it has all mistakes, a line each. The Input is never nil, and has everything
+// that is right.
 func Load(paths []string, stdin io.Reader) (*Input, error) {
 	l := loader{
 		stdin: stdin, named: map[string]bool{}, read: map[string]bool{},
@@ -127,7 +128,7 @@ func (l *loader) path(path string) {
 	case err != nil:
 		l.refuse(path, 0, withoutPath(err))
 	case info.IsDir():
-		l.directory(path)
+		l.directories(path)
 	default:
 		if set := l.set(filepath.Dir(path)); set != nil {
 			l.file(set, path)
@@ -162,6 +163,40 @@ func (l *loader) absolute(path string) (string, bool) {
 		l.refuse(path, 0, err)
 	}
 	return absolute, err == nil
+}
+
+// directories reads the set in a directory, or the sets in a directory of image sets.
+func (l *loader) directories(dir string) {
+	dirs := []string{dir}
+	if len(MappingFiles(dir)) == 0 {
+		if sets := setsIn(dir); len(sets) > 0 {
+			dirs = sets
+		}
+	}
+	for _, d := range dirs {
+		if l.shown(d) {
+			l.directory(d)
+		}
+	}
+}
+
+// setsIn returns the directories in a directory that are image sets. One that has only OWNERS or
+// settings.yaml is a set whose mapping files are missing: it is returned, to be refused by name. If
+// no directory has mapping files, setsIn returns none.
+func setsIn(dir string) []string {
+	var sets []string
+	found := false
+	for _, d := range Directories(dir) {
+		has := len(MappingFiles(d)) > 0
+		found = found || has
+		if has || Contains(d, OwnersFile) || Contains(d, settings.File) {
+			sets = append(sets, d)
+		}
+	}
+	if !found {
+		return nil
+	}
+	return sets
 }
 
 func (l *loader) directory(dir string) {

@@ -98,6 +98,29 @@ func TestPathsBecomeSets(t *testing.T) {
 	}
 }
 
+func TestADirectoryOfSetsStandsForThem(t *testing.T) {
+	write(t, map[string]string{
+		"sets/README.md":          "",
+		"sets/base/kustomization": "",
+		"sets/b/mapping_b":        pair("b"),
+		"sets/b/nested/mapping_c": pair("c"),
+		"sets/a/mapping_a":        pair("a"),
+		"sets/.git/mapping_x":     pair("x"),
+	})
+	in, err := Load([]string{"sets"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range in.Sets {
+		got = append(got, s.Name+": "+strings.Join(s.Files, " "))
+	}
+	want := []string{"a: sets/a/mapping_a", "b: sets/b/mapping_b"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("sets (-want +got):\n%s", diff)
+	}
+}
+
 func TestASetIsReadFromWithin(t *testing.T) {
 	write(t, map[string]string{"knative/OWNERS": owners, "knative/mapping_a": pair("a"), "knative/mapping_b": pair("b")})
 	t.Chdir("knative")
@@ -187,6 +210,11 @@ func TestWrongPathsAreRefused(t *testing.T) {
 		"empty/OWNERS":          owners,
 		"empty/origin_v3":       pair("a"),
 		"sets/a/mapping_2":      pair("b"),
+		"deep/a/b/mapping_1":    pair("b"),
+		"mixed/a/mapping_1":     pair("a"),
+		"mixed/b/OWNERS":        owners,
+		"mixed/c/settings.yaml": "",
+		"mixed/docs/README":     "",
 		"owners/OWNERS":         "approvers: ada\n",
 		"owners/mapping_1":      "x\n",
 		"folder/OWNERS":         owners,
@@ -209,7 +237,8 @@ func TestWrongPathsAreRefused(t *testing.T) {
 		{"a missing path", []string{"nowhere"}, []string{"nowhere: no such file or directory"}},
 		{"a path below a file", []string{"a/mapping_1/x"}, []string{"a/mapping_1/x: not a directory"}},
 		{"no mapping file", []string{"empty"}, []string{"empty: the directory has no mapping file"}},
-		{"the directory of the sets", []string{"sets"}, []string{"sets: the directory has no mapping file"}},
+		{"a directory of sets that are no sets", []string{"deep"}, []string{"deep: the directory has no mapping file"}},
+		{"a set among others that has no mapping file", []string{"mixed"}, []string{"mixed/b: the directory has no mapping file", "mixed/c: the directory has no mapping file"}},
 		{"two directories of one name", []string{"a", "sets/a"}, []string{`sets/a: the image set "a" is read from a already`}},
 		{"OWNERS and a mapping file", []string{"owners"}, []string{`owners/OWNERS:1: approvers is not a list`, "owners/mapping_1:1: source", "owners/mapping_1:1: source"}},
 		{"a directory that is called a mapping file", []string{"folder"}, []string{"folder/mapping_1:1: this is not a regular file"}},

@@ -12,6 +12,9 @@ import (
 	"imagemirror/internal/strictyaml"
 )
 
+// OwnersFile is the name of the file that names the owners of a set.
+const OwnersFile = "OWNERS"
+
 // maxOwners bounds an OWNERS file, in bytes, and maxOwner a name in it.
 const (
 	maxOwners = 1 << 20
@@ -24,7 +27,7 @@ var Owned = &finding.Rule{ID: "owners", Text: "Each set has an OWNERS file that 
 
 // owners reads the approvers of the set in dir.
 func (l *loader) owners(set *Set, dir, absolute string) {
-	file := filepath.Join(dir, "OWNERS")
+	file := filepath.Join(dir, OwnersFile)
 	data, err := ReadFile(file, maxOwners)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

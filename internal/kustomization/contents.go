@@ -18,7 +18,7 @@ func judge(dir string, found *finding.List) {
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		switch {
-		case e.Name() == "OWNERS" || e.Name() == settings.File || e.Name() == File || strings.HasPrefix(e.Name(), imageset.Prefix):
+		case e.Name() == imageset.OwnersFile || e.Name() == settings.File || e.Name() == File || strings.HasPrefix(e.Name(), imageset.Prefix):
 		case e.IsDir() && isSet(path):
 			refuseNested(path, dir, found)
 		case e.IsDir():
@@ -38,7 +38,7 @@ func judge(dir string, found *finding.List) {
 // meant returns the name of the file of a set that a misspelt name seems to stand for, or "".
 func meant(name string) string {
 	name = strings.ToLower(name)
-	for prefix, right := range map[string]string{"owner": "OWNERS", "setting": settings.File, "kustomiz": File} {
+	for prefix, right := range map[string]string{"owner": imageset.OwnersFile, "setting": settings.File, "kustomiz": File} {
 		if strings.HasPrefix(name, prefix) {
 			return right
 		}

@@ -64,7 +64,7 @@ func Read(root string) (*Tree, *finding.List) {
 			if ok {
 				t.Sets = append(t.Sets, s)
 			}
-		case imageset.Contains(dir, "OWNERS") || imageset.Contains(dir, settings.File) || Path(dir) != "":
+		case imageset.Contains(dir, imageset.OwnersFile) || imageset.Contains(dir, settings.File) || Path(dir) != "":
 			found.Refuse(Orphan, dir, 0, "the directory has no mapping file: restore its files, or remove the directory")
 		default:
 			found.Merge(Nested(dir))
@@ -178,7 +178,7 @@ func (t *Tree) readSet(dir string, found *finding.List) (s *SetDirectory, ok boo
 		ok = false
 	}
 	judge(dir, found)
-	for _, name := range append([]string{"OWNERS", settings.File}, imageset.MappingFiles(dir)...) {
+	for _, name := range append([]string{imageset.OwnersFile, settings.File}, imageset.MappingFiles(dir)...) {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || !info.Mode().IsRegular() {
 			ok = ok && !imageset.Contains(dir, name) // imageset refuses what is no file

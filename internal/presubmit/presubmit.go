@@ -109,7 +109,7 @@ func parent(dir string) string { return filepath.Join(dir, "..") }
 
 // setLike reports whether a directory has a file that image sets have.
 func setLike(dir string) bool {
-	return len(imageset.MappingFiles(dir)) > 0 || imageset.Contains(dir, "OWNERS") || imageset.Contains(dir, settings.File) || kustomization.Path(dir) != ""
+	return len(imageset.MappingFiles(dir)) > 0 || imageset.Contains(dir, imageset.OwnersFile) || imageset.Contains(dir, settings.File) || kustomization.Path(dir) != ""
 }
 
 func isDir(path string) bool {

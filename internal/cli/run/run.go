@@ -22,8 +22,8 @@ import (
 )
 
 const about = `Brings every image that the mapping files name to its destinations, and reports what became of it.
-PATH is a mapping file, an image-set directory (its mapping_* files, with OWNERS beside them), or -
-for standard input. An image that is there already is not sent again.
+PATH is a mapping file, an image-set directory (its mapping_* files, with OWNERS beside them), a
+directory of image sets, or - for standard input. An image that is there already is not sent again.
 
 On Ctrl-C it starts nothing new, gives what is under way a few seconds, and reports. A second
 Ctrl-C ends it at once.

@@ -44,8 +44,9 @@ type config struct {
 }
 
 const aboutPlan = `Plans what has to be copied for image sets. PATH is a mapping file, an image-set directory
-(its mapping_* files, with OWNERS beside them), or - for standard input. The plan goes to
-standard output, for copy or, as a dry run, for report. With MIRROR_STATE it goes there.`
+(its mapping_* files, with OWNERS beside them), a directory of image sets, or - for standard
+input. The plan goes to standard output, for copy or, as a dry run, for report. With MIRROR_STATE
+it goes there.`
 
 const aboutCheck = `Lists the mistakes in image sets, each with its file and line. PATH is a mapping file, an
 image-set directory (its mapping_* files, with OWNERS beside them), a directory of image sets,
@@ -56,7 +57,7 @@ Exit status: 0 no mistakes, 1 the check could not be completed, 2 there are mist
 // Command returns the step command split, which plans and, with -check, checks.
 func Command() *command.Command {
 	c, cmd := newCommand("split", "[-check [-online] [-format FORM]] [-shards N] [-out DIR] PATH...", aboutPlan)
-	cmd.Flags.BoolVar(&c.check, "check", false, "list mistakes in image sets instead of planning; PATH may also be a directory of sets; asks no registry")
+	cmd.Flags.BoolVar(&c.check, "check", false, "list mistakes in image sets instead of planning; asks no registry")
 	c.addCheckFlags(&cmd.Flags, "with -check, ")
 	c.addPlanFlags(&cmd.Flags)
 	return cmd
