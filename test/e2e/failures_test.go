@@ -55,8 +55,8 @@ func (s *space) checkDescribed(run, summary string) {
 	}
 }
 
-// follow makes tkn show the logs of a run as it goes. About once in 20 runs tkn does not exit when
-// the run has ended. It gets another half minute, is killed, and is asked again without --follow.
+// follow makes tkn show the logs of a run as it goes. Sometimes tkn does not exit when the run has
+// ended. It gets another half minute, is killed, and is asked again without --follow.
 func (s *space) follow(run string) (shown func() string) {
 	s.t.Helper()
 	ctx, kill := context.WithCancel(s.t.Context())
@@ -105,7 +105,7 @@ func TestNothingIsMirroredWithoutAPlan(t *testing.T) {
 		{"mistakes", "mistakes", params(), []string{
 			`image-sets/payments/mapping_payments:2: source "only-one-name:v1" has no destination`,
 			"image-sets/payments/mapping_payments:3: destination b.example/x:v1 is outside of what",
-			"image-sets/payments/mapping_payments_cut.gz:1: the file's gzip data ends early",
+			"image-sets/payments/mapping_payments_cut.gz:1: the gzip data ends early",
 		}},
 		{"no-retries", "good", params("retries=0"), []string{"MIRROR_RETRIES is 0: "}},
 		{"misnamed", "good", withCredentials("misnamed"), []string{
