@@ -40,7 +40,7 @@ func (a *Authorizer) Announce(want Access, mountFrom []string) {
 	}
 	group := batchKey{want.Announced, want.Push}
 	t := a.open[group]
-	if t == nil || t.repositories == maxRepositories || t.begun() {
+	if t == nil || t.repositories == maxRepositories || t.sealed {
 		t = &token{credential: want.Announced}
 		a.open[group] = t
 		a.wanted[want.Push] = append(a.wanted[want.Push], t)
@@ -95,8 +95,8 @@ var errFewerScopes = errors.New("a token may not have so many scopes")
 // valueOf returns a token's value. Until one with several scopes was accepted, they are asked
 // for one after the other, so that a registry which refuses them is asked once.
 func (a *Authorizer) valueOf(ctx context.Context, t *token, c Challenge, refused string, with credentials.Credential) (string, error) {
+	many := a.seal(t)
 	ask := func(ctx context.Context) (issued, error) { return a.config.fetch(ctx, c, with, t.scopes) }
-	many := len(t.scopes)
 	if many == 1 {
 		return t.get(ctx, ask, refused)
 	}
@@ -113,6 +113,14 @@ func (a *Authorizer) valueOf(ctx context.Context, t *token, c Challenge, refused
 		return "", errFewerScopes
 	}
 	return value, err
+}
+
+// seal fixes a token's scopes, before it is asked for, and returns how many they are.
+func (a *Authorizer) seal(t *token) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t.sealed = true
+	return len(t.scopes)
 }
 
 // tokenFor chooses the token for a request: the one that was announced for its repository if

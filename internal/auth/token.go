@@ -15,8 +15,9 @@ import (
 // expires.
 type token struct {
 	credential   credentials.Credential
-	scopes       []string
-	repositories int // how many were announced for it
+	scopes       []string // guarded by the Authorizer's mu until sealed; fixed from then on
+	repositories int      // how many were announced for it
+	sealed       bool     // guarded by the Authorizer's mu: the token is being asked for
 
 	mu      sync.Mutex
 	value   string
