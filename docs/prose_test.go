@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Prose is wrapped, so that it is read and compared without scrolling. Tables and code may be wider,
-// and so may a link that has a line of its own.
+// Prose is wrapped, so that it is read and compared without scrolling. Tables and code may be
+// wider, and so may a link that has a line of its own.
 func TestProseIsWrapped(t *testing.T) {
 	const limit = 100
 	for _, file := range markdown(t) {

@@ -68,9 +68,9 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// watchSources makes the sources of the commands an input of this test. Otherwise go test would take
-// its result from the cache after they changed: it sees the files that the test opens, but not those
-// that go build opens.
+// watchSources makes the sources of the commands an input of this test. Otherwise go test would
+// take its result from the cache after they changed: it sees the files that the test opens, but
+// not those that go build opens.
 func watchSources(t *testing.T) {
 	t.Helper()
 	for _, dir := range []string{"cmd", "internal"} {

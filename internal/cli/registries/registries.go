@@ -31,8 +31,8 @@ func (e ClientEnv) Client() (*registry.Client, error) {
 	return registry.New(e.Config, keys)
 }
 
-// PullClient returns a client that has pull credentials only. A check of a pull request must not use
-// credentials that can push.
+// PullClient returns a client that has pull credentials only. A check of a pull request must not
+// use credentials that can push.
 func (e ClientEnv) PullClient() (*registry.Client, error) {
 	keys, err := credentials.LoadPull(e.Options)
 	if err != nil {
