@@ -95,8 +95,8 @@ func onSeveralNodes(run *v1.PipelineRun) {
 }
 
 // checkRequests checks the requests of copies against the least that a cold run costs. Shards copy
-// some layers again that they share. The requests that are in flight before a copy has a token are
-// sent again with it.
+// some layers again that they share. Each copy sends one request without a token, and a download
+// that is held for longer than MIRROR_STALL, since another copy's pod starts late, is sent again.
 func (s *space) checkRequests(least registrytest.Bound, again, inFlight int) {
 	s.t.Helper()
 	source, destination := s.source.Stats().Requests, s.destination.Stats().Requests
