@@ -22,10 +22,13 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// once returns a client that tries each request once.
-func once(t *testing.T, keys CredentialSource) *Client {
+// patience is longer than any answer takes that a test waits for, also on a busy machine.
+const patience = 30 * time.Second
+
+// once returns a client that tries each request once, and waits for stall.
+func once(t *testing.T, keys CredentialSource, stall time.Duration) *Client {
 	t.Helper()
-	c, err := New(Config{Concurrency: 4, Retries: 1, Stall: time.Second}, keys)
+	c, err := New(Config{Concurrency: 4, Retries: 1, Stall: stall}, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +38,13 @@ func once(t *testing.T, keys CredentialSource) *Client {
 // read reads ci/a:v1 on a registry and returns the error, which must exist.
 func read(t *testing.T, keys CredentialSource, registry string) *regerror.Error {
 	t.Helper()
-	from, err := once(t, keys).Source(t.Context(), reference.Reference{Registry: registry, Repository: "ci/a"})
+	return readWithin(t, patience, keys, registry)
+}
+
+// readWithin is read by a client that waits for stall.
+func readWithin(t *testing.T, stall time.Duration, keys CredentialSource, registry string) *regerror.Error {
+	t.Helper()
+	from, err := once(t, keys, stall).Source(t.Context(), reference.Reference{Registry: registry, Repository: "ci/a"})
 	if err == nil {
 		_, err = from.Manifest(t.Context(), "v1")
 	}
@@ -46,7 +55,7 @@ func read(t *testing.T, keys CredentialSource, registry string) *regerror.Error 
 // exist.
 func write(t *testing.T, registry string) *regerror.Error {
 	t.Helper()
-	to, err := once(t, noKeys{}).Destination(t.Context(), reference.Reference{Registry: registry, Repository: "ci/a"}, true)
+	to, err := once(t, noKeys{}, patience).Destination(t.Context(), reference.Reference{Registry: registry, Repository: "ci/a"}, true)
 	if err == nil {
 		err = to.PutManifest(t.Context(), "v1", manifest.Raw{MediaType: "application/vnd.oci.image.manifest.v1+json", Content: []byte("{}")})
 	}
@@ -153,10 +162,10 @@ func TestAdviceWhereNothingAnswers(t *testing.T) {
 		{"a helper fails", func(t *testing.T) *regerror.Error {
 			return read(t, withConfig(t, `{"credHelpers": {"127.0.0.1:1": "locked"}}`), "127.0.0.1:1")
 		}, "run docker-credential-locked by hand to see why it fails, " + config},
-		{"the registry is silent", faulty(registrytest.Stall()), "check the registry and the network; if they are only slow, raise MIRROR_STALL"},
-		{"the answer stands still", faulty(registrytest.StallAfter(3)), "check the registry and the network; if they are only slow, raise MIRROR_STALL"},
-		{"the connection is cut", faulty(registrytest.Disconnect()), "run again; if it persists, find out what breaks the connections"},
-		{"the answer is another image", faulty(registrytest.Corrupt(3)), "run again; if it persists, ask the registry's operators"},
+		{"the registry is silent", faulty(registrytest.Stall(), time.Second), "check the registry and the network; if they are only slow, raise MIRROR_STALL"},
+		{"the answer stands still", faulty(registrytest.StallAfter(3), time.Second), "check the registry and the network; if they are only slow, raise MIRROR_STALL"},
+		{"the connection is cut", faulty(registrytest.Disconnect(), patience), "run again; if it persists, find out what breaks the connections"},
+		{"the answer is another image", faulty(registrytest.Corrupt(3), patience), "run again; if it persists, ask the registry's operators"},
 		{"nobody vouches for the certificate", func(t *testing.T) *regerror.Error { return read(t, noKeys{}, at) }, "set MIRROR_CA_FILE to a file with the authority of its certificate"},
 		{"the certificate has another name", func(t *testing.T) *regerror.Error {
 			return read(t, noKeys{}, strings.Replace(at, "127.0.0.1", "localhost", 1))
@@ -171,14 +180,14 @@ func TestAdviceWhereNothingAnswers(t *testing.T) {
 	}
 }
 
-// faulty returns a function that reads from a registry with a fault.
-func faulty(fault registrytest.Fault) func(t *testing.T) *regerror.Error {
+// faulty returns a function that reads from a registry with a fault, and waits for stall.
+func faulty(fault registrytest.Fault, stall time.Duration) func(t *testing.T) *regerror.Error {
 	return func(t *testing.T) *regerror.Error {
 		backend := registrytest.InProcess(t)
 		registrytest.Push(t, backend.Host+"/ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
 		p := registrytest.NewProxy(t, backend, registrytest.ProxyOptions{})
 		p.Inject(registrytest.FaultRule{Kind: "GET manifest", Fault: fault})
-		return read(t, noKeys{}, p.Host)
+		return readWithin(t, stall, noKeys{}, p.Host)
 	}
 }
 
