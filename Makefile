@@ -43,7 +43,7 @@ test: lint ## everything that needs no cluster: lint, a moment of fuzzing, all t
 	@$(go) $(tests) -timeout 20m $(filter-out $(concurrent:%=imagemirror/%),$(shell $(go) list ./...))
 	@$(go) -C $(cluster) $(tests) ./...
 
-race: ## all tests with the race detector, also in the commands that they start: twice as long
+race: ## all tests with the race detector, and with it the commands that they start: twice as long
 	@$(raced) ./test/wire ./test/script ./...
 
 lint: ## formatting, go.mod, vet, staticcheck, actionlint
@@ -62,7 +62,7 @@ lint: ## formatting, go.mod, vet, staticcheck, actionlint
 	@echo "checking the workflows"
 	@$(go) tool -modfile=tools/actionlint/go.mod actionlint -shellcheck= -pyflakes= .github/workflows/*.yaml docs/how-to/presubmit.github.yaml
 
-bench: ## run all benchmarks, then measure beside crane and regsync (BENCH='-h' lists what)
+bench: ## run all benchmarks, then compare with crane and regsync (BENCH='-h' lists what)
 	@$(go) $(tests) -run '^$$' -bench . -benchmem ./...
 	@$(go) run ./test/bench $(BENCH)
 

@@ -62,7 +62,7 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 	return w, w.load()
 }
 
-// load reads the image sets, and writes a registries.conf that leads their names to these
+// load reads the image sets, and writes a registries.conf that maps their names to these
 // registries.
 func (w *world) load() error {
 	paths, err := filepath.Glob(filepath.Join(w.dir, "image-sets", "*", "OWNERS"))

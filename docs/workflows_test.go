@@ -117,7 +117,7 @@ func TestPresubmitWorkflowChecksTheSets(t *testing.T) {
 	}
 }
 
-// Dependabot looks only at the directories that it is told of.
+// Dependabot looks only at the directories that its configuration names.
 func TestDependabotUpdatesEveryModule(t *testing.T) {
 	file := filepath.Join(root, ".github", "dependabot.yml")
 	var config struct {

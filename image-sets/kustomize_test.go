@@ -80,7 +80,7 @@ func TestEachSet(t *testing.T) {
 	}
 }
 
-// All sets are built as one, and each is as it is alone.
+// All sets are built as one, and each has the same objects as when it is built alone.
 func TestAllSets(t *testing.T) {
 	names := sets(t)
 	if len(names) < 8 {
@@ -184,7 +184,7 @@ func content(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// The sets share one address towards the registries, so they use the whole hour.
+// Registries see all sets at one address, so the sets use the whole hour.
 func TestSchedulesAreStaggered(t *testing.T) {
 	of := map[string]string{}
 	for _, set := range sets(t) {
@@ -221,7 +221,7 @@ func beside(t *testing.T, set string, files map[string][]byte) (root string) {
 	return root
 }
 
-// The kustomizations that are here are the ones that would be written.
+// The kustomizations in this directory are up to date: make sets would not change them.
 func TestGenerated(t *testing.T) {
 	tree, found := kustomization.Read(".")
 	if err := found.Err(); err != nil {

@@ -22,7 +22,7 @@ func main() {
 		{Name: "check", About: "lists what is wrong with image sets, without asking a registry", New: split.CheckCommand},
 		{Name: "plan", About: "asks the registries, and writes a plan of what has to be copied", New: split.PlanCommand},
 		{Name: "copy", About: "carries out a plan, or shards of one, and writes the results", New: copy.Command},
-		{Name: "report", About: "shows what became of a run, or would: results, or a plan", New: report.Command},
+		{Name: "report", About: "shows the outcome of a run: its results or, for a dry run, its plan", New: report.Command},
 		{Name: "start", About: "starts runs of image sets on a cluster", New: start.Command},
 		{Name: "sets", About: "writes the kustomizations that install image sets", New: sets.Command},
 		{Name: "new-set", About: "writes a new image set", New: newset.Command},

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// images returns a YAML document that makes ko build all commands, also those that no Task names: a
+// images returns a YAML document that makes ko build all commands, even those that no Task names: a
 // map from each name to itself, whose values ko replaces.
 func (r release) images() ([]byte, error) {
 	commands, err := filepath.Glob(filepath.Join(r.root, "cmd", "*", "main.go"))

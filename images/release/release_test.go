@@ -99,7 +99,7 @@ func checkObjects(t *testing.T, content string) map[string]name.Digest {
 			t.Errorf("%s %s: %v", meta.Kind, meta.Metadata.Name, err)
 		}
 		if got := meta.Metadata.Labels["app.kubernetes.io/version"]; got != version {
-			t.Errorf("%s %s is labelled as version %q, want %s", meta.Kind, meta.Metadata.Name, got, version)
+			t.Errorf("%s %s is labeled as version %q, want %s", meta.Kind, meta.Metadata.Name, got, version)
 		}
 	}
 	if kinds["Task"] < 3 || kinds["Pipeline"] < 1 || len(kinds) != 2 {

@@ -1,5 +1,5 @@
-// Package auth authorizes requests to one registry. It learns how the registry wants to be
-// authenticated to, gets tokens from its token service, and shares them between requests: one
+// Package auth authorizes requests to one registry. It learns which authentication the
+// registry asks for, gets tokens from its token service, and shares them between requests: one
 // token serves as many repositories as the service allows, so that a run over hundreds of
 // repositories asks for few.
 package auth
@@ -19,7 +19,7 @@ import (
 	"imagemirror/internal/retry"
 )
 
-// An Access is what a request needs the right to, and the credential that gives it.
+// An Access is the access that a request needs, and the credential to get it with.
 type Access struct {
 	Side       reference.Side
 	Repository string
@@ -116,8 +116,8 @@ const (
 	alone               // with a token for the repository only: some registries accept no other
 )
 
-// Renewed returns sent as the refused authorization of a request whose credential is another
-// one by now.
+// Renewed returns the refused authorization of a request whose credential has changed since,
+// for Authorize.
 func (sent Authorization) Renewed() Authorization {
 	sent.step = renewed
 	return sent
@@ -135,7 +135,7 @@ func (a *Authorizer) Begin(ctx context.Context) (answered func(), err error) {
 			return sync.OnceFunc(func() {
 				a.mu.Lock()
 				defer a.mu.Unlock()
-				// Without an answer the others do not go one by one: whoever gets one will tell.
+				// If there was no answer, the others all go at once: the first answer is learned from.
 				a.known = true
 				a.releaseLocked()
 			}), nil
@@ -205,8 +205,8 @@ func (a *Authorizer) Authorize(ctx context.Context, want Access, last Authorizat
 	return Authorization{Header: "Bearer " + value, token: t, value: value, step: last.step}, nil
 }
 
-// tokenWith returns a token that has the scopes which want needs, and its value, which is not
-// the one that last was refused with.
+// tokenWith returns a token with the scopes that want needs, and its value. The value is never
+// the one that was refused in last.
 func (a *Authorizer) tokenWith(ctx context.Context, want Access, c Challenge, last Authorization) (value string, t *token, err error) {
 	for {
 		t = a.tokenFor(want, last.step)

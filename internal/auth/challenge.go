@@ -11,7 +11,7 @@ const (
 	bearer = "bearer"
 )
 
-// A Challenge says how a registry wants to be authenticated to (RFC 9110, section
+// A Challenge says which authentication a registry asks for (RFC 9110, section
 // 11.6.1, and RFC 6750). The zero Challenge is that of a registry that asked for
 // nothing.
 type Challenge struct {

@@ -12,8 +12,8 @@ import (
 
 // CheckPush asks for a token to push with, as copying will, and writes nothing. It
 // reports whether the token service refuses one; err is then its answer, or nil if it
-// issued a token without the right. Any other trouble is no refusal: it may be over by
-// the time that copy asks.
+// issued a token without the right. Any other error is not a refusal: it may not happen
+// again when copy asks.
 func (a *Authorizer) CheckPush(ctx context.Context, want Access) (refused bool, err error) {
 	var last Authorization
 	a.prefetch(ctx, a.Challenge(), want.Push)
@@ -35,8 +35,8 @@ func (a *Authorizer) CheckPush(ctx context.Context, want Access) (refused bool, 
 	}
 }
 
-// pushGrant is what a token shows of the right to push to one of the repositories that it
-// was asked for.
+// pushGrant is what a token shows about pushing to one of the repositories that it was
+// requested for.
 type pushGrant int
 
 const (

@@ -54,7 +54,7 @@ func (a *Authorizer) Announce(want Access, mountFrom []string) {
 }
 
 // prefetch begins to get the announced tokens that push, or those that only read, before
-// requests wait for them. Each is got in a request slot: a registry may be its own token
+// requests wait for them. Each takes a request slot: a registry may be its own token
 // service. If there is one slot only, the request that has it gets the token.
 func (a *Authorizer) prefetch(ctx context.Context, c Challenge, push bool) {
 	a.mu.Lock()

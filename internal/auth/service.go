@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// defaultLifetime is that of a token whose service does not say (distribution's
+	// defaultLifetime is the lifetime of a token whose service does not state one (distribution's
 	// token specification).
 	defaultLifetime = 60 * time.Second
 	maxAnswer       = 1 << 20 // bytes of a token service's answer
@@ -95,7 +95,7 @@ func (config Config) ask(ctx context.Context, client *http.Client, request func(
 	return got, 0, nil
 }
 
-// failed returns the error of a token that was not to be had because of err.
+// failed returns the error of a request for a token that failed because of err.
 func (config Config) failed(err error) *regerror.Error {
 	return &regerror.Error{Name: config.Registry, Doing: regerror.GettingToken, Err: err}
 }

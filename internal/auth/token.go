@@ -21,11 +21,11 @@ type token struct {
 
 	mu      sync.Mutex
 	value   string
-	renew   time.Time // when to fetch it anew
+	renew   time.Time // when to fetch it again
 	refused error     // why the token service gives no token with so many scopes
 }
 
-// get returns the token, fetched anew if it has expired or is the one that was refused.
+// get returns the token, fetched again if it has expired or is the one that was refused.
 // Callers that come meanwhile wait for the same answer.
 func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, error), refused string) (string, error) {
 	t.mu.Lock()

@@ -1,8 +1,8 @@
 // Package command is what all commands share: signals, flags and environment, help and version, the
 // logger, errors of one line, and the exit status.
 //
-//	0  the command did its work; for report: every mapping is well
-//	1  it could not finish; for report: some mapping failed
+//	0  the command did its work; for report: no mapping failed, and each has a result
+//	1  it could not finish; for report: a mapping failed or has no result
 //	2  the input was refused, and nothing was done
 package command
 

@@ -51,7 +51,7 @@ Environment:
   MIRROR_FOREIGN          copy foreign layers too
   MIRROR_PATIENCE         time for what is in flight when the run is interrupted (default 10s)
   MIRROR_SHARE            part of the link to use (default 0.5)
-  MIRROR_LOG_FORMAT       form of the log lines on standard error: text or json (default text)
+  MIRROR_LOG_FORMAT       format of the log on standard error: text or json (default text)
 `
 	c, _, _ := example(&settings{})
 	c.addVersion()
@@ -79,7 +79,7 @@ Flags:
   -version  print the version and exit
 
 Environment:
-  MIRROR_LOG_FORMAT  form of the log lines on standard error: text or json (default text)
+  MIRROR_LOG_FORMAT  format of the log on standard error: text or json (default text)
 `
 	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Errorf("help (-want +got):\n%s", diff)

@@ -9,7 +9,7 @@ import (
 
 // RefuseDirectories returns an error if one of the files to read is a directory. People name
 // the one that split wrote, so the error names the files inside it. Other errors are left to
-// whoever opens the files.
+// the code that opens the files.
 func RefuseDirectories(names []string, inside ...string) error {
 	for _, name := range names {
 		info, err := os.Stat(name)

@@ -8,7 +8,7 @@ import (
 
 // logging is the environment of all commands.
 type logging struct {
-	LogFormat string `split_words:"true" default:"text" desc:"form of the log lines on standard error: text or json"`
+	LogFormat string `split_words:"true" default:"text" desc:"format of the log on standard error: text or json"`
 }
 
 const (

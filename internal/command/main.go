@@ -58,7 +58,7 @@ func (c *Command) signals() (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-// setLogger sets the default logger, so that libraries log in the same form.
+// setLogger sets the default logger, so that libraries log in the same format.
 func (c *Command) setLogger() error {
 	log, err := c.log.logger(c.standardError())
 	if err != nil {

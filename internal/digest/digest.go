@@ -61,7 +61,7 @@ func Of(b []byte) string {
 // A Hash computes the digest of what is written to it.
 type Hash struct{ hash.Hash }
 
-// NewHash returns a Hash of nothing yet.
+// NewHash returns a Hash to which nothing has been written.
 func NewHash() Hash { return Hash{sha256.New()} }
 
 // Digest returns the digest of what has been written so far.

@@ -25,7 +25,7 @@ func (anonymous) For(context.Context, reference.Side, string, string) (credentia
 	return credentials.Credential{}, nil
 }
 
-// watcher counts the images that it is told of, and says when it has been told of all.
+// watcher counts the images that are reported to it, and closes a channel after the last one.
 type watcher struct {
 	all  int64
 	seen atomic.Int64
@@ -137,7 +137,7 @@ func TestOutputThatTakesNothing(t *testing.T) {
 	}
 }
 
-// An output that waits for a while gets all results, also where the run was interrupted
+// An output that waits for a while gets all results, even if the run was interrupted
 // meanwhile.
 func TestOutputThatTakesItsTime(t *testing.T) {
 	p := hopeless(t)

@@ -9,7 +9,7 @@ import (
 
 // A Document is what a check of files found, in one of the forms.
 type Document struct {
-	Files    []string // that were checked, also those with nothing wrong
+	Files    []string // that were checked, even those with nothing wrong
 	Findings []Finding
 }
 

@@ -206,7 +206,7 @@ func TestPromotedWarningsAreMistakes(t *testing.T) {
 	}
 }
 
-// Of each kind the first findings are kept and the rest is counted, also over merged lists.
+// Of each kind the first findings are kept and the rest is counted, even over merged lists.
 func TestListIsBounded(t *testing.T) {
 	fill := func(file string, n int) *List {
 		l := &List{}

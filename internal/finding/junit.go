@@ -8,7 +8,7 @@ import (
 	"imagemirror/internal/junit"
 )
 
-// junit writes a suite for each directory and a case for each file, also for files with nothing
+// junit writes a suite for each directory and a case for each file, even for files with nothing
 // wrong. A case fails if the file has a mistake; warnings are its output.
 func (r *Document) junit(w io.Writer) error {
 	said := map[string][]Finding{}

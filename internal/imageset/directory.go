@@ -27,7 +27,7 @@ func MappingFiles(dir string) []string {
 	return names
 }
 
-// Directories returns the paths of the directories in a directory, also through links. It
+// Directories returns the paths of the directories in a directory, and of links to directories. It
 // leaves out hidden ones, and returns none if the directory cannot be read: Load tells why.
 func Directories(dir string) []string {
 	var dirs []string

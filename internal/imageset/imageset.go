@@ -31,8 +31,8 @@ const Prefix = "mapping_"
 // FileName is the rule about the names of mapping files.
 var FileName = &finding.Rule{ID: "file-name", Text: "Mapping files are named mapping_NAME..., as the set."}
 
-// Misspelt reports whether a name is almost that of a mapping file.
-func Misspelt(name string) bool {
+// Misspelled reports whether a name is almost that of a mapping file.
+func Misspelled(name string) bool {
 	return !strings.HasPrefix(name, Prefix) && !strings.HasPrefix(name, ".") && strings.Contains(strings.ToLower(name), "mapping")
 }
 
@@ -248,7 +248,7 @@ func (l *loader) mappingFiles(dir string) (files []string, ok bool) {
 				return nil, false
 			}
 			files = append(files, path)
-		case Misspelt(e.Name()) && text.IsPrintable(path):
+		case Misspelled(e.Name()) && text.IsPrintable(path):
 			l.input.Found.Warn(FileName, path, 1, "the file is not read: a mapping file's name begins with %s", Prefix)
 		}
 	}
@@ -314,7 +314,7 @@ func (l *loader) parse(set *Set, r io.Reader, label string) {
 	found.Sort()
 	l.input.Found.Merge(found)
 	if len(l.claims) > mapping.MaxMappings {
-		l.refuse(label, 1, fmt.Errorf("with this file the run has more than %d mappings: run the image sets apart", mapping.MaxMappings))
+		l.refuse(label, 1, fmt.Errorf("with this file the run has more than %d mappings: run the image sets separately", mapping.MaxMappings))
 	}
 }
 
@@ -339,7 +339,7 @@ func (l *loader) set(dir string) *Set {
 
 func (l *loader) newSet(name, absolute, dir string) *Set {
 	if first, taken := l.dirs[name]; taken {
-		l.refuse(dir, 0, fmt.Errorf("the image set %q is read from %s already: rename one of the directories, or run them apart", name, first))
+		l.refuse(dir, 0, fmt.Errorf("the image set %q is read from %s already: rename one of the directories, or run them separately", name, first))
 		return nil
 	}
 	set := &Set{Name: name}

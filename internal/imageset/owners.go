@@ -75,8 +75,8 @@ func ReadFile(path string, size int64) ([]byte, error) {
 }
 
 // parseOwners returns the approvers that an OWNERS file names: the file that code review bots
-// read. Only the approvers matter here; the other keys are known so that one that is misspelt
-// is not passed over.
+// read. Only the approvers matter here; the other keys are known so that a misspelled key is
+// a mistake.
 func parseOwners(path string, data []byte) ([]string, *finding.List) {
 	var approvers, others []string
 	found := strictyaml.Read(finding.Input, path, data, maxOwners, func(v strictyaml.Value) {

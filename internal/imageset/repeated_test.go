@@ -43,7 +43,7 @@ func TestMappingsThatAWildcardCoversAreWarnedOf(t *testing.T) {
 	}
 }
 
-// Both places are named, also in different files.
+// Both places are named, even in different files.
 func TestMappingsThatAWildcardOfAnotherFileCoversAreWarnedOf(t *testing.T) {
 	write(t, map[string]string{
 		"one/OWNERS": owners, "one/mapping_a": "q.io/s/a:* q.io/d/a\n",

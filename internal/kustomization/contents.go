@@ -11,8 +11,8 @@ import (
 	"imagemirror/internal/settings"
 )
 
-// judge refuses what may not be in the directory of a set. It leaves the set's own names to
-// those who read these files, and a misspelt mapping file to imageset, which reports both.
+// judge refuses entries that the directory of a set may not have. It leaves the set's own names to
+// those who read these files, and a misspelled mapping file to imageset, which reports both.
 func judge(dir string, found *finding.List) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
@@ -25,7 +25,7 @@ func judge(dir string, found *finding.List) {
 			found.Refuse(Contents, path, 0, "an image set has no directories: remove it")
 		case !e.Type().IsRegular():
 			found.Refuse(Contents, path, 1, "this is a link, or another kind of file that an image set does not have: remove it")
-		case imageset.Misspelt(e.Name()):
+		case imageset.Misspelled(e.Name()):
 		case meant(e.Name()) != "":
 			found.Refuse(Contents, path, 1, "nothing reads a file of this name: rename it %s, or remove it", meant(e.Name()))
 		default:
@@ -35,7 +35,7 @@ func judge(dir string, found *finding.List) {
 	}
 }
 
-// meant returns the name of the file of a set that a misspelt name seems to stand for, or "".
+// meant returns the name of the file of a set that a misspelled name seems to stand for, or "".
 func meant(name string) string {
 	name = strings.ToLower(name)
 	for prefix, right := range map[string]string{"owner": imageset.OwnersFile, "setting": settings.File, "kustomiz": File} {

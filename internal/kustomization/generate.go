@@ -24,7 +24,7 @@ const DefaultNamespace = "image-mirror"
 
 // maxConfigMap bounds the files in one ConfigMap, with their names, in bytes. Kubernetes
 // accepts 1 MiB of values (https://kubernetes.io/docs/concepts/configuration/configmap/); the
-// rest is head-room for the object itself.
+// rest is headroom for the object itself.
 const maxConfigMap = 1<<20 - 64<<10
 
 // A SetDirectory holds the files of an image set that its kustomization follows from.
@@ -129,7 +129,7 @@ func listing(namespace string, sets []string) []byte {
 	return b.Bytes()
 }
 
-// scalar returns s as a YAML scalar that is a string, also for names such as 2024 or yes.
+// scalar returns s as a YAML scalar that is a string, even if s is 2024 or yes.
 func scalar(s string) string {
 	text, err := yaml.Marshal(s)
 	if err != nil {

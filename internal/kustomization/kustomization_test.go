@@ -52,7 +52,7 @@ replacements:
 	}
 }
 
-// Files fill one ConfigMap after the other, in their order, and none more than it has room for.
+// Files fill one ConfigMap after another, in order, and no ConfigMap exceeds its limit.
 func TestFilesAreCutIntoConfigMaps(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -180,7 +180,7 @@ func TestWriteReplacesWhatDiffers(t *testing.T) {
 	}
 }
 
-// Sets that nothing installs with kustomize have whatever else their directory has.
+// The directory of a set that is not installed with kustomize may have any other files.
 func TestOtherTreesAreNotChecked(t *testing.T) {
 	tree(t, map[string]string{"sets/web/mapping_web": "", "sets/web/README.md": "", "sets/web/docs/x": ""})
 	if err := Check([]string{"sets/web"}).Err(); err != nil {

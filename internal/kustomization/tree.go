@@ -141,7 +141,7 @@ func (t *Tree) WriteSet(dir string) error {
 	return Replace(filepath.Join(dir, File), s.Kustomization(t.Namespace))
 }
 
-// Replace writes a file aside and renames it to path. A link at path is replaced, not followed.
+// Replace writes a temporary file and renames it to path. A link at path is replaced, not followed.
 func Replace(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
 	if err != nil {
@@ -161,7 +161,7 @@ func Replace(path string, data []byte) error {
 // checkBase refuses a tree without what its sets include.
 func (t *Tree) checkBase(found *finding.List) {
 	if base := filepath.Join(t.Root, imageset.Base); !imageset.Contains(base, File) {
-		found.Refuse(Orphan, base, 0, "all sets include this, and it has no %s: copy image-sets/%s of imagemirror here", File, imageset.Base)
+		found.Refuse(Orphan, base, 0, "all sets include this directory, but it has no %s: copy image-sets/%s of imagemirror here", File, imageset.Base)
 	}
 }
 
@@ -181,7 +181,7 @@ func (t *Tree) readSet(dir string, found *finding.List) (s *SetDirectory, ok boo
 	for _, name := range append([]string{imageset.OwnersFile, settings.File}, imageset.MappingFiles(dir)...) {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || !info.Mode().IsRegular() {
-			ok = ok && !imageset.Contains(dir, name) // imageset refuses what is no file
+			ok = ok && !imageset.Contains(dir, name) // imageset refuses what is not a file
 			continue
 		}
 		s.Files = append(s.Files, Entry{Name: name, Size: info.Size()})

@@ -19,9 +19,9 @@ import (
 
 // Bounds on what is read. What is larger is refused.
 const (
-	MaxFile     = 16 << 20 // bytes of a file, also once it is decompressed
+	MaxFile     = 16 << 20 // bytes of a file, before and after it is decompressed
 	MaxLine     = 64 << 10 // bytes of a line, without its end
-	MaxMappings = 1 << 20  // mappings of a file
+	MaxMappings = 1 << 20  // mappings of a file, and of a whole run
 	maxName     = 1 << 10  // bytes of an image's name; a registry's own limits add up to less
 	maxQuoted   = 100      // characters of what a message quotes
 )

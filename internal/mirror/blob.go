@@ -69,8 +69,9 @@ func (e *engine) leaders(at []*registryBlob) []*sink {
 }
 
 // open begins an upload that first asks for a mount: from the repository at path from, or from the
-// very repository if from is empty. An earlier image, or a run that was cut off, may have left the
-// blob there. Asking costs nothing, since a registry that does not find the blob opens an upload.
+// destination repository itself if from is empty. An earlier image, or a run that was cut off, may
+// have left the blob there. Asking costs nothing, since a registry that does not find the blob
+// opens an upload.
 func (e *engine) open(ctx context.Context, s *sink, from string) {
 	if from == "" {
 		from = s.wanted.repo.to.Path()
@@ -79,7 +80,8 @@ func (e *engine) open(ctx context.Context, s *sink, from string) {
 	s.mounted = s.up == nil && s.err == nil
 }
 
-// uploadedLocked draws the consequences of a leading repository's success or failure.
+// uploadedLocked handles the success or failure of a leading repository: it queues the mounts into
+// the others, or the next upload, or fails the others too.
 func (e *engine) uploadedLocked(s *sink) {
 	e.settleLocked(s)
 	if s.mounted {

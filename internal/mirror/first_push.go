@@ -21,7 +21,7 @@ type firstPush struct {
 	pending  chan struct{} // closed when the first push has been answered; nil while there is none
 }
 
-// denied reports whether err is a no for the whole repository.
+// denied reports whether err refuses access to the whole repository.
 func denied(err error) bool {
 	status := regerror.StatusOf(err)
 	return status == http.StatusUnauthorized || status == http.StatusForbidden
@@ -49,7 +49,7 @@ func (e *engine) beginUpload(ctx context.Context, r *repo, digest, from string) 
 	return up, err
 }
 
-// answeredLocked notes the answer to a push, which was the first or not.
+// answeredLocked notes the answer to a push. first reports whether awaitFirst let it go alone.
 func (p *firstPush) answeredLocked(err error, first bool) {
 	switch {
 	case err == nil:

@@ -57,8 +57,8 @@ func (e *engine) pushesOf(m *wantedManifest) (tagged, untagged []*jobState, need
 	return tagged, untagged, len(tagged)+len(untagged) > 0 || m.neededLocked()
 }
 
-// putTag pushes a manifest under a job's tag. A registry also refuses to push an immutable tag that
-// is at the digest already, as an earlier run that was cut off may have left it, so putTag looks at
+// putTag pushes a manifest under a job's tag. A registry refuses to push an immutable tag even if
+// the tag already points to the digest, as after an earlier run that was cut off. So putTag reads
 // the tag before it returns such an error.
 func (e *engine) putTag(m *wantedManifest, j *jobState) error {
 	tag := j.Destination.Tag

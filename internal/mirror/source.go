@@ -20,8 +20,8 @@ type blobSource struct {
 	ctx      context.Context
 	blob     *blob
 	transfer Transfer
-	broken   int   // transfers that broke off since the last one that brought much
-	brokeAt  int64 // offset of the last that did
+	broken   int   // transfers that broke off since the last one that moved at least resuming bytes
+	brokeAt  int64 // offset at which the last one broke off
 	policy   retry.Policy
 
 	from   *registry.Download

@@ -108,7 +108,7 @@ func matches(set *imageset.Set, m mapping.Mapping, list *tagList) []*target {
 	t := newTarget(set, m, m.Source, m.Destination)
 	t.settled = true
 	if t.err = list.err; t.err == nil {
-		t.err = fmt.Errorf("none of the %d tags of %s matches %s: correct the pattern or push a matching tag", len(list.tags), m.Source.Name(), m.Source.Tag)
+		t.err = fmt.Errorf("no tag of %s matches %s (%d listed): correct the pattern or push a matching tag", m.Source.Name(), m.Source.Tag, len(list.tags))
 	}
 	return []*target{t}
 }

@@ -51,7 +51,7 @@ func (r *layered) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	_, _ = io.WriteString(w, content)
 }
 
-// A plan holds its manifests in less memory than their text takes, also while it is written.
+// A plan holds its manifests in less memory than their text takes, even while it is written.
 // In a plan as small as this, things of constant size such as connections take a large share.
 func TestPlanTakesLittleMemory(t *testing.T) {
 	r := &layered{manifests: map[string]string{}}

@@ -145,7 +145,7 @@ func TestWildcards(t *testing.T) {
 		want  map[string]string // by destination: part of the error, or "copy"
 	}{
 		{"each match keeps its name", []string{"ci/a:v1.* m/a"}, map[string]string{"m/a:v1.0": "copy", "m/a:v1.1": "copy"}},
-		{"no match", []string{"ci/a:x* m/a"}, map[string]string{"m/a": "none of the 3 tags"}},
+		{"no match", []string{"ci/a:x* m/a"}, map[string]string{"m/a": "(3 listed)"}},
 		{"no repository", []string{"ci/none:* m/a"}, map[string]string{"m/a": "404"}},
 		{"two matches for one destination fail both", []string{"ci/a:v1.1* m/a", "ci/b:* m/a"}, map[string]string{"m/a:v1.1": "same destination"}},
 		{"a match that a line names too", []string{"ci/b:v1.1 m/a:v1.1", "ci/a:v1.* m/a"}, map[string]string{"m/a:v1.0": "copy", "m/a:v1.1": "same destination"}},

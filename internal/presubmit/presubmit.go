@@ -49,16 +49,16 @@ func (c *checker) load(paths []string, stdin io.Reader) *imageset.Input {
 		return &imageset.Input{}
 	}
 	input, _ := imageset.Load(paths, stdin) // the error is what it found
-	// A run mirrors what nobody owns, and passes over files that it does not know. A change
-	// that leaves it so is not to be merged.
+	// A run mirrors sets without owners, and ignores files that it does not know. A change that
+	// leaves such a set or file must not be merged.
 	input.Found.Promote(imageset.Owned)
 	input.Found.Promote(imageset.FileName)
 	c.found.Merge(&input.Found)
 	return input
 }
 
-// expand puts in the place of a directory of image sets the sets in it. It refuses what was a
-// set, and sets that are nested where nothing looks for them.
+// expand replaces a directory of image sets by the sets in it. It refuses what is left of a
+// deleted set, and sets that are nested where nothing looks for them.
 func (c *checker) expand(paths []string) []string {
 	var all []string
 	for _, path := range paths {
@@ -90,8 +90,8 @@ func (c *checker) nested(dir string) bool {
 	return found.Err() != nil
 }
 
-// lost refuses what was left of a set without mapping files, and reports whether a directory
-// is that.
+// lost reports whether a directory has a kustomization but no mapping files, and refuses it if
+// so.
 func (c *checker) lost(dir string) bool {
 	path := kustomization.Path(dir)
 	if !isDir(dir) || shared(dir) || path == "" || len(imageset.MappingFiles(dir)) > 0 {

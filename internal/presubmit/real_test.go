@@ -35,7 +35,7 @@ func TestRealSets(t *testing.T) {
 	}
 	const byName = ", as those of the set do: rename it"
 	want := []string{
-		// Its name is misspelt: mapping_integr8ly* did not find it, and no image of it was
+		// Its name is misspelled: mapping_integr8ly* did not find it, and no image of it was
 		// mirrored.
 		"image-sets/integr8ly/mapping_integr8y_operator_test_harness:1: the file's name does not begin with mapping_integr8ly" + byName,
 		"image-sets/ovirt/mapping_csi_driver_quay:1: the file's name does not begin with mapping_ovirt" + byName,

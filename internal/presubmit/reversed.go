@@ -163,8 +163,8 @@ func (d *directions) contradicts(m *mapping.Mapping) (other *mapping.Mapping, su
 }
 
 // minority reports whether m goes the wrong way: more mappings go the opposite way than m's.
-// If as many go each way in the set, all sets decide. If they do not either, it is a tie, and
-// the way that was met later is blamed.
+// If as many go each way in the set, the mappings of all sets decide. If those are tied too, the
+// way that was met later counts as wrong.
 func (d *directions) minority(m *mapping.Mapping, more int) (wrong, tie bool) {
 	if more == 0 {
 		_, more = d.everywhere.against(m)

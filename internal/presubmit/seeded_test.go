@@ -61,7 +61,7 @@ var lines = []seeded{
 	}},
 }
 
-// Mistakes that show beside other lines.
+// Mistakes that show only in comparison with other lines.
 var across = []seeded{
 	{name: "a line twice", says: "it is mirrored once", warning: true, seed: func(w *world, c cast) place {
 		src, dst, _ := w.line(c.a)
@@ -90,7 +90,7 @@ var across = []seeded{
 		w.mapping(c.setA, "mapping_"+c.setA+"_new", "registry.example/new/image:v9 hub.example/new/image:v9\n")
 		return w.add(c.b, "hub.example/new/image:v10 registry.example/new/image:v10")
 	}},
-	{name: "a reversed line beside one of the same organisations", says: "seem to be swapped", warning: true, seed: func(w *world, c cast) place {
+	{name: "a reversed line beside one of the same organizations", says: "seem to be swapped", warning: true, seed: func(w *world, c cast) place {
 		w.mapping(c.setA, "mapping_"+c.setA+"_new", "registry.example/new/one:v9 hub.example/new/one:v9\nhub.example/new/two:v9 registry.example/new/two:v9\n")
 		return place{c.setA + "/mapping_" + c.setA + "_new", 2}
 	}},
@@ -102,7 +102,7 @@ var across = []seeded{
 
 // Mistakes with whole files.
 var files = []seeded{
-	{name: "a misspelt file name", says: "does not begin with mapping_", seed: func(w *world, c cast) place {
+	{name: "a misspelled file name", says: "does not begin with mapping_", seed: func(w *world, c cast) place {
 		w.mapping(c.setA, "mapping_x"+c.setA[1:]+"_v9", "registry.example/new/image:v9 quay.io/new/image\n")
 		return place{c.setA + "/mapping_x" + c.setA[1:] + "_v9", 1}
 	}},
@@ -127,7 +127,7 @@ var files = []seeded{
 		w.write(c.setA+"/OWNERS", "reviewers:\n- ann\n")
 		return place{c.setA + "/OWNERS", 1}
 	}},
-	{name: "a key of OWNERS is misspelt", says: `"approver"`, seed: func(w *world, c cast) place {
+	{name: "a key of OWNERS is misspelled", says: `"approver"`, seed: func(w *world, c cast) place {
 		w.write(c.setA+"/OWNERS", "approvers:\n- ann\napprover:\n- bob\n")
 		return place{c.setA + "/OWNERS", 3}
 	}},
@@ -135,7 +135,7 @@ var files = []seeded{
 		w.write(c.setA+"/OWNERS", "approvers:\n- ann\nreviewers: bob: x\n")
 		return place{c.setA + "/OWNERS", 3}
 	}},
-	{name: "a key of the settings is misspelt", says: `"retrys"`, seed: func(w *world, c cast) place {
+	{name: "a key of the settings is misspelled", says: `"retrys"`, seed: func(w *world, c cast) place {
 		return w.add(c.setA+"/settings.yaml", "  retrys: 3")
 	}},
 	{name: "a schedule that is none", says: "is not a cron expression", seed: func(w *world, c cast) place {
@@ -157,7 +157,7 @@ var files = []seeded{
 	}},
 }
 
-// Mistakes with what is beside a set's own files.
+// Mistakes in a set's directory and around it, apart from the set's own files.
 var contents = []seeded{
 	{name: "a file of another kind", says: "has only OWNERS, settings.yaml", seed: add("README.md", "# Read me.\n")},
 	{name: "a hidden file", says: "has only OWNERS, settings.yaml", seed: add(".gitignore", "*\n")},

@@ -11,8 +11,8 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// advice says what a person can do about the error. A cause with advice of its own
-// knows best.
+// advice says what a person can do about the error. If the cause has advice of its
+// own, that is returned.
 func (e *Error) advice() string {
 	var own interface{ Advice() string }
 	switch {
@@ -68,7 +68,7 @@ func (e *Error) unanswered() string {
 	case errors.Is(e.Err, ErrStalled):
 		return "check the registry and the network; if they are only slow, raise MIRROR_STALL"
 	case errors.Is(e.Err, errMalformed) && IsPermanent(e.Err):
-		return "ask the registry's operators why it leads there: only a registry with a private address may"
+		return "ask the registry's operators why it leads to a private address: only a registry that has one itself may"
 	case errors.Is(e.Err, errMalformed):
 		return "run again; if it persists, ask the registry's operators"
 	case e.Doing == Locating:

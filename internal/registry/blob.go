@@ -16,7 +16,7 @@ import (
 )
 
 // A Download reads one blob from any of several repositories. It keeps one request slot
-// from the first Open to Close, also between a transfer that broke off and the next
+// from the first Open to Close, even between a transfer that broke off and the next
 // Open. One goroutine at a time may use it.
 type Download struct {
 	from   []*Repository
@@ -313,7 +313,7 @@ func (u *Upload) Offset(ctx context.Context) (int64, error) {
 }
 
 // Chunks reports whether the registry is known to refuse large bodies in one request.
-// least is the smallest part that it accepts, in bytes, or 0 if it does not say.
+// least is the smallest chunk that it accepts, in bytes, or 0 if it does not say.
 func (u *Upload) Chunks() (wanted bool, least int64) { return u.ep.host.chunked.Load(), u.minChunk }
 
 // WantChunks notes that the registry refuses large bodies in one request.

@@ -115,7 +115,7 @@ type slot struct {
 	feeding bool
 }
 
-// take makes s a slot of b, if it is none or another registry's. It does not wait while
+// take makes s a slot of b, unless it is one already. It does not wait while
 // s feeds an upload: then it fails with regerror.ErrBusy if b is full.
 func (s *slot) take(ctx context.Context, b *budget) error {
 	if s.in == b {

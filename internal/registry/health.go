@@ -21,7 +21,7 @@ const (
 )
 
 // tries returns how many tries a request gets: all, or fewer if the registry has never
-// answered. If it is down, that is one every probeEvery, and none in between.
+// answered. If it is down, one request every probeEvery gets one try, and the others none.
 func (h *health) tries(all int) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -38,7 +38,7 @@ func (h *health) tries(all int) int {
 	return 1
 }
 
-// answered notes any answer, also a refusal.
+// answered notes any answer, even a refusal.
 func (h *health) answered() {
 	h.mu.Lock()
 	h.lost, h.known = 0, true

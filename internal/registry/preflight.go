@@ -39,7 +39,7 @@ func (r *Repository) MayPush(ctx context.Context) error {
 	return nil
 }
 
-// checkingPush is what MayPush does, for its errors.
+// checkingPush is the Doing of MayPush's errors.
 const checkingPush = "checking push access to"
 
 // pushing returns the access that copying will want.
@@ -56,7 +56,7 @@ func (ep repoEndpoint) mayPush(ctx context.Context) error {
 	}
 	refused, err := ep.host.auth.CheckPush(ctx, want)
 	if !refused {
-		return nil // trouble may be over by the time that copy asks
+		return nil // it may not happen again when copy asks
 	}
 	return ep.refused(ctx, want, err)
 }
@@ -79,8 +79,8 @@ func (c *Client) hasCredentials(found credentials.Credential) bool {
 	return ok && !k.Empty()
 }
 
-// challenge returns how the registry wants to be authenticated to. One that lets
-// everyone read has not said so yet: if ask is true, it is asked once.
+// challenge returns which authentication the registry asks for. One that lets everyone
+// read has not said so yet: if ask is true, it is asked once.
 func (h *host) challenge(ctx context.Context, ask bool) auth.Challenge {
 	if c := h.auth.Challenge(); !c.IsZero() || !ask {
 		return c

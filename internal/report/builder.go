@@ -76,7 +76,7 @@ func NewBuilder() *Builder {
 
 // Add takes in one stream; their order does not matter, except that the first of two equally
 // good results of a mapping counts. Add fails if the stream cannot belong to the same run as
-// another one, and if it is a plan that was cut: nobody would miss what a plan does not name.
+// another one, and if it is a plan that was cut: its missing mappings would go unnoticed.
 func (b *Builder) Add(c *stream.Content) error {
 	if c.Cut != nil && c.Header.Stream == stream.Plan {
 		return fmt.Errorf("%w: run split again, a plan has to be whole", c.Cut)

@@ -28,8 +28,8 @@ func (r *Report) Files() []File {
 	}
 }
 
-// WriteTar writes the report's files as a tar archive, for those who can take nothing but a
-// stream from where report runs, such as a pod's log.
+// WriteTar writes the report's files as a tar archive, for callers that can only read a stream
+// from where report runs, such as a pod's log.
 func (r *Report) WriteTar(w io.Writer) error {
 	out := tar.NewWriter(w)
 	for _, file := range r.Files() {

@@ -81,7 +81,7 @@ func NoPlan(reasons ...string) *Report {
 	return r
 }
 
-// Err returns the verdict: nil if every mapping is well.
+// Err returns the verdict: nil if no mapping failed and each has a result.
 func (r *Report) Err() error {
 	s := r.Summary
 	switch {

@@ -100,7 +100,7 @@ func TestHeadline(t *testing.T) {
 	}
 }
 
-// Mappings that no stream names have no result that would show them.
+// Mappings that no stream names have no results, so every format must show their number.
 func TestUnknownShowsEverywhere(t *testing.T) {
 	r, err := build(t, named(stream.Results, "").announcing(5))
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package retry tries a request again, after waits that grow, vary at random and heed
+// Package retry tries a request again, after waits that grow, vary at random and honor
 // Retry-After.
 package retry
 
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Never is the wait of a try that no other may follow.
+// Never is the wait after a try that must be the last.
 const Never = time.Duration(-1)
 
 // maxAfter bounds Retry-After, so that no server can stop a run with it.
@@ -75,7 +75,7 @@ func Sleep(ctx context.Context, d time.Duration) error {
 }
 
 // After reads a Retry-After header in either form (RFC 9110, section 10.2.3). It
-// returns 0 for one that says nothing, and a minute at most.
+// returns 0 if the header is missing or invalid, and a minute at most.
 func After(h http.Header, now time.Time) time.Duration {
 	value := h.Get("Retry-After")
 	wait := time.Duration(0)

@@ -30,7 +30,7 @@ func (s *Settings) object(v strictyaml.Value) {
 	}
 }
 
-// is refuses any text but one.
+// is refuses any text other than want.
 func is(v strictyaml.Value, want string) {
 	if got, ok := v.Text(); ok && got != want {
 		v.Refuse("this is %q: write %s", got, want)

@@ -75,9 +75,9 @@ type Settings struct {
 
 // A History limits the finished runs that are kept.
 type History struct {
-	Runs   int           `yaml:"runs"`   // so many of the newest
-	Failed int           `yaml:"failed"` // and so many of the newest that failed, however many came after them
-	Age    time.Duration `yaml:"age"`    // but none that ended longer ago
+	Runs   int           `yaml:"runs"`   // newest runs to keep
+	Failed int           `yaml:"failed"` // newest failed runs to keep, whatever came after
+	Age    time.Duration `yaml:"age"`    // runs that ended longer ago are deleted in any case
 }
 
 // Parse reads a settings file; file is its label in findings. What is right with the file is
@@ -147,7 +147,7 @@ func CheckSchedule(schedule string) error {
 		return fmt.Errorf("%q is not a cron expression: %s (%s)", schedule, write, strings.ReplaceAll(err.Error(), "\n", " "))
 	}
 	if when.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return fmt.Errorf("%q is a day that never comes: %s", schedule, write)
+		return fmt.Errorf("%q is for a date that does not exist: %s", schedule, write)
 	}
 	return nil
 }

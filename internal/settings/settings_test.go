@@ -75,7 +75,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a number for a name", strings.Replace(head, "knative", "7", 1), []string{`4: metadata.name is "7", which YAML does not read as a string`}},
 		{"four fields", spec(`schedule: "7 * * *"`), []string{`6: schedule "7 * * *" is not a cron expression: write five fields`}},
 		{"minute 61", spec(`schedule: "61 * * * *"`), []string{`6: schedule "61 * * * *" is not a cron expression`}},
-		{"30 February", spec(`schedule: "0 0 30 2 *"`), []string{`6: schedule "0 0 30 2 *" is a day that never comes`}},
+		{"30 February", spec(`schedule: "0 0 30 2 *"`), []string{`6: schedule "0 0 30 2 *" is for a date that does not exist`}},
 		{"a time zone", spec(`schedule: "TZ=Europe/Prague 7 * * * *"`), []string{`6: schedule "TZ=Europe/Prague 7 * * * *" is not a cron expression`}},
 		{"what cron's parser stumbles over", spec(`schedule: "TZ=0"`), []string{`6: schedule "TZ=0" is not a cron expression`}},
 		{"prefixes that are none", spec("destinations: [quay.io/org/, quay.io/org:v1, \"quay.io/*\", quay.io/Org, \"https://quay.io\"]"), []string{

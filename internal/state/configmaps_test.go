@@ -111,8 +111,8 @@ func TestConfigMaps(t *testing.T) {
 		run += "end"
 		s := c.open(t, c.limited, run, "some-uid")
 		name := strings.Repeat("x", maxObjectName)
-		// What the API server took, and not what it still has: where the owner is not there
-		// it soon deletes what is owned.
+		// The test looks at what was created, not at what is stored: without its owner, a ConfigMap
+		// is soon deleted.
 		m := &corev1.ConfigMap{}
 		if err := s.create(t.Context(), name, m); err != nil {
 			t.Fatal(err)
@@ -144,7 +144,7 @@ func TestConfigMaps(t *testing.T) {
 		if err := s.Put(t.Context(), "a", literal("whole")); !errors.Is(err, ErrExists) {
 			t.Errorf("putting it is %v, want that the name is taken", err)
 		}
-		// So a copy that dies while it writes costs the number of its attempt.
+		// As if a copy died while it wrote: its attempt's number is used up.
 		if err := s.create(t.Context(), chunkName("results-s0-1", 0), &corev1.ConfigMap{}); err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestConfigMaps(t *testing.T) {
 	})
 }
 
-// Everything that can be wrong with the ConfigMaps of an object is said in a line.
+// Every kind of damage to the ConfigMaps of an object is reported in one line.
 func TestDamagedConfigMaps(t *testing.T) {
 	c := newCluster(t)
 	whole := c.open(t, c.limited, "whole", "")
@@ -195,7 +195,7 @@ func TestDamagedConfigMaps(t *testing.T) {
 		{"no-count", countKey, "", packed, `the index has "" chunks and the size "8"`},
 		{"count-beyond-all", countKey, "1001", packed, `the index has "1001" chunks`},
 		{"negative-size", sizeKey, "-8", packed, `the size "-8"`},
-		{"chunk-missing", countKey, "2", packed, "getting the ConfigMap chunk-missing-a.1: it is not there"},
+		{"chunk-missing", countKey, "2", packed, "getting the ConfigMap chunk-missing-a.1: it does not exist"},
 		{"chunk-cut", countKey, "1", packed[:len(packed)-9], "unexpected EOF"},
 		{"chunk-empty", countKey, "1", "", "EOF"},
 		{"size-too-small", sizeKey, "7", packed, "the content has at least 8 bytes"},

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// A Store keeps the objects of one run. Its methods are safe for concurrent use, also by
+// A Store keeps the objects of one run. Its methods are safe for concurrent use, even by
 // several processes.
 type Store interface {
 	// Put stores what write writes under a new name. It fails with ErrExists if the name is
@@ -28,7 +28,7 @@ type Store interface {
 // Errors of a Store, which are wrapped.
 var (
 	ErrExists   = errors.New("it exists already")
-	ErrNotThere = errors.New("it is not there")
+	ErrNotThere = errors.New("it does not exist")
 )
 
 // configMapsName is the value of Place.State for ConfigMaps.

@@ -123,8 +123,8 @@ func TestSkimDropsManifestsOnly(t *testing.T) {
 	}
 }
 
-// TestCutAtEveryByte is about the one thing that the end record is for: no part of a stream
-// passes for a whole one.
+// TestCutAtEveryByte checks the purpose of the end record: no part of a stream passes for a whole
+// one.
 func TestCutAtEveryByte(t *testing.T) {
 	for name, c := range samples() {
 		whole := write(t, c)

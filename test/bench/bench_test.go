@@ -111,7 +111,7 @@ func TestLauncher(t *testing.T) {
 	}
 }
 
-// The memory of who starts a program is not the program's.
+// A program's memory does not include that of the process that starts it.
 func TestLauncherMeasuresSmallPrograms(t *testing.T) {
 	large := make([]byte, 200<<20)
 	for i := range large {

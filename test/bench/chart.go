@@ -25,7 +25,7 @@ type chartLine struct {
 type point struct{ x, y float64 }
 
 // A look says how a line is drawn.
-type look struct{ name, label, colour, dash string }
+type look struct{ name, label, color, dash string }
 
 // looks returns the looks of all lines. Their colors are told apart in all common forms of color
 // blindness.
@@ -101,7 +101,7 @@ func (c chart) legend(b *bytes.Buffer) {
 			row = "68"
 		}
 		at := left + ends[row]
-		fmt.Fprintf(b, `<path d="M%.0f %sh24" stroke="%s" stroke-width="2.5" stroke-dasharray="%s"/>`+"\n", at, row, l.colour, l.dash)
+		fmt.Fprintf(b, `<path d="M%.0f %sh24" stroke="%s" stroke-width="2.5" stroke-dasharray="%s"/>`+"\n", at, row, l.color, l.dash)
 		fmt.Fprintf(b, `<text x="%.0f" y="%s" dy="4">%s</text>`+"\n", at+30, row, html.EscapeString(l.label))
 		ends[row] += 54 + 6.3*float64(utf8.RuneCountInString(l.label))
 	}
@@ -116,12 +116,12 @@ func (l chartLine) draw(b *bytes.Buffer, x, y axis) {
 		}
 		fmt.Fprintf(b, "%s%.1f %.1f", command, x.at(p.x), y.at(p.y))
 	}
-	fmt.Fprintf(b, `" fill="none" stroke="%s" stroke-width="2.5" stroke-dasharray="%s"/>`+"\n", l.colour, l.dash)
+	fmt.Fprintf(b, `" fill="none" stroke="%s" stroke-width="2.5" stroke-dasharray="%s"/>`+"\n", l.color, l.dash)
 	if l.dash != "none" {
 		return
 	}
 	for _, p := range l.points {
-		fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3.5" fill="%s"/>`+"\n", x.at(p.x), y.at(p.y), l.colour)
+		fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3.5" fill="%s"/>`+"\n", x.at(p.x), y.at(p.y), l.color)
 	}
 }
 

@@ -1,7 +1,7 @@
-// Command bench measures imagemirror run, and the same work as a pipe of steps, beside other
+// Command bench compares imagemirror run, and the same work as a pipe of steps, with other
 // tools that mirror images. It starts real registries behind proxies that delay and count
 // requests. Each tool copies the same images to an empty registry, and then again with nothing
-// to do. bench prints the requests, bytes, time, CPU and memory of each, beside the least that
+// to do. bench prints the requests, bytes, time, CPU and memory of each, next to the least that
 // it can cost.
 package main
 

@@ -40,7 +40,7 @@ func TestStateCut(t *testing.T) {
 
 	s.damage("cut-settled.0", missing)
 	const settled = "report: the ConfigMaps of cut-settled are damaged: " +
-		"getting the ConfigMap cut-settled.0: it is not there"
+		"getting the ConfigMap cut-settled.0: it does not exist"
 	if _, err := s.fetchReport("cut"); err == nil || !strings.Contains(err.Error(), settled) {
 		t.Errorf("report ends with %v, want %q", err, settled)
 	}
@@ -52,7 +52,7 @@ func (s *space) checkCut(run string) {
 	s.checkEnd(s.await(run), false, "mappings failed")
 	s.checkAttempts(run, 1)
 	shard := "the ConfigMaps of cut-shard-s0 are damaged: " +
-		"getting the ConfigMap cut-shard-s0.0: it is not there"
+		"getting the ConfigMap cut-shard-s0.0: it does not exist"
 	results := "the ConfigMaps of cut-results-s1-1 are damaged: unexpected EOF"
 	s.checkLog(run, "copy", "copy: "+shard)
 	s.checkLog(run, "report", results)

@@ -11,7 +11,7 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// A held is a kind of requests that wait until release is called.
+// A held is a group of requests that wait until release is called.
 type held struct {
 	waiting  atomic.Int32 // requests that wait, or have waited
 	released chan struct{}

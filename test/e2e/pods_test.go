@@ -74,7 +74,7 @@ func TestRunEndedFromOutside(t *testing.T) {
 	timeouts := func(run *v1.PipelineRun) {
 		run.Spec.Timeouts = &v1.TimeoutFields{
 			Pipeline: &metav1.Duration{Duration: 8 * time.Minute},
-			// By then a copy has requests that are held, also if other tests want pods.
+			// By then a copy has requests that are held, even if other tests want pods.
 			Tasks:   &metav1.Duration{Duration: 2 * time.Minute},
 			Finally: &metav1.Duration{Duration: 5 * time.Minute},
 		}
@@ -221,8 +221,8 @@ func (s *space) drain(pod corev1.Pod) {
 }
 
 // replacements returns the pods that a copy got in place of a lost one. Such a pod belongs to a
-// retry, or has the same name: if the lost pod was gone before Tekton looked, Tekton makes it anew
-// and counts no retry.
+// retry, or has the same name: if the lost pod was gone before Tekton looked, Tekton creates it
+// again and counts no retry.
 func (s *space) replacements(lost corev1.Pod) (pods []corev1.Pod) {
 	s.t.Helper()
 	for _, pod := range s.pods(lost.Labels["tekton.dev/pipelineRun"], "copy") {

@@ -240,7 +240,7 @@ func TestDownRegistryFailsItsOwnImagesOnly(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsHeeded(t *testing.T) {
+func TestRetryAfterIsHonored(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	w := newWorkload(t, p, 3)
@@ -248,7 +248,7 @@ func TestRetryAfterIsHeeded(t *testing.T) {
 	start := time.Now()
 	mirrorLines(t, w.lines...).allAre(t, stream.Copied)
 	if took := time.Since(start); took < time.Second {
-		t.Errorf("the run took %s: Retry-After was not heeded", took)
+		t.Errorf("the run took %s: Retry-After was not honored", took)
 	}
 }
 

@@ -262,7 +262,7 @@ func TestInsecureHoldsForItsPrefixOnly(t *testing.T) {
 	}
 }
 
-// Each index is walked once, however many others lead to it, also if no job needs it any more.
+// Each index is walked once, however many others lead to it, even if no job needs it any more.
 // The last child of the first image contradicts the others after all of them are known.
 func TestDenselyLinkedIndexesAreWalkedOnce(t *testing.T) {
 	t.Parallel()

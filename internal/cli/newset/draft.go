@@ -35,7 +35,7 @@ func newDraft(name, destination, source string, owners []string) (*draft, error)
 		return nil, fmt.Errorf("the name %q: %w", name, err)
 	}
 	if name == imageset.Base {
-		return nil, fmt.Errorf("the name %s is that of what all sets include: choose another name", name)
+		return nil, fmt.Errorf("the name %s is reserved for what all sets include: choose another name", name)
 	}
 	if text, err := yaml.Marshal(name); err != nil || string(text) != name+"\n" || unicode.IsDigit(rune(name[0])) {
 		return nil, fmt.Errorf("the name %s is a number or a truth value in YAML: begin it with a letter, or lengthen it", name)
@@ -58,8 +58,8 @@ func newDraft(name, destination, source string, owners []string) (*draft, error)
 // mapping returns the set's first line. Its destination has the source's tag.
 func (d *draft) mapping() string { return d.source + " " + d.destination + "/" + d.name }
 
-// minute spreads the sets over the hour by their names, since they share one address towards the
-// registries.
+// minute spreads the sets over the hour by their names, since registries see them all at one
+// address.
 func (d *draft) minute() uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(d.name))
@@ -77,7 +77,7 @@ spec:
   destinations: [%s]
 `
 
-// files returns what people write of a set, by name.
+// files returns the set's files that people edit later, by name.
 func (d *draft) files() (map[string][]byte, error) {
 	owners, err := yaml.Marshal(map[string][]string{"approvers": d.owners})
 	return map[string][]byte{
@@ -87,7 +87,7 @@ func (d *draft) files() (map[string][]byte, error) {
 	}, err
 }
 
-// write puts the set below root and lists it there. If that fails, all is as it was.
+// write puts the set below root and lists it there. If that fails, nothing has changed.
 func (d *draft) write(root string) (err error) {
 	dir := filepath.Join(root, d.name)
 	if _, err := os.Lstat(dir); err == nil {
@@ -96,7 +96,7 @@ func (d *draft) write(root string) (err error) {
 	if !kustomization.IsTree(root) {
 		return fmt.Errorf("%s has no %s and %s: run this in the root of the repository, or name the directory of the image sets", root, kustomization.File, imageset.Base)
 	}
-	// Everything is made aside first, so that both visible steps are renames.
+	// Everything is written to a temporary directory first, so that both visible steps are renames.
 	aside, err := os.MkdirTemp(root, ".new-set-")
 	if err != nil {
 		return err

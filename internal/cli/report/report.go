@@ -50,8 +50,8 @@ func Command() *command.Command {
 		About:    about,
 		Env:      &c,
 		Run:      c.run,
-		// On Ctrl-C in a pipe all three commands get the signal. Split and copy end on it, and
-		// report reads on to their end: what they still have to say is what it is for.
+		// On Ctrl-C in a pipe all three commands get the signal. split and copy end, and report
+		// reads everything that they still write: it has to show what was interrupted.
 		IgnoreInterrupt: true,
 	}
 	cmd.Flags.StringVar(&c.out, "out", "", "also write report.json, report.md and junit.xml into `DIR`; if DIR is -, write only them, as a tar archive, to standard output")

@@ -105,7 +105,7 @@ func (p *poller) plan(ctx context.Context) (outline *state.Outline, reasons []st
 	}
 }
 
-// silence returns what is known of a split that left nothing.
+// silence returns why split left neither a plan nor a refusal, as far as that is known.
 func (p *poller) silence(ctx context.Context) (string, error) {
 	begun, err := p.Begun(ctx)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 
 const about = `Writes the kustomizations that install the image sets in DIR (default image-sets): one for each
 set, and one that lists them. Run it after a file of a set was added, renamed or removed.
-It prints the files that changed. If a set has what it may not have, nothing is written.`
+It prints the files that changed. If a set has a file that it may not have, nothing is written.`
 
 // Command returns the command sets.
 func Command() *command.Command {

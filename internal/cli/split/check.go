@@ -59,7 +59,7 @@ func (c *config) checkFlags() error {
 	case !c.check && c.online:
 		return errors.New("-online needs -check: without it, every run asks the registries")
 	case !c.check && c.format != finding.Text:
-		return errors.New("-format needs -check: it is the form of what is found")
+		return errors.New("-format needs -check: it is the format of the findings")
 	case c.check && (c.out != "" || c.shards != 1):
 		return errors.New("-check makes no plan: leave -out and -shards out")
 	}

@@ -33,7 +33,7 @@ type config struct {
 	CapRate float64 `split_words:"true" default:"0" desc:"requests per second and registry, of all shards together; 0 is MIRROR_RATE each"`
 	state.Place
 	command.TaskResults
-	DryRun bool `split_words:"true" default:"false" desc:"with MIRROR_STATE: plan for report alone; the result shards names none"`
+	DryRun bool `split_words:"true" default:"false" desc:"with MIRROR_STATE: plan for report, and name no shard in the result shards"`
 
 	check  bool
 	online bool
@@ -111,7 +111,7 @@ func (c *config) run(ctx context.Context, paths []string) error {
 
 // keepRefusal writes the reason why there is no plan into the state, if one is asked for.
 func (c *config) keepRefusal(ctx context.Context, reason error) error {
-	_ = envconfig.Process(command.Prefix, &c.Place) // also if other variables are wrong
+	_ = envconfig.Process(command.Prefix, &c.Place) // even if other variables are wrong
 	if c.check || !c.Asked() {
 		return reason
 	}

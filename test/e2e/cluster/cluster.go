@@ -29,7 +29,7 @@ type Unavailable struct{ Reason string }
 func (u *Unavailable) Error() string { return "this machine cannot have a cluster: " + u.Reason }
 
 // Up brings up the cluster, or what is missing of it, and writes its progress. It may be called
-// again at any time, also after an earlier call failed or was killed. It returns the environment
+// again at any time, even after an earlier call failed or was killed. It returns the environment
 // variables, as NAME=VALUE, by which programs and the tests find the cluster. The error may be an
 // *Unavailable.
 func Up(ctx context.Context, progress io.Writer) ([]string, error) {

@@ -18,7 +18,7 @@ import (
 // publishedNode is the node image that the kind project publishes.
 const publishedNode = "kindest/node:" + kubernetesVersion
 
-// ensureNodes makes the nodes, unless they run already. It makes them anew if their inputs have
+// ensureNodes makes the nodes, unless they run already. It makes new ones if their inputs have
 // changed, or if they were restarted since.
 func (m *machine) ensureNodes(ctx context.Context) error {
 	image, err := m.nodeImage(ctx)

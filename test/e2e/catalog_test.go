@@ -18,7 +18,7 @@ import (
 )
 
 // The samples and the tests of all Tasks, applied as they are, end as their annotations say.
-func TestCatalogue(t *testing.T) {
+func TestCatalog(t *testing.T) {
 	s := newSpace(t)
 	image := registrytest.NewImage(registrytest.OCI, "app", runtime.GOARCH,
 		registrytest.NewLayer("app", 1<<10))

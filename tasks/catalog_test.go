@@ -12,7 +12,7 @@ import (
 )
 
 // Each Task has a README, samples and tests, as in a catalog, and they use the Task as it is.
-// TestCatalogue in test/e2e runs them.
+// TestCatalog in test/e2e runs them.
 func TestSamplesUseTheirTask(t *testing.T) {
 	byName := named(t)
 	seen := map[string]string{}
