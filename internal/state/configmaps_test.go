@@ -198,8 +198,8 @@ func TestDamagedConfigMaps(t *testing.T) {
 		{"chunk-missing", countKey, "2", packed, "getting the ConfigMap chunk-missing-a.1: it does not exist"},
 		{"chunk-cut", countKey, "1", packed[:len(packed)-9], "unexpected EOF"},
 		{"chunk-empty", countKey, "1", "", "EOF"},
-		{"size-too-small", sizeKey, "7", packed, "the content has at least 8 bytes"},
-		{"size-too-large", sizeKey, "9", packed, "the content has at least 8 bytes"},
+		{"size-too-small", sizeKey, "7", packed, "the content has 8 bytes or more"},
+		{"size-too-large", sizeKey, "9", packed, "the content has 8 bytes or more"},
 		{"another-digest", digestKey, "00", packed, "the index has 8 and 00"},
 	} {
 		t.Run(d.name, func(t *testing.T) {
