@@ -82,8 +82,8 @@ func (b *budget) Release() { b.release(request) }
 // acquire waits for a slot. The caller gives it back with release.
 func (b *budget) acquire(ctx context.Context, k slotKind) error {
 	b.mu.Lock()
-	if b.fits(k) && b.waiting[k].Len() == 0 {
-		b.take(k)
+	if b.fitsLocked(k) && b.waiting[k].Len() == 0 {
+		b.takeLocked(k)
 		b.mu.Unlock()
 		return b.start(ctx, k)
 	}
@@ -149,10 +149,10 @@ func (s *slot) release() {
 func (b *budget) try() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.fits(download) {
+	if !b.fitsLocked(download) {
 		return false
 	}
-	b.take(download)
+	b.takeLocked(download)
 	return true
 }
 
@@ -188,23 +188,23 @@ func (b *budget) release(k slotKind) {
 	if k == download {
 		b.downloads--
 	}
-	b.grant()
+	b.grantLocked()
 }
 
-// grant hands free slots to waiting requests. It needs the lock.
-func (b *budget) grant() {
+// grantLocked hands free slots to waiting requests. It needs b.mu.
+func (b *budget) grantLocked() {
 	for _, k := range []slotKind{request, download} {
-		for q := &b.waiting[k]; q.Len() > 0 && b.fits(k); {
+		for q := &b.waiting[k]; q.Len() > 0 && b.fitsLocked(k); {
 			close(q.Remove(q.Front()).(chan struct{}))
-			b.take(k)
+			b.takeLocked(k)
 		}
 	}
 }
 
-// fits reports whether a slot is free. It needs the lock. Downloads count as at most
+// fitsLocked reports whether a slot is free. It needs b.mu. Downloads count as at most
 // all slots but one, even if more were under way when the limit shrank: the uploads
 // that they wait for must find one.
-func (b *budget) fits(k slotKind) bool {
+func (b *budget) fitsLocked(k slotKind) bool {
 	limit := int(b.limit)
 	if k == download {
 		return b.inFlight < limit && b.downloads < max(1, limit-1)
@@ -212,8 +212,8 @@ func (b *budget) fits(k slotKind) bool {
 	return b.inFlight-b.downloads+min(b.downloads, max(0, limit-1)) < limit
 }
 
-// take counts a slot as used. It needs the lock.
-func (b *budget) take(k slotKind) {
+// takeLocked counts a slot as used. It needs b.mu.
+func (b *budget) takeLocked(k slotKind) {
 	b.inFlight++
 	if k == download {
 		b.downloads++
@@ -226,7 +226,7 @@ func (b *budget) succeeded() {
 	defer b.mu.Unlock()
 	if b.limit < float64(b.max) {
 		b.limit = min(float64(b.max), b.limit+1/b.limit)
-		b.grant()
+		b.grantLocked()
 	}
 }
 
