@@ -217,7 +217,7 @@ func (l *loader) directory(dir string) {
 		return
 	}
 	for _, f := range files {
-		if err := regular(f); err != nil {
+		if err := CheckRegular(f); err != nil {
 			l.refuse(f, 1, err)
 			continue
 		}
@@ -269,9 +269,9 @@ func (l *loader) file(set *Set, path string) {
 	l.parse(set, f, path)
 }
 
-// regular refuses entries of a directory that are not files: opening a named pipe would wait
+// CheckRegular refuses entries of a directory that are not files: opening a named pipe would wait
 // for a writer.
-func regular(path string) error {
+func CheckRegular(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:

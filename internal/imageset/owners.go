@@ -59,7 +59,7 @@ func (l *loader) unowned(absolute, file string, err error) {
 // caller can tell that it is larger. It refuses a link that leads out of the file's
 // directory. Errors do not name the path.
 func ReadFile(path string, size int64) ([]byte, error) {
-	if err := regular(path); err != nil {
+	if err := CheckRegular(path); err != nil {
 		return nil, err
 	}
 	f, err := os.Open(path)

@@ -2,14 +2,12 @@ package kustomization
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"imagemirror/internal/finding"
-	"imagemirror/internal/imageset"
 	"imagemirror/internal/settings"
 	"imagemirror/internal/strictyaml"
 	"imagemirror/internal/text"
@@ -43,7 +41,7 @@ func Check(dirs []string) *finding.List {
 
 // checkSet compares a set's kustomization with its files.
 func (t *Tree) checkSet(dir string, found *finding.List) {
-	s, ok := t.readSet(dir, found)
+	s, ok := t.readSet(dir, found, new(finding.List)) // imageset reports its part
 	switch path := Path(dir); {
 	case !ok:
 	case path == "":
@@ -55,14 +53,7 @@ func (t *Tree) checkSet(dir string, found *finding.List) {
 
 // checkListing compares the listing of a tree, if there is one, with its sets.
 func (t *Tree) checkListing(found *finding.List) {
-	var sets []string
-	for _, dir := range imageset.Directories(t.Root) {
-		info, err := os.Lstat(dir)
-		name := filepath.Base(dir)
-		if err == nil && info.IsDir() && len(imageset.MappingFiles(dir)) > 0 && name != imageset.Base && settings.CheckName(name) == nil {
-			sets = append(sets, name)
-		}
-	}
+	sets := t.names()
 	switch path := Path(t.Root); {
 	case path == "":
 		// The sets are installed one by one.

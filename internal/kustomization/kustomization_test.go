@@ -112,7 +112,7 @@ func TestReadFindsWhatCannotBeGenerated(t *testing.T) {
 		"sets/scheduled/mapping_scheduled":     mapping,
 		"sets/scheduled/settings.yaml":         "apiVersion: imagemirror/v1\nkind: Settings\nmetadata: {name: scheduled}\nspec: {schedule: 7 * * * *}\n",
 		"sets/misconfigured/mapping_x":         mapping,
-		"sets/misconfigured/settings.yaml":     "kind: Nothing\n",
+		"sets/misconfigured/settings.yaml":     "kind: Settings\napiVersion: imagemirror/v1\nmetadata: {name: misconfigured}\nspec: {nothing: 1}\n",
 		"sets/misconfigured/kustomization.yml": "",
 	})
 	read, found := Read("sets")
@@ -123,6 +123,7 @@ func TestReadFindsWhatCannotBeGenerated(t *testing.T) {
 		"sets/large/mapping_large:1: the file has 960.0 KiB, and a ConfigMap has room for 960.0 KiB",
 		"sets/lost: the directory has no mapping file",
 		"sets/misconfigured/kustomization.yml:1: nothing reads a file of this name: rename it kustomization.yaml",
+		"sets/misconfigured/settings.yaml:4: ",
 		"sets/odd/notes.txt:1: an image set has only",
 		"sets/scheduled/settings.yaml:1: a cluster would refuse",
 		"sets/teams/a/b: the image set is nested below sets/teams, where nothing reads or installs it: move it to sets/b",
@@ -142,6 +143,55 @@ func TestReadFindsWhatCannotBeGenerated(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"blank", "good", "odd", "scheduled"}, names); diff != "" {
 		t.Errorf("sets (-want +got):\n%s", diff)
+	}
+}
+
+// A set that no kustomization can be written for must be refused: without a finding, the
+// listing would be written without the set, and the cluster would stop running it.
+func TestSetsAreNeverLeftOutSilently(t *testing.T) {
+	for _, c := range []struct {
+		name, want string
+		seed       func() error
+	}{
+		{"a directory that is called a mapping file", "sets/web/mapping_web_2:1: this is not a regular file", func() error {
+			return os.Mkdir("sets/web/mapping_web_2", 0o755)
+		}},
+		{"a link out of the set", "sets/web/mapping_web_2:1: this link leads out of the set's directory", func() error {
+			return os.Symlink("../../elsewhere", "sets/web/mapping_web_2")
+		}},
+		{"a link that leads nowhere", "sets/web/mapping_web_2:1: no such file", func() error {
+			return os.Symlink("nothing", "sets/web/mapping_web_2")
+		}},
+		{"a directory for OWNERS", "sets/web/OWNERS:1: this is not a regular file", func() error {
+			return os.Mkdir("sets/web/OWNERS", 0o755)
+		}},
+		{"a directory for the settings", "sets/web/settings.yaml:1: this is not a regular file", func() error {
+			return os.Mkdir("sets/web/settings.yaml", 0o755)
+		}},
+		{"a mistake in the settings", "sets/web/settings.yaml:1: ", func() error {
+			return os.WriteFile("sets/web/settings.yaml", []byte("kind: Nothing\n"), 0o644)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tree(t, map[string]string{
+				"sets/base/kustomization.yaml": "",
+				"sets/web/mapping_web":         "a.example/b:c d.example/e:f\n",
+				"elsewhere":                    "",
+			})
+			if err := c.seed(); err != nil {
+				t.Fatal(err)
+			}
+			_, found := Read("sets")
+			all := found.All()
+			if len(all) == 0 || !strings.HasPrefix(all[0].Error(), c.want) {
+				t.Errorf("got %v, want %q", all, c.want)
+			}
+			for _, f := range all[min(1, len(all)):] {
+				if f.File != all[0].File || f.Error() == all[0].Error() {
+					t.Errorf("one mistake is also reported as %q", f.Error())
+				}
+			}
+		})
 	}
 }
 

@@ -55,7 +55,7 @@ func Read(root string) (*Tree, *finding.List) {
 		switch {
 		case filepath.Base(dir) == imageset.Base:
 		case len(imageset.MappingFiles(dir)) > 0:
-			s, ok := t.readSet(dir, &found)
+			s, ok := t.readSet(dir, &found, &found)
 			for _, f := range s.Files {
 				if err := CheckKey(f.Name); err != nil {
 					found.Refuse(ConfigMap, filepath.Join(dir, f.Name), 1, "%w", err)
@@ -99,13 +99,24 @@ func openTree(root string) *Tree {
 // path returns the path of the listing.
 func (t *Tree) path() string { return filepath.Join(t.Root, File) }
 
-// Listing returns the kustomization that installs the sets of the tree, and those in more.
+// Listing returns the kustomization that installs the sets of the tree, and those in more. It
+// has the sets with mistakes, too: those may be installed, and to leave one out removes it.
 func (t *Tree) Listing(more ...string) []byte {
-	for _, s := range t.Sets {
-		more = append(more, s.Name)
-	}
+	more = append(more, t.names()...)
 	slices.Sort(more)
-	return listing(t.Namespace, more)
+	return listing(t.Namespace, slices.Compact(more))
+}
+
+// names returns the names of the directories that are sets, also of those with mistakes.
+func (t *Tree) names() (names []string) {
+	for _, dir := range imageset.Directories(t.Root) {
+		info, err := os.Lstat(dir)
+		name := filepath.Base(dir)
+		if err == nil && info.IsDir() && len(imageset.MappingFiles(dir)) > 0 && name != imageset.Base && settings.CheckName(name) == nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Write writes the kustomizations of all sets and their listing, and returns the paths of
@@ -134,7 +145,7 @@ func (t *Tree) Write() (changed []string, err error) {
 // name of its directory.
 func (t *Tree) WriteSet(dir string) error {
 	var found finding.List
-	s, ok := t.readSet(dir, &found)
+	s, ok := t.readSet(dir, &found, &found)
 	if !ok {
 		return found.Err()
 	}
@@ -166,8 +177,9 @@ func (t *Tree) checkBase(found *finding.List) {
 }
 
 // readSet reads the directory of a set, and refuses entries that it may not have. It reports
-// whether a kustomization can be generated.
-func (t *Tree) readSet(dir string, found *finding.List) (s *SetDirectory, ok bool) {
+// whether a kustomization can be generated. What imageset finds too goes to input, so that a
+// check does not report it twice.
+func (t *Tree) readSet(dir string, found, input *finding.List) (s *SetDirectory, ok bool) {
 	s, ok = &SetDirectory{Name: imageset.NameOf(dir)}, true
 	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
 		found.Refuse(Contents, dir, 0, "this is a link: put the set's directory itself here")
@@ -179,31 +191,48 @@ func (t *Tree) readSet(dir string, found *finding.List) (s *SetDirectory, ok boo
 	}
 	judge(dir, found)
 	for _, name := range append([]string{imageset.OwnersFile, settings.File}, imageset.MappingFiles(dir)...) {
-		info, err := os.Stat(filepath.Join(dir, name))
-		if err != nil || !info.Mode().IsRegular() {
-			ok = ok && !imageset.Contains(dir, name) // imageset refuses what is not a file
+		path := filepath.Join(dir, name)
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := imageset.CheckRegular(path); err != nil {
+			input.Refuse(finding.Input, path, 1, "%w", err)
+			ok = false
+			continue
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			input.Refuse(finding.Input, path, 1, "%w", err)
+			ok = false
 			continue
 		}
 		s.Files = append(s.Files, Entry{Name: name, Size: info.Size()})
 		if info.Size()+int64(len(name)) > maxConfigMap {
-			found.Refuse(ConfigMap, filepath.Join(dir, name), 1, "the file has %s, and a ConfigMap has room for %s: cut it into several, or compress it with gzip",
+			found.Refuse(ConfigMap, path, 1, "the file has %s, and a ConfigMap has room for %s: cut it into several, or compress it with gzip",
 				text.Size(info.Size()), text.Size(maxConfigMap))
 			ok = false
 		}
 	}
-	return s, t.readSettings(s, dir, found) && ok
+	return s, t.readSettings(s, dir, found, input) && ok
 }
 
 // readSettings learns from the settings of a set whether it has a schedule. It reports
-// whether they can be read; imageset reports what is wrong with them.
-func (t *Tree) readSettings(s *SetDirectory, dir string, found *finding.List) bool {
+// whether they can be read; what is wrong with them goes to input.
+func (t *Tree) readSettings(s *SetDirectory, dir string, found, input *finding.List) bool {
 	path := filepath.Join(dir, settings.File)
 	data, err := imageset.ReadFile(path, settings.MaxFile)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return true
+	case err != nil && imageset.CheckRegular(path) != nil:
+		return false // readSet has refused it
+	case err != nil:
+		input.Refuse(finding.Input, path, 1, "%w", err)
+		return false
 	}
 	parsed, mistakes := settings.Parse(path, data)
-	if err != nil || mistakes.Err() != nil {
+	if mistakes.Err() != nil {
+		input.Merge(mistakes)
 		return false
 	}
 	s.Scheduled = parsed.Schedule != ""

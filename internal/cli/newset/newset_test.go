@@ -115,6 +115,27 @@ func TestWrongSetsAreRefused(t *testing.T) {
 }
 
 // A set that was listed by hand before its directory was there is listed once.
+// A mistake in another set must not take that set out of the listing, and so off the cluster.
+func TestOtherSetsWithMistakesStayListed(t *testing.T) {
+	repository(t)
+	path := filepath.Join(root, "knative", "settings.yaml")
+	if err := os.WriteFile(path, []byte("kind: Nothing\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t, "payments", "quay.io/payments", "", "alice"); err != nil {
+		t.Fatal(err)
+	}
+	listing, err := os.ReadFile(filepath.Join(root, "kustomization.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"knative", "payments"} {
+		if strings.Count(string(listing), "  - "+name+"\n") != 1 {
+			t.Errorf("the listing does not name %q once:\n%s", name, listing)
+		}
+	}
+}
+
 func TestTheListingIsWrittenAnew(t *testing.T) {
 	repository(t)
 	listing := filepath.Join(root, "kustomization.yaml")
