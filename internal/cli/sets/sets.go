@@ -3,10 +3,13 @@ package sets
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 
 	"imagemirror/internal/command"
 	"imagemirror/internal/kustomization"
+	"imagemirror/internal/text"
 )
 
 const about = `Writes the kustomizations that install the image sets in DIR (default image-sets): one for each
@@ -23,13 +26,19 @@ func run(_ context.Context, dirs []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
+	if info, err := os.Stat(root); err != nil {
+		return command.Refuse(fmt.Errorf("%s: no directory of image sets is there: run this in the root of the repository, or name the directory", text.Printable(root)))
+	} else if !info.IsDir() {
+		return command.Refuse(fmt.Errorf("%s is not a directory: name the directory of the image sets", text.Printable(root)))
+	}
 	tree, found := kustomization.Read(root)
 	if err := found.Err(); err != nil {
 		return command.Refuse(err)
 	}
 	changed, err := tree.Write()
 	for _, path := range changed {
-		fmt.Println(path)
+		_, failed := fmt.Println(path)
+		err = errors.Join(err, failed)
 	}
 	return err
 }
