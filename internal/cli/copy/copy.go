@@ -17,6 +17,7 @@ import (
 	"imagemirror/internal/registry"
 	"imagemirror/internal/state"
 	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
 )
 
 const about = `Carries out the shards of a plan, or the plan on standard input, and writes one result for each
@@ -59,7 +60,7 @@ func (c *config) run(ctx context.Context, shards []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	out, err := c.output()
+	out, err := c.output(shards)
 	if err != nil {
 		return command.Refuse(err)
 	}
@@ -112,9 +113,18 @@ func readShard(name string) (*stream.Content, error) {
 	return stream.Read(f, name)
 }
 
-func (c *config) output() (io.WriteCloser, error) {
+// output opens the file of -out, or returns standard output. It refuses a file of the plan:
+// results would replace it, and without the plan no second attempt is possible.
+func (c *config) output(shards []string) (io.WriteCloser, error) {
 	if c.out == "" {
 		return os.Stdout, nil
+	}
+	if info, err := os.Stat(c.out); err == nil && info.Mode().IsRegular() {
+		for _, name := range shards {
+			if shard, err := os.Stat(name); err == nil && os.SameFile(info, shard) {
+				return nil, fmt.Errorf("-out: %s is a shard of the plan: name another file for the results", text.Printable(c.out))
+			}
+		}
 	}
 	f, err := os.Create(c.out)
 	if err != nil {
