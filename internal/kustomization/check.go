@@ -8,14 +8,19 @@ import (
 	"strings"
 
 	"imagemirror/internal/finding"
+	"imagemirror/internal/imageset"
 	"imagemirror/internal/settings"
 	"imagemirror/internal/strictyaml"
 	"imagemirror/internal/text"
 )
 
-// Applies reports whether a set's directory, or the one that it is in, has a kustomization.
-// Other sets are not installed with kustomize, and are not checked here.
-func Applies(dir string) bool { return Path(dir) != "" || Path(filepath.Join(dir, "..")) != "" }
+// Applies reports whether a set's directory, the one that it is in, or the base beside it has
+// a kustomization. Other sets are not installed with kustomize, and are not checked here.
+// The base counts, so that a change that removes all else does not turn the check off.
+func Applies(dir string) bool {
+	root := filepath.Join(dir, "..")
+	return Path(dir) != "" || Path(root) != "" || Path(filepath.Join(root, imageset.Base)) != ""
+}
 
 // Check compares the kustomizations of sets, and the listings beside them, with what is
 // generated. It also refuses whatever a set's directory may not have.

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"imagemirror/internal/finding"
 )
 
 func TestKustomizationFollowsFromTheFiles(t *testing.T) {
@@ -227,6 +230,20 @@ func TestWriteReplacesWhatDiffers(t *testing.T) {
 	}
 	if text, _ := os.ReadFile("sets/web/kustomization.yaml"); !strings.Contains(string(text), "namespace: prod\n") {
 		t.Errorf("the set is not in the namespace of the listing:\n%s", text)
+	}
+}
+
+func TestRemovedKustomizationsDoNotTurnTheCheckOff(t *testing.T) {
+	tree(t, map[string]string{
+		"sets/base/kustomization.yaml": "",
+		"sets/web/mapping_web":         "a.example/b:c d.example/e:f\n",
+		"sets/web/role.yaml":           "",
+	})
+	found := Check([]string{"sets/web"})
+	for _, want := range []string{"sets/web/role.yaml:1: an image set has only", "sets/web: the set has no kustomization.yaml"} {
+		if !slices.ContainsFunc(found.All(), func(f finding.Finding) bool { return strings.HasPrefix(f.Error(), want) }) {
+			t.Errorf("got %v, want %q", found.All(), want)
+		}
 	}
 }
 
