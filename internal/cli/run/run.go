@@ -69,11 +69,9 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	var out report.Directory
-	if c.out != "" {
-		if out, err = report.OpenDirectory(c.out); err != nil {
-			return command.Refuse(fmt.Errorf("-out: %w", err))
-		}
+	out, err := c.directory()
+	if err != nil {
+		return command.Refuse(fmt.Errorf("-out: %w", err))
 	}
 	outcome, err := c.carryOut(ctx, plan.Options{Client: client, Foreign: c.ForeignLayers, Warnings: warnings}, input.Sets)
 	if err != nil {
@@ -110,6 +108,17 @@ func makePlan(ctx context.Context, o plan.Options, sets []*imageset.Set) *plan.P
 		Mappings: len(p.Mappings), Current: p.Count(stream.Current), Copies: len(p.Copies), Failed: p.Count(stream.Failed), Bytes: p.Bytes(),
 	})
 	return p
+}
+
+// directory opens the directory of -out, if it is given.
+func (c *config) directory() (report.Directory, error) {
+	switch c.out {
+	case "":
+		return report.Directory{}, nil
+	case "-":
+		return report.Directory{}, errors.New("only report writes an archive to standard output: give a directory")
+	}
+	return report.OpenDirectory(c.out)
 }
 
 // write writes the report and returns its verdict.
