@@ -13,7 +13,7 @@ go := CGO_ENABLED=0 go
 test race lint e2e e2e-up: export GOGC := 400
 # lint vets everything, so that tests need not do it again.
 tests := test -vet=off
-raced := GORACE=atexit_sleep_ms=0 go $(tests) -race -ldflags=-s -timeout 20m
+raced := CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 go $(tests) -race -ldflags=-s -timeout 20m
 # The packages with more than one goroutine. The first takes longest.
 concurrent = test/wire $(sort $(patsubst %/,%,$(dir $(shell grep -rlE '[.]Go\b|go func|"sync' --include='*.go' cmd internal))))
 # The module that builds the cluster of the end-to-end tests.
