@@ -63,6 +63,15 @@ func (i *Input) Mappings() int {
 	return n
 }
 
+// Warnings returns the warnings as lines, with file and line number.
+func (i *Input) Warnings() []string {
+	var lines []string
+	for _, w := range i.Found.Warnings() {
+		lines = append(lines, w.Error())
+	}
+	return lines
+}
+
 // Load reads the sets that paths name. Each path is a mapping file, a directory with files
 // named mapping_*, a directory of such directories, or "-" for stdin. The error is that of
 // Input.Found: it has all mistakes, a line each. The Input is never nil, and has everything

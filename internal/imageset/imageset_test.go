@@ -39,15 +39,6 @@ func lines(in *Input) []string {
 	return out
 }
 
-// warnings returns the lines of what is odd about the input.
-func warnings(in *Input) []string {
-	var lines []string
-	for _, w := range in.Found.Warnings() {
-		lines = append(lines, w.Error())
-	}
-	return lines
-}
-
 // pair returns a line of a mapping file.
 func pair(name string) string { return "q.io/s/" + name + ":1 q.io/d/" + name + "\n" }
 
@@ -87,7 +78,7 @@ func TestPathsBecomeSets(t *testing.T) {
 	if diff := cmp.Diff(want, lines(in)); diff != "" {
 		t.Errorf("mappings (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string(nil), warnings(in)); diff != "" {
+	if diff := cmp.Diff([]string(nil), in.Warnings()); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"ada", "grace"}, in.Sets[1].Owners); diff != "" {
@@ -150,8 +141,8 @@ func TestMountedConfigMapsAreRead(t *testing.T) {
 	if diff := cmp.Diff([]string{"mappings mappings/mapping_a:1 q.io/d/a:1"}, lines(in)); diff != "" {
 		t.Errorf("mappings (-want +got):\n%s", diff)
 	}
-	if len(in.Sets[0].Owners) != 2 || warnings(in) != nil {
-		t.Errorf("got owners %q and warnings %q", in.Sets[0].Owners, warnings(in))
+	if len(in.Sets[0].Owners) != 2 || in.Warnings() != nil {
+		t.Errorf("got owners %q and warnings %q", in.Sets[0].Owners, in.Warnings())
 	}
 }
 
@@ -178,7 +169,7 @@ func TestOddFilesAreWarnedOf(t *testing.T) {
 		"b/OWNERS:1: OWNERS names no approver: add one, so that reports name them",
 		"b/mapping_1:1: this is named twice: it is read once",
 	}
-	if diff := cmp.Diff(want, warnings(in)); diff != "" {
+	if diff := cmp.Diff(want, in.Warnings()); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 	var unowned []string
@@ -198,8 +189,8 @@ func TestOddFilesAreWarnedOf(t *testing.T) {
 func TestEmptyFilesAreAccepted(t *testing.T) {
 	write(t, map[string]string{"a/mapping_1": "", "a/mapping_2": "# later\n", "a/OWNERS": owners})
 	in, err := Load([]string{"a"}, nil)
-	if err != nil || len(warnings(in)) != 2 || len(in.Sets) != 1 {
-		t.Errorf("got %d sets, warnings %q, error %v", len(in.Sets), warnings(in), err)
+	if err != nil || len(in.Warnings()) != 2 || len(in.Sets) != 1 {
+		t.Errorf("got %d sets, warnings %q, error %v", len(in.Sets), in.Warnings(), err)
 	}
 }
 
@@ -293,7 +284,7 @@ func TestAMistakeHidesNoOther(t *testing.T) {
 	if diff := cmp.Diff(want, strings.Split(fmt.Sprint(err), "\n")); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"b/mapping_1:4: destination q.io/d/a:1 has the same source at a/mapping_1:1 already: it is mirrored once"}, warnings(in)); diff != "" {
+	if diff := cmp.Diff([]string{"b/mapping_1:4: destination q.io/d/a:1 has the same source at a/mapping_1:1 already: it is mirrored once"}, in.Warnings()); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
@@ -312,7 +303,7 @@ func TestOwnSets(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	for _, w := range warnings(in) {
+	for _, w := range in.Warnings() {
 		t.Errorf("warning %s", w)
 	}
 	for _, s := range in.Sets {

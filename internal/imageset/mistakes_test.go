@@ -27,7 +27,7 @@ func (m mistake) check(t *testing.T, dir string) {
 		errs = strings.Split(err.Error(), "\n")
 	}
 	var odd []string
-	for _, w := range warnings(in) {
+	for _, w := range in.Warnings() {
 		if !strings.HasPrefix(w, filepath.Join(filepath.Dir(file), "OWNERS")) {
 			odd = append(odd, w)
 		}

@@ -17,7 +17,7 @@ func TestRealFilesAlone(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
-		for _, w := range warnings(in) {
+		for _, w := range in.Warnings() {
 			if !strings.Contains(w, "no OWNERS file") && !strings.Contains(w, "no mapping") && !strings.Contains(w, "latest is taken") {
 				t.Errorf("%s: warning %s", file, w)
 			}
@@ -46,7 +46,7 @@ func TestRealFilesTogether(t *testing.T) {
 	if got, want := len(conflicts), 22+1; got != want {
 		t.Errorf("got %d destinations with different sources, want %d", got, want)
 	}
-	repeated := matches(claimRE, warnings(in))
+	repeated := matches(claimRE, in.Warnings())
 	for dst := range conflicts {
 		delete(repeated, dst)
 	}

@@ -36,7 +36,7 @@ func TestMappingsThatAWildcardCoversAreWarnedOf(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(c.want, warnings(in)); diff != "" {
+			if diff := cmp.Diff(c.want, in.Warnings()); diff != "" {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 		})
@@ -54,7 +54,7 @@ func TestMappingsThatAWildcardOfAnotherFileCoversAreWarnedOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"two/mapping_b:2: destination q.io/d/a:v1 has the same source at one/mapping_a:1 already: it is mirrored once"}
-	if diff := cmp.Diff(want, warnings(in)); diff != "" {
+	if diff := cmp.Diff(want, in.Warnings()); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }

@@ -57,10 +57,9 @@ func Command() *command.Command {
 
 func (c *config) run(ctx context.Context, paths []string) error {
 	input, err := imageset.Load(paths, os.Stdin)
-	var warnings []string
-	for _, w := range input.Found.Warnings() {
-		warnings = append(warnings, w.Error())
-		c.warn(w.Error())
+	warnings := input.Warnings()
+	for _, w := range warnings {
+		c.warn(w)
 	}
 	if err != nil {
 		return command.Refuse(err)

@@ -141,10 +141,9 @@ func (c *config) keep(ctx context.Context, paths []string, refused error) error 
 // split makes the plan. If run is not nil, the plan goes into its state.
 func (c *config) split(ctx context.Context, paths []string, run *state.Run) error {
 	input, err := imageset.Load(paths, os.Stdin)
-	var warnings []string
-	for _, w := range input.Found.Warnings() {
-		warnings = append(warnings, w.Error())
-		c.warn(w.Error())
+	warnings := input.Warnings()
+	for _, w := range warnings {
+		c.warn(w)
 	}
 	if err != nil {
 		return command.Refuse(err)
