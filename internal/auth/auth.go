@@ -228,7 +228,7 @@ func (a *Authorizer) Again(resp *http.Response, want Access, sent Authorization)
 
 func (a *Authorizer) nextStep(resp *http.Response, want Access, sent Authorization) (next step, ok bool) {
 	unauthorized := resp.StatusCode == http.StatusUnauthorized
-	c, challenged := ParseChallenge(resp.Header)
+	c, challenged := ParseChallenge(resp)
 	switch {
 	case unauthorized && sent.Header == "":
 		if challenged {

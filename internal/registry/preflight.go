@@ -108,7 +108,7 @@ func (h *host) greet(ctx context.Context) {
 		return
 	}
 	defer discard(resp)
-	if c, ok := auth.ParseChallenge(resp.Header); ok && resp.StatusCode == http.StatusUnauthorized {
+	if c, ok := auth.ParseChallenge(resp); ok && resp.StatusCode == http.StatusUnauthorized {
 		h.auth.Learn(c)
 	}
 }
