@@ -70,7 +70,7 @@ type Slots interface {
 
 // An Authorizer authorizes requests to one registry. It is safe for concurrent use.
 type Authorizer struct {
-	config Config
+	service tokenService
 
 	trying sync.Mutex // held while it is not known how many scopes a token may have
 
@@ -89,7 +89,7 @@ type Authorizer struct {
 // New returns an Authorizer that has asked the registry nothing yet.
 func New(config Config) *Authorizer {
 	return &Authorizer{
-		config:  config,
+		service: tokenService{Config: config},
 		scopes:  math.MaxInt,
 		tokens:  map[tokenKey]*token{},
 		batches: map[tokenKey]*token{},
@@ -190,7 +190,7 @@ func (a *Authorizer) Authorize(ctx context.Context, want Access, last Authorizat
 	c := a.Challenge()
 	switch {
 	case c.scheme == basic && want.Credential.Username != "":
-		user := want.Credential.Username + ":" + want.Credential.Password
+		user := want.Credential.Username + ":" + password(want.Credential)
 		return Authorization{Header: "Basic " + base64.StdEncoding.EncodeToString([]byte(user))}, nil
 	case !c.HasTokens():
 		return Authorization{}, nil

@@ -8,7 +8,7 @@ import (
 
 // BenchmarkAuthorize authorizes a request with a token that has been fetched already.
 func BenchmarkAuthorize(b *testing.B) {
-	a := newAuthorizer(b, tokenService(b, `{"token":"`+strings.Repeat("t", 1000)+`","expires_in":3600}`))
+	a := newAuthorizer(b, startService(b, `{"token":"`+strings.Repeat("t", 1000)+`","expires_in":3600}`))
 	for i := range maxRepositories {
 		a.Announce(Access{Repository: fmt.Sprint("team/image-", i), Push: true}, nil)
 	}

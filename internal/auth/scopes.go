@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"imagemirror/internal/credentials"
-	"imagemirror/internal/regerror"
 )
 
 // maxRepositories is how many repositories one token is asked for. Each scope makes the token,
@@ -61,7 +60,7 @@ func (a *Authorizer) prefetch(ctx context.Context, c Challenge, push bool) {
 	wanted := a.wanted[push]
 	a.wanted[push] = nil
 	a.mu.Unlock()
-	if len(wanted) > 0 && a.config.Slots.Several() {
+	if len(wanted) > 0 && a.service.Slots.Several() {
 		go a.prefetchAll(ctx, c, wanted)
 	}
 }
@@ -73,11 +72,11 @@ func (a *Authorizer) prefetchAll(ctx context.Context, c Challenge, wanted []*tok
 		if t.begun() {
 			continue
 		}
-		if a.config.Slots.Acquire(ctx) != nil {
+		if a.service.Slots.Acquire(ctx) != nil {
 			return
 		}
 		get := func() error {
-			defer a.config.Slots.Release()
+			defer a.service.Slots.Release()
 			_, err := a.valueOf(ctx, t, c, "", t.credential)
 			return err
 		}
@@ -96,7 +95,7 @@ var errFewerScopes = errors.New("a token may not have so many scopes")
 // for one after the other, so that a registry which refuses them is asked once.
 func (a *Authorizer) valueOf(ctx context.Context, t *token, c Challenge, refused string, with credentials.Credential) (string, error) {
 	many := a.seal(t)
-	ask := func(ctx context.Context) (issued, error) { return a.config.fetch(ctx, c, with, t.scopes) }
+	ask := func(ctx context.Context) (issued, error) { return a.service.fetch(ctx, c, with, t.scopes) }
 	if many == 1 {
 		return t.get(ctx, ask, refused)
 	}
@@ -108,7 +107,7 @@ func (a *Authorizer) valueOf(ctx context.Context, t *token, c Challenge, refused
 		}
 	}
 	value, err := t.get(ctx, ask, refused)
-	if err != nil && regerror.IsRefusal(err) {
+	if err != nil && refuses(err) {
 		a.allowFewer(many)
 		return "", errFewerScopes
 	}

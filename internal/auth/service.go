@@ -1,53 +1,83 @@
 package auth
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
-	"io"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
+	"imagemirror/internal/text"
 )
 
 const (
-	// defaultLifetime is the lifetime of a token whose service does not state one (distribution's
-	// token specification).
-	defaultLifetime = 60 * time.Second
-	maxAnswer       = 1 << 20 // bytes of a token service's answer
+	maxRedirects = 5
+	// manyTries is how often a token with several scopes is asked for if the service fails:
+	// some fail on these only, and tokens with fewer scopes are tried next.
+	manyTries = 3
 )
 
-// issued is a token service's answer.
-type issued struct {
-	value    string
-	lifetime time.Duration
+// A tokenService issues a registry's tokens.
+type tokenService struct {
+	Config
+	getOnly atomic.Bool // it does not take refresh tokens by POST
 }
 
 // fetch gets a token from the token service (distribution's token and OAuth2
 // specifications).
-func (config Config) fetch(ctx context.Context, c Challenge, cred credentials.Credential, scopes []string) (issued, error) {
-	realm, err := config.checkRealm(c.realm)
+func (s *tokenService) fetch(ctx context.Context, c Challenge, cred credentials.Credential, scopes []string) (issued, error) {
+	realm, err := s.checkRealm(c.realm)
 	if err != nil {
-		return issued{}, config.failed(err)
+		return issued{}, s.failed(err)
 	}
-	client, err := config.Client(ctx, realm)
-	if err != nil {
-		return issued{}, config.failed(err)
+	q := tokenRequest{at: realm, service: c.service, scopes: scopes, user: cred.Username, password: password(cred)}
+	if cred.IdentityToken == "" || s.getOnly.Load() {
+		return s.get(ctx, q)
 	}
-	var got issued
-	err = config.Retry.Do(ctx, func(n int) (time.Duration, error) {
-		var wait time.Duration
+	got, err := s.get(ctx, q.withRefreshToken(cred.IdentityToken))
+	if !regerror.IsRefusal(err) && regerror.StatusOf(err) != http.StatusNotImplemented {
+		return got, err
+	}
+	// Services without OAuth2 answer POST with 404 or 405, JFrog Artifactory with 401, and
+	// Azure's with 400, as containerd found. They take the refresh token as a password.
+	if got, again := s.get(ctx, q); again == nil {
+		s.getOnly.Store(true)
+		return got, nil
+	}
+	return issued{}, err
+}
+
+// password returns the password of a credential, which its refresh token is if it has no
+// other.
+func password(cred credentials.Credential) string {
+	return cmp.Or(cred.Password, cred.IdentityToken)
+}
+
+// refuses reports whether the token service refuses a request, and may issue a token if
+// it is asked in another way.
+func refuses(err error) bool {
+	var answer unusable
+	return regerror.IsRefusal(err) || regerror.StatusOf(err) >= http.StatusInternalServerError || errors.As(err, &answer)
+}
+
+// get sends a request for a token, with retries.
+func (s *tokenService) get(ctx context.Context, q tokenRequest) (got issued, err error) {
+	err = s.Retry.Do(ctx, func(n int) (wait time.Duration, err error) {
 		var e *regerror.Error
-		if got, wait, e = config.ask(ctx, client, func(ctx context.Context) (*http.Request, error) {
-			return tokenRequest(ctx, realm, c.service, cred, scopes)
-		}); e == nil {
+		if got, wait, e = s.ask(ctx, q); e == nil {
 			return 0, nil
 		}
 		e.Tries = n
+		if n >= manyTries && len(q.scopes) > 1 && refuses(e) && e.Status != http.StatusServiceUnavailable {
+			wait = retry.Never
+		}
 		return wait, e
 	})
 	return got, err
@@ -55,12 +85,12 @@ func (config Config) fetch(ctx context.Context, c Challenge, cred credentials.Cr
 
 // checkRealm refuses the address of a token service that would have credentials travel
 // without TLS.
-func (config Config) checkRealm(realm string) (*url.URL, error) {
+func (s *tokenService) checkRealm(realm string) (*url.URL, error) {
 	u, err := url.Parse(realm)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return nil, regerror.Malformed("the token service has an invalid address %.200q", realm)
 	}
-	if u.Scheme == "http" && !config.PlainHTTP {
+	if u.Scheme == "http" && !s.PlainHTTP {
 		return nil, regerror.Malformed("the token service %.200q is not https: if that is intended, set insecure for the registry in registries.conf", realm)
 	}
 	return u, nil
@@ -68,99 +98,162 @@ func (config Config) checkRealm(realm string) (*url.URL, error) {
 
 // ask sends a request for a token once. On an error it returns how long to wait for the
 // next try, or retry.Never.
-func (config Config) ask(ctx context.Context, client *http.Client, request func(context.Context) (*http.Request, error)) (issued, time.Duration, *regerror.Error) {
-	ctx, cancel := context.WithTimeout(ctx, config.Timeout)
+func (s *tokenService) ask(ctx context.Context, q tokenRequest) (issued, time.Duration, *regerror.Error) {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	req, err := request(ctx)
+	resp, err := s.follow(ctx, q)
 	if err != nil {
-		return issued{}, retry.Never, config.failed(err)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return issued{}, regerror.WaitAfter(ctx, err), config.failed(regerror.Plain(ctx, err))
+		return issued{}, waitAfter(ctx, err), s.failed(regerror.Plain(ctx, err))
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode/100 != 2 {
 		e := regerror.FromResponse(resp)
-		e.Name, e.Doing = config.Registry, regerror.GettingToken
+		e.Name, e.Doing = s.Registry, regerror.GettingToken
 		if !retry.Transient(resp.StatusCode) {
 			return issued{}, retry.Never, e
 		}
 		return issued{}, retry.After(resp.Header, time.Now()), e
 	}
-	got, err := readToken(resp.Body)
+	got, err := readToken(resp)
 	if err != nil {
-		return issued{}, 0, config.failed(err)
+		return issued{}, waitAfter(ctx, err), s.failed(err)
 	}
 	return got, 0, nil
 }
 
-// failed returns the error of a request for a token that failed because of err.
-func (config Config) failed(err error) *regerror.Error {
-	return &regerror.Error{Name: config.Registry, Doing: regerror.GettingToken, Err: err}
+// waitAfter returns how long to wait, at least, after a request without a token, or
+// retry.Never.
+func waitAfter(ctx context.Context, err error) time.Duration {
+	var answer unusable
+	if errors.As(err, &answer) {
+		return retry.Never
+	}
+	return regerror.WaitAfter(ctx, err)
 }
 
-// tokenRequest makes the request for a token: a POST with a refresh token, and
-// otherwise a GET.
-func tokenRequest(ctx context.Context, realm *url.URL, service string, cred credentials.Credential, scopes []string) (*http.Request, error) {
-	u := *realm
-	if cred.IdentityToken != "" {
-		form := url.Values{
-			"grant_type": {"refresh_token"}, "refresh_token": {cred.IdentityToken},
-			"service": {service}, "client_id": {"imagemirror"}, "scope": {strings.Join(scopes, " ")},
+// failed returns the error of a request for a token that failed because of err.
+func (s *tokenService) failed(err error) *regerror.Error {
+	return &regerror.Error{Name: s.Registry, Doing: regerror.GettingToken, Err: err}
+}
+
+// follow sends a request for a token. It follows redirects on the same host only, since
+// the request has the credentials.
+func (s *tokenService) follow(ctx context.Context, q tokenRequest) (*http.Response, error) {
+	for range maxRedirects + 1 {
+		client, err := s.Client(ctx, q.at)
+		if err != nil {
+			return nil, err
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(form.Encode()))
-		if err == nil {
-			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req, err := q.request(ctx)
+		if err != nil {
+			return nil, regerror.Permanent(err)
 		}
-		return req, err
+		resp, err := client.Do(req)
+		if err != nil || resp.StatusCode/100 != 3 || resp.Header.Get("Location") == "" {
+			return resp, err
+		}
+		resp.Body.Close()
+		to, err := s.redirected(req.URL, resp.Header.Get("Location"))
+		if err != nil {
+			return nil, err
+		}
+		q = q.redirectedTo(to, resp.StatusCode)
 	}
-	q := u.Query()
-	if service != "" {
-		q.Set("service", service)
+	return nil, unusable{fmt.Sprintf("the token service redirects more than %d times", maxRedirects), askOperators}
+}
+
+// redirected returns the address that the token service redirects to. One without a
+// query gets the request's: front servers drop it when they add a slash.
+func (s *tokenService) redirected(from *url.URL, location string) (*url.URL, error) {
+	to, err := from.Parse(location)
+	switch {
+	case err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http":
+		return nil, unusable{"the token service's redirect has no valid Location", askOperators}
+	case !strings.EqualFold(to.Hostname(), from.Hostname()) || ownPort(to) != ownPort(from):
+		return nil, strayed(text.Line(from.Host, maxHost), text.Line(to.Host, maxHost))
+	case to.Scheme == "http" && from.Scheme == "https" && !s.PlainHTTP:
+		return nil, unusable{"the token service's redirect leads from https to plain http", askOperators}
 	}
-	q["scope"] = scopes
-	u.RawQuery = q.Encode()
+	to.RawQuery = cmp.Or(to.RawQuery, from.RawQuery)
+	return to, nil
+}
+
+// ownPort returns the port of an address, or "" for the default of its scheme.
+func ownPort(u *url.URL) string {
+	if port := u.Port(); u.Scheme == "https" && port != "443" || u.Scheme == "http" && port != "80" {
+		return port
+	}
+	return ""
+}
+
+// maxHost bounds a host in an error, in characters.
+const maxHost = 100
+
+// strayed returns the error of a token service's redirect to another host.
+func strayed(from, to string) error {
+	return unusable{
+		fmt.Sprintf("the token service %s redirects to %s: another host gets no credentials", from, to),
+		fmt.Sprintf("ask the registry's operators to name %s in the challenge; if it is a login page or a proxy of this network, arrange that %s can be reached without", to, from),
+	}
+}
+
+// A tokenRequest is a request for a token: a POST with a form that has a refresh token,
+// and otherwise a GET.
+type tokenRequest struct {
+	at             *url.URL
+	service        string
+	scopes         []string
+	user, password string
+	refreshToken   string
+	done           bool // at is where the answer to a POST is
+	complete       bool // at has the parameters
+}
+
+func (q tokenRequest) withRefreshToken(token string) tokenRequest {
+	q.user, q.password, q.refreshToken = "", "", token
+	return q
+}
+
+// redirectedTo returns the request to follow a redirect with. 303 asks for a GET (RFC
+// 9110, section 15.4.4). The others keep the method, since nothing but the same request
+// has a token for its answer.
+func (q tokenRequest) redirectedTo(to *url.URL, status int) tokenRequest {
+	q.at, q.complete = to, true
+	q.done = q.done || status == http.StatusSeeOther
+	return q
+}
+
+func (q tokenRequest) request(ctx context.Context) (*http.Request, error) {
+	if q.refreshToken != "" && !q.done {
+		return q.post(ctx)
+	}
+	u := *q.at
+	if !q.complete {
+		values := u.Query()
+		if q.service != "" {
+			values.Set("service", q.service)
+		}
+		values["scope"] = q.scopes
+		u.RawQuery = values.Encode()
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err == nil && cred.Username != "" {
-		req.SetBasicAuth(cred.Username, cred.Password)
+	if err != nil {
+		return nil, err
+	}
+	if q.user != "" || q.password != "" {
+		req.SetBasicAuth(q.user, q.password)
+	}
+	return req, nil
+}
+
+func (q tokenRequest) post(ctx context.Context) (*http.Request, error) {
+	form := url.Values{
+		"grant_type": {"refresh_token"}, "refresh_token": {q.refreshToken},
+		"service": {q.service}, "client_id": {"imagemirror"}, "scope": {strings.Join(q.scopes, " ")},
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, q.at.String(), strings.NewReader(form.Encode()))
+	if err == nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	return req, err
-}
-
-// readToken reads the token service's answer.
-func readToken(r io.Reader) (issued, error) {
-	b, err := io.ReadAll(io.LimitReader(r, maxAnswer+1))
-	if err != nil {
-		return issued{}, err
-	}
-	if len(b) > maxAnswer {
-		return issued{}, regerror.Malformed("the token service's answer exceeds %d bytes", maxAnswer)
-	}
-	var answer struct {
-		Token       string `json:"token"`
-		AccessToken string `json:"access_token"`
-		ExpiresIn   int    `json:"expires_in"`
-	}
-	if err := json.Unmarshal(b, &answer); err != nil {
-		return issued{}, regerror.Malformed("the token service's answer is not JSON: %v", err)
-	}
-	got := issued{value: answer.Token, lifetime: time.Duration(answer.ExpiresIn) * time.Second}
-	if got.value == "" {
-		got.value = answer.AccessToken
-	}
-	if got.value == "" {
-		return issued{}, regerror.Malformed("the token service's answer has no token")
-	}
-	if !isHeaderValue(got.value) {
-		return issued{}, regerror.Malformed("the token service's token has characters that no header may have")
-	}
-	if got.lifetime <= 0 {
-		got.lifetime = defaultLifetime
-	}
-	return got, nil
-}
-
-func isHeaderValue(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"imagemirror/internal/credentials"
-	"imagemirror/internal/regerror"
 )
 
 // token is a bearer token that is fetched when it is first wanted and again before it
@@ -39,7 +38,7 @@ func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, er
 	asked := time.Now()
 	got, err := fetch(ctx)
 	if err != nil {
-		if len(t.scopes) > 1 && regerror.IsRefusal(err) {
+		if len(t.scopes) > 1 && refuses(err) {
 			t.refused = err
 		}
 		return "", err
