@@ -79,7 +79,7 @@ func (i *Input) Warnings() []string {
 func Load(paths []string, stdin io.Reader) (*Input, error) {
 	l := loader{
 		stdin: stdin, named: map[string]bool{}, read: map[string]bool{},
-		dirs: map[string]string{}, sets: map[string]*Set{}, claims: claims{},
+		dirs: map[string]string{}, sets: map[string]*Set{}, claims: claims{}, aliases: map[string]aliases{},
 	}
 	if len(paths) == 0 {
 		l.refuse("", 0, errors.New("no PATH is given: name a mapping file, an image-set directory or - for standard input"))
@@ -108,6 +108,8 @@ type loader struct {
 	dirs   map[string]string // a set's directory, as it was named first
 	sets   map[string]*Set   // by the absolute path of the directory
 	claims claims
+
+	aliases map[string]aliases // of OWNERS files, by the repository's directory
 }
 
 // refuse adds a mistake. Line is 0 if it is about the path file, or about no file.

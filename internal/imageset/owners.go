@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 
 	"imagemirror/internal/finding"
 	"imagemirror/internal/strictyaml"
@@ -15,15 +17,21 @@ import (
 // OwnersFile is the name of the file that names the owners of a set.
 const OwnersFile = "OWNERS"
 
-// maxOwners bounds an OWNERS file, in bytes, and maxOwner a name in it.
+// maxOwners bounds an OWNERS file, in bytes, maxOwner a name in it, and maxApprovers the
+// approvers of a set.
 const (
-	maxOwners = 1 << 20
-	maxOwner  = 100
+	maxOwners    = 1 << 20
+	maxOwner     = 100
+	maxApprovers = 1000
 )
 
 // Owned is the rule about sets that nobody owns. Its findings are warnings, since a run
 // mirrors such a set; the presubmit makes them mistakes.
 var Owned = &finding.Rule{ID: "owners", Text: "Each set has an OWNERS file that names approvers."}
+
+// OwnersKey is the rule about keys of OWNERS files that Prow does not know. It ignores them, and
+// so does a run; the presubmit makes them mistakes, since they may be others misspelled.
+var OwnersKey = &finding.Rule{ID: "owners-key", Text: "The keys of an OWNERS file are those that Prow reads."}
 
 // owners reads the approvers of the set in dir.
 func (l *loader) owners(set *Set, dir, absolute string) {
@@ -37,8 +45,8 @@ func (l *loader) owners(set *Set, dir, absolute string) {
 		l.refuse(file, 1, err)
 		return
 	}
-	var found *finding.List
-	set.Owners, found = parseOwners(file, data)
+	owners, found := parseOwners(file, data)
+	set.Owners = l.aliasesFor(absolute).expand(owners.of(MappingFiles(dir)))
 	l.input.Found.Merge(found)
 	if len(set.Owners) == 0 && found.Err() == nil {
 		l.unowned(absolute, file, errors.New("OWNERS names no approver: add one, so that reports name them"))
@@ -74,28 +82,96 @@ func ReadFile(path string, size int64) ([]byte, error) {
 	return data, nil
 }
 
-// parseOwners returns the approvers that an OWNERS file names: the file that code review bots
-// read. Only the approvers matter here; the other keys are known so that a misspelled key is
-// a mistake.
-func parseOwners(path string, data []byte) ([]string, *finding.List) {
-	var approvers, others []string
-	found := strictyaml.Read(finding.Input, path, data, maxOwners, func(v strictyaml.Value) {
-		v.Keys(
-			strictyaml.Key{Name: "approvers", Read: people(&approvers)},
-			strictyaml.Key{Name: "reviewers", Read: people(&others)},
-			strictyaml.Key{Name: "emeritus_approvers", Read: people(&others)},
-			strictyaml.Key{Name: "labels", Read: people(&others)},
-			strictyaml.Key{Name: "options", Read: ownersOptions},
-		)
-	})
-	if found.Err() != nil {
-		return nil, found
-	}
-	return approvers, found
+// A codeOwners is what an OWNERS file says about approvers.
+type codeOwners struct {
+	approvers []string
+	filters   []ownersFilter // if there are any, Prow ignores approvers beside them
 }
 
+// An ownersFilter names the approvers of the files that match.
+type ownersFilter struct {
+	files     *regexp.Regexp // of paths below the directory of the OWNERS file
+	approvers []string
+}
+
+// of returns the approvers of any of the files, each once.
+func (o codeOwners) of(files []string) []string {
+	if len(o.filters) == 0 {
+		return o.approvers
+	}
+	var all []string
+	for _, f := range o.filters {
+		if slices.ContainsFunc(files, f.files.MatchString) {
+			all = appendNew(all, f.approvers...)
+		}
+	}
+	return all
+}
+
+// appendNew appends the names that are not in the list yet, as long as it has room.
+func appendNew(list []string, names ...string) []string {
+	for _, name := range names {
+		if len(list) < maxApprovers && !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// parseOwners reads an OWNERS file in either of Prow's two forms: roles for all files, or
+// roles for those that match filters (https://docs.prow.k8s.io/docs/components/plugins/approve/approvers/).
+// Only the approvers matter here. What it does not know is
+// a warning of the rule OwnersKey.
+func parseOwners(path string, data []byte) (codeOwners, *finding.List) {
+	var owners codeOwners
+	found := strictyaml.Read(finding.Input, path, data, maxOwners, func(v strictyaml.Value) {
+		v.KnownKeys(OwnersKey, append(roles(&owners.approvers),
+			strictyaml.Key{Name: "options", Read: ownersOptions},
+			strictyaml.Key{Name: "filters", Read: func(v strictyaml.Value) { owners.filters = filtersOf(v) }},
+			// OpenShift's: the component that bugs are filed against.
+			strictyaml.Key{Name: "component", Read: ignored}, strictyaml.Key{Name: "subcomponent", Read: ignored},
+		)...)
+		if len(owners.filters) > 0 && len(owners.approvers) > 0 {
+			v.Warn("approvers beside filters have no effect: move them to a filter such as \".*\"")
+		}
+	})
+	if found.Err() != nil {
+		return codeOwners{}, found
+	}
+	return owners, found
+}
+
+// roles returns the keys that name people, and labels. The approvers go to approvers.
+func roles(approvers *[]string) []strictyaml.Key {
+	keys := []strictyaml.Key{{Name: "approvers", Read: people(approvers)}}
+	for _, name := range []string{"reviewers", "required_reviewers", "emeritus_approvers", "emeritus_reviewers", "labels"} {
+		keys = append(keys, strictyaml.Key{Name: name, Read: people(new([]string))})
+	}
+	return keys
+}
+
+func filtersOf(v strictyaml.Value) (filters []ownersFilter) {
+	v.Each(func(pattern string, v strictyaml.Value) {
+		var approvers []string
+		v.KnownKeys(OwnersKey, roles(&approvers)...)
+		files, err := regexp.Compile(pattern)
+		if err != nil {
+			v.Refuse("the filter %.*q is not a regular expression: %v", maxOwner, pattern, err)
+			return
+		}
+		filters = append(filters, ownersFilter{files, approvers})
+	})
+	return filters
+}
+
+func ignored(strictyaml.Value) {}
+
 func ownersOptions(v strictyaml.Value) {
-	v.Keys(strictyaml.Key{Name: "no_parent_owners", Read: func(v strictyaml.Value) { v.Bool() }})
+	flag := func(v strictyaml.Value) { v.Bool() }
+	v.KnownKeys(OwnersKey,
+		strictyaml.Key{Name: "no_parent_owners", Read: flag},
+		strictyaml.Key{Name: "auto_approve_unowned_subfolders", Read: flag},
+	)
 }
 
 func people(to *[]string) func(strictyaml.Value) {

@@ -52,6 +52,7 @@ func (c *checker) load(paths []string, stdin io.Reader) *imageset.Input {
 	// A run mirrors sets without owners, and ignores files that it does not know. A change that
 	// leaves such a set or file must not be merged.
 	input.Found.Promote(imageset.Owned)
+	input.Found.Promote(imageset.OwnersKey)
 	input.Found.Promote(imageset.FileName)
 	c.found.Merge(&input.Found)
 	return input

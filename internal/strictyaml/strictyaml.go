@@ -123,9 +123,25 @@ func (v Value) Refuse(format string, args ...any) {
 	v.from.found.Refuse(v.from.rule, v.from.file, v.Line(), format, args...)
 }
 
+// Warn adds a warning at the value.
+func (v Value) Warn(format string, args ...any) {
+	v.from.found.Warn(v.from.rule, v.from.file, v.Line(), format, args...)
+}
+
 // Keys reads a mapping, and refuses a key that is unknown or is there twice. It accepts an
 // empty value.
-func (v Value) Keys(known ...Key) {
+func (v Value) Keys(known ...Key) { v.keys(known, Value.Refuse) }
+
+// KnownKeys reads a mapping as Keys does, but only warns of a key that is unknown, under the
+// rule odd: the file belongs to another program, too, which may have more keys.
+func (v Value) KnownKeys(odd *finding.Rule, known ...Key) {
+	v.keys(known, func(at Value, format string, args ...any) {
+		at.from.found.Warn(odd, at.from.file, at.Line(), format, args...)
+	})
+}
+
+// keys reads a mapping. It reports an unknown key to unknown.
+func (v Value) keys(known []Key, unknown func(at Value, format string, args ...any)) {
 	if v.empty() {
 		return
 	}
@@ -139,7 +155,7 @@ func (v Value) Keys(known ...Key) {
 		i := slices.IndexFunc(known, func(k Key) bool { return k.Name == name && at.node.Kind == yaml.ScalarNode })
 		switch {
 		case i < 0:
-			at.Refuse("unknown key %s: write %s", quote(name), names(known))
+			unknown(at, "unknown key %s: write %s", quote(name), names(known))
 		case seen[name]:
 			at.Refuse("the key %s is there twice: keep one", name)
 		case known[i].Refuse != "":
@@ -153,21 +169,30 @@ func (v Value) Keys(known ...Key) {
 
 // Texts reads a mapping of the author's own keys, such as annotations, to texts.
 func (v Value) Texts() map[string]string {
+	texts := map[string]string{}
+	v.Each(func(key string, value Value) { texts[key], _ = value.Text() })
+	return texts
+}
+
+// Each reads a mapping of the author's own keys, one after the other. It refuses a key that is
+// there twice, and accepts an empty value.
+func (v Value) Each(read func(key string, value Value)) {
 	if v.empty() {
-		return nil
+		return
 	}
 	if v.node.Kind != yaml.MappingNode {
 		v.Refuse("%s is not a mapping: write a line KEY: VALUE for each", v.called())
-		return nil
+		return
 	}
-	texts := map[string]string{}
+	seen := map[string]bool{}
 	for at, value := range v.pairs() {
-		if _, twice := texts[at.node.Value]; twice {
-			at.Refuse("the key %s is there twice: keep one", quote(at.node.Value))
+		if key := at.node.Value; seen[key] {
+			at.Refuse("the key %s is there twice: keep one", quote(key))
+		} else {
+			seen[key] = true
+			read(key, value)
 		}
-		texts[at.node.Value], _ = value.Text()
 	}
-	return texts
 }
 
 // pairs yields the keys of a mapping and their values. It refuses the first key beyond
