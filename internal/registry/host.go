@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"imagemirror/internal/auth"
+	"imagemirror/internal/coding"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registriesconf"
 )
@@ -53,8 +54,8 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 	}
 	trust := c.tls.Clone()
 	trust.InsecureSkipVerify = e.Insecure //nolint:gosec // insecure in registries.conf means this
-	h.http = &http.Client{Transport: c.transport(trust, nil), CheckRedirect: noRedirect}
-	h.outside = &http.Client{Transport: c.transport(c.tls.Clone(), h.refusePrivate), CheckRedirect: noRedirect}
+	h.http = &http.Client{Transport: coding.Transport(c.transport(trust, nil)), CheckRedirect: noRedirect}
+	h.outside = &http.Client{Transport: coding.Transport(c.transport(c.tls.Clone(), h.refusePrivate)), CheckRedirect: noRedirect}
 	h.auth = auth.New(auth.Config{
 		Registry:  e.Registry,
 		PlainHTTP: h.allowsPlainHTTP(),
@@ -102,7 +103,7 @@ func (c *Client) transport(trust *tls.Config, guard func(ctx context.Context, ad
 		ForceAttemptHTTP2:   true,
 		MaxIdleConnsPerHost: c.config.Concurrency + 1,
 		IdleConnTimeout:     90 * time.Second,
-		DisableCompression:  true, // blobs must arrive byte for byte
+		DisableCompression:  true, // coding.Transport deals with it
 		ReadBufferSize:      32 << 10,
 		WriteBufferSize:     32 << 10,
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"imagemirror/internal/auth"
+	"imagemirror/internal/coding"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 )
@@ -203,6 +204,9 @@ func (c *call) request(ctx context.Context, u *url.URL, stream *streamedBody) (*
 	}
 	for k, v := range c.header {
 		req.Header[k] = v
+	}
+	if c.kept != nil {
+		req.Header.Set("Accept-Encoding", coding.Identity) // a blob comes as it is: see coding.Transport
 	}
 	req.Header.Set("User-Agent", userAgent)
 	return req, nil
