@@ -31,6 +31,9 @@ func Malformed(format string, args ...any) error {
 	return malformedError{fmt.Errorf(format, args...)}
 }
 
+// IsMalformed reports whether err is about an answer that breaks the protocol.
+func IsMalformed(err error) bool { return errors.Is(err, errMalformed) }
+
 type malformedError struct{ error }
 
 func (e malformedError) Is(target error) bool { return target == errMalformed }

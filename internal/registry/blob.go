@@ -93,30 +93,93 @@ func (d *Download) Feeds() { d.slot.feeding = true }
 // Close releases the slot. The download may be opened again.
 func (d *Download) Close() { d.slot.release() }
 
-// blob requests a blob from an offset on.
+// blob requests a blob from an offset on: the rest of it, or all of it from a registry
+// that does not serve a range.
 func (ep repoEndpoint) blob(ctx context.Context, d *Download, offset int64) (io.ReadCloser, error) {
-	c := &call{method: http.MethodGet, rest: "blobs/" + d.digest, access: ep.access, kept: &d.slot, expect: []int{http.StatusOK}}
-	if offset > 0 {
-		c.header = http.Header{"Range": {fmt.Sprintf("bytes=%d-", offset)}}
-		c.expect = append(c.expect, http.StatusPartialContent)
+	if offset == 0 || ep.host.ranges.useless() {
+		return ep.whole(ctx, d, offset)
 	}
-	resp, err := ep.host.do(ctx, c)
+	body, err := ep.rest(ctx, d, offset)
+	switch status := regerror.StatusOf(err); {
+	case err == nil:
+		ep.host.ranges.worked()
+		return body, nil
+	case !dispensable(ctx, err), status == 0 && !errors.Is(err, errNotTheRange), status == http.StatusUnauthorized, status == http.StatusNotFound:
+		return nil, err
+	}
+	body, failed := ep.whole(ctx, d, offset)
+	if failed == nil {
+		ep.host.ranges.refuse(err)
+	}
+	return body, failed
+}
+
+// whole requests all of a blob and skips what comes before the offset.
+func (ep repoEndpoint) whole(ctx context.Context, d *Download, offset int64) (io.ReadCloser, error) {
+	resp, err := ep.host.do(ctx, ep.download(d))
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode == http.StatusPartialContent {
-		if !strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset)) {
-			_ = resp.Body.Close()
-			return nil, &regerror.Error{Err: regerror.Malformed("asked for the blob from byte %d, the registry answered with Content-Range %.80q", offset, resp.Header.Get("Content-Range"))}
-		}
-		return resp.Body, nil
-	}
-	// A registry without range requests sends the whole blob.
-	if _, err := io.CopyN(io.Discard, resp.Body, offset); err != nil {
+	return &skippingBody{resp.Body, offset}, nil
+}
+
+// rest requests a blob from an offset on.
+func (ep repoEndpoint) rest(ctx context.Context, d *Download, offset int64) (io.ReadCloser, error) {
+	c := ep.download(d)
+	c.header = http.Header{"Range": {fmt.Sprintf("bytes=%d-", offset)}}
+	c.expect = append(c.expect, http.StatusPartialContent)
+	resp, err := ep.host.do(ctx, c)
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.StatusCode != http.StatusPartialContent: // a registry without ranges sends it all
+		return &skippingBody{resp.Body, offset}, nil
+	case !isRest(resp.Header, offset):
 		_ = resp.Body.Close()
-		return nil, &regerror.Error{Err: regerror.Plain(ctx, err)}
+		return nil, &regerror.Error{Err: errNotTheRange}
 	}
 	return resp.Body, nil
+}
+
+// errNotTheRange is the error of an answer with another part of a blob.
+var errNotTheRange = regerror.Malformed("the registry answered with another part of the blob than asked for")
+
+func (ep repoEndpoint) download(d *Download) *call {
+	return &call{method: http.MethodGet, rest: "blobs/" + d.digest, access: ep.access, kept: &d.slot, expect: []int{http.StatusOK}}
+}
+
+// isRest reports whether a partial answer is one range, from the offset to the end (RFC
+// 9110, section 14.4). A multipart answer has no Content-Range of its own.
+func isRest(h http.Header, offset int64) bool {
+	unit, rest, _ := strings.Cut(strings.TrimSpace(h.Get("Content-Range")), " ")
+	span, size, _ := strings.Cut(strings.TrimSpace(rest), "/")
+	from, to, _ := strings.Cut(span, "-")
+	first, err := strconv.ParseInt(from, 10, 64)
+	if err != nil || first != offset || !strings.EqualFold(unit, "bytes") {
+		return false
+	}
+	last, err := strconv.ParseInt(to, 10, 64)
+	if err != nil || last < first {
+		return false
+	}
+	return size == "*" || size == strconv.FormatInt(last+1, 10)
+}
+
+// A skippingBody leaves out the beginning of a body.
+type skippingBody struct {
+	io.ReadCloser
+	skip int64 // bytes
+}
+
+func (b *skippingBody) Read(p []byte) (int, error) {
+	if b.skip > 0 {
+		n, err := io.CopyN(io.Discard, b.ReadCloser, b.skip)
+		b.skip -= n
+		if err != nil {
+			return 0, err
+		}
+	}
+	return b.ReadCloser.Read(p)
 }
 
 // An Upload is an upload session. One goroutine at a time may use it.
@@ -159,17 +222,19 @@ func (r *Repository) Begin(ctx context.Context, digest, from string) (*Upload, e
 		return r.begin(ctx, "", "")
 	}
 	up, err := r.begin(ctx, "mount="+url.QueryEscape(digest)+"&from="+url.QueryEscape(from), from)
-	status := regerror.StatusOf(err)
-	if err == nil || status < 400 || status >= 500 || status == http.StatusTooManyRequests {
+	if !dispensable(ctx, err) {
+		if err == nil {
+			ep.host.mounts.kind(from, ep.access.Repository).worked()
+		}
 		return up, err
 	}
-	// Some registries answer a mount that they cannot do with 400, 401, 403 or 404,
+	// Registries answer a mount that they cannot do with any status from 200 to 502,
 	// instead of opening an upload.
-	up, err = r.begin(ctx, "", "")
-	if err == nil {
-		ep.host.mounts.refuse(from, ep.access.Repository, status)
+	up, failed := r.begin(ctx, "", "")
+	if failed == nil {
+		ep.host.mounts.refuse(from, ep.access.Repository, err)
 	}
-	return up, err
+	return up, failed
 }
 
 // begin opens an upload. The query may ask for a mount from a repository instead.
@@ -178,7 +243,7 @@ func (r *Repository) begin(ctx context.Context, query, from string) (*Upload, er
 	a := ep.access
 	a.MountFrom = from
 	resp, err := ep.host.do(ctx, &call{
-		method: http.MethodPost, rest: "blobs/uploads/", query: query, access: a, body: []byte{},
+		method: http.MethodPost, rest: "blobs/uploads/", query: query, access: a, body: []byte{}, optional: query != "",
 		expect: []int{http.StatusAccepted, http.StatusCreated},
 	})
 	if err != nil {

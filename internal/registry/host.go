@@ -38,6 +38,8 @@ type host struct {
 	outside  *http.Client // for other hosts that the registry leads to
 
 	mounts  mounts
+	heads   optional    // HEAD of manifests
+	ranges  optional    // of blobs
 	chunked atomic.Bool // the registry refuses large bodies in one request
 	greeted sync.Once   // see challenge
 }

@@ -2,12 +2,14 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"time"
 
 	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
+	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 )
@@ -23,23 +25,59 @@ func (r *Repository) Head(ctx context.Context, identifier string) (found string,
 	return "", r.fail(err, "checking", identifier)
 }
 
+// head asks with HEAD and, if the answer does not tell, with GET.
 func (ep repoEndpoint) head(ctx context.Context, identifier string) (string, error) {
+	if ep.host.heads.useless() {
+		m, err := ep.manifest(ctx, identifier)
+		return m.Digest, err
+	}
+	found, err := ep.askHead(ctx, identifier)
+	if err == nil && found != "" {
+		ep.host.heads.worked()
+		return found, nil
+	}
+	if err != nil && (ep.headSuffices(err) || !dispensable(ctx, err)) {
+		return "", err
+	}
+	m, failed := ep.manifest(ctx, identifier)
+	switch status := regerror.StatusOf(failed); {
+	case err == nil: // HEAD found it, and did not say the digest
+	case failed == nil || status == http.StatusNotFound:
+		ep.host.heads.refuse(err)
+	case status == 0 && regerror.StatusOf(err) != 0:
+		return "", err
+	}
+	return m.Digest, failed
+}
+
+// askHead returns the digest that a HEAD is answered with. Some registries answer
+// without one, or with a malformed one: then it is empty.
+func (ep repoEndpoint) askHead(ctx context.Context, identifier string) (string, error) {
 	resp, err := ep.host.do(ctx, &call{
-		method: http.MethodHead, rest: "manifests/" + identifier, access: ep.access,
+		method: http.MethodHead, rest: "manifests/" + identifier, access: ep.access, optional: true,
 		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},
 	})
 	if err != nil {
 		return "", err
 	}
-	announced := resp.Header.Get("Docker-Content-Digest")
 	_ = resp.Body.Close()
-	if digest.Valid(announced) {
+	if announced := resp.Header.Get("Docker-Content-Digest"); digest.Valid(announced) {
 		return announced, nil
 	}
-	// Some registries answer HEAD without a digest, or with a malformed one: read the
-	// content instead.
-	m, err := ep.manifest(ctx, identifier)
-	return m.Digest, err
+	return "", nil
+}
+
+// headSuffices reports whether a HEAD was refused in a way that GET does not explain: by
+// the token service, for an image that does not exist, or for a destination that may not
+// be read. Any other answer has no body that says why, or is about HEAD itself: Nexus has
+// answered 405, and front servers 403.
+func (ep repoEndpoint) headSuffices(err error) bool {
+	var e *regerror.Error
+	if errors.As(err, &e) && e.Doing == regerror.GettingToken {
+		return true
+	}
+	status := regerror.StatusOf(err)
+	return status == http.StatusNotFound || status == http.StatusUnauthorized && ep.access.Side == reference.Destination
 }
 
 // Manifest reads a manifest by tag or digest, and checks that its content has the digest.

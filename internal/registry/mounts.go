@@ -3,40 +3,59 @@ package registry
 import (
 	"net/http"
 	"sync"
+
+	"imagemirror/internal/regerror"
 )
 
 // mounts remembers which mounts a registry refuses with an error, so that each is tried
 // once.
 type mounts struct {
-	mu     sync.Mutex
-	all    bool            // from any other repository
-	itself bool            // from the repository that the blob is for
-	from   map[string]bool // from these repositories: the credentials may not read them
+	itself optional // from the repository that the blob is for
+	others optional // from another one
+
+	mu   sync.Mutex
+	from map[string]bool // that nothing is mounted from: they do not exist, or may not be read
 }
 
 // refused reports whether a mount from one repository into another was refused before.
 func (m *mounts) refused(from, to string) bool {
+	if m.kind(from, to).useless() {
+		return true
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if from == to {
-		return m.itself
-	}
-	return m.all || m.from[from]
+	return m.from[from] && from != to
 }
 
-// refuse notes a mount that was refused with a status although an upload was allowed.
-func (m *mounts) refuse(from, to string, status int) {
+// kind returns what is known of mounts from the repository itself, or from others.
+func (m *mounts) kind(from, to string) *optional {
+	if from == to {
+		return &m.itself
+	}
+	return &m.others
+}
+
+// refuse notes a mount that was refused with an error although an upload was allowed.
+func (m *mounts) refuse(from, to string, err error) {
+	switch regerror.StatusOf(err) {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		// What Harbor answers for a repository that does not exist or may not be read.
+		if from != to {
+			m.avoid(from)
+			return
+		}
+	}
+	if !m.kind(from, to).refuse(err) && regerror.IsRefusal(err) {
+		m.avoid(from)
+	}
+}
+
+// avoid notes a repository that nothing is mounted from.
+func (m *mounts) avoid(from string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch {
-	case from == to:
-		m.itself = true
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		if m.from == nil {
-			m.from = map[string]bool{}
-		}
-		m.from[from] = true
-	default:
-		m.all = true
+	if m.from == nil {
+		m.from = map[string]bool{}
 	}
+	m.from[from] = true
 }

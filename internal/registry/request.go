@@ -29,6 +29,7 @@ type call struct {
 	access   auth.Access
 	kept     *slot // of a download; it outlives the call
 	reserved *bool // if true, the call has a slot already and uses it
+	optional bool  // another call can replace it: it is tried again only if the registry throttles
 	expect   []int // statuses of success; any other is an error
 }
 
@@ -46,7 +47,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	if tries == 0 {
 		return nil, &regerror.Error{Err: regerror.ErrDown}
 	}
-	if c.stream != nil {
+	if c.once() {
 		tries = 1
 	}
 	h.renew(ctx, c)
@@ -57,7 +58,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 			return 0, nil
 		}
 		e.Tries = n
-		if e.Status != 0 && c.stream == nil {
+		if e.Status != 0 && !c.once() || e.Status == http.StatusTooManyRequests && c.optional {
 			tries = h.client.config.Retries // the registry does answer
 		}
 		if n >= tries {
@@ -68,11 +69,14 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	if err == nil {
 		return resp, nil
 	}
-	if e.Status == 0 && ctx.Err() == nil && !errors.Is(e, regerror.ErrBusy) {
+	if e.Status == 0 && ctx.Err() == nil && !errors.Is(e, regerror.ErrBusy) && !c.optional {
 		h.health.gaveUp()
 	}
 	return nil, e
 }
+
+// once reports whether a call is tried once.
+func (c *call) once() bool { return c.stream != nil || c.optional }
 
 // send sends the request once, follows redirects, and returns an answer of any status
 // with what authorized the request. last is what authorized it before. Closing the

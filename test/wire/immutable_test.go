@@ -142,7 +142,9 @@ func TestUnreadableImmutableTagIsNotPushed(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	twoImages(t, p)
-	p.destination.Inject(registrytest.FaultRule{Kind: "HEAD manifest", Fault: registrytest.Status(403, "")})
+	for _, kind := range []string{"HEAD manifest", "GET manifest"} {
+		p.destination.Inject(registrytest.FaultRule{Kind: kind, Fault: registrytest.Status(403, "")})
+	}
 	run := carry(t, settings(), anonymous{}, planned(t, versions(t, line(p, "ci/a:v1", "m/a", "m/b:latest"))))
 	run.are(t, p.destination, map[string]string{"m/a:v1": stream.Failed, "m/b:latest": stream.Copied})
 	if got := p.destination.Stats().Requests["PUT manifest"]; got != 1 {
