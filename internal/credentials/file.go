@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -30,6 +32,7 @@ type file struct {
 type candidate struct {
 	path     string
 	variable string // the variable that names the file, which then must exist; or ""
+	guessed  bool   // nobody named it or its directory, so it may be another program's
 	pull     bool   // its entries are for sources only
 }
 
@@ -41,30 +44,39 @@ var dockerFiles = []string{"config.json", ".dockerconfigjson"}
 // replaces the tool's default path.
 func candidates(getenv func(string) string) []candidate {
 	var at []candidate
-	below := func(dir string, elements ...string) {
+	guess := func(dir string, elements ...string) {
 		if dir != "" {
-			at = append(at, candidate{path: filepath.Join(append([]string{dir}, elements...)...)})
+			at = append(at, candidate{path: filepath.Join(append([]string{dir}, elements...)...), guessed: true})
 		}
 	}
 	home := getenv("HOME")
 	docker := getenv("DOCKER_CONFIG")
-	if docker == "" && home != "" {
-		docker = filepath.Join(home, ".docker")
-	}
 	for _, name := range dockerFiles {
-		below(docker, name)
+		if docker != "" {
+			at = append(at, candidate{path: filepath.Join(docker, name)})
+		} else {
+			guess(home, ".docker", name)
+		}
 	}
 	if path := getenv("REGISTRY_AUTH_FILE"); path != "" {
 		return append(at, candidate{path: path, variable: "REGISTRY_AUTH_FILE"})
 	}
-	below(getenv("XDG_RUNTIME_DIR"), "containers", "auth.json")
-	if dir := getenv("XDG_CONFIG_HOME"); dir != "" {
-		below(dir, "containers", "auth.json")
+	if dir := getenv("XDG_RUNTIME_DIR"); dir != "" {
+		guess(dir, "containers", "auth.json")
 	} else {
-		below(home, ".config", "containers", "auth.json")
+		guess(podmanRun, strconv.Itoa(os.Getuid()), "auth.json")
+	}
+	if dir := getenv("XDG_CONFIG_HOME"); dir != "" {
+		guess(dir, "containers", "auth.json")
+	} else {
+		guess(home, ".config", "containers", "auth.json")
 	}
 	return at
 }
+
+// podmanRun is where podman login writes for a user without XDG_RUNTIME_DIR, such as root, in a
+// directory for each user ID (containers-auth.json(5)).
+var podmanRun = "/run/containers"
 
 // pullCandidates lists the files that MIRROR_PULL_CONFIG names: the file itself, or
 // those in a directory, which may be empty.
@@ -135,24 +147,21 @@ func wrongKeys(dir string, keys []string) error {
 	return fmt.Errorf("the secret at %q has the keys %.300q: put the credentials under .dockerconfigjson or config.json", dir, keys)
 }
 
-// read reads the file, or returns nil if an optional one does not exist.
+// read reads the file, or returns nil if an optional one does not exist. It skips a guessed
+// file that it may not read: that may be another user's.
 func (l candidate) read() (*file, error) {
-	f, err := os.Open(l.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if l.variable != "" {
-			return nil, fmt.Errorf("%s names %q, which does not exist: create it, or unset the variable", l.variable, l.path)
-		}
+	data, err := l.content()
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && l.variable != "":
+		return nil, fmt.Errorf("%s names %q, which does not exist: create it, or unset the variable", l.variable, l.path)
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	}
-	if err != nil {
+	case err != nil && l.guessed:
+		slog.Warn("skipping a file of credentials that cannot be read", "file", l.path, "reason", err)
+		return nil, nil
+	case err != nil:
 		return nil, fmt.Errorf("reading credentials: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading credentials: %w", err)
-	}
-	if len(data) > maxFile {
+	case len(data) > maxFile:
 		return nil, fmt.Errorf("reading credentials: %q exceeds %d bytes", l.path, maxFile)
 	}
 	parsed, err := parseFile(data)
@@ -160,7 +169,18 @@ func (l candidate) read() (*file, error) {
 		return nil, fmt.Errorf("reading credentials: %q: %w", l.path, err)
 	}
 	parsed.path = l.path
+	l.warn(parsed, data)
 	return parsed, nil
+}
+
+// content returns the file's content, at most one byte more than maxFile.
+func (l candidate) content() ([]byte, error) {
+	f, err := os.Open(l.path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
 
 // parseFile reads the format of Docker and podman. Of the content, its errors show keys

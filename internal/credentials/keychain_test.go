@@ -1,19 +1,39 @@
 package credentials
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"imagemirror/internal/reference"
 )
+
+// nowhere is no directory of podman's, so that the tests read nothing of this machine's user.
+const nowhere = "/nowhere"
+
+func TestMain(m *testing.M) {
+	podmanRun = nowhere
+	os.Exit(m.Run())
+}
+
+// captureLog collects what is logged during the test.
+func captureLog(t *testing.T) *bytes.Buffer {
+	t.Helper()
+	log, before := &bytes.Buffer{}, slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(log, nil)))
+	t.Cleanup(func() { slog.SetDefault(before) })
+	return log
+}
 
 // home makes a home directory with files, by path, and returns its environment.
 func home(t *testing.T, files map[string]string) (dir string, getenv func(string) string) {
@@ -260,15 +280,93 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-func TestUnreadable(t *testing.T) {
-	dir, getenv := home(t, map[string]string{".docker/config.json/a": "", ".config/containers/auth.json": "{"})
-	_, err := Load(getenv, Options{})
-	if err == nil || strings.Count(err.Error(), "\n") != 1 || !strings.Contains(err.Error(), "config.json: is a directory") {
-		t.Errorf("got %v, want a line for each of the two files", err)
+// A guessed file that cannot be read is skipped: it may be another user's. A named one is an error.
+func TestUnreadableFiles(t *testing.T) {
+	log := captureLog(t)
+	dir, getenv := home(t, map[string]string{
+		".docker/config.json/a":        "",
+		".config/containers/auth.json": auths(map[string]string{"quay.io": "podman"}),
+	})
+	k, err := Load(getenv, Options{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	_, err = Load(func(name string) string { return map[string]string{"REGISTRY_AUTH_FILE": dir + "/absent"}[name] }, Options{})
+	if got := user(t, k, "quay.io/image"); got != "podman" {
+		t.Errorf("got the credential of %q, want that of the file that can be read", got)
+	}
+	if !strings.Contains(log.String(), filepath.Join(dir, ".docker", "config.json")) {
+		t.Errorf("the log is %s, want the name of the file that is skipped", log)
+	}
+	for variable, path := range map[string]string{"DOCKER_CONFIG": dir + "/.docker", "REGISTRY_AUTH_FILE": dir + "/.docker/config.json"} {
+		if _, err := Load(only(variable, path), Options{}); err == nil || !strings.Contains(err.Error(), "config.json: is a directory") {
+			t.Errorf("%s: got %v, want an error with the file", variable, err)
+		}
+	}
+	_, err = Load(only("REGISTRY_AUTH_FILE", dir+"/absent"), Options{})
 	if err == nil || !strings.Contains(err.Error(), `REGISTRY_AUTH_FILE names "`+dir) {
 		t.Errorf("got %v, want an error that names the variable and the file", err)
+	}
+}
+
+// Without XDG_RUNTIME_DIR, podman login writes to a directory of the user under /run/containers.
+func TestFileOfPodmanWithoutRuntimeDirectory(t *testing.T) {
+	dir, _ := home(t, map[string]string{
+		strconv.Itoa(os.Getuid()) + "/auth.json": auths(map[string]string{"quay.io": "root"}),
+		"run/containers/auth.json":               auths(map[string]string{"quay.io": "run"}),
+	})
+	podmanRun = dir
+	t.Cleanup(func() { podmanRun = nowhere })
+	for value, want := range map[string]string{"": "root", dir + "/run": "run"} {
+		k, err := Load(only("XDG_RUNTIME_DIR", value), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := user(t, k, "quay.io/image"); got != want {
+			t.Errorf("XDG_RUNTIME_DIR=%q: got the credential of %q, want that of %q", value, got, want)
+		}
+	}
+}
+
+// What somebody wrote without effect is named in the log, and secrets are not.
+func TestEntriesWithoutEffectAreNamed(t *testing.T) {
+	const entry = `{"auth": "aHVudGVyMjpodW50ZXIy"}`
+	for _, c := range []struct {
+		name, content string
+		want          []string // of the log; none if it is empty
+	}{
+		{"entries that match", `{"auths": {"quay.io": ` + entry + `, "localhost:5000/a/b": ` + entry + `, "https://index.docker.io/v1/": ` + entry + `, "https://quay.io/v2": ` + entry + `}}`, nil},
+		{"no entries", `{"auths": {}}`, []string{"has no entries"}},
+		{"another file", `{"experimental": "enabled"}`, []string{"has no entries"}},
+		{"nothing", "", []string{"has no entries"}},
+		{"a legacy file", `{"quay.io": ` + entry + `}`, []string{"legacy .dockercfg"}},
+		{"a legacy file with names", `{"https://quay.io": {"username": "hunter2", "password": "hunter2"}}`, []string{"legacy .dockercfg"}},
+		{"legacy entries beside others", `{"auths": {"ghcr.io": ` + entry + `}, "quay.io": ` + entry + `}`, []string{"legacy .dockercfg"}},
+		{"wildcards", `{"auths": {"*.quay.io": ` + entry + `, "quay.io/*": ` + entry + `}}`, []string{"entry=*.quay.io", "entry=quay.io/*"}},
+		{"a tag", `{"auths": {"quay.io/org/image:v1": ` + entry + `}}`, []string{"entry=quay.io/org/image:v1"}},
+		{"a version of the API", `{"auths": {"quay.io/v2": ` + entry + `}}`, []string{"entry=quay.io/v2"}},
+		{"upper case", `{"credHelpers": {"quay.io/Org": "x"}}`, []string{"entry=quay.io/Org"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			log := captureLog(t)
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(c.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Load(only("DOCKER_CONFIG", dir), Options{}); err != nil {
+				t.Fatal(err)
+			}
+			if len(c.want) == 0 && log.Len() > 0 {
+				t.Errorf("the log is %s, want nothing", log)
+			}
+			for _, want := range append(c.want, dir) {
+				if len(c.want) > 0 && !strings.Contains(log.String(), want) {
+					t.Errorf("the log is %s, want it to contain %s", log, want)
+				}
+			}
+			if strings.Contains(log.String(), "hunter2") || strings.Contains(log.String(), "aHVud") {
+				t.Errorf("the log shows a secret: %s", log)
+			}
+		})
 	}
 }
 
