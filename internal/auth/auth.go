@@ -72,11 +72,13 @@ type Slots interface {
 type Authorizer struct {
 	service tokenService
 
-	trying sync.Mutex // held while it is not known how many scopes a token may have
+	answered chan struct{} // closed when the first request has been answered
+	release  func()        // closes answered
+	trying   sync.Mutex    // held while it is not known how many scopes a token may have
 
 	mu        sync.Mutex
-	known     bool          // challenge holds
-	probing   chan struct{} // closed when the first request has been answered
+	begun     bool // the first request is under way, or was
+	known     bool // challenge holds
 	challenge Challenge
 	scopes    int  // how many a token may have: any number, or 2 or 1 after more were refused
 	proved    bool // a token with several was accepted
@@ -88,13 +90,16 @@ type Authorizer struct {
 
 // New returns an Authorizer that has asked the registry nothing yet.
 func New(config Config) *Authorizer {
+	answered := make(chan struct{})
 	return &Authorizer{
-		service: tokenService{Config: config},
-		scopes:  math.MaxInt,
-		tokens:  map[tokenKey]*token{},
-		batches: map[tokenKey]*token{},
-		open:    map[batchKey]*token{},
-		wanted:  map[bool][]*token{},
+		service:  tokenService{Config: config},
+		answered: answered,
+		release:  sync.OnceFunc(func() { close(answered) }),
+		scopes:   math.MaxInt,
+		tokens:   map[tokenKey]*token{},
+		batches:  map[tokenKey]*token{},
+		open:     map[batchKey]*token{},
+		wanted:   map[bool][]*token{},
 	}
 }
 
@@ -123,43 +128,36 @@ func (sent Authorization) Renewed() Authorization {
 	return sent
 }
 
+// patience is how long requests wait for the answer to the first. One image that a registry is
+// slow with must not hold up the others, which then risk being refused once.
+const patience = 5 * time.Second
+
 // Begin makes the first request to a registry go alone: its answer tells everyone how to
 // authenticate, so that the others are not refused first. They wait in Begin until Learn gets
 // a challenge, or until the first request has called answered, which is nil for all others.
 func (a *Authorizer) Begin(ctx context.Context) (answered func(), err error) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	for !a.known {
-		if a.probing == nil {
-			a.probing = make(chan struct{})
-			return sync.OnceFunc(func() {
-				a.mu.Lock()
-				defer a.mu.Unlock()
-				// If there was no answer, the others all go at once: the first answer is learned from.
-				a.known = true
-				a.releaseLocked()
-			}), nil
-		}
-		c := a.probing
-		a.mu.Unlock()
-		select {
-		case <-c:
-		case <-ctx.Done():
-		}
-		a.mu.Lock()
-		if err := context.Cause(ctx); err != nil {
-			return nil, err
-		}
+	first := !a.begun
+	a.begun = true
+	a.mu.Unlock()
+	if first {
+		return a.release, nil
+	}
+	select {
+	case <-a.answered:
+		return nil, nil
+	default:
+	}
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
+	select {
+	case <-a.answered:
+	case <-enough.C:
+		a.release()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 	return nil, nil
-}
-
-// releaseLocked lets requests go that wait in Begin.
-func (a *Authorizer) releaseLocked() {
-	if a.probing != nil {
-		close(a.probing)
-		a.probing = nil
-	}
 }
 
 // Learn notes what the registry asked for: the zero Challenge if its answer was not 401. A
@@ -173,7 +171,8 @@ func (a *Authorizer) Learn(c Challenge) {
 		a.known, a.challenge = true, c
 	}
 	if !c.IsZero() {
-		a.releaseLocked()
+		a.begun = true
+		a.release()
 	}
 }
 

@@ -51,7 +51,7 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 		h.address = dockerHubHost
 	}
 	h.setScheme("https")
-	if registriesconf.Localhost(e.Registry) {
+	if registriesconf.Localhost(e.Registry) && !e.Insecure { // else TLS is tried first, as elsewhere
 		h.setScheme("http")
 	}
 	trust := c.tls.Clone()
