@@ -109,10 +109,10 @@ func (s *tokenService) ask(ctx context.Context, q tokenRequest) (issued, time.Du
 	if resp.StatusCode/100 != 2 {
 		e := regerror.FromResponse(resp)
 		e.Name, e.Doing = s.Registry, regerror.GettingToken
-		if !retry.Transient(resp.StatusCode) {
+		if !e.Transient() {
 			return issued{}, retry.Never, e
 		}
-		return issued{}, retry.After(resp.Header, time.Now()), e
+		return issued{}, e.After, e
 	}
 	got, err := readToken(resp)
 	if err != nil {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"imagemirror/internal/retry"
@@ -17,6 +19,9 @@ import (
 var (
 	// ErrDown means that the request was not sent.
 	ErrDown = errors.New("the registry has answered none of the last requests")
+	// ErrHostDown means that the request was not sent on to the host that the registry
+	// led to.
+	ErrHostDown = errors.New("that host has answered none of the last requests")
 	// ErrBusy means that a download cannot go on at another registry.
 	ErrBusy = errors.New("all request slots are in use")
 	// ErrStalled means that the request was canceled because no byte moved.
@@ -46,13 +51,24 @@ type permanentError struct{ error }
 
 func (e permanentError) Unwrap() error { return e.error }
 
+// A ProxyRefusal is the answer of a proxy that does not connect to the registry.
+type ProxyRefusal struct {
+	Proxy  string // host:port
+	Status int
+}
+
+func (p *ProxyRefusal) Error() string {
+	return strings.TrimRight(fmt.Sprintf("the proxy %s does not connect: HTTP %d %s", p.Proxy, p.Status, http.StatusText(p.Status)), " ")
+}
+
 // IsPermanent reports whether another try is of no use: after Permanent, or if a host
-// name does not exist or a certificate is not trusted.
+// name does not exist, a certificate is not trusted or a proxy refuses to connect.
 func IsPermanent(err error) bool {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	var permanent permanentError
-	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &certificate) || errors.As(err, &permanent)
+	var proxy *ProxyRefusal
+	return errors.As(err, &proxy) && !retry.Transient(proxy.Status) || errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &certificate) || errors.As(err, &permanent)
 }
 
 // WaitAfter returns how long to wait, at least, after a request without an answer, or

@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"time"
 
 	"imagemirror/internal/digest"
 	"imagemirror/internal/reference"
-	"imagemirror/internal/retry"
 )
 
 // An Error is a request that a registry refused or did not answer. Callers branch on
@@ -19,26 +20,42 @@ type Error struct {
 	Doing  string // such as "pushing manifest"
 	Name   string // HOST/PATH of the repository; of a token service's error, the registry
 	Ref    string // tag or digest in the repository, or ""
+	Host   string // the host that answered, or did not, if the registry led to another
 	Status int    // HTTP status; 0 if no answer came
 	Code   string // the registry's error code, such as DENIED
 	Words  string // the registry's own words, bounded and printable
+	Page   bool   // the answer is an HTML page
 	Tries  int    // how often the request was sent
 	Err    error  // why no answer came, or what is wrong with the answer
+
+	After   time.Duration // how long the answer asks to wait, or 0
+	Missing []string      // digests that the answer names
+	mixed   bool          // the answer has errors that are not about unknown content
 }
 
 // Values of Doing that the advice depends on.
 const (
 	Locating     = "locating"            // the repository's registry and credentials
 	GettingToken = "getting a token for" // from the registry's token service
+
+	OpeningUpload   = "opening an upload to"
+	PushingManifest = "pushing manifest"
 )
 
 func (e *Error) Error() string {
 	s := fmt.Sprintf("%s %s at the %s", e.Doing, e.object(), e.Side)
-	if e.Status != 0 {
-		s += fmt.Sprintf(": HTTP %d %s", e.Status, http.StatusText(e.Status))
+	if e.Host != "" {
+		s += ", which leads to " + e.Host
 	}
-	if e.Words != "" {
-		s += fmt.Sprintf(": %q", e.Words)
+	if e.Status != 0 {
+		s += strings.TrimRight(fmt.Sprintf(": HTTP %d %s", e.Status, http.StatusText(e.Status)), " ")
+	}
+	words := e.Words
+	if e.Ref != "" {
+		words = strings.TrimSuffix(words, ": "+e.Ref) // it is named already
+	}
+	if words != "" {
+		s += fmt.Sprintf(": %q", words)
 	}
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
@@ -68,14 +85,6 @@ func (e *Error) Fault() (side string, status int, advice string) {
 	return string(e.Side), e.Status, e.advice()
 }
 
-// Transient reports whether another try may succeed.
-func (e *Error) Transient() bool {
-	if e.Status != 0 {
-		return retry.Transient(e.Status)
-	}
-	return !IsPermanent(e.Err)
-}
-
 // StatusOf returns the HTTP status of the Error in err's chain, or 0.
 func StatusOf(err error) int {
 	var e *Error
@@ -88,6 +97,6 @@ func StatusOf(err error) int {
 // IsRefusal reports whether the registry or its token service understood the request
 // and refused it.
 func IsRefusal(err error) bool {
-	status := StatusOf(err)
-	return status >= 400 && status < 500 && !retry.Transient(status)
+	var e *Error
+	return errors.As(err, &e) && e.Status >= 400 && e.Status < 500 && !e.Transient()
 }

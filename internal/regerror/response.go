@@ -1,83 +1,72 @@
 package regerror
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
+	"time"
 
+	"imagemirror/internal/retry"
 	"imagemirror/internal/text"
-)
-
-// Bounds on what an error answer may say.
-const (
-	maxBody  = 16 << 10 // bytes that are read
-	maxWords = 240      // characters that are kept
 )
 
 // FromResponse returns the error of an answer: its status and what its body says. It
 // reads the beginning of the body and does not close it.
 func FromResponse(resp *http.Response) *Error {
-	e := &Error{Status: resp.StatusCode}
-	e.Code, e.Words = words(resp.Body)
+	e := &Error{Status: resp.StatusCode, After: retry.After(resp.Header, time.Now())}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody)) // what came before it broke off
+	all, page := complaints(string(body))
+	e.Page = page
+	e.understand(all)
 	return e
 }
 
-// words reads the body of an error: the code and message of the JSON that the
-// distribution spec asks for, or the text of anything else (quay.io's front server
-// answers 429 with an HTML page).
-func words(body io.Reader) (code, message string) {
-	b, err := io.ReadAll(io.LimitReader(body, maxBody))
-	if err != nil && len(b) == 0 {
-		return "", ""
+// codeUnknown is the code of distribution for errors that it has no code for. What
+// happened may be in the detail, or in another error beside it.
+const codeUnknown = "UNKNOWN"
+
+// maxShown is how many errors of an answer are shown.
+const maxShown = 2
+
+// understand takes the first code that says something, and the words of the first
+// errors that do.
+func (e *Error) understand(all []complaint) {
+	telling := slices.DeleteFunc(slices.Clone(all), func(c complaint) bool {
+		return (c.code == "" || c.code == codeUnknown) && c.detail == "" && len(all) > 1
+	})
+	if len(telling) == 0 {
+		telling = all[:min(1, len(all))]
 	}
-	var answer struct {
-		Errors []struct {
-			Code, Message string
-			Detail        any
+	var shown []string
+	for _, c := range telling {
+		if e.Code == "" || e.Code == codeUnknown {
+			e.Code = cleanLine(c.code)
 		}
-		Details string // what token services answer
-		Message string
-	}
-	if json.Unmarshal(b, &answer) == nil {
-		if len(answer.Errors) > 0 {
-			e := answer.Errors[0]
-			if e.Message == "" {
-				e.Message = strings.ToLower(strings.ReplaceAll(e.Code, "_", " "))
-			}
-			return cleanLine(e.Code), cleanLine(e.Message)
-		}
-		if answer.Details != "" {
-			return "", cleanLine(answer.Details)
-		}
-		if answer.Message != "" {
-			return "", cleanLine(answer.Message)
+		e.mixed = e.mixed || !isContentCode(c.code)
+		e.Missing = append(e.Missing, digests.FindAllString(c.message+" "+c.detail, maxErrors)...)
+		if w := c.words(); len(shown) < maxShown && !slices.Contains(shown, w) {
+			shown = append(shown, w)
 		}
 	}
-	return "", cleanLine(withoutTags(string(b)))
+	e.Words = cleanLine(strings.Join(shown, "; "))
 }
 
-// withoutTags drops everything between < and >, so that an HTML page can be read as a
-// line.
-func withoutTags(s string) string {
-	if !strings.Contains(s, "<") {
-		return s
-	}
-	var b strings.Builder
-	depth := 0
-	for _, r := range s {
-		switch {
-		case r == '<':
-			depth++
-			b.WriteByte(' ')
-		case r == '>':
-			depth = max(0, depth-1)
-		case depth == 0:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
+// digests matches the digests in a text.
+var digests = regexp.MustCompile(`\bsha256:[0-9a-f]{64}\b`)
 
-// cleanLine returns outside text as one bounded line of printable characters.
-func cleanLine(s string) string { return text.Line(strings.Join(strings.Fields(s), " "), maxWords) }
+// words returns what an error says: its message, and its detail if that says more.
+func (c complaint) words() string {
+	message, detail := oneLine(c.message), text.Clip(oneLine(c.detail), maxDetail)
+	lower := strings.ToLower(message)
+	switch {
+	case message == "" && detail == "":
+		return strings.ToLower(strings.ReplaceAll(c.code, "_", " "))
+	case message == "" || detail != "" && (c.code == codeUnknown || strings.Contains(strings.ToLower(detail), lower)):
+		return detail
+	case detail == "" || strings.Contains(lower, strings.ToLower(detail)):
+		return message
+	}
+	return message + ": " + detail
+}

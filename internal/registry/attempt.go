@@ -53,13 +53,12 @@ func (a *callAttempt) once(ctx context.Context) (resp *http.Response, wait time.
 	if a.judge(a.call, resp, sent) {
 		return resp, 0, nil, false
 	}
-	if denies(resp) && a.call.stream == nil && a.reauthorize(ctx, resp) {
-		discard(resp)
-		return nil, 0, nil, true
-	}
-	wait = a.slowDown(resp, began)
 	e = regerror.FromResponse(resp)
 	discard(resp)
+	if denies(e) && a.call.stream == nil && a.reauthorize(ctx, resp) {
+		return nil, 0, nil, true
+	}
+	wait = a.slowDown(e, began)
 	if !a.switched && a.speaksTLS(ctx, scheme, a.call.method, e) {
 		a.switched = true
 		return nil, 0, nil, true
@@ -109,9 +108,10 @@ func (h *host) renew(ctx context.Context, c *call) bool {
 	return true
 }
 
-// denies reports whether an answer refuses the authorization.
-func denies(resp *http.Response) bool {
-	return resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden
+// denies reports whether an answer refuses the authorization. Some registries throttle
+// with 403.
+func denies(e *regerror.Error) bool {
+	return (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden) && !e.Throttled()
 }
 
 // judge reports whether the call expects the answer's status, and learns from it about
@@ -130,14 +130,12 @@ func (h *host) judge(c *call, resp *http.Response, sent auth.Authorization) bool
 
 // slowDown throttles all requests to a registry that is overloaded. It returns how long
 // this one waits before its next try, or retry.Never.
-func (h *host) slowDown(resp *http.Response, began time.Time) time.Duration {
+func (h *host) slowDown(e *regerror.Error, began time.Time) time.Duration {
 	switch {
-	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable:
-		wait := retry.After(resp.Header, time.Now())
-		h.budget.throttled(began, wait)
-		return wait
-	case retry.Transient(resp.StatusCode):
-		return 0
+	case !e.Transient():
+		return retry.Never
+	case e.Throttled() || e.Status == http.StatusServiceUnavailable:
+		h.budget.throttled(began, e.After)
 	}
-	return retry.Never
+	return e.After
 }

@@ -89,13 +89,18 @@ func After(h http.Header, now time.Time) time.Duration {
 
 // Transient reports whether an HTTP status may be another one the next time. Front
 // servers and CDNs have statuses of their own above 504, such as Cloudflare's 520 to
-// 527.
+// 527, and 499 for a request that was given up before it was answered. 425 asks for the
+// request once more (RFC 8470).
 func Transient(status int) bool {
 	switch status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusTooEarly, statusClientClosed:
 		return true
-	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported, http.StatusInsufficientStorage:
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported, http.StatusInsufficientStorage, http.StatusNetworkAuthenticationRequired:
 		return false
 	}
 	return status >= 500
 }
+
+// statusClientClosed is nginx's status for a request whose client has gone. A front
+// server passes it on if the client was another one.
+const statusClientClosed = 499

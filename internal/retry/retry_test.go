@@ -123,8 +123,8 @@ func TestAfter(t *testing.T) {
 func TestTransient(t *testing.T) {
 	for status, want := range map[int]bool{
 		200: false, 301: false, 400: false, 401: false, 403: false, 404: false, 413: false,
-		408: true, 429: true, 500: true, 502: true, 503: true, 504: true, 520: true, 599: true,
-		501: false, 505: false, 507: false,
+		408: true, 425: true, 429: true, 499: true, 500: true, 502: true, 503: true, 504: true, 520: true, 599: true,
+		501: false, 505: false, 507: false, 511: false,
 	} {
 		if got := Transient(status); got != want {
 			t.Errorf("Transient(%d) = %v", status, got)
