@@ -62,5 +62,5 @@ func (o *optional) refuse(err error) (all bool) {
 func dispensable(ctx context.Context, err error) bool {
 	return err != nil && ctx.Err() == nil && !regerror.IsPermanent(err) &&
 		!errors.Is(err, regerror.ErrDown) && !errors.Is(err, regerror.ErrBusy) &&
-		regerror.StatusOf(err) != http.StatusTooManyRequests
+		!regerror.IsThrottling(err)
 }

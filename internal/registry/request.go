@@ -58,7 +58,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 			return 0, nil
 		}
 		e.Tries = n
-		if e.Status != 0 && !c.once() || e.Status == http.StatusTooManyRequests && c.optional {
+		if e.Status != 0 && !c.once() || e.Throttled() && c.optional {
 			tries = h.client.config.Retries // the registry does answer
 		}
 		if n >= tries {
