@@ -41,6 +41,8 @@ type host struct {
 	heads   optional    // HEAD of manifests
 	ranges  optional    // of blobs
 	chunked atomic.Bool // the registry refuses large bodies in one request
+	unsized atomic.Bool // the registry refuses the size of a page of tags
+	links   atomic.Bool // the registry links the pages of a list of tags
 	greeted sync.Once   // see challenge
 }
 

@@ -1,13 +1,13 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,120 +26,297 @@ const (
 	maxTagsPage  = 16 << 20 // bytes
 	maxTagsBytes = 64 << 20 // bytes of all pages: more than maxTags tags of maxTag characters need
 	maxPages     = 10_000
+	maxStale     = 100 // pages without a new tag, one after the other
 )
 
-// Tags lists all tags of the repository, page by page. It skips names that are invalid
-// by the distribution spec's grammar: no request could name them.
-func (r *Repository) Tags(ctx context.Context) (tags []string, err error) {
-	for _, ep := range r.endpoints {
-		if tags, err = ep.tags(ctx); err == nil {
-			return tags, nil
+// Tags lists all tags of the repository, each once. It skips names that are invalid by
+// the distribution spec's grammar: no request could name them.
+//
+// A mirror may hold only a part of the tags, so the location is asked. Mirrors are asked
+// if the location cannot be reached, or refuses.
+func (r *Repository) Tags(ctx context.Context) ([]string, error) {
+	location := len(r.endpoints) - 1
+	tags, err := r.endpoints[location].tags(ctx)
+	if err == nil {
+		return tags, nil
+	}
+	if regerror.StatusOf(err) == 0 || regerror.IsRefusal(err) {
+		for _, mirror := range r.endpoints[:location] {
+			if tags, err := mirror.tags(ctx); err == nil {
+				return tags, nil
+			}
 		}
 	}
 	return nil, r.fail(err, "listing tags of", "")
 }
 
+// errPageSize means that the registry deals with the size of a page in a way that may
+// have left tags out.
+var errPageSize = errors.New("the list of tags may be cut")
+
+// tags lists all tags. If the registry refuses the size of a page, it is asked without
+// one from then on.
 func (ep repoEndpoint) tags(ctx context.Context) ([]string, error) {
-	var all []string
-	list := tagReader{repoEndpoint: ep, room: maxTagsBytes}
-	query := "n=" + strconv.Itoa(tagsPerPage)
-	for pages := 0; query != ""; pages++ {
-		if pages == maxPages {
-			return nil, &regerror.Error{Err: regerror.Malformed("the list of tags exceeds %d pages", maxPages)}
+	if ep.host.unsized.Load() {
+		return ep.list(ctx, "")
+	}
+	tags, err := ep.list(ctx, "n="+strconv.Itoa(tagsPerPage))
+	if !errors.Is(err, errPageSize) {
+		return tags, err
+	}
+	if tags, err = ep.list(ctx, ""); err == nil {
+		ep.host.unsized.Store(true)
+	}
+	return tags, err
+}
+
+// refusesPageSize reports whether a registry may have refused the size of a page:
+// distribution's does with 400 PAGINATION_NUMBER_INVALID. The statuses that are left out
+// are about the repository and its credentials.
+func refusesPageSize(err error) bool {
+	switch status := regerror.StatusOf(err); status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		return false
+	case http.StatusNotImplemented:
+		return true
+	}
+	return regerror.IsRefusal(err)
+}
+
+// list lists all tags, page by page. The size is the query of the first page, which may
+// be empty.
+func (ep repoEndpoint) list(ctx context.Context, size string) ([]string, error) {
+	l := &tagList{repoEndpoint: ep, size: size, room: maxTagsBytes, tags: map[string]bool{}, pages: map[string]bool{}}
+	for at := (&tagsPage{query: size}); at != nil; {
+		if err := l.visit(at); err != nil {
+			return nil, &regerror.Error{Err: err}
 		}
-		page, err := list.page(ctx, query)
+		found, err := l.page(ctx, at)
+		switch {
+		case err != nil && at.guessed && l.lacks(err):
+			return l.all, nil
+		case err != nil:
+			return nil, l.sizeFault(at, err)
+		}
+		fresh, err := l.add(found.tags)
 		if err != nil {
+			return nil, &regerror.Error{Err: err}
+		}
+		if at, err = l.after(at, found, fresh); err != nil {
 			return nil, err
 		}
-		all = append(all, page.tags...)
-		if len(all) > maxTags {
-			return nil, &regerror.Error{Err: regerror.Malformed("the list of tags exceeds %d tags", maxTags)}
-		}
-		if page.next == query {
-			return nil, &regerror.Error{Err: regerror.Malformed("the list of tags leads back to the same page")}
-		}
-		query = page.next
 	}
-	return all, nil
+	return l.all, nil
 }
 
-// A tagReader reads the list of tags of one repository.
-type tagReader struct {
+// A tagList is the list of tags of one repository while it is read.
+type tagList struct {
 	repoEndpoint
-	room int // bytes that may still come, with those of pages that are read again
+	size  string // the query that asks for the size of a page, or ""
+	room  int    // bytes that may still come, with those of pages that are read again
+	count int    // tags that came, with repeated and invalid ones
+	stale int    // pages without a new tag since the last one that had some
+	cut   int    // tags on a page that may have been cut; 0: none was
+	all   []string
+	tags  map[string]bool // all
+	pages map[string]bool // by address
 }
 
-type tagPage struct {
+// A tagsPage is where a page of a list is.
+type tagsPage struct {
+	query   string   // at the repository's own address
+	address *url.URL // instead of query: elsewhere on the registry
+	guessed bool     // no link leads to it: see after
+}
+
+// A foundTags is the content of a page.
+type foundTags struct {
 	tags []string
-	next string // query of the next page; "" after the last
+	next *tagsPage // that a link leads to; nil if there is none
+}
+
+// visit notes a page, which must not have been read before.
+func (l *tagList) visit(at *tagsPage) error {
+	key := at.query
+	if at.address != nil {
+		key = at.address.String()
+	}
+	switch {
+	case l.pages[key]:
+		return regerror.Malformed("the list of tags leads back to a page that was read before")
+	case len(l.pages) == maxPages:
+		return regerror.Malformed("the list of tags exceeds %d pages", maxPages)
+	}
+	l.pages[key] = true
+	return nil
+}
+
+// lacks reports whether the error of a guessed page means that no tag is behind the last
+// one: there is nothing at all, or the registry cannot start from a tag.
+func (l *tagList) lacks(err error) bool {
+	return regerror.StatusOf(err) == http.StatusNotFound || l.size == "" && refusesPageSize(err)
+}
+
+// sizeFault returns errPageSize instead of the error of a page if that may be due to its
+// size, or to the way in which it was asked for.
+func (l *tagList) sizeFault(at *tagsPage, err error) error {
+	if l.size != "" && (at.query == l.size || at.guessed) && refusesPageSize(err) {
+		return errPageSize
+	}
+	return err
+}
+
+// add adds the valid tags of a page and returns how many were new. Registries are known
+// to repeat tags within a page and across pages.
+func (l *tagList) add(tags []string) (fresh int, err error) {
+	for _, tag := range tags {
+		if isTag(tag) && !l.tags[tag] {
+			l.tags[tag] = true
+			l.all = append(l.all, tag)
+			fresh++
+		}
+	}
+	l.count += len(tags)
+	l.stale++
+	if fresh > 0 {
+		l.stale = 0
+	}
+	switch {
+	case l.count > maxTags:
+		return 0, regerror.Malformed("the list of tags exceeds %d tags", maxTags)
+	case l.stale > maxStale:
+		return 0, regerror.Malformed("the list of tags goes on for %d pages without a new tag", maxStale)
+	}
+	return fresh, nil
+}
+
+// after returns the page that follows one, or nil after the last.
+//
+// Some registries cut the list without a link: go-containerregistry's does at the size
+// that was asked for, others at a size of their own. So if a registry has never sent a
+// link, and a page without one has just as many tags as pages usually have, the tags
+// behind its last one are asked for. A page with nothing new ends the list.
+func (l *tagList) after(at *tagsPage, found foundTags, fresh int) (*tagsPage, error) {
+	n := len(found.tags)
+	switch {
+	case found.next != nil:
+		l.host.links.Store(true)
+		return found.next, nil
+	case at.guessed && fresh == 0 && n == tagsPerPage && l.size != "":
+		return nil, errPageSize // it does not know how to go on: it may know how to send all
+	case at.guessed && fresh == 0, l.host.links.Load(), l.cut == 0 && !isPageSize(n), l.cut > 0 && n != l.cut:
+		return nil, nil
+	}
+	l.cut = n
+	query := url.Values{"last": {found.tags[n-1]}}.Encode()
+	if l.size != "" {
+		query = l.size + "&" + query
+	}
+	return &tagsPage{query: query, guessed: true}, nil
+}
+
+// isPageSize reports whether registries are known to cut lists at n tags. Artifact
+// Registry does at 10,000.
+func isPageSize(n int) bool {
+	switch n {
+	case 50, 100, 200, 250, 500, tagsPerPage, 10_000:
+		return true
+	}
+	return false
 }
 
 // page reads one page, with retries if it breaks off.
-func (t *tagReader) page(ctx context.Context, query string) (tagPage, error) {
-	var page tagPage
-	err := t.host.client.policy().Do(ctx, func(n int) (time.Duration, error) {
+func (l *tagList) page(ctx context.Context, at *tagsPage) (foundTags, error) {
+	var found foundTags
+	err := l.host.client.policy().Do(ctx, func(n int) (time.Duration, error) {
 		var again bool
 		var err error
-		if page, again, err = t.read(ctx, query); again {
+		if found, again, err = l.read(ctx, at); again {
 			return 0, &regerror.Error{Err: err, Tries: n}
 		}
 		return retry.Never, err
 	})
-	return page, err
+	return found, err
 }
 
 // read reads a page once. It reports again if the page broke off.
-func (t *tagReader) read(ctx context.Context, query string) (page tagPage, again bool, err error) {
-	resp, err := t.host.do(ctx, &call{
-		method: http.MethodGet, rest: "tags/list", query: query, access: t.access, expect: []int{http.StatusOK},
+func (l *tagList) read(ctx context.Context, at *tagsPage) (found foundTags, again bool, err error) {
+	resp, err := l.host.do(ctx, &call{
+		method: http.MethodGet, rest: "tags/list", query: at.query, location: at.address, access: l.access, expect: []int{http.StatusOK},
 	})
 	if err != nil {
-		return page, false, err
+		return found, false, err
 	}
 	defer resp.Body.Close()
-	limit := min(maxTagsPage, t.room)
+	limit := min(maxTagsPage, l.room)
 	b, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 	switch {
 	case len(b) > maxTagsPage:
-		return page, false, &regerror.Error{Err: regerror.Malformed("a page of the list of tags exceeds %d bytes", maxTagsPage)}
+		return found, false, &regerror.Error{Err: regerror.Malformed("a page of the list of tags exceeds %d bytes", maxTagsPage)}
 	case len(b) > limit:
-		return page, false, &regerror.Error{Err: regerror.Malformed("the list of tags exceeds %d bytes", maxTagsBytes)}
+		return found, false, &regerror.Error{Err: regerror.Malformed("the list of tags exceeds %d bytes", maxTagsBytes)}
 	}
-	t.room -= len(b)
+	l.room -= len(b)
 	if err != nil {
-		return page, true, regerror.Plain(ctx, err)
+		return found, true, regerror.Plain(ctx, err)
 	}
+	if found.tags, again, err = parseTags(b); err != nil {
+		return found, again, err
+	}
+	if found.next, err = l.next(resp); err != nil {
+		return found, false, &regerror.Error{Err: err}
+	}
+	return found, false, nil
+}
+
+// parseTags reads the content of a page, whose tags may be null. It reports again if the
+// page ends too early.
+func parseTags(b []byte) (tags []string, again bool, err error) {
 	var answer struct {
-		Tags []string `json:"tags"`
+		Tags json.RawMessage `json:"tags"`
 	}
-	if err := json.Unmarshal(b, &answer); err != nil {
+	if err = json.Unmarshal(b, &answer); err == nil && answer.Tags != nil {
+		err = json.Unmarshal(answer.Tags, &tags)
+	}
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &syntax) && syntax.Offset == int64(len(b)):
+		return nil, true, regerror.Malformed("the list of tags is not JSON: %w", err)
+	case err != nil:
 		err = regerror.Malformed("the list of tags is not JSON: %w", err)
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) && syntax.Offset == int64(len(b)) {
-			return page, true, err // it ends too early
-		}
-		return page, false, &regerror.Error{Err: err}
+	case answer.Tags == nil:
+		err = regerror.Malformed(`the list of tags has no "tags"`)
+	default:
+		return tags, false, nil
 	}
-	tags := slices.DeleteFunc(answer.Tags, func(tag string) bool { return !isTag(tag) })
-	return tagPage{tags: tags, next: nextPage(resp.Header)}, false, nil
+	// It may be a page for people, or an error with the wrong status.
+	e := regerror.FromResponse(&http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(b))})
+	e.Err = err
+	return nil, false, e
+}
+
+// next returns the page that an answer's Link leads to, or nil. A list of tags is always
+// at the repository's own address, since front servers are known to change hosts and
+// paths and leave links as they are. Any other address must be on the registry.
+func (l *tagList) next(resp *http.Response) (*tagsPage, error) {
+	link, err := nextLink(resp.Header)
+	if err != nil || link == "" {
+		return nil, err
+	}
+	u, err := resp.Request.URL.Parse(link)
+	switch {
+	case err != nil:
+		return nil, regerror.Malformed("the list of tags has an invalid link %.120q", link)
+	case strings.HasSuffix(u.Path, "/tags/list"):
+		return &tagsPage{query: u.RawQuery}, nil
+	case !l.host.at(u):
+		return nil, regerror.Malformed("the list of tags continues on another host, %.120q", u.Host)
+	}
+	u.Scheme, u.Host, u.User, u.Fragment = *l.host.scheme.Load(), l.host.address, nil, ""
+	return &tagsPage{address: u}, nil
 }
 
 // isTag reports whether s is a tag by the distribution spec's grammar.
 func isTag(s string) bool {
 	return s != "" && len(s) <= maxTag && reference.TagRegexp.FindString(s) == s
-}
-
-// nextPage returns the query of the next page from the Link header (RFC 8288). It
-// ignores the header's host and path, which are known.
-func nextPage(h http.Header) string {
-	for _, link := range h.Values("Link") {
-		target, params, _ := strings.Cut(link, ">")
-		if !strings.Contains(params, "next") {
-			continue
-		}
-		if u, err := url.Parse(strings.TrimPrefix(strings.TrimSpace(target), "<")); err == nil {
-			return u.RawQuery
-		}
-	}
-	return ""
 }
