@@ -142,8 +142,18 @@ func source(s string) (reference.Reference, error) {
 		return r, fmt.Errorf("source %w", err)
 	case r.Wildcard() && r.Digest != "":
 		return r, fmt.Errorf("source %q has a * wildcard and a digest: remove one of them", s)
+	case onlyHost(s):
+		return r, fmt.Errorf("source %q is only a host: write HOST/REPOSITORY:TAG", s)
 	}
 	return r, nil
+}
+
+// onlyHost reports whether a name without a slash is that of a host, such as quay.io or
+// localhost:5000. Without a slash, a name is one of Docker Hub's own images, which have no dots.
+func onlyHost(s string) bool {
+	name, _, _ := strings.Cut(s, "@")
+	name, _, _ = strings.Cut(name, ":")
+	return !strings.Contains(s, "/") && (strings.Contains(name, ".") || strings.EqualFold(name, "localhost"))
 }
 
 // untagged decides on a source without a tag and a digest. If all its destinations are tagged
@@ -173,6 +183,8 @@ func destination(s string) (reference.Reference, error) {
 		return r, fmt.Errorf("destination %w", err)
 	case r.Digest != "":
 		return r, fmt.Errorf("destination %q has a digest: write a tag instead, or nothing (a destination has the digest of its source)", s)
+	case onlyHost(s):
+		return r, fmt.Errorf("destination %q is only a host: write HOST/REPOSITORY, or HOST/REPOSITORY:TAG", s)
 	}
 	return r, nil
 }

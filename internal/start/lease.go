@@ -30,8 +30,9 @@ func (s *Starter) await(ctx context.Context, set *imageSet) (*coordinationv1.Lea
 	defer cancel()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	var seen observation
 	for {
-		lease, holder, err := s.acquire(ctx, set)
+		lease, holder, err := s.acquire(ctx, set, &seen)
 		if err != nil || lease != nil {
 			return lease, err
 		}
@@ -45,7 +46,7 @@ func (s *Starter) await(ctx context.Context, set *imageSet) (*coordinationv1.Lea
 
 // acquire takes the Lease of a set. If another start holds it, or takes it at the same time,
 // the Lease is nil and acquire returns who holds it.
-func (s *Starter) acquire(ctx context.Context, set *imageSet) (*coordinationv1.Lease, string, error) {
+func (s *Starter) acquire(ctx context.Context, set *imageSet, seen *observation) (*coordinationv1.Lease, string, error) {
 	lease, err := s.leases.Get(ctx, objectName(set.name), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
@@ -54,7 +55,7 @@ func (s *Starter) acquire(ctx context.Context, set *imageSet) (*coordinationv1.L
 		s.take(lease)
 		lease, err = s.leases.Create(ctx, lease, metav1.CreateOptions{})
 	} else if err == nil {
-		if holder := s.holder(lease); holder != "" {
+		if holder := s.holder(lease, seen); holder != "" {
 			return nil, holder, nil
 		}
 		s.take(lease)
@@ -69,10 +70,24 @@ func (s *Starter) acquire(ctx context.Context, set *imageSet) (*coordinationv1.L
 	return lease, "", nil
 }
 
-// holder returns who holds the Lease, or "" if nobody does.
-func (s *Starter) holder(lease *coordinationv1.Lease) string {
-	spec := lease.Spec
-	if spec.HolderIdentity == nil || spec.RenewTime == nil || s.now().After(spec.RenewTime.Add(leaseDuration)) {
+// An observation is when this process first saw a version of a Lease, by its own clock.
+type observation struct {
+	version string
+	at      time.Time
+}
+
+// holder returns who holds the Lease, or "" if nobody does. A Lease has expired when its time is
+// over by this node's clock, or when it has not changed for that time: the clock of the node that
+// renewed it may be far ahead.
+func (s *Starter) holder(lease *coordinationv1.Lease, seen *observation) string {
+	spec, now := lease.Spec, s.now()
+	if spec.HolderIdentity == nil || spec.RenewTime == nil {
+		return ""
+	}
+	if seen.version != lease.ResourceVersion {
+		*seen = observation{lease.ResourceVersion, now}
+	}
+	if now.After(spec.RenewTime.Add(leaseDuration)) || now.Sub(seen.at) > leaseDuration {
 		return ""
 	}
 	return *spec.HolderIdentity
