@@ -91,27 +91,38 @@ func (a *Authorizer) prefetchAll(ctx context.Context, c Challenge, wanted []*tok
 // errFewerScopes means that a token has to be asked for again, with fewer scopes.
 var errFewerScopes = errors.New("a token may not have so many scopes")
 
-// valueOf returns a token's value. Until one with several scopes was accepted, they are asked
-// for one after the other, so that a registry which refuses them is asked once.
+// valueOf returns a token's value.
 func (a *Authorizer) valueOf(ctx context.Context, t *token, c Challenge, refused string, with credentials.Credential) (string, error) {
 	many := a.seal(t)
-	ask := func(ctx context.Context) (issued, error) { return a.service.fetch(ctx, c, with, t.scopes) }
-	if many == 1 {
-		return t.get(ctx, ask, refused)
-	}
-	if !a.isProved() {
-		a.trying.Lock()
-		defer a.trying.Unlock()
-		if a.MaxScopes() < many {
-			return "", errFewerScopes
+	ask := func(ctx context.Context) (issued, error) {
+		if many > 1 {
+			return a.askForMany(ctx, t, c, with)
 		}
+		return a.service.fetch(ctx, c, with, t.scopes)
 	}
 	value, err := t.get(ctx, ask, refused)
-	if err != nil && refuses(err) {
-		a.allowFewer(many)
+	if err != nil && many > 1 && refuses(err) {
 		return "", errFewerScopes
 	}
 	return value, err
+}
+
+// askForMany asks for a token with several scopes. Until one was accepted, they are asked for
+// one after the other, so that a registry which refuses them is asked once. Requests that have
+// a token already do not wait for that.
+func (a *Authorizer) askForMany(ctx context.Context, t *token, c Challenge, with credentials.Credential) (issued, error) {
+	if !a.isProved() {
+		a.trying.Lock()
+		defer a.trying.Unlock()
+		if a.MaxScopes() < len(t.scopes) {
+			return issued{}, errFewerScopes
+		}
+	}
+	got, err := a.service.fetch(ctx, c, with, t.scopes)
+	if err != nil && refuses(err) {
+		a.allowFewer(len(t.scopes))
+	}
+	return got, err
 }
 
 // seal fixes a token's scopes, before it is asked for, and returns how many they are.
