@@ -10,11 +10,16 @@ import (
 // tag. It is then current, whatever the source's tag points to now, and the source need not
 // be asked.
 func (r *resolver) kept(t *target) bool {
-	if !t.immutable || t.old == "" || t.source.Digest != "" || t.source.Tag != t.destination.Tag {
+	if t.old == "" || !t.mayBeKept() {
 		return false
 	}
 	t.digest = t.old
 	return true
+}
+
+// mayBeKept reports whether the target is kept if its tag exists.
+func (t *target) mayBeKept() bool {
+	return t.immutable && t.source.Digest == "" && t.source.Tag == t.destination.Tag
 }
 
 // moved returns the error of a target whose immutable tag would have to move.

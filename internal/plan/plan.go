@@ -4,7 +4,9 @@
 //
 // It asks the destination first. If the tag exists there, it asks the source only for the
 // digest, so a run with nothing to do costs two requests per mapping. If not, it reads the
-// source's manifest at once. Last, it asks whether the destinations of copies accept pushes.
+// source's manifest at once. While manifests are read, it asks whether the destinations of
+// copies accept pushes. A source's registry need not wait for the destination to find out how
+// it authenticates: see greeting.
 package plan
 
 import (
@@ -62,8 +64,10 @@ type target struct {
 	old                 string // digest of the destination's tag, if it exists
 	digest              string // digest of the source
 	err                 error
-	settled             bool // current or failed; otherwise it is copied
-	immutable           bool // the destination's tag never moves once it is there
+	settled             bool  // current or failed; otherwise it is copied
+	immutable           bool  // the destination's tag never moves once it is there
+	copying             bool  // it is copied unless its source fails
+	refused             error // why its destination accepts no push
 }
 
 // Make plans the mappings of the sets. If ctx ends, it returns ErrInterrupted and a complete
@@ -77,7 +81,6 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 	targets := r.expand(ctx, sets)
 	o.Progress.mappings.Store(int64(len(targets)))
 	r.resolve(ctx, targets)
-	r.preflight(ctx, targets)
 	p := &Plan{archive: r.trees.archive}
 	p.Header = stream.Header{
 		Version: stream.Version, Stream: stream.Plan, Run: newRun(), Mappings: len(targets),

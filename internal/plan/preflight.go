@@ -6,15 +6,15 @@ import (
 	"imagemirror/internal/registry"
 )
 
-// preflight fails targets whose destination refuses the credentials, before anything is
-// copied. It asks only for destinations of copies, and gets no more tokens than copying will
-// need.
+// preflight sets refused for targets whose destination refuses the credentials, before
+// anything is copied. It asks only for destinations of targets that are copying, so it gets no
+// more tokens than copying will need, unless a source fails meanwhile.
 func (r *resolver) preflight(ctx context.Context, targets []*target) {
 	waiting := map[*registry.Repository][]*target{}
 	exists := map[*registry.Repository]bool{}
 	for _, t := range targets {
 		exists[t.to] = exists[t.to] || t.old != ""
-		if !t.settled {
+		if t.copying {
 			waiting[t.to] = append(waiting[t.to], t)
 		}
 	}
@@ -22,19 +22,15 @@ func (r *resolver) preflight(ctx context.Context, targets []*target) {
 	for _, t := range targets {
 		// The first target of each repository stands for it, which keeps the order of the
 		// mappings.
-		if to := t.to; !t.settled && t == waiting[to][0] && to.AnnouncePush(ctx, exists[to]) {
+		if to := t.to; t.copying && t == waiting[to][0] && to.AnnouncePush(ctx, exists[to]) {
 			registries[to.Registry()] = append(registries[to.Registry()], to)
 		}
 	}
-	each(registries, r.Client.Concurrency(), func(to *registry.Repository) { fail(waiting[to], to.MayPush(ctx)) })
-}
-
-// fail fails targets, unless err is nil.
-func fail(targets []*target, err error) {
-	if err == nil {
-		return
-	}
-	for _, t := range targets {
-		t.settled, t.err = true, err
-	}
+	// Half of the slots ask here. The others get tokens for the repositories that come next.
+	each(registries, (r.Client.Concurrency()+1)/2, func(to *registry.Repository) {
+		err := to.MayPush(ctx)
+		for _, t := range waiting[to] {
+			t.refused = err
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -25,6 +26,9 @@ type resolver struct {
 type group struct {
 	source  reference.Reference
 	targets []*target
+	decided func() // called once it is known which targets will be copied
+
+	greeting *greeting // nil unless the source is the one that its registry is greeted with
 }
 
 // A registryPair is a source and a destination registry. Each pair has its own workers, so
@@ -36,7 +40,8 @@ type registryPair struct{ from, to string }
 // registry busy while the other one's authentication is being negotiated.
 const workers = 8
 
-// resolve settles targets that are current or failed. The others have to be copied.
+// resolve settles targets that are current or failed. The others have to be copied. While
+// manifests are read, it asks whether the destinations of copies accept pushes.
 func (r *resolver) resolve(ctx context.Context, targets []*target) {
 	routes := r.routes(ctx, targets)
 	for _, t := range targets {
@@ -44,10 +49,29 @@ func (r *resolver) resolve(ctx context.Context, targets []*target) {
 			r.Progress.resolved.Add(1)
 		}
 	}
+	var undecided, checked sync.WaitGroup
+	for _, groups := range routes {
+		undecided.Add(len(groups))
+		for _, g := range groups {
+			g.decided = sync.OnceFunc(undecided.Done)
+		}
+	}
+	checked.Go(func() {
+		undecided.Wait()
+		r.preflight(ctx, targets)
+	})
+	greeted := greet(ctx, routes)
 	each(routes, workers*r.Client.Concurrency(), func(g *group) {
 		r.settle(ctx, g)
 		r.Progress.resolved.Add(int64(len(g.targets)))
 	})
+	greeted()
+	checked.Wait()
+	for _, t := range targets {
+		if !t.settled && t.refused != nil {
+			t.settled, t.err = true, t.refused
+		}
+	}
 }
 
 // each calls do for every item, in order, with up to workers goroutines per list.
@@ -133,6 +157,7 @@ func (r *resolver) locate(ctx context.Context, t *target, known map[[2]string]*r
 
 // settle resolves the targets of one source.
 func (r *resolver) settle(ctx context.Context, g *group) {
+	defer g.decided()
 	if ctx.Err() == nil {
 		r.askDestinations(ctx, g)
 	}
@@ -143,7 +168,7 @@ func (r *resolver) settle(ctx context.Context, g *group) {
 		}
 	}
 	if len(open) > 0 {
-		if err := r.askSource(ctx, g.source, open); err != nil {
+		if err := r.askSource(ctx, g, open); err != nil {
 			for _, t := range open {
 				t.err = cmp.Or(t.err, err)
 			}
@@ -192,13 +217,17 @@ func askDestination(ctx context.Context, t *target) (string, error) {
 }
 
 // askSource pins the digest of a source. If a destination lacks it, it reads the manifests too.
-func (r *resolver) askSource(ctx context.Context, source reference.Reference, targets []*target) error {
+func (r *resolver) askSource(ctx context.Context, g *group, targets []*target) error {
+	early := !slices.ContainsFunc(targets, func(t *target) bool { return t.old != "" })
+	if early {
+		g.decide(targets)
+	}
 	from := targets[0].from
-	digest, known, err := r.pin(ctx, from, source, targets)
+	digest, known, err := r.pin(ctx, from, g, targets)
 	if err != nil {
 		return err
 	}
-	copying := false
+	var copying []*target
 	for _, t := range targets {
 		t.digest = digest
 		switch {
@@ -206,28 +235,43 @@ func (r *resolver) askSource(ctx context.Context, source reference.Reference, ta
 		case t.immutable && t.old != "":
 			t.err = t.moved()
 		default:
-			copying = true
+			copying = append(copying, t)
 		}
 	}
-	if !copying {
+	if !early {
+		g.decide(copying)
+	}
+	if len(copying) == 0 {
 		return nil
 	}
 	return r.trees.need(ctx, from, digest, known)
 }
 
+// decide notes which targets will be copied, unless the source fails. Targets whose tags do
+// not exist are known before the source has answered.
+func (g *group) decide(copying []*target) {
+	for _, t := range copying {
+		t.copying = true
+	}
+	g.decided()
+}
+
 // pin returns the digest of a source, with the cheapest request: none if the mapping names a
 // digest, HEAD if all destinations exist and may be current, or else GET, whose response is
 // needed anyway.
-func (r *resolver) pin(ctx context.Context, from *registry.Repository, source reference.Reference, targets []*target) (string, *manifest.Raw, error) {
-	if source.Digest != "" {
-		return source.Digest, nil, nil
+func (r *resolver) pin(ctx context.Context, from *registry.Repository, g *group, targets []*target) (string, *manifest.Raw, error) {
+	if g.source.Digest != "" {
+		return g.source.Digest, nil, nil
 	}
 	for _, t := range targets {
 		if t.old == "" {
-			m, err := from.Manifest(ctx, source.Tag)
+			m, err := from.Manifest(ctx, g.source.Tag)
 			return m.Digest, &m, err
 		}
 	}
-	digest, err := from.Head(ctx, source.Tag)
+	if digest := g.greeting.wait(); digest != "" {
+		return digest, nil, nil
+	}
+	digest, err := from.Head(ctx, g.source.Tag)
 	return digest, nil, err
 }

@@ -86,6 +86,7 @@ func (a *callAttempt) unanswered(ctx context.Context, scheme string, err error) 
 // whether there is one.
 func (a *callAttempt) reauthorize(ctx context.Context, resp *http.Response) bool {
 	if next, ok := a.auth.Again(resp, a.call.access, a.sent); ok {
+		a.client.sawChallenge()
 		a.sent = next
 		return true
 	}
@@ -120,12 +121,14 @@ func (h *host) judge(c *call, resp *http.Response, sent auth.Authorization) bool
 	if resp.StatusCode != http.StatusUnauthorized {
 		h.auth.Learn(auth.Challenge{})
 	}
-	if !slices.Contains(c.expect, resp.StatusCode) {
-		return false
+	expected := slices.Contains(c.expect, resp.StatusCode)
+	if expected || resp.StatusCode == http.StatusNotFound {
+		h.auth.Accepted(sent) // a registry that lacks something has let the request in
 	}
-	h.budget.succeeded()
-	h.auth.Accepted(sent)
-	return true
+	if expected {
+		h.budget.succeeded()
+	}
+	return expected
 }
 
 // slowDown throttles all requests to a registry that is overloaded. It returns how long

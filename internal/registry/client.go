@@ -85,6 +85,9 @@ type Client struct {
 	tls         *tls.Config
 	proxies     map[string]bool // host:port
 
+	challenged   chan struct{} // closed when a registry has demanded authentication
+	sawChallenge func()        // closes challenged
+
 	mu      sync.Mutex
 	hosts   map[hostKey]*host
 	budgets map[string]*budget // by registry
@@ -114,7 +117,12 @@ func New(config Config, from CredentialSource) (*Client, error) {
 			return nil, err
 		}
 	}
-	return &Client{config: config, conf: conf, credentials: from, tls: trust, proxies: proxies(), hosts: map[hostKey]*host{}, budgets: map[string]*budget{}}, nil
+	challenged := make(chan struct{})
+	return &Client{
+		config: config, conf: conf, credentials: from, tls: trust, proxies: proxies(),
+		challenged: challenged, sawChallenge: sync.OnceFunc(func() { close(challenged) }),
+		hosts: map[hostKey]*host{}, budgets: map[string]*budget{},
+	}, nil
 }
 
 func authorities(file string) (*x509.CertPool, error) {

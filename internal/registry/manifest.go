@@ -53,10 +53,7 @@ func (ep repoEndpoint) head(ctx context.Context, identifier string) (string, err
 // askHead returns the digest that a HEAD is answered with. Some registries answer
 // without one, or with a malformed one: then it is empty.
 func (ep repoEndpoint) askHead(ctx context.Context, identifier string) (string, error) {
-	resp, err := ep.host.do(ctx, &call{
-		method: http.MethodHead, rest: "manifests/" + identifier, access: ep.access, optional: true,
-		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},
-	})
+	resp, err := ep.host.do(ctx, ep.headCall(identifier))
 	if err != nil {
 		return "", err
 	}
@@ -78,6 +75,14 @@ func (ep repoEndpoint) headSuffices(err error) bool {
 	}
 	status := regerror.StatusOf(err)
 	return status == http.StatusNotFound || status == http.StatusUnauthorized && ep.access.Side == reference.Destination
+}
+
+// headCall returns the call that asks for a manifest's digest.
+func (ep repoEndpoint) headCall(identifier string) *call {
+	return &call{
+		method: http.MethodHead, rest: "manifests/" + identifier, access: ep.access, optional: true,
+		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},
+	}
 }
 
 // Manifest reads a manifest by tag or digest, and checks that its content has the digest.

@@ -54,7 +54,11 @@ func (ep repoEndpoint) mayPush(ctx context.Context) error {
 	if now, err := ep.host.client.credentials.For(ctx, want.Side, ep.host.endpoint.Registry, want.Repository); err == nil {
 		want.Credential = now
 	}
+	if ep.host.budget.Acquire(ctx) != nil {
+		return nil
+	}
 	refused, err := ep.host.auth.CheckPush(ctx, want)
+	ep.host.budget.Release()
 	if !refused {
 		return nil // it may not happen again when copy asks
 	}

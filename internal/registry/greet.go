@@ -1,0 +1,64 @@
+package registry
+
+import (
+	"context"
+
+	"imagemirror/internal/auth"
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/digest"
+)
+
+// ExpectsChallenge returns a channel that is closed when the repository's registry probably
+// demands authentication: there are credentials for it, or it speaks TLS, as all public ones do,
+// or another registry of the client demanded it. A registry in a lab does not, and Greet would
+// cost it a request.
+func (r *Repository) ExpectsChallenge() <-chan struct{} {
+	ep := r.endpoints[0]
+	if *ep.host.scheme.Load() == "https" || ep.access.Credential != (credentials.Credential{}) {
+		now := make(chan struct{})
+		close(now)
+		return now
+	}
+	return ep.host.client.challenged
+}
+
+// Greet makes the first request to the repository's registry, unless one was made: HEAD of a
+// tag. If the registry demands a token, Greet asks for it, and leaves the tag to others, who
+// share the token. Otherwise it returns the tag's digest. It returns "" if there is none: it
+// makes one attempt, and those who ask next find out why.
+func (r *Repository) Greet(ctx context.Context, tag string) string {
+	ep := r.endpoints[0]
+	h := ep.host
+	answered, err := h.auth.Begin(ctx)
+	if err != nil || answered == nil {
+		return ""
+	}
+	defer answered()
+	c := ep.headCall(tag)
+	resp, sent, err := h.send(ctx, c, auth.Authorization{})
+	if err != nil {
+		return ""
+	}
+	h.health.answered()
+	found := resp.Header.Get("Docker-Content-Digest")
+	ok := h.judge(c, resp, sent) && digest.Valid(found)
+	_, demands := h.auth.Again(resp, c.access, sent)
+	discard(resp)
+	if demands {
+		h.client.sawChallenge()
+		h.fetchTokens(ctx, c.access)
+	}
+	if !ok {
+		return ""
+	}
+	return found
+}
+
+// fetchTokens gets the tokens that were announced, before requests wait for them.
+func (h *host) fetchTokens(ctx context.Context, want auth.Access) {
+	if h.budget.Acquire(ctx) != nil {
+		return
+	}
+	defer h.budget.Release()
+	_, _ = h.auth.Authorize(ctx, want, auth.Authorization{})
+}
