@@ -11,6 +11,9 @@ import (
 // spec, sha512 is optional.
 const Prefix = "sha256:"
 
+// Empty is the digest of content of no bytes.
+const Empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
 // Length is the number of characters of every digest.
 const Length = len(Prefix) + 2*sha256.Size
 

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -23,12 +24,6 @@ type Archive struct {
 // A Ref is the number of a digest in an Archive, of a manifest or of a blob. Refs count from 0.
 type Ref uint32
 
-// A Child is a manifest that an index lists.
-type Child struct {
-	Digest string
-	Size   int64 // in bytes, from the index; 0 if the index does not give it
-}
-
 // An ArchivedBlob is a blob that a manifest refers to.
 type ArchivedBlob struct {
 	Ref
@@ -38,17 +33,27 @@ type ArchivedBlob struct {
 
 // A kept is what an Archive holds of one manifest.
 type kept struct {
-	mediaType string
-	size      int // of the content
-	packed    packed
-	children  []childRef
-	blobs     []blobRef
+	kind     kind
+	size     int // of the content
+	packed   packed
+	children []childRef
+	blobs    []blobRef
 }
 
+// A childRef is a child as its index announces it.
 type childRef struct {
 	Ref
+	kind kind
 	size int64
 }
+
+// A kind is the number of a media type in kinds. It takes less memory than a string, and keeps
+// no parsed content alive.
+type kind uint8
+
+var kinds = [...]string{"", DockerManifest, DockerList, OCIManifest, OCIIndex, OCIArtifact, ORASArtifact}
+
+func kindOf(mediaType string) kind { return kind(max(0, slices.Index(kinds[:], mediaType))) }
 
 // A blobRef is twice the Ref of a blob, plus 1 if the manifest calls the blob foreign.
 type blobRef uint32
@@ -67,9 +72,9 @@ func (a *Archive) Add(digest string, content []byte, parsed Manifest) {
 	if _, known := a.records[ref]; known {
 		return
 	}
-	r := kept{mediaType: kindOf(parsed.MediaType), size: len(content), packed: a.packer.pack(content, &a.digests)}
+	r := kept{kind: kindOf(parsed.MediaType), size: len(content), packed: a.packer.pack(content, &a.digests)}
 	for _, d := range parsed.Children {
-		r.children = append(r.children, childRef{a.digests.add(d.Digest), d.Size})
+		r.children = append(r.children, childRef{a.digests.add(d.Digest), kindOf(d.MediaType), d.Size})
 	}
 	if len(parsed.Blobs) > 0 {
 		r.blobs = make([]blobRef, len(parsed.Blobs))
@@ -117,14 +122,14 @@ func (a *Archive) Prefix(ref Ref) uint64 {
 	return a.digests.prefix(ref)
 }
 
-// Children returns the manifests that an index lists. It returns nil for a manifest of any
-// other type.
-func (a *Archive) Children(ref Ref) []Child {
+// Children returns the digests of the manifests that an index lists. It returns nil for a
+// manifest of any other type.
+func (a *Archive) Children(ref Ref) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var list []Child
+	var list []string
 	for _, c := range a.records[ref].children {
-		list = append(list, Child{a.digests.text(c.Ref), c.size})
+		list = append(list, a.digests.text(c.Ref))
 	}
 	return list
 }
@@ -147,6 +152,32 @@ func (a *Archive) Blobs(ref Ref) []ArchivedBlob {
 func (a *Archive) Tree(digest string) []Ref {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.treeLocked(digest)
+}
+
+// Check fails if an index in a Tree announces a child with another size or media type than it
+// has. Its errors are like those of Parse.
+func (a *Archive) Check(digest string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, index := range a.treeLocked(digest) {
+		for _, c := range a.records[index].children {
+			child, ok := a.records[c.Ref]
+			switch {
+			case !ok:
+			case c.size != 0 && c.size != int64(child.size):
+				return refuse(ofImage, "the index %s gives %s the size %d, but it has %d bytes",
+					a.digests.text(index), a.digests.text(c.Ref), c.size, child.size)
+			case c.kind != child.kind:
+				return refuse(ofImage, "the index %s gives %s the media type %q, but it has %q",
+					a.digests.text(index), a.digests.text(c.Ref), kinds[c.kind], kinds[child.kind])
+			}
+		}
+	}
+	return nil
+}
+
+func (a *Archive) treeLocked(digest string) []Ref {
 	root, ok := a.digests.find(digest)
 	if _, has := a.records[root]; !ok || !has {
 		return nil
@@ -171,15 +202,5 @@ func (a *Archive) Content(ref Ref) (mediaType string, content []byte) {
 	if !ok {
 		panic(fmt.Sprintf("manifest: the archive does not have %s", a.digests.text(ref)))
 	}
-	return r.mediaType, a.packer.unpack(r.packed, r.size, &a.digests)
-}
-
-// kindOf returns the constant that equals mediaType, so that no parsed string stays in memory.
-func kindOf(mediaType string) string {
-	for _, kind := range []string{DockerManifest, DockerList, OCIManifest, OCIIndex, OCIArtifact} {
-		if mediaType == kind {
-			return kind
-		}
-	}
-	return mediaType
+	return kinds[r.kind], a.packer.unpack(r.packed, r.size, &a.digests)
 }

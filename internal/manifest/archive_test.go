@@ -113,9 +113,34 @@ func TestArchiveTree(t *testing.T) {
 		t.Errorf("the tree of a manifest that is not there is %v", tree)
 	}
 	ref, _, _ := a.Find(outer)
-	for _, c := range a.Children(ref) {
-		if c.Size != 7 {
-			t.Errorf("the size of a child is %d, want that of the index, 7", c.Size)
+	if diff := cmp.Diff([]string{amd, inner}, a.Children(ref)); diff != "" {
+		t.Errorf("the children are (-want +got):\n%s", diff)
+	}
+}
+
+func TestArchiveChecksWhatIndexesAnnounce(t *testing.T) {
+	a := NewArchive()
+	content := image(fakeDigest(1))
+	child := add(t, a, content)
+	announced := func(mediaType, size string) string {
+		return fmt.Sprintf(`{"mediaType":%q,"digest":%q%s}`, mediaType, child, size)
+	}
+	right := fmt.Sprintf(`,"size":%d`, len(content))
+	wrong := add(t, a, withManifests(announced(OCIManifest, `,"size":7`)))
+	for _, c := range []struct{ name, digest, says string }{
+		{"right", add(t, a, withManifests(announced(OCIManifest, right))), ""},
+		{"no size", add(t, a, withManifests(announced(OCIManifest, ""))), ""},
+		{"a child that is not there", add(t, a, index(fakeDigest(99))), ""},
+		{"not an index", child, ""},
+		{"not there", fakeDigest(98), ""},
+		{"another size", wrong, fmt.Sprintf("the size 7, but it has %d bytes", len(content))},
+		{"another type", add(t, a, withManifests(announced(DockerManifest, right))), "the media type \"" + DockerManifest + "\", but it has \"" + OCIManifest},
+		{"an image that calls itself an index", add(t, a, withManifests(announced(OCIIndex, right))), "the media type \"" + OCIIndex},
+		{"an index below", add(t, a, withManifests(fmt.Sprintf(`{"mediaType":%q,"digest":%q}`, OCIIndex, wrong)+","+announced(OCIManifest, right))), "the index " + wrong + " gives " + child + " the size 7"},
+	} {
+		err := a.Check(c.digest)
+		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.says)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func TestParseRefuses(t *testing.T) {
 		{"sha512", OCIManifest, `{"config":{"digest":"sha512:` + strings.Repeat("a", 128) + `","size":1}}`, "only sha256"},
 		{"a negative size", OCIManifest, `{"config":{"digest":"` + digestOf("a") + `","size":-1}}`, "size -1"},
 		{"one blob in two sizes", OCIManifest, `{"config":` + layer + `,"layers":[{"digest":"` + digestOf("a") + `","size":21}]}`, "sizes 20 and 21"},
-		{"a size that is not a number", OCIManifest, `{"config":{"digest":"` + digestOf("a") + `","size":"1"}}`, "not JSON"},
+		{"a size that is not a number", OCIManifest, `{"config":{"digest":"` + digestOf("a") + `","size":"1"}}`, `size "1", which is not a whole number`},
 	} {
 		_, err := Parse(c.given, []byte(c.content))
 		if err == nil || !strings.Contains(err.Error(), c.says) {

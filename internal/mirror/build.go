@@ -8,7 +8,9 @@ import (
 
 	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
+	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/stream"
 )
 
 // build makes the graph of what the jobs need. Jobs that cannot be carried out end here.
@@ -104,9 +106,9 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 		return m, m.err
 	}
 	if depth > manifest.MaxDepth {
-		return nil, fmt.Errorf("the image %s has more than %d indexes within indexes", j.Digest, manifest.MaxDepth)
+		return nil, stream.Blame(reference.Source, fmt.Sprintf("the image has more than %d levels of nested indexes", manifest.MaxDepth), "rebuild it with fewer")
 	}
-	content, parsed, err := b.parse(digest)
+	content, parsed, err := b.parse(source, digest)
 	if err != nil {
 		return nil, err
 	}
@@ -136,20 +138,20 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 }
 
 // parse returns a manifest of the plan, and what it leads to. Each is checked and parsed once.
-func (b *builder) parse(named string) (manifest.Raw, manifest.Manifest, error) {
+func (b *builder) parse(source *registry.Repository, named string) (manifest.Raw, manifest.Manifest, error) {
 	m, ok := b.manifests[named]
 	if !ok {
-		return m, manifest.Manifest{}, fmt.Errorf("the plan lacks the manifest %s: make the plan again", named)
+		return m, manifest.Manifest{}, stream.WithAdvice("the plan lacks the manifest "+named, "make the plan again")
 	}
 	if p, ok := b.parsed[named]; ok {
 		return m, p, nil
 	}
 	if got := digest.Of(m.Content); got != named {
-		return m, manifest.Manifest{}, fmt.Errorf("the plan's manifest %s has the digest %s: make the plan again", named, got)
+		return m, manifest.Manifest{}, stream.WithAdvice(fmt.Sprintf("the plan's manifest %s has the digest %s", named, got), "make the plan again")
 	}
 	p, err := manifest.Parse(m.MediaType, m.Content)
 	if err != nil {
-		return m, p, fmt.Errorf("manifest %s: %w", named, err)
+		return m, p, source.BadManifest(named, err)
 	}
 	// The media type that the source sent may be too general for another registry to accept.
 	m.MediaType = p.MediaType
@@ -161,7 +163,7 @@ func (b *builder) parse(named string) (manifest.Raw, manifest.Manifest, error) {
 // blob adds a blob to a repository.
 func (b *builder) blob(j *jobState, r *repo, source *registry.Repository, d manifest.Descriptor) (*wantedBlob, error) {
 	if size, ok := b.sizes[d.Digest]; ok && size != d.Size {
-		return nil, fmt.Errorf("two manifests give the blob %s the sizes %d and %d: rebuild the image", d.Digest, size, d.Size)
+		return nil, stream.Blame(reference.Source, fmt.Sprintf("two manifests of the image give the blob %s the sizes %d and %d", d.Digest, size, d.Size), "rebuild the image")
 	}
 	b.sizes[d.Digest] = d.Size
 	id := blobID{d.Digest, d.Size}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/stream"
 )
@@ -92,7 +93,7 @@ func (e *engine) checkImmutable(m *wantedManifest, tag string) (there bool, err 
 	case regerror.StatusOf(err) == http.StatusNotFound:
 		return false, nil
 	case err == nil && at != m.m.Digest:
-		return false, stream.WithAdvice(
+		return false, stream.Blame(reference.Destination,
 			fmt.Sprintf("the tag %s is immutable and points at %s, which was pushed after the plan was made with %s: it is left as it is", tag, at, m.m.Digest),
 			"find out who else pushes to it, then run again")
 	}

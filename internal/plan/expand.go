@@ -108,7 +108,9 @@ func matches(set *imageset.Set, m mapping.Mapping, list *tagList) []*target {
 	t := newTarget(set, m, m.Source, m.Destination)
 	t.settled = true
 	if t.err = list.err; t.err == nil {
-		t.err = fmt.Errorf("no tag of %s matches %s (%d listed): correct the pattern or push a matching tag", m.Source.Name(), m.Source.Tag, len(list.tags))
+		t.err = stream.Blame(reference.Source,
+			fmt.Sprintf("no tag of %s matches %s (%d listed)", m.Source.Name(), m.Source.Tag, len(list.tags)),
+			"correct the pattern or push a matching tag")
 	}
 	return []*target{t}
 }
@@ -119,7 +121,8 @@ func matches(set *imageset.Set, m mapping.Mapping, list *tagList) []*target {
 func contested(targets []*target) []*target {
 	name := func(t *target) string { return t.Destination }
 	repeated := collide(targets, name, func(other *target) error {
-		return fmt.Errorf("%s:%d copies %s to the same destination: remove one of the two", other.File, other.Line, other.Source)
+		return stream.Blame(reference.Destination,
+			fmt.Sprintf("%s:%d copies %s to the same destination", other.File, other.Line, other.Source), "remove one of the two")
 	})
 	return slices.DeleteFunc(targets, func(t *target) bool { return repeated[t] })
 }

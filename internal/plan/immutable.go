@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 
+	"imagemirror/internal/reference"
 	"imagemirror/internal/stream"
 )
 
@@ -24,7 +25,7 @@ func (t *target) mayBeKept() bool {
 
 // moved returns the error of a target whose immutable tag would have to move.
 func (t *target) moved() error {
-	return stream.WithAdvice(
+	return stream.Blame(reference.Destination,
 		fmt.Sprintf("the tag %s is immutable and points to %s, but its source is %s: the tag was not moved", t.destination.Tag, t.old, t.digest),
 		"mirror the new image to another tag, or remove the tag from spec.immutable in the set's settings.yaml")
 }

@@ -37,7 +37,7 @@ func (r *layered) image(number int) string {
 			layers = append(layers, fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":%q,"size":%d}`, id, 1000+l))
 		}
 		m := fmt.Sprintf(`{"mediaType":%q,"config":{"digest":%q,"size":9},"layers":[%s]}`,
-			manifest.OCIManifest, digest.Of(nil), strings.Join(layers, ","))
+			manifest.OCIManifest, digest.Of([]byte("config")), strings.Join(layers, ","))
 		children = append(children, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d}`, manifest.OCIManifest, r.add(m), len(m)))
 	}
 	return r.add(fmt.Sprintf(`{"mediaType":%q,"manifests":[%s]}`, manifest.OCIIndex, strings.Join(children, ",")))

@@ -131,8 +131,9 @@ func (r *resolver) meet(targets []*target) {
 	type place struct{ registry, path, tag string }
 	at := func(t *target) place { return place{t.to.Registry(), t.to.Path(), t.destination.Tag} }
 	collide(targets, at, func(other *target) error {
-		return fmt.Errorf("%s:%d copies %s to %s, which is the same destination because of registries.conf: remove one of the two",
-			other.File, other.Line, other.Source, other.Destination)
+		return stream.Blame(reference.Destination,
+			fmt.Sprintf("%s:%d copies %s to %s, which is the same destination because of registries.conf", other.File, other.Line, other.Source, other.Destination),
+			"remove one of the two")
 	})
 }
 

@@ -6,7 +6,9 @@ import (
 	"sync"
 
 	"imagemirror/internal/manifest"
+	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/stream"
 )
 
 // trees reads manifests into an archive. It reads each digest once, from the first repository
@@ -56,23 +58,45 @@ type imageTree struct {
 // is the manifest if the caller has it.
 func (t *trees) need(ctx context.Context, from *registry.Repository, digest string, known *manifest.Raw) error {
 	im := &imageTree{trees: t, from: from, seen: map[string]bool{}}
-	return im.need(ctx, manifest.Child{Digest: digest}, known, 0)
+	if err := im.need(ctx, digest, known, 0); err != nil {
+		return im.first(digest, err)
+	}
+	if err := t.archive.Check(digest); err != nil {
+		return from.BadManifest(digest, err)
+	}
+	return nil
 }
 
-func (im *imageTree) need(ctx context.Context, d manifest.Child, known *manifest.Raw, depth int) error {
+// tooLarge returns the error of an image that exceeds a bound.
+func tooLarge(format string, args ...any) error {
+	return stream.Blame(reference.Source, fmt.Sprintf(format, args...), "mirror the parts of the image by themselves, or rebuild it with fewer")
+}
+
+// first returns the error of the first manifest that could not be read, in the order of the
+// image, or err if none is known. Manifests are read at once, so another one may fail first
+// in each run.
+func (im *imageTree) first(digest string, err error) error {
+	for _, ref := range im.archive.Tree(digest) {
+		for _, c := range im.archive.Children(ref) {
+			if f := im.failure(placement{im.from.Name(), c}); f != nil {
+				return f.err
+			}
+		}
+	}
+	return err
+}
+
+func (im *imageTree) need(ctx context.Context, digest string, known *manifest.Raw, depth int) error {
 	if depth > manifest.MaxDepth {
-		return fmt.Errorf("the image has more than %d levels of nested indexes", manifest.MaxDepth)
+		return tooLarge("the image has more than %d levels of nested indexes", manifest.MaxDepth)
 	}
-	if again, err := im.visit(d.Digest); again || err != nil {
+	if again, err := im.visit(digest); again || err != nil {
 		return err
 	}
-	if err := im.read(ctx, placement{im.from.Name(), d.Digest}, im.from, known); err != nil {
+	if err := im.read(ctx, placement{im.from.Name(), digest}, im.from, known); err != nil {
 		return err
 	}
-	ref, size, _ := im.archive.Find(d.Digest)
-	if d.Size > 0 && d.Size != size {
-		return fmt.Errorf("an index gives manifest %s the size %d, but it has %d bytes", d.Digest, d.Size, size)
-	}
+	ref, size, _ := im.archive.Find(digest)
 	if err := im.add(size); err != nil {
 		return err
 	}
@@ -85,7 +109,7 @@ func (im *imageTree) add(size int64) error {
 	defer im.mu.Unlock()
 	im.bytes += size
 	if im.bytes > maxBytes {
-		return fmt.Errorf("the manifests of the image have more than %d MiB", maxBytes>>20)
+		return tooLarge("the manifests of the image have more than %d MiB", maxBytes>>20)
 	}
 	return nil
 }
@@ -97,7 +121,7 @@ func (im *imageTree) visit(digest string) (again bool, err error) {
 	again = im.seen[digest]
 	im.seen[digest] = true
 	if len(im.seen) > maxManifests {
-		return false, fmt.Errorf("the image has more than %d manifests", maxManifests)
+		return false, tooLarge("the image has more than %d manifests", maxManifests)
 	}
 	return again, nil
 }
@@ -170,13 +194,13 @@ func (t *trees) fetch(ctx context.Context, digest string, from *registry.Reposit
 	}
 	parsed, err := manifest.Parse(known.MediaType, known.Content)
 	if err != nil {
-		return fmt.Errorf("%s@%s: %w", from.Name(), digest, err)
+		return from.BadManifest(digest, err)
 	}
 	t.archive.Add(digest, known.Content, parsed)
 	return nil
 }
 
-func (im *imageTree) children(ctx context.Context, children []manifest.Child, depth int) error {
+func (im *imageTree) children(ctx context.Context, children []string, depth int) error {
 	var all sync.WaitGroup
 	errs := make([]error, len(children))
 	places := make(chan struct{}, childrenAtOnce)

@@ -95,6 +95,11 @@ func (r *Repository) Manifest(ctx context.Context, identifier string) (m manifes
 	return manifest.Raw{}, r.fail(err, "reading manifest", identifier)
 }
 
+// BadManifest returns the error of a manifest in the repository whose content is at fault.
+func (r *Repository) BadManifest(digest string, err error) error {
+	return r.fail(err, "reading manifest", digest)
+}
+
 func (ep repoEndpoint) manifest(ctx context.Context, identifier string) (m manifest.Raw, err error) {
 	err = ep.host.client.policy().Do(ctx, func(int) (wait time.Duration, err error) {
 		m, wait, err = ep.readManifest(ctx, identifier)
@@ -128,6 +133,10 @@ func (ep repoEndpoint) readManifest(ctx context.Context, identifier string) (m m
 		announced = identifier
 	}
 	if digest.Valid(announced) && announced != m.Digest {
+		// The digest of a signed manifest in schema 1 is that of its payload.
+		if _, err := manifest.Parse(m.MediaType, b); errors.Is(err, manifest.ErrSchema1) {
+			return manifest.Raw{}, retry.Never, &regerror.Error{Err: err}
+		}
 		return manifest.Raw{}, 0, &regerror.Error{Err: regerror.Malformed("the manifest was announced as %s, but its content is %s", announced, m.Digest)}
 	}
 	return m, 0, nil

@@ -3,6 +3,8 @@ package stream
 import (
 	"errors"
 	"strings"
+
+	"imagemirror/internal/reference"
 )
 
 // A faulty error knows which side is at fault and what to do about it.
@@ -22,10 +24,15 @@ func ErrorOf(err error) *Error {
 }
 
 // WithAdvice returns an error that is no registry's fault, with what to do about it.
-func WithAdvice(message, advice string) error { return faultless{message, advice} }
+func WithAdvice(message, advice string) error { return Blame("", message, advice) }
 
-type faultless struct{ message, advice string }
+// Blame returns an error that is the fault of one side, with what to do about it.
+func Blame(side reference.Side, message, advice string) error {
+	return advised{string(side), message, advice}
+}
 
-func (a faultless) Error() string { return a.message }
+type advised struct{ side, message, advice string }
 
-func (a faultless) Fault() (side string, status int, advice string) { return "", 0, a.advice }
+func (a advised) Error() string { return a.message }
+
+func (a advised) Fault() (side string, status int, advice string) { return a.side, 0, a.advice }

@@ -196,7 +196,7 @@ func TestTwoNamesOfOneTagAreRefused(t *testing.T) {
 	run := mirrorWith(t, config, p.source.Host+"/ci/a:v1 x.example/m:v1", p.source.Host+"/ci/b:v1 y.example/m:v1")
 	run.allAre(t, stream.Failed)
 	for name, other := range map[string]string{"x.example/m:v1": "y.example/m:v1", "y.example/m:v1": "x.example/m:v1"} {
-		if got := run.results[name]; !strings.Contains(got.Error.Message, other) || !strings.Contains(got.Error.Message, "remove one of the two") {
+		if got := run.results[name]; !strings.Contains(got.Error.Message, other) || got.Error.Advice != "remove one of the two" {
 			t.Errorf("%s failed with %q, want it to name %s", name, got.Error.Message, other)
 		}
 	}
