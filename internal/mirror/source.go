@@ -117,6 +117,36 @@ func (s *blobSource) Read(p []byte) (int, error) {
 	}
 }
 
+// A span is part of a blob as the body of a request. It is a registry.Rewinder.
+type span struct {
+	*blobSource
+	start, length int64
+	left          int64 // bytes that were not read yet
+}
+
+// span returns the next length bytes of the blob.
+func (s *blobSource) span(length int64) *span {
+	return &span{blobSource: s, start: s.offset, length: length, left: length}
+}
+
+func (p *span) Read(b []byte) (int, error) {
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := p.blobSource.Read(b[:min(int64(len(b)), p.left)])
+	p.left -= int64(n)
+	return n, err
+}
+
+// Rewind makes the next Read begin with the span again. It must not wait for a slot: the request
+// that it is for has one.
+func (p *span) Rewind() error {
+	p.seek(p.start)
+	p.left = p.length
+	p.from.Feeds()
+	return p.Open()
+}
+
 // took hashes what was read and, with the last byte, checks the digest of the whole.
 func (s *blobSource) took(p []byte) (int, error) {
 	if from := s.hashed - s.offset; from < int64(len(p)) {

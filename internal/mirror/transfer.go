@@ -10,6 +10,7 @@ import (
 
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
+	"imagemirror/internal/registry"
 	"imagemirror/internal/retry"
 )
 
@@ -158,6 +159,9 @@ func worthRetrying(err error) bool {
 	var corrupt *corruptError
 	var large *tooLargeError
 	if errors.As(err, &corrupt) || errors.As(err, &large) {
+		return true
+	}
+	if errors.Is(err, registry.ErrSentOnce) { // the next attempt can be redirected
 		return true
 	}
 	if errors.Is(err, regerror.ErrBusy) { // between attempts no slot is held, so one can be waited for

@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
@@ -40,7 +39,7 @@ func (u *uploader) try() error {
 	if u.have > 0 || u.chunked || u.wantsChunks(bl) {
 		return u.sendChunks()
 	}
-	err := u.blame(u.put(u.work, bl, u.src))
+	err := u.blame(u.put(u.work, bl, u.src.span(bl.size)))
 	u.chunked = breaksOnWhole(bl, err)
 	return err
 }
@@ -62,7 +61,7 @@ func (u *uploader) sendChunks() error {
 	}
 	for at := u.have; at < size; {
 		n := min(part, size-at)
-		if err := u.up.Patch(u.work, io.LimitReader(u.src, n), at, n); err != nil {
+		if err := u.up.Patch(u.work, u.src.span(n), at, n); err != nil {
 			return u.blame(err)
 		}
 		at += n

@@ -256,7 +256,7 @@ func (r *Repository) begin(ctx context.Context, query, from string) (*Upload, er
 		}
 		return nil, nil
 	}
-	up := &Upload{r: r, ep: ep, at: ep.host.url(a.Repository, "blobs/uploads/")}
+	up := &Upload{r: r, ep: ep}
 	up.minChunk, _ = strconv.ParseInt(resp.Header.Get("OCI-Chunk-Min-Length"), 10, 64)
 	if err := up.moveTo(resp); err != nil {
 		return nil, r.fail(err, "opening an upload to", "")
@@ -267,23 +267,24 @@ func (r *Repository) begin(ctx context.Context, query, from string) (*Upload, er
 // moveTo takes the address of the next request from the Location of an answer. It may
 // be relative.
 func (u *Upload) moveTo(resp *http.Response) error {
+	from := resp.Request.URL // after redirects
 	value := resp.Header.Get("Location")
 	if value == "" {
 		return &regerror.Error{Err: regerror.Malformed("the response has no Location for the upload")}
 	}
-	to, err := u.at.Parse(value)
+	to, err := resolve(from, value)
 	if err != nil || to.Scheme != "https" && to.Scheme != "http" {
 		return &regerror.Error{Err: regerror.Malformed("the response has an invalid Location %.80q for the upload", value)}
 	}
-	if to.Scheme == "http" && u.at.Scheme == "https" {
-		itself := withPort(to.Host, to.Scheme) == withPort(u.at.Host, to.Scheme)
+	if to.Scheme == "http" && from.Scheme == "https" {
+		itself := withPort(to.Host, to.Scheme) == withPort(from.Host, to.Scheme)
 		if !itself && !u.ep.host.allowsPlainHTTP() {
 			return &regerror.Error{Err: regerror.Malformed("the Location for the upload leads from https to plain http")}
 		}
 		// Registries behind a front server that terminates TLS are known to write http.
-		to.Scheme = u.at.Scheme
+		to.Scheme = from.Scheme
 		if itself {
-			to.Host = u.at.Host
+			to.Host = from.Host
 		}
 	}
 	u.at = to
@@ -312,7 +313,7 @@ func (u *Upload) withDigest(digest string) *url.URL {
 }
 
 // Put sends a whole blob, or the rest of it, in one request and ends the upload. It
-// reads body once. After an error the caller asks Offset how much arrived, or begins
+// reads body once, or again after a redirect if it is a Rewinder. After an error the caller asks Offset how much arrived, or begins
 // another upload.
 func (u *Upload) Put(ctx context.Context, digest string, body io.Reader, length int64) error {
 	c := u.call(http.MethodPut, body, length, http.StatusCreated, http.StatusNoContent, http.StatusOK)

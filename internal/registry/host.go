@@ -41,6 +41,7 @@ type host struct {
 	heads   optional    // HEAD of manifests
 	ranges  optional    // of blobs
 	chunked atomic.Bool // the registry refuses large bodies in one request
+	asks    atomic.Bool // uploads ask before they send a body, since the registry redirects them
 	unsized atomic.Bool // the registry refuses the size of a page of tags
 	links   atomic.Bool // the registry links the pages of a list of tags
 	greeted sync.Once   // see challenge
@@ -110,6 +111,8 @@ func (c *Client) transport(trust *tls.Config, guard func(ctx context.Context, ad
 		DisableCompression:  true, // coding.Transport deals with it
 		ReadBufferSize:      32 << 10,
 		WriteBufferSize:     32 << 10,
+
+		ExpectContinueTimeout: 2 * time.Second, // see host.asks
 	}
 }
 

@@ -33,11 +33,8 @@ type call struct {
 	expect   []int // statuses of success; any other is an error
 }
 
-// Bounds on what a registry can ask for.
-const (
-	maxRedirects   = 5
-	commitPatience = 5 // times Stall: how long a registry may take to hash and store a blob
-)
+// commitPatience is how long a registry may take to hash and store a blob, times Stall.
+const commitPatience = 5
 
 // do carries out a call and returns the answer. The caller closes its body, which
 // releases the request slot. Errors are of type *regerror.Error, without Side and
@@ -138,8 +135,8 @@ func (h *host) slot(ctx context.Context, c *call) (release func(), err error) {
 	return h.budget.Release, err
 }
 
-// follow sends the request and follows redirects. The Authorization header goes to the
-// registry only.
+// follow sends the request and follows redirects, with its method and body. The
+// Authorization header goes to the registry only.
 func (h *host) follow(ctx context.Context, c *call, authorization string, body *streamedBody) (*http.Response, error) {
 	u := c.location
 	if u == nil {
@@ -158,33 +155,50 @@ func (h *host) follow(ctx context.Context, c *call, authorization string, body *
 		if authorization != "" && h.at(u) {
 			req.Header.Set("Authorization", authorization)
 		}
+		if body != nil && c.length > 0 && hop == 0 && h.asks.Load() {
+			askFirst(req)
+		}
 		resp, err := client.Do(req)
 		if err != nil {
 			return nil, err
 		}
-		if !redirected(resp.StatusCode) || c.method != http.MethodGet && c.method != http.MethodHead {
+		to, err := h.redirect(resp, c.method, u, hop)
+		if err == nil && to == nil {
 			return resp, nil
 		}
-		to, err := u.Parse(resp.Header.Get("Location"))
-		discard(resp)
-		switch {
-		case err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http":
-			return nil, regerror.Malformed("the redirect has no valid Location")
-		case hop == maxRedirects:
-			return nil, regerror.Malformed("more than %d redirects", maxRedirects)
-		case to.Scheme == "http" && u.Scheme == "https" && !h.allowsPlainHTTP():
-			return nil, regerror.Malformed("the redirect leads from https to plain http")
+		if err != nil {
+			discard(resp)
+			return nil, err
+		}
+		if err := h.sendAgain(resp, body); err != nil {
+			return nil, err
 		}
 		u = to
 	}
 }
 
-func redirected(status int) bool {
-	switch status {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return true
+// askFirst makes a request wait for permission to send its body. After another answer,
+// net/http sends the body all the same if the connection is to be used again.
+func askFirst(req *http.Request) {
+	req.Header.Set("Expect", "100-continue")
+	req.Close = true
+}
+
+// sendAgain ends a request that is redirected, and prepares its body for the next.
+func (h *host) sendAgain(resp *http.Response, body *streamedBody) error {
+	if body == nil {
+		discard(resp)
+		return nil
 	}
-	return false
+	_ = resp.Body.Close() // the server may wait for the body first
+	began, err := body.again()
+	if began {
+		h.asks.Store(true)
+	}
+	if errors.Is(err, ErrSentOnce) {
+		return &regerror.Error{Status: resp.StatusCode, Err: err}
+	}
+	return err
 }
 
 // request returns the HTTP request for one address.
@@ -192,7 +206,7 @@ func (c *call) request(ctx context.Context, u *url.URL, stream *streamedBody) (*
 	var body io.Reader
 	switch {
 	case stream != nil:
-		body = stream
+		body = stream.reader()
 	case c.body != nil:
 		body = bytes.NewReader(c.body)
 	}

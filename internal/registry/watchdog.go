@@ -45,21 +45,72 @@ func (w *watchdog) stop() {
 // sent, the registry gets longer to answer.
 //
 // A registry may answer before it has read the whole body, and net/http then goes on
-// reading for a while. letGo ends that, so that the reader can be used for another
-// request.
+// reading for a while. again and letGo end that, so that the reader can be used for
+// another request.
 type streamedBody struct {
 	w *watchdog
 
-	mu   sync.Mutex // held while from is read
-	from io.Reader  // nil after letGo
+	mu    sync.Mutex // held while from is read
+	from  io.Reader  // nil after letGo
+	began bool       // something was read for the current request
+	turn  int        // counts requests
 }
 
-func (f *streamedBody) Read(p []byte) (int, error) {
+// A Rewinder is the body of a request that can be sent again, from its beginning. So the
+// request can be redirected after its body was read.
+type Rewinder interface {
+	io.Reader
+	Rewind() error
+}
+
+// reader returns the body for the current request.
+func (f *streamedBody) reader() io.Reader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.from == nil {
+	return &bodyReader{f, f.turn}
+}
+
+// again makes the body ready for another request, and ends the reading for the one
+// before. It reports whether that had begun. The error is ErrSentOnce if the body can be
+// read only once.
+func (f *streamedBody) again() (began bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turn++
+	f.w.moved(1)
+	if began, f.began = f.began, false; !began {
+		return false, nil
+	}
+	if body, ok := f.from.(Rewinder); ok {
+		return true, body.Rewind()
+	}
+	return true, ErrSentOnce
+}
+
+// letGo waits for a Read under way and makes all later ones fail. A nil body is fine.
+func (f *streamedBody) letGo() {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.from = nil
+}
+
+// A bodyReader reads a streamedBody for one request.
+type bodyReader struct {
+	*streamedBody
+	request int
+}
+
+func (r *bodyReader) Read(p []byte) (int, error) {
+	f := r.streamedBody
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.from == nil || f.turn != r.request {
 		return 0, errLetGo
 	}
+	f.began = true
 	f.w.hold()
 	n, err := f.from.Read(p)
 	if err != nil && err != io.EOF {
@@ -71,16 +122,6 @@ func (f *streamedBody) Read(p []byte) (int, error) {
 		f.w.moved(1)
 	}
 	return n, err
-}
-
-// letGo waits for a Read under way and makes all later ones fail. A nil body is fine.
-func (f *streamedBody) letGo() {
-	if f == nil {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.from = nil
 }
 
 // errFeed replaces an error of the body's reader, which is not the registry's. The
