@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -54,6 +55,26 @@ func TestTextLines(t *testing.T) {
 		cmd.Warn("c:3: twice\n")
 		if want := "move: warning: c:3: twice\\n\n"; out.String() != want {
 			t.Errorf("in the format %q: got %q, want %q", format, out.String(), want)
+		}
+	}
+}
+
+// A CI system that reads a log must not take a name in it for a command.
+func TestLinesHaveNoCommandsOfCISystems(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		t.Setenv("MIRROR_LOG_FORMAT", format)
+		cmd, _, _ := example(nil)
+		var out strings.Builder
+		cmd.stderr, cmd.log.LogFormat = &out, format
+		if err := cmd.setLogger(); err != nil {
+			t.Fatal(err)
+		}
+		cmd.printError(errors.New("a::error title=x::y ##[stop-commands]z"))
+		slog.Warn("x", "file", "##vso[task.complete]")
+		for _, command := range []string{"::error", "##["} {
+			if strings.Contains(out.String(), command) {
+				t.Errorf("%s has %s", out.String(), command)
+			}
 		}
 	}
 }

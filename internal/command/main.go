@@ -60,7 +60,7 @@ func (c *Command) signals() (context.Context, context.CancelFunc) {
 
 // setLogger sets the default logger, so that libraries log in the same format.
 func (c *Command) setLogger() error {
-	log, err := c.log.logger(c.standardError())
+	log, err := c.log.logger(text.NewCIWriter(c.standardError()))
 	if err != nil {
 		return Refuse(err)
 	}
@@ -93,7 +93,7 @@ func (c *Command) standardError() io.Writer {
 // a flag or another variable that was refused before the environment was read.
 func (c *Command) printLine(level slog.Level, kind, line string) {
 	line = text.Printable(line)
-	w := c.standardError()
+	w := text.NewCIWriter(c.standardError())
 	if os.Getenv(formatVariable) == jsonFormat {
 		slog.New(slog.NewJSONHandler(w, nil)).Log(context.Background(), level, line, "command", c.Name)
 		return

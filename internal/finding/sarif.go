@@ -38,7 +38,7 @@ type (
 		RuleIndex int             `json:"ruleIndex"`
 		Level     string          `json:"level"`
 		Message   sarifText       `json:"message"`
-		Locations []sarifLocation `json:"locations,omitempty"`
+		Locations []sarifLocation `json:"locations"`
 	}
 	sarifText struct {
 		Text string `json:"text"`
@@ -74,7 +74,7 @@ func (r *Document) sarif(w io.Writer) error {
 		}
 		run.Results = append(run.Results, sarifResult{
 			RuleID: f.Rule.ID, RuleIndex: index, Level: f.level(),
-			Message: sarifText{f.message()}, Locations: locations(f),
+			Message: sarifText{f.message()}, Locations: r.locations(f),
 		})
 	}
 	enc := json.NewEncoder(w)
@@ -87,11 +87,16 @@ func (r *Document) sarif(w io.Writer) error {
 	})
 }
 
-func locations(f Finding) []sarifLocation {
-	if f.File == "" {
-		return nil
+// locations returns the one place of a finding. GitHub refuses a whole upload if a result has none,
+// so a finding about no file is at the first file that was checked, or at the root.
+func (r *Document) locations(f Finding) []sarifLocation {
+	file := "."
+	switch {
+	case f.File != "":
+		file = relative(f.File)
+	case len(r.Files) > 0:
+		file = relative(r.Files[0])
 	}
-	file := relative(f.File)
 	at := sarifArtifact{URI: (&url.URL{Path: file}).String()}
 	switch {
 	case path.IsAbs(file):

@@ -28,6 +28,7 @@ var hostile = []string{
 	"@torvalds @org/team #1 org/repo#2 GH-3",
 	"\xff\xfe\xed\xa0\x80 \x00 \ufffe\uffff",
 	"$(id) ${HOME} %s %d %!v \\",
+	"::error title=x::y", "a ##[stop-commands]b", "##vso[task.complete result=Succeeded]", "::stop-commands::z",
 	"`", "```", "|", " ", "\\",
 	strings.Repeat("long ", 5000),
 	strings.Repeat("🚀", 5000),
@@ -70,6 +71,18 @@ func eachHostile(t *testing.T, check func(*testing.T, *Report)) {
 	}
 }
 
+// eachHostilePage is eachHostile and a report of a run without a plan.
+func eachHostilePage(t *testing.T, check func(*testing.T, *Report)) {
+	eachHostile(t, check)
+	t.Run("no plan", func(t *testing.T) {
+		r := hostileRun(t, stream.Plan)
+		for _, h := range hostile {
+			r.Summary.NoPlan = append(r.Summary.NoPlan, text.Line(h, maxMessage))
+		}
+		check(t, r)
+	})
+}
+
 // printable fails the test for characters that a terminal may act on or hide.
 func printable(t *testing.T, what string) {
 	t.Helper()
@@ -84,7 +97,7 @@ func printable(t *testing.T, what string) {
 }
 
 func TestTableShowsHostileTextSafely(t *testing.T) {
-	eachHostile(t, func(t *testing.T, r *Report) {
+	eachHostilePage(t, func(t *testing.T, r *Report) {
 		var b strings.Builder
 		if err := r.WriteTable(&b); err != nil {
 			t.Fatal(err)
@@ -93,6 +106,9 @@ func TestTableShowsHostileTextSafely(t *testing.T) {
 		if strings.Contains(b.String(), "\nreport: all is well") {
 			t.Error("a message made a line of its own")
 		}
+		if command := regexp.MustCompile(`(?m)^\s*::.*::|##(vso)?\[`).FindString(b.String()); command != "" {
+			t.Errorf("CI systems read %q as a command", command)
+		}
 	})
 }
 
@@ -100,7 +116,7 @@ func TestTableShowsHostileTextSafely(t *testing.T) {
 var span = regexp.MustCompile("(^|[^`])(`[^`]+`|`` .*? ``|``` .*? ```|```` .*? ````)($|[^`])")
 
 func TestMarkdownShowsHostileTextSafely(t *testing.T) {
-	eachHostile(t, func(t *testing.T, r *Report) {
+	eachHostilePage(t, func(t *testing.T, r *Report) {
 		var b strings.Builder
 		if err := r.WriteMarkdown(&b); err != nil {
 			t.Fatal(err)

@@ -18,7 +18,11 @@ const (
 // WriteMarkdown writes the report as GitHub shows it in a run's summary or a comment.
 func (r *Report) WriteMarkdown(w io.Writer) error {
 	p := &page{}
-	p.line("## %s\n", r.Headline())
+	headline := r.Headline()
+	if len(r.Summary.NoPlan) > 0 {
+		headline = "Nothing was mirrored" // the reasons follow, as code: they quote names from outside
+	}
+	p.line("## %s\n", headline)
 	if r.Summary.Mappings > 0 {
 		r.markdownCounts(p)
 	}

@@ -34,7 +34,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 		r.tableCuts(&b)
 	}
 	r.tableWarnings(&b)
-	_, err := w.Write(b.Bytes())
+	_, err := text.NewCIWriter(w).Write(b.Bytes())
 	return err
 }
 
