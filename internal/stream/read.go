@@ -12,6 +12,7 @@ import (
 
 	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
+	"imagemirror/internal/reference"
 )
 
 // Bounds on the input.
@@ -187,6 +188,10 @@ func (d *decoder) explain(line []byte, err error) error {
 		}
 		return errNoStream
 	}
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("reading the record: %s has an invalid value: %.40s", wrong.Field, wrong.Value)
+	}
 	return fmt.Errorf("reading the record: %w", err)
 }
 
@@ -254,6 +259,12 @@ func (d *decoder) copy(c Copy) error {
 		return digestError(fmt.Sprintf("the copy of mapping %d", c.ID), c.Old)
 	case c.Bytes < 0:
 		return fmt.Errorf("the copy of mapping %d has a negative size", c.ID)
+	}
+	for _, path := range c.MountFrom {
+		// It becomes a part of a token's scope and of a request's query.
+		if r, err := reference.Parse("registry.example/" + path); err != nil || r.Repository != path {
+			return fmt.Errorf("the copy of mapping %d mounts from %.80q, which is not a repository", c.ID, path)
+		}
 	}
 	if err := d.settle(c.ID); err != nil {
 		return err
