@@ -140,6 +140,9 @@ func (l *loader) path(path string) {
 		l.refuse(path, 0, withoutPath(err))
 	case info.IsDir():
 		l.directories(path)
+	case !info.Mode().IsRegular():
+		// Opening a named pipe would wait for a writer.
+		l.refuse(path, 0, errors.New("this is not a regular file: name a mapping file, an image-set directory or - for standard input"))
 	default:
 		if set := l.set(filepath.Dir(path)); set != nil {
 			l.file(set, path)

@@ -3,11 +3,13 @@ package imageset
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -215,7 +217,7 @@ func TestWrongPathsAreRefused(t *testing.T) {
 		"binary/OWNERS":         owners,
 		"binary/mapping_1":      "\x7fELF\x00\x00\n\x00\n",
 	})
-	if err := os.Symlink("nowhere", "gone/mapping_1"); err != nil {
+	if err := errors.Join(os.Symlink("nowhere", "gone/mapping_1"), syscall.Mkfifo("fifo", 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -227,6 +229,8 @@ func TestWrongPathsAreRefused(t *testing.T) {
 		{"an empty path", []string{""}, []string{"a PATH is empty"}},
 		{"a missing path", []string{"nowhere"}, []string{"nowhere: no such file or directory"}},
 		{"a path below a file", []string{"a/mapping_1/x"}, []string{"a/mapping_1/x: not a directory"}},
+		{"a named pipe", []string{"fifo"}, []string{"fifo: this is not a regular file: name a mapping file"}},
+		{"a device", []string{"/dev/null"}, []string{"/dev/null: this is not a regular file"}},
 		{"no mapping file", []string{"empty"}, []string{"empty: the directory has no mapping file"}},
 		{"a directory of sets that are no sets", []string{"deep"}, []string{"deep: the directory has no mapping file"}},
 		{"a set among others that has no mapping file", []string{"mixed"}, []string{"mixed/b: the directory has no mapping file", "mixed/c: the directory has no mapping file"}},
