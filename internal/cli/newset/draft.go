@@ -12,6 +12,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"imagemirror/internal/command"
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/kustomization"
@@ -91,10 +92,10 @@ func (d *draft) files() (map[string][]byte, error) {
 func (d *draft) write(root string) (err error) {
 	dir := filepath.Join(root, d.name)
 	if _, err := os.Lstat(dir); err == nil {
-		return fmt.Errorf("%s exists: choose another name, or add mapping files to that set", dir)
+		return command.Refuse(fmt.Errorf("%s exists: choose another name, or add mapping files to that set", dir))
 	}
 	if !kustomization.IsTree(root) {
-		return fmt.Errorf("%s has no %s and %s: run this in the root of the repository, or name the directory of the image sets", root, kustomization.File, imageset.Base)
+		return command.Refuse(fmt.Errorf("%s has no %s and %s: run this in the root of the repository, or name the directory of the image sets", root, kustomization.File, imageset.Base))
 	}
 	// Everything is written to a temporary directory first, so that both visible steps are renames.
 	aside, err := os.MkdirTemp(root, ".new-set-")
@@ -131,7 +132,7 @@ func (d *draft) stage(tree *kustomization.Tree, aside string) error {
 		}
 	}
 	if err := d.check(tree, dir); err != nil {
-		return err
+		return command.Refuse(err)
 	}
 	return tree.WriteSet(dir)
 }

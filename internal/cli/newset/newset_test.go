@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
+	"imagemirror/internal/command"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/presubmit"
 )
@@ -106,6 +107,9 @@ func TestWrongSetsAreRefused(t *testing.T) {
 			err := run(t, c.set, c.destination, c.source, c.owners)
 			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), ".new-set") {
 				t.Errorf("the error is %v, want a line with %q", err, c.says)
+			}
+			if status := command.ExitStatus(err); status != 2 {
+				t.Errorf("the exit status is %d, want 2: the input was refused", status)
 			}
 			if diff := cmp.Diff(before, tree(t)); diff != "" {
 				t.Errorf("what it has changed:\n%s", diff)
