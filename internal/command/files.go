@@ -7,11 +7,14 @@ import (
 	"strings"
 )
 
-// RefuseDirectories returns an error if one of the files to read is a directory. People name
-// the one that split wrote, so the error names the files inside it. Other errors are left to
-// the code that opens the files.
+// RefuseDirectories returns an error if one of the files to read has an empty name or is a
+// directory. People name the one that split wrote, so the error names the files inside it.
+// Other errors are left to the code that opens the files.
 func RefuseDirectories(names []string, inside ...string) error {
 	for _, name := range names {
+		if name == "" {
+			return fmt.Errorf("the name of a file is empty: name files, such as %s", strings.Join(inside, " "))
+		}
 		info, err := os.Stat(name)
 		if err != nil || !info.IsDir() {
 			continue

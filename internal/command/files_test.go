@@ -23,6 +23,7 @@ func TestRefuseDirectories(t *testing.T) {
 		{[]string{"s0.jsonl", "plan"}, "plan is a directory: name files, such as plan/settled.jsonl plan/shards/*.jsonl"},
 		{[]string{"plan/"}, "plan/ is a directory: name files, such as plan/settled.jsonl plan/shards/*.jsonl"},
 		{[]string{"plan/shards/"}, "plan/shards/ is a directory: name files, such as plan/settled.jsonl plan/shards/*.jsonl"},
+		{[]string{"s0.jsonl", ""}, "the name of a file is empty: name files, such as settled.jsonl shards/*.jsonl"},
 		{[]string{"."}, ". is a directory: name files, such as settled.jsonl shards/*.jsonl"},
 	} {
 		got := ""
