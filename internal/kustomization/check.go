@@ -61,7 +61,7 @@ func (t *Tree) checkListing(found *finding.List) {
 	sets := t.names()
 	switch path := Path(t.Root); {
 	case path == "":
-		// The sets are installed one by one.
+		found.Refuse(Orphan, t.path(), 0, "this file lists the sets to install, and is missing: %s", t.advice())
 	case path != t.path():
 		found.Refuse(Generated, path, 1, "this lists the sets under another name than %s: remove it, and %s", File, t.advice())
 	default:
@@ -78,6 +78,10 @@ func (t *Tree) compare(path string, want []byte, resources func(strictyaml.Value
 		return
 	}
 	if bytes.Equal(data, want) {
+		return
+	}
+	if bytes.Equal(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), want) {
+		found.Refuse(Generated, path, 1, "its lines end with CRLF: %s, and set git's core.autocrlf to input", t.advice())
 		return
 	}
 	told := strictyaml.Read(Generated, path, data, maxFile, func(v strictyaml.Value) {
