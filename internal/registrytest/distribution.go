@@ -1,24 +1,14 @@
 package registrytest
 
 import (
-	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/crypto/bcrypt"
-)
-
-// How long a process may take to start and to end.
-const (
-	startWait = 30 * time.Second
-	stopWait  = 5 * time.Second
 )
 
 // DistributionOptions are the settings of StartDistribution. The zero value is a registry in memory
@@ -49,88 +39,68 @@ func StartDistribution(o DistributionOptions) (*Registry, error) {
 	return r, nil
 }
 
-func start(program, dir string, o DistributionOptions) (*Registry, error) {
+func start(path, dir string, o DistributionOptions) (*Registry, error) {
 	config, err := writeConfig(dir, o)
 	if err != nil {
 		return nil, err
 	}
-	output := &tail{}
-	cmd := exec.Command(program, config)
+	cmd := exec.Command(path, config)
 	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
-	cmd.Stderr = output
-	// The registry exits when its standard input is closed.
-	input, err := cmd.StdinPipe()
+	// Its first line is its address.
+	r, err := startProcess(cmd, dir, func(line string) string { return line })
 	if err != nil {
 		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	killer := time.AfterFunc(startWait, func() { cmd.Process.Kill() })
-	host, err := bufio.NewReader(out).ReadString('\n')
-	killer.Stop()
-	if err != nil {
-		input.Close()
-		return nil, errors.Join(fmt.Errorf("it ended before it listened: %w", cmd.Wait()), errors.New(output.String()))
 	}
 	if len(o.Users) == 0 {
 		// The registry has read its configuration and has no passwords to look up. Without the
 		// directory, nothing stays if this process is killed.
 		os.RemoveAll(dir)
 	}
-	return &Registry{
-		Host:   strings.TrimSpace(host),
-		PID:    cmd.Process.Pid,
-		output: output,
-		stop:   func() { stop(cmd, input, dir) },
-	}, nil
+	return r, nil
 }
 
-func stop(cmd *exec.Cmd, input io.Closer, dir string) {
-	killer := time.AfterFunc(stopWait, func() { cmd.Process.Kill() })
-	defer killer.Stop()
-	input.Close()
-	// The process was told to end, so its status does not matter.
-	_ = cmd.Wait()
-	os.RemoveAll(dir)
+// settings are a part of a configuration.
+type settings = map[string]any
+
+const secret = "of no use outside of tests"
+
+// baseConfig returns the settings that distribution 2.8 and 3 share. dir is for the content; empty
+// is memory.
+func baseConfig(dir string) settings {
+	driver, place := "inmemory", settings{}
+	if dir != "" {
+		driver, place = "filesystem", settings{"rootdirectory": dir}
+	}
+	return settings{
+		"version": "0.1",
+		"log":     settings{"level": "warn"},
+		"http":    settings{"secret": secret},
+		"storage": settings{
+			driver:        place,
+			"delete":      settings{"enabled": true},
+			"maintenance": settings{"uploadpurging": settings{"enabled": false}},
+		},
+		// The registry accepts foreign layers only with URLs that match these.
+		"validation": settings{"manifests": settings{"urls": settings{"allow": []string{"^https?://"}}}},
+	}
 }
 
 // writeConfig writes the registry's configuration into dir, as JSON, which is valid YAML.
 func writeConfig(dir string, o DistributionOptions) (string, error) {
-	type object = map[string]any
-	driver, settings := "inmemory", object{}
-	if o.Dir != "" {
-		driver, settings = "filesystem", object{"rootdirectory": o.Dir}
-	}
-	config := object{
-		"version": "0.1",
-		"log":     object{"level": "warn"},
-		"http":    object{"secret": "of no use outside of tests"},
-		"storage": object{
-			driver:        settings,
-			"delete":      object{"enabled": true},
-			"maintenance": object{"uploadpurging": object{"enabled": false}},
-		},
-		// The registry accepts foreign layers only with URLs that match these.
-		"validation": object{"manifests": object{"urls": object{"allow": []string{"^https?://"}}}},
-	}
+	config := baseConfig(o.Dir)
 	if len(o.Users) > 0 {
 		passwords, err := writePasswords(dir, o.Users)
 		if err != nil {
 			return "", err
 		}
-		config["auth"] = object{"htpasswd": object{"realm": "registrytest", "path": passwords}}
+		config["auth"] = settings{"htpasswd": settings{"realm": "registrytest", "path": passwords}}
 	}
 	if o.Tokens != nil {
 		certificate := filepath.Join(dir, "token.pem")
 		if err := os.WriteFile(certificate, o.Tokens.authority.signer.pem(), 0o600); err != nil {
 			return "", err
 		}
-		config["auth"] = object{"token": object{
+		config["auth"] = settings{"token": settings{
 			"realm": o.Tokens.realm(), "service": o.Tokens.service(), "issuer": issuer, "rootcertbundle": certificate,
 		}}
 	}

@@ -104,25 +104,6 @@ func platform(child mutate.Appendable) *v1.Platform {
 	return config.Platform()
 }
 
-// Schema1 returns a manifest of Docker's schema 1, as old registries serve it. Its signature is not
-// valid.
-func Schema1(name string, layers ...Layer) BareManifest {
-	type object = map[string]any
-	var fsLayers, history []object
-	for _, l := range layers {
-		fsLayers = append(fsLayers, object{"blobSum": l.Digest.String()})
-		history = append(history, object{"v1Compatibility": fmt.Sprintf(`{"id":%q}`, l.DiffID.Hex)})
-	}
-	return BareManifest{
-		Type: types.DockerManifestSchema1Signed,
-		Content: encode(object{
-			"schemaVersion": 1, "name": name, "tag": "latest", "architecture": "amd64",
-			"fsLayers": fsLayers, "history": history,
-			"signatures": []object{{"header": object{"alg": "ES256"}, "protected": "e30", "signature": "bm9uZQ"}},
-		}),
-	}
-}
-
 // A BareManifest is pushed as it is, without anything that it refers to.
 type BareManifest struct {
 	Type    types.MediaType

@@ -11,10 +11,13 @@ import (
 	"bytes"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 
+	"cuelabs.dev/go/oci/ociregistry/ocimem"
+	"cuelabs.dev/go/oci/ociregistry/ociserver"
 	"github.com/google/go-containerregistry/pkg/registry"
 )
 
@@ -37,9 +40,21 @@ func (r *Registry) Output() string { return r.output.String() }
 // StartInProcess starts go-containerregistry's registry within this process. It starts at once
 // and accepts any manifest. It does not mount: it answers with an upload session, like a
 // registry that does not have the blob.
-func StartInProcess() *Registry {
+func StartInProcess(options ...registry.Option) *Registry {
 	output := &tail{}
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(output, "", 0))))
+	logger := registry.Logger(log.New(output, "", 0))
+	return serve(registry.New(append(options, logger)...), output)
+}
+
+// StartOCIServer starts cue-labs' ociserver within this process, with its content in memory. It
+// mounts blobs, checks what manifests refer to, and refuses layers that it does not have, foreign
+// ones too.
+func StartOCIServer() *Registry {
+	return serve(ociserver.New(ocimem.New(), nil), &tail{})
+}
+
+func serve(handler http.Handler, output *tail) *Registry {
+	server := httptest.NewServer(handler)
 	return &Registry{
 		Host:   strings.TrimPrefix(server.URL, "http://"),
 		output: output,

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
@@ -91,6 +92,20 @@ func TestRegistriesServe(t *testing.T) {
 		mount int
 	}{
 		{"in process", func(tb testing.TB) *Registry { return InProcess(tb) }, http.StatusAccepted},
+		{"in process with referrers", func(tb testing.TB) *Registry {
+			return closeAfter(tb, StartInProcess(registry.WithReferrersSupport(true)))
+		}, http.StatusAccepted},
+		{"ociserver", func(tb testing.TB) *Registry { return closeAfter(tb, StartOCIServer()) }, http.StatusCreated},
+		{"docker-registry", func(tb testing.TB) *Registry {
+			r, err := StartDebian("")
+			if errors.Is(err, ErrNoDebian) || err != nil && os.Getenv("CI") != "true" {
+				tb.Skip(err)
+			}
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return closeAfter(tb, r)
+		}, http.StatusCreated},
 		{"distribution in memory", func(tb testing.TB) *Registry { return Distribution(tb, DistributionOptions{}) }, http.StatusCreated},
 		{"distribution on disk", func(tb testing.TB) *Registry {
 			return Distribution(tb, DistributionOptions{Dir: tb.TempDir()})

@@ -20,25 +20,23 @@ func Distribution(tb testing.TB, o DistributionOptions) *Registry {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	closeAfter(tb, r)
-	return r
+	return closeAfter(tb, r)
 }
 
 // InProcess calls StartInProcess and closes the registry after the test.
 func InProcess(tb testing.TB) *Registry {
 	tb.Helper()
-	r := StartInProcess()
-	closeAfter(tb, r)
-	return r
+	return closeAfter(tb, StartInProcess())
 }
 
-func closeAfter(tb testing.TB, r *Registry) {
+func closeAfter(tb testing.TB, r *Registry) *Registry {
 	tb.Cleanup(func() {
 		r.Close()
 		if out := r.Output(); tb.Failed() && out != "" {
 			tb.Logf("the registry on %s logged:\n%s", r.Host, out)
 		}
 	})
+	return r
 }
 
 // NewProxy calls StartProxy and closes the proxy after the test.
