@@ -10,7 +10,7 @@ VERSION ?= $(shell git describe --tags --always --dirty)
 export GOFLAGS := $(strip $(filter-out -race -trimpath,$(shell go env GOFLAGS)) -trimpath)
 go := CGO_ENABLED=0 go
 # Let compilers use memory instead of collecting garbage: that saves a tenth of the CPU.
-test race lint e2e e2e-up: export GOGC := 400
+test race lint interop e2e e2e-up: export GOGC := 400
 # lint vets everything, so that tests need not do it again.
 tests := test -vet=off
 raced := CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 go $(tests) -race -ldflags=-s -timeout 20m
@@ -19,7 +19,7 @@ concurrent = test/wire $(sort $(patsubst %/,%,$(dir $(shell grep -rlE '[.]Go\b|g
 # The module that builds the cluster of the end-to-end tests.
 cluster := test/e2e/cluster
 
-.PHONY: help demo new-set sets test race lint bench fuzz release e2e e2e-up e2e-down
+.PHONY: help demo new-set sets test race lint interop bench fuzz release e2e e2e-up e2e-down
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ lint: ## formatting, go.mod, vet, staticcheck, actionlint
 	@$(go) -C $(cluster) tool -modfile=../../../tools/go.mod staticcheck ./...
 	@echo "checking the workflows"
 	@$(go) tool -modfile=tools/actionlint/go.mod actionlint -shellcheck= -pyflakes= .github/workflows/*.yaml docs/how-to/presubmit.github.yaml
+
+interop: ## copy a corpus of images between real registries, in all pairs, and print what arrived
+	@$(go) -C test/interop $(tests) -count=1 -args -matrix
 
 bench: ## run all benchmarks, then compare with crane and regsync (BENCH='-h' lists what)
 	@$(go) $(tests) -run '^$$' -bench . -benchmem ./...

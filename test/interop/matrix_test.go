@@ -1,0 +1,180 @@
+package interop
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"imagemirror/internal/stream"
+)
+
+var (
+	update = flag.Bool("update", false, "write what was found into "+page)
+	show   = flag.Bool("matrix", false, "print what was found")
+)
+
+// page is the document that has what was found, between marks.
+const (
+	page  = "../../docs/reference/registries.md"
+	begin = "<!-- go test ./test/interop -update writes this part -->\n\n"
+	end   = "\n<!-- until here -->\n"
+)
+
+// A matrix is what became of all images between all pairs of registries.
+type matrix struct {
+	mu       sync.Mutex
+	missing  map[string]bool // registries that this machine cannot have
+	pairs    map[pair]count
+	images   map[pair]count // with the kind of image as from
+	refusals map[refusal]routes
+}
+
+type pair struct{ from, to string }
+
+type count struct{ arrived, refused int }
+
+// A refusal is why a kind of image failed.
+type refusal struct{ image, message, advice string }
+
+// routes are the pairs between which a kind of image failed.
+type routes struct{ from, to map[string]bool }
+
+func newMatrix() *matrix {
+	return &matrix{missing: map[string]bool{}, pairs: map[pair]count{}, images: map[pair]count{}, refusals: map[refusal]routes{}}
+}
+
+// without notes that one of two registries, which is not among the sources, is missing.
+func (m *matrix) without(names ...string) {
+	for _, name := range names {
+		m.missing[name] = true
+	}
+}
+
+var (
+	objects = regexp.MustCompile(`127\.0\.0\.1:\d+/\S*[^\s:,]`)
+	digests = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
+)
+
+func (m *matrix) add(from, to, image string, r stream.Result) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := count{arrived: 1}
+	if r.Error != nil {
+		n = count{refused: 1}
+		message := digests.ReplaceAllString(objects.ReplaceAllString(r.Error.Message, "IMAGE"), "sha256:…")
+		key := refusal{image, message, r.Error.Advice}
+		if m.refusals[key].from == nil {
+			m.refusals[key] = routes{map[string]bool{}, map[string]bool{}}
+		}
+		m.refusals[key].from[from], m.refusals[key].to[to] = true, true
+	}
+	m.pairs[pair{from, to}] = m.pairs[pair{from, to}].plus(n)
+	m.images[pair{image, to}] = m.images[pair{image, to}].plus(n)
+}
+
+func (c count) plus(d count) count { return count{c.arrived + d.arrived, c.refused + d.refused} }
+
+func (c count) String() string {
+	switch {
+	case c.refused == 0:
+		return fmt.Sprint(c.arrived)
+	case c.arrived == 0:
+		return fmt.Sprintf("refused: %d", c.refused)
+	}
+	return fmt.Sprintf("%d, refused: %d", c.arrived, c.refused)
+}
+
+// String returns three tables in Markdown.
+func (m *matrix) String() string {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.name)
+	}
+	var images []string
+	for _, c := range contents {
+		if !slices.Contains(images, c.kind) {
+			images = append(images, c.kind)
+		}
+	}
+	return "Images that arrived, by source and destination:\n\n" +
+		table("from \\ to", names, names, m.pairs) +
+		"\nThe same by kind of image and destination, from all sources that accept the kind:\n\n" +
+		table("image", images, names, m.images) +
+		"\nAn image that is refused fails alone:\n\n" +
+		m.reasons(images, names)
+}
+
+func table(corner string, rows, columns []string, counts map[pair]count) string {
+	var b strings.Builder
+	row(&b, corner, columns...)
+	b.WriteString(strings.Repeat("|---", len(columns)+1) + "|\n")
+	for _, name := range rows {
+		var cells []string
+		for _, column := range columns {
+			cells = append(cells, counts[pair{name, column}].String())
+		}
+		row(&b, name, cells...)
+	}
+	return b.String()
+}
+
+func row(b *strings.Builder, first string, cells ...string) {
+	fmt.Fprintf(b, "| %s | %s |\n", first, strings.Join(cells, " | "))
+}
+
+// reasons returns a table of the refusals.
+func (m *matrix) reasons(images, names []string) string {
+	inOrder := slices.SortedFunc(maps.Keys(m.refusals), func(a, b refusal) int {
+		return cmp.Or(slices.Index(images, a.image)-slices.Index(images, b.image), cmp.Compare(a.message, b.message))
+	})
+	var b strings.Builder
+	row(&b, "image", "to", "why", "what to do")
+	b.WriteString("|---|---|---|---|\n")
+	for _, r := range inOrder {
+		var to []string
+		for _, name := range names {
+			if m.refusals[r].to[name] {
+				to = append(to, name)
+			}
+		}
+		row(&b, r.image, strings.Join(to, ", "), strings.ReplaceAll(r.message, "|", `\|`), r.advice)
+	}
+	return b.String()
+}
+
+// compare compares what was found with the page, as far as this machine has the registries.
+func (m *matrix) compare(t *testing.T) {
+	t.Helper()
+	if *show {
+		fmt.Println(m)
+	}
+	b, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, _ := strings.Cut(string(b), begin)
+	documented, after, ok := strings.Cut(rest, end)
+	switch {
+	case !ok:
+		t.Fatalf("%s has no part between %q and %q", page, begin, end)
+	case len(m.missing) > 0:
+		t.Logf("%s is not compared: this machine has no %v", page, slices.Sorted(maps.Keys(m.missing)))
+	case *update:
+		if err := os.WriteFile(page, []byte(before+begin+m.String()+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		if diff := gocmp.Diff(documented, m.String()); diff != "" {
+			t.Errorf("%s (-documented +found); go test ./test/interop -update writes it:\n%s", page, diff)
+		}
+	}
+}
