@@ -11,6 +11,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -80,12 +81,17 @@ type Authorizer struct {
 	begun     bool // the first request is under way, or was
 	known     bool // challenge holds
 	challenge Challenge
-	scopes    int  // how many a token may have: any number, or 2 or 1 after more were refused
-	proved    bool // a token with several was accepted
-	tokens    map[tokenKey]*token
-	batches   map[tokenKey]*token // the same tokens, by each scope that was announced for them
-	open      map[batchKey]*token // the token that the next announced scope joins
-	wanted    map[bool][]*token   // those to prefetch, in the order in which they were announced, by whether they push
+	from      string                 // repository whose request was challenged first; or ""
+	own       map[string]Challenge   // of repositories with another challenge
+	uniform   bool                   // a repository that was asked for its challenge has the same
+	named     map[accessKey][]string // scopes that the registry named instead of the usual one
+	scopes    int                    // how many a token may have: any number, or 2 or 1 after more were refused
+	length    verdict                // whether tokens are too long
+	proved    bool                   // a token with several was accepted
+	tokens    map[tokenKey]*token    // those that were not announced
+	batches   map[batchKey][]*token  // those that were, by each repository's scope
+	open      map[groupKey]*token    // the token that the next announced scope joins
+	wanted    map[bool][]*token      // those to prefetch, in the order in which they were announced, by whether they push
 }
 
 // New returns an Authorizer that has asked the registry nothing yet.
@@ -96,9 +102,11 @@ func New(config Config) *Authorizer {
 		answered: answered,
 		release:  sync.OnceFunc(func() { close(answered) }),
 		scopes:   math.MaxInt,
+		own:      map[string]Challenge{},
+		named:    map[accessKey][]string{},
 		tokens:   map[tokenKey]*token{},
-		batches:  map[tokenKey]*token{},
-		open:     map[batchKey]*token{},
+		batches:  map[batchKey][]*token{},
+		open:     map[groupKey]*token{},
 		wanted:   map[bool][]*token{},
 	}
 }
@@ -106,10 +114,13 @@ func New(config Config) *Authorizer {
 // Authorization is what a request carries, so that the answer to it can be judged. The zero
 // Authorization is that of a request which has not been sent.
 type Authorization struct {
-	Header string // the Authorization header, or ""
-	token  *token // nil unless the header is a token's
-	value  string // the token's value
-	step   step
+	Header  string    // the Authorization header, or ""
+	answers Challenge // the challenge that the header answers
+	token   *token    // nil unless the header is a token's
+	value   string    // the token's value
+	step    step
+	moved   bool // an answer to the request had another challenge, which is followed once
+	named   bool // an answer to the request named other scopes, which are used once
 }
 
 // step says how far a request has come in finding what authorizes it.
@@ -118,7 +129,9 @@ type step int
 const (
 	shared  step = iota // with the token that its repository shares with others
 	renewed             // with the same token, fetched again: the first may have expired
+	few                 // with a token for this request only: the shared one is too long
 	alone               // with a token for the repository only: some registries accept no other
+	bare                // with nothing, so that the registry states its challenge for the repository
 )
 
 // Renewed returns the refused authorization of a request whose credential has changed since,
@@ -183,57 +196,74 @@ func (a *Authorizer) Challenge() Challenge {
 	return a.challenge
 }
 
-// Authorize authorizes a request. last is what it carried before, or what Again or Renewed
-// made of that.
+// Authorize authorizes a request. last is what it carried before, or what Again, Shorter,
+// Bare or Renewed made of that.
 func (a *Authorizer) Authorize(ctx context.Context, want Access, last Authorization) (Authorization, error) {
-	c := a.Challenge()
+	c := a.challengeOf(want.Repository)
+	next := last
+	next.Header, next.answers, next.token, next.value = "", c, nil, ""
 	switch {
-	case c.scheme == basic && want.Credential.Username != "":
+	case last.step == bare || !c.admits(want.Credential):
+	case c.scheme == basic:
 		user := want.Credential.Username + ":" + password(want.Credential)
-		return Authorization{Header: "Basic " + base64.StdEncoding.EncodeToString([]byte(user))}, nil
-	case !c.HasTokens():
-		return Authorization{}, nil
+		next.Header = "Basic " + base64.StdEncoding.EncodeToString([]byte(user))
 	case want.Credential.RegistryToken != "":
-		return Authorization{Header: "Bearer " + want.Credential.RegistryToken}, nil
+		next.Header = "Bearer " + want.Credential.RegistryToken
+	default:
+		a.prefetch(ctx, a.Challenge(), want.Push)
+		return a.tokenWith(ctx, want, next, last.value)
 	}
-	a.prefetch(ctx, c, want.Push)
-	value, t, err := a.tokenWith(ctx, want, c, last)
-	if err != nil {
-		return Authorization{}, err
-	}
-	return Authorization{Header: "Bearer " + value, token: t, value: value, step: last.step}, nil
+	return next, nil
 }
 
-// tokenWith returns a token with the scopes that want needs, and its value. The value is never
-// the one that was refused in last.
-func (a *Authorizer) tokenWith(ctx context.Context, want Access, c Challenge, last Authorization) (value string, t *token, err error) {
+// tokenWith completes the authorization with a token that has the scopes that want needs. It
+// never has the value that was refused.
+func (a *Authorizer) tokenWith(ctx context.Context, want Access, next Authorization, refused string) (Authorization, error) {
 	for {
-		t = a.tokenFor(want, last.step)
-		value, err = a.valueOf(ctx, t, c, last.value, want.Credential)
-		if !errors.Is(err, errFewerScopes) {
-			return value, t, err
+		t := a.tokenFor(want, next.answers, next.step)
+		value, err := a.valueOf(ctx, t, next.answers, refused, want.Credential)
+		switch {
+		case errors.Is(err, errFewerScopes):
+		case err != nil && next.named && refuses(err):
+			a.forgetNamed(want)
+			next.named = false
+		case err != nil:
+			return next, err
+		case next.step < few && len(t.scopes) > 1 && t.withholds(want.Repository):
+			next.step = alone
+		default:
+			next.Header, next.token, next.value = "Bearer "+value, t, value
+			return next, nil
 		}
 	}
 }
 
 // Again reports whether a refused request may be authorized in another way, and returns how,
-// for Authorize: it carried nothing although the registry wants something, its token may have
-// expired, or its token was for many repositories.
+// for Authorize: it carried nothing although the registry wants something, the registry has
+// another token service or other scopes for the repository, its token may have expired, or
+// its token was for many repositories.
 func (a *Authorizer) Again(resp *http.Response, want Access, sent Authorization) (next Authorization, ok bool) {
 	next = sent
-	next.step, ok = a.nextStep(resp, want, sent)
+	c, challenged := ParseChallenge(resp)
+	unauthorized := resp.StatusCode == http.StatusUnauthorized
+	switch {
+	case unauthorized && challenged && a.learnFrom(want, c, sent):
+		next.step, next.moved = shared, !sent.answers.IsZero()
+		return next, c.admits(want.Credential)
+	case sent.token != nil && challenged && !sent.named && a.name(want, scopesOf(resp), sent.token):
+		next.step, next.named = renewed, true
+		return next, true
+	case sent.named:
+		a.forgetNamed(want)
+		next.step = alone
+		return next, sent.step < alone
+	}
+	next.step, ok = nextStep(unauthorized, want, sent)
 	return next, ok
 }
 
-func (a *Authorizer) nextStep(resp *http.Response, want Access, sent Authorization) (next step, ok bool) {
-	unauthorized := resp.StatusCode == http.StatusUnauthorized
-	c, challenged := ParseChallenge(resp)
+func nextStep(unauthorized bool, want Access, sent Authorization) (next step, ok bool) {
 	switch {
-	case unauthorized && sent.Header == "":
-		if challenged {
-			a.Learn(c)
-		}
-		return shared, challenged && (c.HasTokens() || want.Credential.Username != "")
 	case sent.token == nil:
 		return shared, false
 	case want.MountFrom != "" && !sent.token.reads(want.MountFrom):
@@ -244,15 +274,82 @@ func (a *Authorizer) nextStep(resp *http.Response, want Access, sent Authorizati
 	return alone, len(sent.token.scopes) > 1
 }
 
-// Accepted learns from a request that succeeded. If it took a token for the repository alone,
-// the registry accepts no tokens for many.
+// shortToken is a token's length, in bytes, that every front server accepts in a header.
+const shortToken = 512
+
+// Shorter reports whether a request may have been refused because its token is too long for a
+// front server, and returns how to authorize it with a shorter one. A registry's own answers
+// have an error code. A mount needs two scopes, so it has no shorter token than for these.
+//
+// Others get short tokens at once, until it is known whether that helps.
+func (a *Authorizer) Shorter(status int, code string, want Access, sent Authorization) (next Authorization, ok bool) {
+	next = sent
+	next.step = few
+	switch status {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong, http.StatusRequestHeaderFieldsTooLarge:
+	default:
+		return sent, false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case code != "" || sent.token == nil:
+		return sent, false
+	case sent.step == few && a.length == doubted:
+		a.length, a.scopes = innocent, math.MaxInt
+		return sent, false
+	case sent.step >= few || a.length == innocent && status != http.StatusRequestHeaderFieldsTooLarge,
+		len(sent.value) <= shortToken || len(sent.token.scopes) <= len(want.scopes()):
+		return sent, false
+	}
+	if a.scopes > 2 {
+		a.length, a.scopes = doubted, 2
+	}
+	return next, true
+}
+
+// verdict says what is known of the length of tokens as the reason why requests are refused.
+type verdict int
+
+const (
+	unknown  verdict = iota
+	doubted          // a request with a shorter token is under way
+	guilty           // a request with a shorter token was accepted
+	innocent         // it was not
+)
+
+// Bare reports whether a request that gets no token should be sent without one: the registry
+// may have another token service for its repository than for the one that was challenged.
+// JFrog Artifactory has one for each first element of the paths.
+func (a *Authorizer) Bare(want Access, last Authorization) (next Authorization, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, known := a.own[want.Repository]
+	next = last
+	next.step = bare
+	return next, !known && !a.uniform && !last.moved && last.step != bare && firstElement(a.from) != firstElement(want.Repository)
+}
+
+func firstElement(path string) string {
+	first, _, _ := strings.Cut(path, "/")
+	return first
+}
+
+// Anonymous reports whether the request carried nothing, and not in order to be challenged.
+func (sent Authorization) Anonymous() bool { return sent.Header == "" && sent.step != bare }
+
+// Accepted learns from a request whose authorization was accepted. If it took a token for less than others, the
+// registry accepts no tokens for more.
 func (a *Authorizer) Accepted(sent Authorization) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case sent.step == alone:
+	case sent.token == nil:
+	case sent.step == few:
+		a.length, a.scopes = guilty, min(a.scopes, 2)
+	case sent.step == alone && !sent.token.withholds(sent.token.repository()):
 		a.scopes = 1
-	case sent.token != nil && len(sent.token.scopes) > 1:
+	case len(sent.token.scopes) > 1:
 		a.proved = true
 	}
 }

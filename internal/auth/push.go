@@ -15,20 +15,21 @@ import (
 // issued a token without the right. Any other error is not a refusal: it may not happen
 // again when copy asks.
 func (a *Authorizer) CheckPush(ctx context.Context, want Access) (refused bool, err error) {
-	var last Authorization
+	c := a.challengeOf(want.Repository)
+	last := Authorization{answers: c}
 	a.prefetch(ctx, a.Challenge(), want.Push)
 	for {
-		value, t, err := a.tokenWith(ctx, want, a.Challenge(), last)
+		sent, err := a.tokenWith(ctx, want, last, "")
 		if err != nil {
 			return regerror.IsRefusal(err), err
 		}
-		switch got := grantOf(value, t.scopes, want.Repository); {
-		case got == pushGranted && last.step == alone:
-			a.Accepted(Authorization{token: t, step: alone})
+		switch got := grantOf(sent.value, sent.token.scopes, want.Repository); {
+		case got == pushGranted && sent.step == alone:
+			a.Accepted(sent)
 			return false, nil
 		case got == pushGranted || got == grantHidden:
 			return false, nil
-		case got == pushDenied || len(t.scopes) == 1:
+		case got == pushDenied || len(sent.token.scopes) == 1:
 			return true, nil
 		}
 		last.step = alone
@@ -57,15 +58,9 @@ func grantOf(value string, scopes []string, repository string) pushGrant {
 	if allowed == nil {
 		return grantHidden
 	}
-	asked := map[string]bool{}
-	for _, s := range scopes {
-		_, name, _ := strings.Cut(s, ":")
-		asked[name[:max(0, strings.LastIndexByte(name, ':'))]] = true
-	}
-	for name := range allowed {
-		if !asked[name] {
-			return grantHidden // the service has names of its own
-		}
+	asked := repositoriesOf(scopes)
+	if !onlyAsked(allowed, asked) {
+		return grantHidden
 	}
 	actions := allowed[repository]
 	switch {
@@ -75,6 +70,26 @@ func grantOf(value string, scopes []string, repository string) pushGrant {
 		return pushDenied
 	}
 	return grantUnclear
+}
+
+// onlyAsked reports whether a token allows something only on repositories that it was asked
+// for. Otherwise the service has names of its own for them.
+func onlyAsked(allowed map[string][]string, asked map[string]bool) bool {
+	for name := range allowed {
+		if !asked[name] {
+			return false
+		}
+	}
+	return true
+}
+
+func repositoriesOf(scopes []string) map[string]bool {
+	names := map[string]bool{}
+	for _, s := range scopes {
+		_, name, _ := cutScope(s)
+		names[name] = true
+	}
+	return names
 }
 
 // accessOf returns the actions that a token allows, by repository, and nil if it does

@@ -9,47 +9,62 @@ import (
 	"imagemirror/internal/credentials"
 )
 
-// maxRepositories is how many repositories one token is asked for. Each scope makes the token,
-// which goes with every request, some 100 bytes longer, and the usual front servers accept 8
-// KB of headers.
-const maxRepositories = 20
+// Bounds on what one token is asked for. The token goes with every request, and front servers
+// accept 8 KB of headers, some only 4 KB, so what it states of its scopes stays well below
+// that. The request for it, whose address has all scopes, stays below 8 KB, too.
+const (
+	maxRepositories = 20
+	maxStated       = 2560 // bytes
+)
+
+// statedLength returns how many bytes a scope adds to a token: a JSON Web Token (RFC 7519)
+// states it as {"type":"repository","name":"NAME","actions":["pull","push"]}, in base64.
+func statedLength(scope string) int { return (len(scope) + 36) * 4 / 3 }
 
 type tokenKey struct {
 	credential credentials.Credential
+	challenge  Challenge
 	scopes     string
 }
 
 type batchKey struct {
+	credential credentials.Credential
+	scope      string
+}
+
+type groupKey struct {
 	credential credentials.Credential
 	push       bool
 }
 
 // Announce says that access to a repository, and mounting from others, will be wanted, so that
 // one token can be asked for many repositories. A repository that is announced again joins
-// another token only if its own does not read all of mountFrom.
+// another token only if its own do not read all of mountFrom. One that mounts from more
+// repositories than fit into a token gets several.
 func (a *Authorizer) Announce(want Access, mountFrom []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key := tokenKey{want.Announced, want.scope()}
-	missing := func(t *token) []string {
-		return slices.DeleteFunc(slices.Clone(mountFrom), func(from string) bool { return from == want.Repository || t.reads(from) })
+	key := batchKey{want.Announced, want.scope()}
+	var missing []string
+	for _, from := range mountFrom {
+		if from != want.Repository && !slices.ContainsFunc(a.batches[key], func(t *token) bool { return t.reads(from) }) {
+			missing = append(missing, from)
+		}
 	}
-	if t := a.batches[key]; t != nil && len(missing(t)) == 0 {
-		return
+	group := groupKey{want.Announced, want.Push}
+	for len(a.batches[key]) == 0 || len(missing) > 0 {
+		open := a.open[group]
+		t := open
+		if !open.takes(want.scope(), missing) {
+			t = &token{credential: want.Announced}
+			a.wanted[want.Push] = append(a.wanted[want.Push], t)
+		}
+		missing = t.join(want.scope(), missing)
+		a.batches[key] = append(a.batches[key], t)
+		if !open.takes("", nil) || t.stated < open.stated {
+			a.open[group] = t // the one with more room
+		}
 	}
-	group := batchKey{want.Announced, want.Push}
-	t := a.open[group]
-	if t == nil || t.repositories == maxRepositories || t.sealed {
-		t = &token{credential: want.Announced}
-		a.open[group] = t
-		a.wanted[want.Push] = append(a.wanted[want.Push], t)
-	}
-	t.repositories++
-	t.scopes = append(t.scopes, want.scope())
-	for _, from := range missing(t) {
-		t.scopes = append(t.scopes, pullScope(from))
-	}
-	a.batches[key] = t
 }
 
 // prefetch begins to get the announced tokens that push, or those that only read, before
@@ -133,22 +148,29 @@ func (a *Authorizer) seal(t *token) int {
 	return len(t.scopes)
 }
 
-// tokenFor chooses the token for a request: the one that was announced for its repository if
-// that has all scopes, and otherwise one of its own.
-func (a *Authorizer) tokenFor(want Access, at step) *token {
+// tokenFor chooses the token for a request: one that was announced for its repository if that
+// has all scopes, and otherwise one of its own.
+func (a *Authorizer) tokenFor(want Access, c Challenge, at step) *token {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	scopes := want.scopes()
-	if at == alone {
+	named := a.named[accessKey{want.Repository, want.Push}]
+	switch {
+	case at == alone:
 		scopes = scopes[:1]
-	}
-	t := a.batches[tokenKey{want.Announced, scopes[0]}]
-	if at != alone && t != nil && len(t.scopes) <= a.scopes && (want.MountFrom == "" || t.reads(want.MountFrom)) {
-		return t
+	case len(named) > 0:
+		scopes = append(slices.Clone(named), scopes[1:]...)
+	case at != few && c == a.challenge:
+		for _, t := range slices.Backward(a.batches[batchKey{want.Announced, scopes[0]}]) {
+			if len(t.scopes) <= a.scopes && (want.MountFrom == "" || t.reads(want.MountFrom)) {
+				return t
+			}
+		}
 	}
 	scopes = scopes[:min(len(scopes), a.scopes)]
-	key := tokenKey{want.Announced, strings.Join(scopes, " ")}
-	if t = a.tokens[key]; t == nil {
+	key := tokenKey{want.Announced, c, strings.Join(scopes, " ")}
+	t := a.tokens[key]
+	if t == nil {
 		t = &token{credential: want.Announced, scopes: scopes}
 		a.tokens[key] = t
 	}

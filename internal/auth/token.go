@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"imagemirror/internal/credentials"
@@ -15,8 +16,11 @@ import (
 type token struct {
 	credential   credentials.Credential
 	scopes       []string // guarded by the Authorizer's mu until sealed; fixed from then on
+	stated       int      // bytes that the scopes take; guarded like them
 	repositories int      // how many were announced for it
 	sealed       bool     // guarded by the Authorizer's mu: the token is being asked for
+
+	granted atomic.Pointer[map[string][]string] // what the value states that it allows, by repository; or nil
 
 	mu      sync.Mutex
 	value   string
@@ -45,6 +49,10 @@ func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, er
 	}
 	// A request takes a while to be judged, so the last fifth of a lifetime is not used.
 	t.value, t.renew = got.value, asked.Add(got.lifetime-min(got.lifetime/5, 30*time.Second))
+	t.granted.Store(nil)
+	if granted := accessOf(t.value); granted != nil && onlyAsked(granted, repositoriesOf(t.scopes)) {
+		t.granted.Store(&granted)
+	}
 	return t.value, nil
 }
 
@@ -57,9 +65,71 @@ func (t *token) begun() bool {
 	return t.value != ""
 }
 
+// takes reports whether a repository, and all that it mounts from, can still be announced for
+// the token, which may be nil. The Authorizer's mu is held.
+func (t *token) takes(scope string, mountFrom []string) bool {
+	if t == nil || t.sealed || t.repositories == maxRepositories {
+		return false
+	}
+	stated := t.stated + statedLength(scope)
+	for _, from := range mountFrom {
+		if !t.reads(from) {
+			stated += statedLength(pullScope(from))
+		}
+	}
+	return stated <= maxStated
+}
+
+// join adds the scope of a repository and those that it mounts from. It returns those that do
+// not fit. The first is always added, so that another token has fewer to take.
+func (t *token) join(scope string, mountFrom []string) (rest []string) {
+	t.repositories++
+	t.add(scope)
+	added := false
+	for _, from := range mountFrom {
+		switch {
+		case t.reads(from):
+		case added && t.stated+statedLength(pullScope(from)) > maxStated:
+			rest = append(rest, from)
+			continue
+		default:
+			t.add(pullScope(from))
+		}
+		added = true
+	}
+	return rest
+}
+
+func (t *token) add(scope string) {
+	t.scopes = append(t.scopes, scope)
+	t.stated += statedLength(scope)
+}
+
 // reads reports whether the token gives access to a repository.
 func (t *token) reads(repository string) bool {
 	return slices.ContainsFunc(t.scopes, func(s string) bool {
 		return strings.HasPrefix(s, "repository:"+repository+":")
 	})
+}
+
+// allows reports whether the token was asked for with everything in a scope.
+func (t *token) allows(scope string) bool {
+	typ, name, needed := cutScope(scope)
+	return slices.ContainsFunc(t.scopes, func(s string) bool {
+		hasType, hasName, actions := cutScope(s)
+		return hasType == typ && hasName == name && contains(actions, needed)
+	})
+}
+
+// withholds reports whether the token shows that the service gave it nothing on a repository
+// that it was asked for. Some services give a token for the first scope only.
+func (t *token) withholds(repository string) bool {
+	granted := t.granted.Load()
+	return granted != nil && len((*granted)[repository]) == 0 && t.reads(repository)
+}
+
+// repository returns the repository of the first scope.
+func (t *token) repository() string {
+	_, name, _ := cutScope(t.scopes[0])
+	return name
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"imagemirror/internal/auth"
+	"imagemirror/internal/credentials"
+	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 )
@@ -19,6 +21,7 @@ type callAttempt struct {
 	call     *call
 	sent     auth.Authorization // what the last request carried
 	switched bool               // the scheme was changed, which happens once at most
+	tokenErr *regerror.Error    // why there is no token; the request was sent without one
 }
 
 // try makes one attempt at a call. On an error it returns how long to wait before the
@@ -55,8 +58,11 @@ func (a *callAttempt) once(ctx context.Context) (resp *http.Response, wait time.
 	}
 	e = regerror.FromResponse(resp)
 	discard(resp)
-	if denies(e) && a.call.stream == nil && a.reauthorize(ctx, resp) {
+	if a.call.stream == nil && a.authorizable(ctx, resp, e) {
 		return nil, 0, nil, true
+	}
+	if a.tokenErr != nil {
+		return nil, retry.Never, a.tokenErr, false
 	}
 	wait = a.slowDown(e, began)
 	if !a.switched && a.speaksTLS(ctx, scheme, a.call.method, e) {
@@ -77,13 +83,32 @@ func (a *callAttempt) unanswered(ctx context.Context, scheme string, err error) 
 			a.sent = a.sent.Renewed()
 			return 0, nil, true
 		}
+		if next, ok := a.auth.Bare(a.call.access, a.sent); ok && regerror.IsRefusal(e) && a.call.stream == nil {
+			a.sent, a.tokenErr = next, e
+			return 0, nil, true
+		}
 		return retry.Never, e, false
 	}
 	return regerror.WaitAfter(ctx, err), &regerror.Error{Err: regerror.Plain(ctx, err)}, false
 }
 
-// reauthorize prepares another authorization for a request that was denied. It reports
-// whether there is one.
+// authorizable prepares another authorization for a request that failed. It reports
+// whether there is one. Only the registry itself decides that: a host that it redirects
+// to gets no credentials, and must not name a token service that gets them.
+func (a *callAttempt) authorizable(ctx context.Context, resp *http.Response, e *regerror.Error) bool {
+	switch {
+	case !a.at(resp.Request.URL):
+		return false
+	case denies(e) && a.reauthorize(ctx, resp):
+		return true
+	}
+	if next, ok := a.auth.Shorter(e.Status, e.Code, a.call.access, a.sent); ok {
+		a.sent = next
+		return true
+	}
+	return a.introduce(ctx, e)
+}
+
 func (a *callAttempt) reauthorize(ctx context.Context, resp *http.Response) bool {
 	if next, ok := a.auth.Again(resp, a.call.access, a.sent); ok {
 		a.client.sawChallenge()
@@ -93,6 +118,30 @@ func (a *callAttempt) reauthorize(ctx context.Context, resp *http.Response) bool
 	if a.renew(ctx, a.call) {
 		a.sent = a.sent.Renewed()
 		return true
+	}
+	return false
+}
+
+// introduce reports whether a request that carried nothing may be sent again with its
+// credential. Some registries hide from strangers what they have, instead of asking who
+// they are: /v2/ then has the challenge.
+func (a *callAttempt) introduce(ctx context.Context, e *regerror.Error) bool {
+	if !a.hides(e.Status) || a.call.access.Credential == (credentials.Credential{}) || !a.sent.Anonymous() {
+		return false
+	}
+	a.challenge(ctx, true)
+	return a.auth.Admits(a.call.access)
+}
+
+// hides reports whether an answer may be one to strangers only. A destination's 404 to a
+// read is what every new image gets.
+func (a *callAttempt) hides(status int) bool {
+	read := a.call.method == http.MethodGet || a.call.method == http.MethodHead
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	case http.StatusNotFound:
+		return !read || a.call.access.Side == reference.Source
 	}
 	return false
 }

@@ -6,6 +6,7 @@ import (
 	"imagemirror/internal/auth"
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/digest"
+	"imagemirror/internal/regerror"
 )
 
 // ExpectsChallenge returns a channel that is closed when the repository's registry probably
@@ -40,18 +41,22 @@ func (r *Repository) Greet(ctx context.Context, tag string) string {
 		return ""
 	}
 	h.health.answered()
-	found := resp.Header.Get("Docker-Content-Digest")
-	ok := h.judge(c, resp, sent) && digest.Valid(found)
-	_, demands := h.auth.Again(resp, c.access, sent)
+	if h.judge(c, resp, sent) {
+		found := resp.Header.Get("Docker-Content-Digest")
+		discard(resp)
+		if !digest.Valid(found) {
+			return ""
+		}
+		return found
+	}
+	e := regerror.FromResponse(resp)
 	discard(resp)
-	if demands {
+	a := &callAttempt{host: h, call: c, sent: sent}
+	if a.authorizable(ctx, resp, e) {
 		h.client.sawChallenge()
 		h.fetchTokens(ctx, c.access)
 	}
-	if !ok {
-		return ""
-	}
-	return found
+	return ""
 }
 
 // fetchTokens gets the tokens that were announced, before requests wait for them.
