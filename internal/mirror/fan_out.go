@@ -26,7 +26,8 @@ func (e *engine) sendMany(bl *blob, sinks []*sink, t Transfer) {
 			e.sendOne(bl, s, t)
 		case s.err != nil && worthRetrying(s.err):
 			// The source knows what it has read, so the upload may continue from there.
-			u := &uploader{engine: e, sink: s, src: src, chunked: breaksOnWhole(bl, s.err)}
+			u := &uploader{engine: e, sink: s, src: src}
+			u.brokeOn(bl.size, s.err)
 			if u.resume() {
 				e.retry(s, u.attempt, u.resume)
 			}
@@ -59,7 +60,7 @@ func (e *engine) fanOut(src *blobSource, sinks []*sink) {
 		pipes = append(pipes, w)
 		sent.Go(func() {
 			defer s.up.Unreserve()
-			s.err = s.put(e.work, src.blob, r)
+			s.err = s.up.Put(e.work, src.blob.digest, r, src.blob.size)
 			_ = r.CloseWithError(errUploadEnded)
 		})
 	}

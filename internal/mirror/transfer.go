@@ -19,7 +19,9 @@ const (
 	small    = 128 << 10 // a blob up to this size is held in memory, so that no slot waits for another
 	piece    = 256 << 10 // is passed on at once if a blob goes to several registries
 	resuming = 8 << 20   // an upload of this size and more is resumed if it breaks off
-	chunk    = 16 << 20  // of a PATCH, for registries that refuse large bodies
+	chunk    = 16 << 20  // of an upload that broke off as a whole
+
+	leastChunk = 1 << 20 // what a chunk shrinks to if it breaks off too
 )
 
 const (
@@ -50,6 +52,7 @@ func (e *engine) send(bl *blob, sinks []*sink) {
 	for _, s := range sinks {
 		if s.err != nil {
 			failed = s.err
+			e.cancelUpload(s)
 		}
 	}
 	t.Done(failed)
@@ -146,8 +149,18 @@ func (e *engine) triesFor(err error) int {
 	return e.Client.Retries()
 }
 
+// cancelUpload asks the registry to drop a sink's upload, unless it is gone or the run is stopped.
+func (e *engine) cancelUpload(s *sink) {
+	if s.up == nil || regerror.StatusOf(s.err) == http.StatusNotFound || errors.Is(context.Cause(e.work), ErrInterrupted) {
+		return
+	}
+	s.up.Cancel(context.WithoutCancel(e.work))
+	s.up = nil
+}
+
 // reopen begins another upload, and reports whether there is one to send to.
 func (e *engine) reopen(s *sink) bool {
+	e.cancelUpload(s)
 	e.open(e.work, s, "")
 	return s.up != nil
 }
@@ -157,8 +170,7 @@ func (e *engine) reopen(s *sink) bool {
 // retried already.
 func worthRetrying(err error) bool {
 	var corrupt *corruptError
-	var large *tooLargeError
-	if errors.As(err, &corrupt) || errors.As(err, &large) {
+	if errors.As(err, &corrupt) || tooLarge(err) {
 		return true
 	}
 	if errors.Is(err, registry.ErrSentOnce) { // the next attempt can be redirected
@@ -181,27 +193,14 @@ func worthRetrying(err error) bool {
 	return true
 }
 
-// A tooLargeError comes from a registry that refuses a large body in one request and may accept it
-// in chunks.
-type tooLargeError struct{ error }
-
-func (e *tooLargeError) Unwrap() error { return e.error }
-
-// put sends a whole blob in one request.
-func (s *sink) put(ctx context.Context, bl *blob, body io.Reader) error {
-	err := s.up.Put(ctx, bl.digest, body, bl.size)
-	if regerror.StatusOf(err) == http.StatusRequestEntityTooLarge && bl.size > chunk {
-		s.up.WantChunks()
-		return &tooLargeError{err}
-	}
-	return err
+// tooLarge reports whether a request was refused for its size, and a smaller one may not be.
+func tooLarge(err error) bool {
+	var large *registry.TooLargeError
+	return errors.As(err, &large) && !large.Final
 }
 
 // wantsChunks reports whether the registry is known to accept such a blob in chunks only.
-func (s *sink) wantsChunks(bl *blob) bool {
-	wanted, _ := s.up.Chunks()
-	return wanted && bl.size > chunk
-}
+func (s *sink) wantsChunks(bl *blob) bool { return s.up.Chunk(bl.size) < bl.size }
 
 // sendOne streams the blob to one registry.
 func (e *engine) sendOne(bl *blob, s *sink, t Transfer) {

@@ -14,9 +14,11 @@ import (
 type uploader struct {
 	*engine
 	*sink
-	src     *blobSource
-	have    int64 // bytes that the open upload has already
-	chunked bool  // a connection broke on the whole, so the blob goes in chunks
+	src   *blobSource
+	have  int64 // bytes that the open upload has already
+	most  int64 // bytes of one request, since a connection broke on more; 0 if none did
+	split bool  // the last attempt sent chunks
+	inOne bool  // the registry refused to join chunks
 }
 
 // attempt sends what the registry lacks of the blob. Between attempts the download holds no slot.
@@ -28,7 +30,28 @@ func (u *uploader) attempt() error {
 	return err
 }
 
+// try sends smaller chunks if a request is refused for its size, and all in one request if the
+// registry does not join chunks.
 func (u *uploader) try() error {
+	for {
+		err := u.send()
+		inOne := u.split && u.src.err == nil && u.up.Joined(err)
+		switch {
+		case tooLarge(err):
+		case inOne && !u.inOne:
+			u.inOne, u.have = true, 0
+			u.src.Close()
+			if !u.reopen(u.sink) {
+				return u.err
+			}
+		default:
+			return err
+		}
+	}
+}
+
+// send sends what the registry lacks of the blob, from u.have on.
+func (u *uploader) send() error {
 	bl := u.src.blob
 	u.src.seek(u.have)
 	// The source is asked first, so that the destination's slot does not wait for its answer.
@@ -36,37 +59,48 @@ func (u *uploader) try() error {
 		return err
 	}
 	u.src.from.Feeds()
-	if u.have > 0 || u.chunked || u.wantsChunks(bl) {
-		return u.sendChunks()
+	size := bl.size
+	if u.most > 0 && !u.inOne {
+		size = min(size, u.most)
 	}
-	err := u.blame(u.put(u.work, bl, u.src.span(bl.size)))
-	u.chunked = breaksOnWhole(bl, err)
+	if u.have > 0 {
+		size = min(size, chunk)
+	}
+	size = u.up.Chunk(size)
+	u.split = u.have > 0 || size < bl.size
+	err := u.blame(u.sendBy(size))
+	u.brokeOn(size, err)
 	return err
 }
 
-// breaksOnWhole reports whether a large blob should go in chunks after a connection broke. The
-// registry may have refused the body: a client that sends much does not always get to see the
-// answer to that.
-func breaksOnWhole(bl *blob, err error) bool {
-	var r *regerror.Error
-	return bl.size > chunk && errors.As(err, &r) && r.Side == reference.Destination && r.Status == 0
+// sendBy sends what the registry lacks in requests of up to size bytes.
+func (u *uploader) sendBy(size int64) error {
+	bl := u.src.blob
+	if !u.split {
+		return u.up.Put(u.work, bl.digest, u.src.span(bl.size), bl.size)
+	}
+	for u.have < bl.size {
+		n := min(size, bl.size-u.have)
+		if err := u.up.Patch(u.work, u.src.span(n), u.have, n); err != nil {
+			return err
+		}
+		u.have += n
+	}
+	return u.up.Put(u.work, bl.digest, http.NoBody, 0)
 }
 
-// sendChunks sends what the registry lacks in chunks, and completes the upload.
-func (u *uploader) sendChunks() error {
-	size := u.src.blob.size
-	part := int64(chunk)
-	if _, least := u.up.Chunks(); least > part {
-		part = least
+// brokeOn makes requests smaller after a connection broke on one of so many bytes. The registry may
+// have refused the body: a client that sends much does not always get to see the answer to that.
+func (u *uploader) brokeOn(size int64, err error) {
+	var r *regerror.Error
+	if !errors.As(err, &r) || r.Side != reference.Destination || r.Status != 0 {
+		return
 	}
-	for at := u.have; at < size; {
-		n := min(part, size-at)
-		if err := u.up.Patch(u.work, u.src.span(n), at, n); err != nil {
-			return u.blame(err)
-		}
-		at += n
+	if size > chunk {
+		u.most = chunk
+	} else if u.split {
+		u.most = max(size/2, leastChunk)
 	}
-	return u.up.Put(u.work, u.src.blob.digest, http.NoBody, 0)
 }
 
 // blame returns the source's error if a request to the destination failed because the source had
@@ -83,7 +117,7 @@ func (u *uploader) blame(err error) error {
 func (u *uploader) resume() bool {
 	u.have = 0
 	var corrupt *corruptError
-	if u.src.blob.size >= resuming && !errors.As(u.err, &corrupt) && retry.Sleep(u.work, noticeDelay) == nil {
+	if u.src.blob.size >= resuming && u.up != nil && u.up.Joins() && !u.inOne && !errors.As(u.err, &corrupt) && retry.Sleep(u.work, noticeDelay) == nil {
 		if n, err := u.up.Offset(u.work); err == nil && n <= u.src.offset {
 			u.have = n
 		}

@@ -106,6 +106,8 @@ func (e *Error) refused() string {
 		return "grant the credentials push access to " + e.Name + ", or create the repository"
 	case denied:
 		return "grant the credentials pull access to " + e.Name + ", or correct the source's name"
+	case e.Code == "BLOB_UPLOAD_UNKNOWN":
+		return "run again; if it persists, ask the registry's operators why it does not know the upload that it opened"
 	case e.Status == http.StatusNotFound:
 		return e.onMissing()
 	}

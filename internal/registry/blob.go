@@ -11,8 +11,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"imagemirror/internal/regerror"
+	"imagemirror/internal/retry"
 )
 
 // A Download reads one blob from any of several repositories. It keeps one request slot
@@ -242,24 +244,28 @@ func (r *Repository) begin(ctx context.Context, query, from string) (*Upload, er
 	ep := r.endpoints[0]
 	a := ep.access
 	a.MountFrom = from
-	resp, err := ep.host.do(ctx, &call{
+	c := &call{
 		method: http.MethodPost, rest: "blobs/uploads/", query: query, access: a, body: []byte{}, optional: query != "",
 		expect: []int{http.StatusAccepted, http.StatusCreated},
-	})
+	}
+	if query == "" {
+		c.expect = append(c.expect, http.StatusOK, http.StatusNoContent) // an upload if there is a Location
+	}
+	resp, err := ep.host.do(ctx, c)
 	if err != nil {
-		return nil, r.fail(err, "opening an upload to", "")
+		return nil, r.fail(err, regerror.OpeningUpload, "")
 	}
 	defer discard(resp)
 	if resp.StatusCode == http.StatusCreated {
 		if query == "" {
-			return nil, r.fail(&regerror.Error{Err: regerror.Malformed("the registry answered 201 Created to an upload without content")}, "opening an upload to", "")
+			return nil, r.fail(&regerror.Error{Err: regerror.Malformed("the registry answered 201 Created to an upload without content")}, regerror.OpeningUpload, "")
 		}
 		return nil, nil
 	}
 	up := &Upload{r: r, ep: ep}
 	up.minChunk, _ = strconv.ParseInt(resp.Header.Get("OCI-Chunk-Min-Length"), 10, 64)
 	if err := up.moveTo(resp); err != nil {
-		return nil, r.fail(err, "opening an upload to", "")
+		return nil, r.fail(err, regerror.OpeningUpload, "")
 	}
 	return up, nil
 }
@@ -275,6 +281,9 @@ func (u *Upload) moveTo(resp *http.Response) error {
 	to, err := resolve(from, value)
 	if err != nil || to.Scheme != "https" && to.Scheme != "http" {
 		return &regerror.Error{Err: regerror.Malformed("the response has an invalid Location %.80q for the upload", value)}
+	}
+	if to.Scheme == "https" && from.Scheme == "http" && strings.EqualFold(to.Host, from.Host) && to.Port() != "" {
+		to.Scheme = from.Scheme // a port that has just answered plain HTTP
 	}
 	if to.Scheme == "http" && from.Scheme == "https" {
 		itself := withPort(to.Host, to.Scheme) == withPort(from.Host, to.Scheme)
@@ -313,42 +322,72 @@ func (u *Upload) withDigest(digest string) *url.URL {
 }
 
 // Put sends a whole blob, or the rest of it, in one request and ends the upload. It
-// reads body once, or again after a redirect if it is a Rewinder. After an error the caller asks Offset how much arrived, or begins
-// another upload.
+// reads body once, or again after a redirect if it is a Rewinder. After an error the
+// caller asks Offset how much arrived, or begins another upload.
 func (u *Upload) Put(ctx context.Context, digest string, body io.Reader, length int64) error {
-	c := u.call(http.MethodPut, body, length, http.StatusCreated, http.StatusNoContent, http.StatusOK)
+	c := u.call(http.MethodPut, body, length, ended...)
 	c.location = u.withDigest(digest)
 	c.reserved = &u.reserved
-	return u.finish(ctx, c, digest)
+	return u.refused(u.finish(ctx, c, digest), length)
 }
 
 // PutBytes puts a blob that is in memory, with retries.
 func (u *Upload) PutBytes(ctx context.Context, digest string, b []byte) error {
-	c := u.call(http.MethodPut, nil, 0, http.StatusCreated, http.StatusNoContent, http.StatusOK)
+	c := u.call(http.MethodPut, nil, 0, ended...)
 	c.location = u.withDigest(digest)
 	c.body = b
 	c.header = http.Header{"Content-Type": {"application/octet-stream"}}
-	return u.finish(ctx, c, digest)
+	return u.refused(u.finish(ctx, c, digest), int64(len(b)))
 }
 
+// ended are the statuses of an upload's end. The distribution spec has 201 only.
+var ended = []int{http.StatusCreated, http.StatusNoContent, http.StatusOK, http.StatusAccepted, http.StatusPartialContent}
+
+// finish ends an upload. An answer that may mean something else than its end counts if
+// the registry has the blob then.
 func (u *Upload) finish(ctx context.Context, c *call, digest string) error {
 	resp, err := u.ep.host.do(ctx, c)
 	if err != nil {
-		return u.r.fail(err, "pushing blob", digest)
+		return u.r.fail(err, pushingBlob, digest)
 	}
 	discard(resp)
+	if status := resp.StatusCode; (status == http.StatusAccepted || status == http.StatusPartialContent) && !u.ep.has(ctx, digest) {
+		return u.r.fail(&regerror.Error{Status: status, Err: regerror.Malformed("the registry does not have the blob after that")}, pushingBlob, digest)
+	}
 	return nil
+}
+
+// pushingBlob is the Doing of an upload's errors.
+const pushingBlob = "pushing blob"
+
+// has asks whether the registry has a blob, and waits for it as for a request that is
+// tried again.
+func (ep repoEndpoint) has(ctx context.Context, digest string) bool {
+	err := ep.host.client.policy().Do(ctx, func(int) (time.Duration, error) {
+		resp, err := ep.host.do(ctx, &call{method: http.MethodHead, rest: "blobs/" + digest, access: ep.access, expect: []int{http.StatusOK}})
+		if err == nil {
+			discard(resp)
+		}
+		if regerror.StatusOf(err) == http.StatusNotFound {
+			return 0, err
+		}
+		return retry.Never, err
+	})
+	return err == nil
 }
 
 // Patch sends the length bytes of a blob that begin at offset.
 func (u *Upload) Patch(ctx context.Context, body io.Reader, offset, length int64) error {
-	c := u.call(http.MethodPatch, body, length, http.StatusAccepted, http.StatusNoContent, http.StatusCreated)
+	c := u.call(http.MethodPatch, body, length, http.StatusAccepted, http.StatusNoContent, http.StatusCreated, http.StatusOK)
 	c.header.Set("Content-Range", fmt.Sprintf("%d-%d", offset, offset+length-1))
 	resp, err := u.ep.host.do(ctx, c)
 	if err != nil {
-		return u.r.fail(err, "pushing part of a blob to", "")
+		return u.refused(u.r.fail(err, "pushing part of a blob to", ""), length)
 	}
 	defer discard(resp)
+	if resp.Header.Get("Location") == "" {
+		return nil // the upload stays where it is
+	}
 	if err := u.moveTo(resp); err != nil {
 		return u.r.fail(err, "pushing part of a blob to", "")
 	}
@@ -378,17 +417,16 @@ func (u *Upload) Offset(ctx context.Context) (int64, error) {
 	return end + 1, nil
 }
 
-// Chunks reports whether the registry is known to refuse large bodies in one request.
-// least is the smallest chunk that it accepts, in bytes, or 0 if it does not say.
-func (u *Upload) Chunks() (wanted bool, least int64) { return u.ep.host.chunked.Load(), u.minChunk }
+// cancelPatience is how long a registry may take to drop an upload.
+const cancelPatience = 5 * time.Second
 
-// WantChunks notes that the registry refuses large bodies in one request.
-func (u *Upload) WantChunks() { u.ep.host.chunked.Store(true) }
-
-// Cancel asks the registry to drop the upload. It ignores a refusal.
+// Cancel asks the registry to drop an upload that is given up. It ignores a refusal.
 func (u *Upload) Cancel(ctx context.Context) {
-	resp, err := u.ep.host.do(ctx, u.call(http.MethodDelete, nil, 0, http.StatusNoContent, http.StatusAccepted, http.StatusOK, http.StatusNotFound))
-	if err == nil {
+	ctx, cancel := context.WithTimeout(ctx, cancelPatience)
+	defer cancel()
+	c := u.call(http.MethodDelete, nil, 0, http.StatusNoContent, http.StatusAccepted, http.StatusOK, http.StatusNotFound)
+	c.optional = true
+	if resp, err := u.ep.host.do(ctx, c); err == nil {
 		discard(resp)
 	}
 }

@@ -92,7 +92,7 @@ func TestAdviceOnRefusals(t *testing.T) {
 		{404, reference.Source, words, "correct the source in the mapping file"},
 		{404, reference.Destination, words, "create the repository "},
 		{408, reference.Destination, words, "run again later"},
-		{413, reference.Destination, words, "ask the registry's operators for more room"},
+		{413, reference.Destination, words, "ask the registry's operators to raise that limit of their front server"},
 		{429, reference.Source, words, "lower MIRROR_CONCURRENCY"},
 		{502, reference.Source, words, "run again later"},
 		{507, reference.Destination, words, "ask the registry's operators for more room"},

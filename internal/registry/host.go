@@ -38,9 +38,9 @@ type host struct {
 	outside  *http.Client // for other hosts that the registry leads to
 
 	mounts  mounts
-	heads   optional    // HEAD of manifests
-	ranges  optional    // of blobs
-	chunked atomic.Bool // the registry refuses large bodies in one request
+	heads   optional // HEAD of manifests
+	ranges  optional // of blobs
+	chunks  chunks
 	asks    atomic.Bool // uploads ask before they send a body, since the registry redirects them
 	unsized atomic.Bool // the registry refuses the size of a page of tags
 	links   atomic.Bool // the registry links the pages of a list of tags

@@ -151,11 +151,11 @@ func (r *Repository) PutManifest(ctx context.Context, identifier string, m manif
 		header: http.Header{"Content-Type": {m.MediaType}}, expect: []int{http.StatusCreated, http.StatusOK, http.StatusAccepted},
 	})
 	if err != nil {
-		return r.fail(err, "pushing manifest", identifier)
+		return sized(r.fail(err, regerror.PushingManifest, identifier), int64(len(m.Content)), func() bool { return false })
 	}
 	defer discard(resp)
 	if got := resp.Header.Get("Docker-Content-Digest"); digest.Valid(got) && got != m.Digest {
-		return r.fail(&regerror.Error{Err: regerror.Malformed("the registry stored %s as %s", m.Digest, got)}, "pushing manifest", identifier)
+		return r.fail(&regerror.Error{Err: regerror.Malformed("the registry stored %s as %s", m.Digest, got)}, regerror.PushingManifest, identifier)
 	}
 	return nil
 }

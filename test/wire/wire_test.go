@@ -127,11 +127,15 @@ func carry(t *testing.T, config registry.Config, keys registry.CredentialSource,
 // does.
 func runLines(t *testing.T, lines ...string) run {
 	t.Helper()
+	return runWith(t, client(t, settings()), lines...)
+}
+
+func runWith(t *testing.T, c *registry.Client, lines ...string) run {
+	t.Helper()
 	input, err := imageset.Load([]string{mappingFile(t, lines...)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := client(t, settings())
 	p, err := plan.Make(t.Context(), plan.Options{Client: c}, input.Sets)
 	if err != nil {
 		t.Fatal(err)
