@@ -11,6 +11,11 @@ var ErrSchema1 error = &invalidError{
 	"push it to the source again with a current client, which writes schema 2 or OCI",
 }
 
+// WrongSize returns the error of a manifest that gives a blob another size than it has.
+func WrongSize(gives int64, has string) error {
+	return refuse(ofImage, "the manifest gives the blob %d bytes, but it has %s", gives, has)
+}
+
 // An invalidError tells why a manifest is not copied, and what a person can do about it.
 type invalidError struct {
 	error

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"imagemirror/internal/digest"
+	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
@@ -100,6 +101,10 @@ func (s *blobSource) Read(p []byte) (int, error) {
 			continue
 		}
 		s.hangUp()
+		if s.hashed == s.offset && s.hash.Digest() == s.blob.digest {
+			s.err = s.fault(manifest.WrongSize(s.blob.size, fmt.Sprint(s.offset)))
+			return 0, s.err
+		}
 		if s.offset-s.brokeAt >= resuming {
 			s.broken = 0
 		}
@@ -158,15 +163,27 @@ func (s *blobSource) took(p []byte) (int, error) {
 	if s.offset < s.blob.size {
 		return len(p), nil
 	}
+	got := s.hash.Digest()
+	longer := got != s.blob.digest && s.longer()
 	s.Close()
-	if got := s.hash.Digest(); got != s.blob.digest {
+	if got != s.blob.digest {
 		if !s.mixed { // otherwise the repository that sent the end is asked for the whole
 			s.from.Turn()
 		}
-		s.err = &corruptError{s.fault(fmt.Errorf("the content has the digest %s", got))}
+		err := fmt.Errorf("the content has the digest %s", got)
+		if longer {
+			err = manifest.WrongSize(s.blob.size, "more")
+		}
+		s.err = &corruptError{s.fault(err)}
 		return 0, s.err
 	}
 	return len(p), nil
+}
+
+// longer reports whether the source sends more than the size of the blob.
+func (s *blobSource) longer() bool {
+	n, _ := s.body.Read(make([]byte, 1))
+	return n > 0
 }
 
 // A corruptError reports content that does not have its digest. It has to be read again from its

@@ -213,3 +213,52 @@ func TestErrorsOfAPlanHaveASideAndAdvice(t *testing.T) {
 		}
 	}
 }
+
+// Two images give one blob two sizes. The one that is wrong fails, whichever comes first, and
+// the message has the size.
+func TestImageThatGivesABlobAnotherSizeFailsAlone(t *testing.T) {
+	t.Parallel()
+	one, p := newLaxRegistry(t)
+	image := registrytest.NewImage(registrytest.OCI, "image", "amd64", registrytest.NewLayer("layer", 100_000))
+	push(t, one, "ci/good:v1", image)
+	m, err := image.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := m.Layers[0].Size
+	says := map[string]string{}
+	var lines []string
+	for name, c := range map[string]struct {
+		size int64
+		says string
+	}{
+		"larger":   {size + 1, fmt.Sprintf("gives the blob %d bytes, but it has %d", size+1, size)},
+		"double":   {2 * size, fmt.Sprintf("gives the blob %d bytes, but it has %d", 2*size, size)},
+		"smaller":  {size - 1, fmt.Sprintf("gives the blob %d bytes, but it has more", size-1)},
+		"one byte": {1, "gives the blob 1 bytes, but it has more"},
+	} {
+		wrong := m.DeepCopy()
+		wrong.Layers[0].Size = c.size
+		name = "ci/" + strings.ReplaceAll(name, " ", "-") + ":v1"
+		push(t, one, strings.Replace(name, ":v1", ":good", 1), image)
+		push(t, one, name, registrytest.BareManifest{Type: m.MediaType, Content: marshal(t, wrong)})
+		to := strings.Replace(name, "ci", "m", 1)
+		lines = append(lines, line(p, name, to))
+		says[one.Host+"/"+to] = c.says
+	}
+	lines = append(lines[:2], append([]string{line(p, "ci/good:v1", "m/good:v1")}, lines[2:]...)...)
+	config := settings()
+	config.Retries = 2
+	run := mirrorWith(t, config, lines...)
+	for name, want := range says {
+		got := run.results[name]
+		if got.Status != stream.Failed || !strings.Contains(got.Error.Message, want) {
+			t.Errorf("%s is %s: %+v, want failed with %q", name, got.Status, got.Error, want)
+			continue
+		}
+		wantBlame(t, got, "source")
+	}
+	if got := run.results[one.Host+"/m/good:v1"]; got.Status != stream.Copied {
+		t.Errorf("the good image is %s: %+v", got.Status, got.Error)
+	}
+}
