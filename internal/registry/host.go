@@ -34,8 +34,8 @@ type host struct {
 	budget   *budget
 	health   health
 	scheme   atomic.Pointer[string]
-	http     *http.Client // for the registry itself
-	outside  *http.Client // for other hosts that the registry leads to
+	itself   route // to the registry
+	outside  route // to other hosts that the registry leads to
 
 	mounts  mounts
 	heads   optional // HEAD of manifests
@@ -44,6 +44,7 @@ type host struct {
 	asks    atomic.Bool // uploads ask before they send a body, since the registry redirects them
 	unsized atomic.Bool // the registry refuses the size of a page of tags
 	links   atomic.Bool // the registry links the pages of a list of tags
+	leads   atomic.Bool // the registry redirected the last read of a blob
 	greeted sync.Once   // see challenge
 }
 
@@ -59,8 +60,8 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 	}
 	trust := c.tls.Clone()
 	trust.InsecureSkipVerify = e.Insecure //nolint:gosec // insecure in registries.conf means this
-	h.http = &http.Client{Transport: coding.Transport(c.transport(trust, nil)), CheckRedirect: noRedirect}
-	h.outside = &http.Client{Transport: coding.Transport(c.transport(c.tls.Clone(), h.refusePrivate)), CheckRedirect: noRedirect}
+	h.itself = c.route(trust, nil)
+	h.outside = c.route(c.tls, h.refusePrivate)
 	h.auth = auth.New(auth.Config{
 		Registry:  e.Registry,
 		PlainHTTP: h.allowsPlainHTTP(),
@@ -78,7 +79,33 @@ func (h *host) lead(ctx context.Context, u *url.URL) (*http.Client, error) {
 	if err := h.mayLead(ctx, u); err != nil {
 		return nil, err
 	}
-	return h.httpFor(u), nil
+	return h.routeTo(u).small, nil
+}
+
+// leadCall returns the HTTP client for a call at an address that the registry gave.
+func (h *host) leadCall(ctx context.Context, u *url.URL, c *call) (*http.Client, error) {
+	client, err := h.lead(ctx, u)
+	read := c.kept != nil
+	if err != nil || c.stream == nil && !read || read && h.at(u) && h.leads.Load() {
+		return client, err
+	}
+	return h.routeTo(u).blobs, nil
+}
+
+// A route is how to reach one registry, or the hosts that it leads to.
+type route struct {
+	small *http.Client // requests share connections, as the protocol allows
+	blobs *http.Client // each request has a connection to itself
+}
+
+// route returns a route. Unless guard is nil, it may refuse an address to dial.
+func (c *Client) route(trust *tls.Config, guard func(ctx context.Context, address string) error) route {
+	shared := c.transport(trust, guard)
+	l := &lanes{open: func() *http.Transport { return c.transport(trust, guard) }, shared: shared, most: c.config.Concurrency}
+	return route{
+		small: &http.Client{Transport: coding.Transport(shared), CheckRedirect: noRedirect},
+		blobs: &http.Client{Transport: coding.Transport(l), CheckRedirect: noRedirect},
+	}
 }
 
 // noRedirect leaves redirects to follow, which decides where credentials may go.
@@ -103,7 +130,7 @@ func (c *Client) transport(trust *tls.Config, guard func(ctx context.Context, ad
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         dial,
-		TLSClientConfig:     trust,
+		TLSClientConfig:     trust.Clone(), // net/http writes to it
 		TLSHandshakeTimeout: 15 * time.Second,
 		ForceAttemptHTTP2:   true,
 		MaxIdleConnsPerHost: c.config.Concurrency + 1,
@@ -113,8 +140,14 @@ func (c *Client) transport(trust *tls.Config, guard func(ctx context.Context, ad
 		WriteBufferSize:     32 << 10,
 
 		ExpectContinueTimeout: 2 * time.Second, // see host.asks
+		// 4 MiB at most
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: max(windows/c.config.Concurrency, 64<<10)},
 	}
 }
+
+// windows is how many bytes of blobs may arrive from one registry over HTTP/2 that nobody has
+// taken yet, since the uploads are slower than the downloads.
+const windows = 64 << 20
 
 // proxies returns the addresses of the proxies that the environment names.
 func proxies() map[string]bool {
@@ -190,7 +223,7 @@ func (h *host) speaksTLS(ctx context.Context, used, method string, e *regerror.E
 		if err != nil {
 			return false
 		}
-		resp, err := h.http.Do(req)
+		resp, err := h.itself.small.Do(req)
 		if err != nil {
 			return false
 		}
@@ -207,11 +240,11 @@ func (h *host) speaksTLS(ctx context.Context, used, method string, e *regerror.E
 
 func (h *host) setScheme(scheme string) { h.scheme.Store(&scheme) }
 
-// httpFor returns the HTTP client for an address: the registry's own, or for any other
-// host the one that refuses private addresses.
-func (h *host) httpFor(u *url.URL) *http.Client {
+// routeTo returns the route to an address: the registry's own, or for any other host the one
+// that refuses private addresses.
+func (h *host) routeTo(u *url.URL) route {
 	if h.at(u) {
-		return h.http
+		return h.itself
 	}
 	return h.outside
 }

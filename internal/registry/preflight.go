@@ -107,7 +107,7 @@ func (h *host) greet(ctx context.Context) {
 		return
 	}
 	req.Header.Set("User-Agent", userAgent)
-	resp, err := h.http.Do(req)
+	resp, err := h.itself.small.Do(req)
 	if err != nil {
 		return
 	}

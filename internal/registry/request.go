@@ -144,7 +144,7 @@ func (h *host) follow(ctx context.Context, c *call, authorization string, body *
 		u.RawQuery = c.query
 	}
 	for hop := 0; ; hop++ {
-		client, err := h.lead(ctx, u)
+		client, err := h.leadCall(ctx, u, c)
 		if err != nil {
 			return nil, err
 		}
@@ -163,6 +163,9 @@ func (h *host) follow(ctx context.Context, c *call, authorization string, body *
 			return nil, err
 		}
 		to, err := h.redirect(resp, c.method, u, hop)
+		if c.kept != nil && h.at(u) {
+			h.leads.Store(to != nil)
+		}
 		if err == nil && to == nil {
 			return resp, nil
 		}

@@ -18,6 +18,7 @@ type ProxyOptions struct {
 	Delay time.Duration // of each request, as a network's round trip
 	Auth  *Auth         // nil: demand nothing, and pass credentials on to the registry
 	TLS   bool          // speak HTTPS, with a certificate for 127.0.0.1 that clients have to be given
+	HTTP2 bool          // with TLS: speak HTTP/2 too
 	Seed  uint64        // for rules with a chance
 	Host  string        // address to listen on, for clients on other hosts (default loopback)
 }
@@ -63,7 +64,7 @@ func StartProxy(host string, o ProxyOptions) *Proxy {
 		p.auth = newAuthority(*o.Auth, self)
 	}
 	p.registry = forward(transport, host, self)
-	if o.TLS {
+	if p.server.EnableHTTP2 = o.HTTP2; o.TLS {
 		p.server.StartTLS()
 	} else {
 		p.server.Start()
