@@ -20,7 +20,7 @@ func (e *engine) push(m *wantedManifest) {
 		return
 	}
 	if len(tagged) == 0 {
-		err := m.repo.to.PutManifest(e.work, m.m.Digest, m.m)
+		err := e.putManifest(m, m.m.Digest)
 		e.pushed(m, untagged, err, false)
 		return
 	}
@@ -68,7 +68,7 @@ func (e *engine) putTag(m *wantedManifest, j *jobState) error {
 			return err
 		}
 	}
-	err := m.repo.to.PutManifest(e.work, tag, m.m)
+	err := e.putManifest(m, tag)
 	if !refused(regerror.StatusOf(err)) {
 		return err
 	}

@@ -14,6 +14,7 @@ type uploadQueue struct {
 	ready    [classes]tasks
 	seq      int
 	mounted  bool // the last task was a mount, not an upload
+	settling settling
 }
 
 func newUploadQueue(registry string, mu *sync.Mutex) *uploadQueue {

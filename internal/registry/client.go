@@ -225,6 +225,9 @@ func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side ref
 // Retries returns how many attempts a request gets.
 func (c *Client) Retries() int { return c.config.Retries }
 
+// Patience returns how long a registry may stay silent.
+func (c *Client) Patience() time.Duration { return c.config.Stall }
+
 // policy returns how requests are retried.
 func (c *Client) policy() retry.Policy {
 	return retry.Policy{Tries: c.config.Retries, First: 250 * time.Millisecond, Max: 10 * time.Second}
