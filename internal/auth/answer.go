@@ -93,7 +93,7 @@ func isHTML(resp *http.Response, b []byte) bool {
 // fraction. The default stands in for anything else.
 func lifetime(expires json.RawMessage) time.Duration {
 	seconds, err := strconv.ParseFloat(strings.Trim(string(expires), "\" "), 64)
-	if err != nil || !(seconds > 0) || math.IsInf(seconds, 0) {
+	if err != nil || !(seconds >= 0.001) || math.IsInf(seconds, 0) {
 		return defaultLifetime
 	}
 	return time.Duration(min(seconds, maxLifetime.Seconds()) * float64(time.Second))

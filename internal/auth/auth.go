@@ -81,10 +81,10 @@ type Authorizer struct {
 	begun     bool // the first request is under way, or was
 	known     bool // challenge holds
 	challenge Challenge
-	from      string                 // repository whose request was challenged first; or ""
 	own       map[string]Challenge   // of repositories with another challenge
-	uniform   bool                   // a repository that was asked for its challenge has the same
+	plain     map[string]bool        // first elements of paths whose challenge is the registry's
 	named     map[accessKey][]string // scopes that the registry named instead of the usual one
+	hinted    map[accessKey][]string // scopes that the registry named in its challenge
 	scopes    int                    // how many a token may have: any number, or 2 or 1 after more were refused
 	length    verdict                // whether tokens are too long
 	proved    bool                   // a token with several was accepted
@@ -103,7 +103,9 @@ func New(config Config) *Authorizer {
 		release:  sync.OnceFunc(func() { close(answered) }),
 		scopes:   math.MaxInt,
 		own:      map[string]Challenge{},
+		plain:    map[string]bool{},
 		named:    map[accessKey][]string{},
+		hinted:   map[accessKey][]string{},
 		tokens:   map[tokenKey]*token{},
 		batches:  map[batchKey][]*token{},
 		open:     map[groupKey]*token{},
@@ -224,9 +226,9 @@ func (a *Authorizer) tokenWith(ctx context.Context, want Access, next Authorizat
 		value, err := a.valueOf(ctx, t, next.answers, refused, want.Credential)
 		switch {
 		case errors.Is(err, errFewerScopes):
-		case err != nil && next.named && refuses(err):
-			a.forgetNamed(want)
-			next.named = false
+		case err != nil && refuses(err) && next.named && a.forgetNamed(want):
+		case err != nil && refuses(err) && !next.named && a.useHint(want):
+			next.named = true
 		case err != nil:
 			return next, err
 		case next.step < few && len(t.scopes) > 1 && t.withholds(want.Repository):
@@ -247,8 +249,10 @@ func (a *Authorizer) Again(resp *http.Response, want Access, sent Authorization)
 	c, challenged := ParseChallenge(resp)
 	unauthorized := resp.StatusCode == http.StatusUnauthorized
 	switch {
-	case unauthorized && challenged && a.learnFrom(want, c, sent):
-		next.step, next.moved = shared, !sent.answers.IsZero()
+	case unauthorized && challenged && sent.Header == "":
+		return a.meet(want, c, scopesOf(resp), sent)
+	case unauthorized && challenged && a.move(want, c, sent):
+		next.step, next.moved = shared, true
 		return next, c.admits(want.Credential)
 	case sent.token != nil && challenged && !sent.named && a.name(want, scopesOf(resp), sent.token):
 		next.step, next.named = renewed, true
@@ -319,15 +323,16 @@ const (
 )
 
 // Bare reports whether a request that gets no token should be sent without one: the registry
-// may have another token service for its repository than for the one that was challenged.
-// JFrog Artifactory has one for each first element of the paths.
+// may have another token service, or other scopes, for its repository than for those that were
+// challenged. JFrog Artifactory has a service for each first element of the paths, so that one
+// request for each is enough.
 func (a *Authorizer) Bare(want Access, last Authorization) (next Authorization, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	_, known := a.own[want.Repository]
 	next = last
 	next.step = bare
-	return next, !known && !a.uniform && !last.moved && last.step != bare && firstElement(a.from) != firstElement(want.Repository)
+	return next, !known && !last.moved && last.step != bare && !a.plain[firstElement(want.Repository)]
 }
 
 func firstElement(path string) string {

@@ -14,6 +14,8 @@ type accessKey struct {
 	push       bool
 }
 
+func (a Access) key() accessKey { return accessKey{a.Repository, a.Push} }
+
 // challengeOf returns the challenge for a repository: the registry's, unless the repository
 // has another. JFrog Artifactory has a token service for each of its repositories.
 func (a *Authorizer) challengeOf(repository string) Challenge {
@@ -36,33 +38,51 @@ func (a *Authorizer) Admits(want Access) bool {
 	return a.challengeOf(want.Repository).admits(want.Credential)
 }
 
-// learnFrom notes the challenge that answered a request, and reports whether the request may
-// be sent again to meet it: it carried nothing, or met another challenge. Harbor answers
-// tokens that do not suffice with a challenge for Basic, which is none to meet.
-func (a *Authorizer) learnFrom(want Access, c Challenge, sent Authorization) bool {
-	same := c == sent.answers
+// meet notes the challenge to a request that carried nothing, with the scopes that it names.
+// It reports whether the request may be sent again to meet the challenge, and returns how.
+func (a *Authorizer) meet(want Access, c Challenge, scopes []string, sent Authorization) (next Authorization, ok bool) {
+	asked := sent.step == bare
+	other := a.setChallenge(want.Repository, c)
+	foreign := want.MountFrom == "" && lacks(want.scopes(), scopes)
+	next = sent
+	next.step, next.moved, next.named = shared, asked, asked && foreign
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	switch {
-	case same && sent.step == bare:
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.uniform = true
+	case foreign && asked:
+		a.named[want.key()] = want.replacedBy(scopes)
+	case foreign:
+		a.hinted[want.key()] = want.replacedBy(scopes)
+	default:
+		a.plain[firstElement(want.Repository)] = true
+	}
+	return next, c.admits(want.Credential) && (!asked || other || foreign)
+}
+
+// move notes the challenge to a request that carried the answer to another one. It reports
+// whether the request may be sent again to meet it, which happens once. Harbor answers tokens
+// that do not suffice with a challenge for Basic, which is none to meet.
+func (a *Authorizer) move(want Access, c Challenge, sent Authorization) bool {
+	if sent.moved || c == sent.answers || sent.answers.HasTokens() && !c.HasTokens() {
 		return false
-	case sent.moved || sent.Header != "" && (same || sent.answers.HasTokens() && !c.HasTokens()):
+	}
+	a.setChallenge(want.Repository, c)
+	return true
+}
+
+// setChallenge notes a repository's challenge: the registry's, if it is the first. It reports
+// whether it was another.
+func (a *Authorizer) setChallenge(repository string, c Challenge) bool {
+	if c == a.challengeOf(repository) {
 		return false
-	case a.Challenge().IsZero():
+	}
+	if a.Challenge().IsZero() {
 		a.Learn(c)
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.from = want.Repository
 		return true
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if c == a.challenge {
-		delete(a.own, want.Repository)
-	} else {
-		a.own[want.Repository] = c
-	}
+	a.own[repository] = c
 	return true
 }
 
@@ -73,8 +93,12 @@ const (
 )
 
 // scopesOf returns the scopes that the challenge of an answer names, or none if they are too
-// many.
+// many. To cancel an upload, distribution demands the right to delete, which no token should
+// have for that.
 func scopesOf(resp *http.Response) []string {
+	if resp.Request != nil && resp.Request.Method == http.MethodDelete {
+		return nil
+	}
 	for _, o := range offers(resp.Header.Values("WWW-Authenticate")) {
 		if o.scheme == bearer && o.params["realm"] != "" {
 			scopes := strings.Fields(o.params["scope"])
@@ -89,33 +113,52 @@ func scopesOf(resp *http.Response) []string {
 
 // name notes the scopes that a registry names for a request, if they are others than those of
 // the token that it refused. A front server that rewrites paths, for example, knows another
-// repository than the client. The request's own scope is kept beside scopes that do not
-// replace it, such as registry:catalog:*.
+// repository than the client.
 func (a *Authorizer) name(want Access, scopes []string, refused *token) bool {
-	if want.MountFrom != "" || !slices.ContainsFunc(scopes, func(s string) bool { return !refused.allows(s) }) {
+	if want.MountFrom != "" || !lacks(refused.scopes, scopes) {
 		return false
-	}
-	if !slices.ContainsFunc(scopes, func(s string) bool { return replaces(s, want) }) {
-		scopes = append(scopes, want.scope())
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.named[accessKey{want.Repository, want.Push}] = scopes
+	a.named[want.key()] = want.replacedBy(scopes)
 	return true
 }
 
-// replaces reports whether a scope allows on some repository what the access needs on its own.
-func replaces(scope string, want Access) bool {
-	typ, _, actions := cutScope(scope)
-	_, _, needed := cutScope(want.scope())
-	return typ == "repository" && contains(actions, needed)
-}
-
-// forgetNamed drops the scopes that the registry named for an access, since they do not help.
-func (a *Authorizer) forgetNamed(want Access) {
+// useHint makes the scopes that the registry named for an access, when it was challenged, the
+// ones to ask for. It reports whether there are any.
+func (a *Authorizer) useHint(want Access) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.named, accessKey{want.Repository, want.Push})
+	scopes, ok := a.hinted[want.key()]
+	if !ok || want.MountFrom != "" {
+		return false
+	}
+	a.named[want.key()] = scopes
+	return true
+}
+
+// replacedBy returns the scopes to ask for if a registry names some: those alone if one of them
+// allows on some repository what the access needs on its own. Otherwise, as with
+// registry:catalog:*, the usual scope is kept beside them.
+func (a Access) replacedBy(scopes []string) []string {
+	_, _, needed := cutScope(a.scope())
+	for _, s := range scopes {
+		if typ, _, actions := cutScope(s); typ == "repository" && contains(actions, needed) {
+			return scopes
+		}
+	}
+	return append(slices.Clone(scopes), a.scope())
+}
+
+// forgetNamed drops the scopes that the registry named for an access, since they do not help. It
+// reports whether there were any.
+func (a *Authorizer) forgetNamed(want Access) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, ok := a.named[want.key()]
+	delete(a.named, want.key())
+	delete(a.hinted, want.key())
+	return ok
 }
 
 // cutScope cuts a scope into its type, name and actions (distribution's token scope
@@ -129,4 +172,15 @@ func cutScope(scope string) (typ, name string, actions []string) {
 // contains reports whether actions have all that are needed.
 func contains(actions, needed []string) bool {
 	return slices.Contains(actions, "*") || !slices.ContainsFunc(needed, func(n string) bool { return !slices.Contains(actions, n) })
+}
+
+// lacks reports whether some scopes allow something that granted do not.
+func lacks(granted, scopes []string) bool {
+	return slices.ContainsFunc(scopes, func(scope string) bool {
+		typ, name, needed := cutScope(scope)
+		return !slices.ContainsFunc(granted, func(s string) bool {
+			hasType, hasName, actions := cutScope(s)
+			return hasType == typ && hasName == name && contains(actions, needed)
+		})
+	})
 }

@@ -154,7 +154,7 @@ func (a *Authorizer) tokenFor(want Access, c Challenge, at step) *token {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	scopes := want.scopes()
-	named := a.named[accessKey{want.Repository, want.Push}]
+	named := a.named[want.key()]
 	switch {
 	case at == alone:
 		scopes = scopes[:1]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -107,7 +108,7 @@ func TestUnusualTokensAreUsed(t *testing.T) {
 
 func TestLifetimeIsReadInAllForms(t *testing.T) {
 	for value, want := range map[string]time.Duration{
-		"": defaultLifetime, "null": defaultLifetime, `""`: defaultLifetime, "0": defaultLifetime, "-5": defaultLifetime,
+		"": defaultLifetime, "null": defaultLifetime, `""`: defaultLifetime, "0": defaultLifetime, "1e-300": defaultLifetime, "-5": defaultLifetime,
 		"300": 300 * time.Second, `"300"`: 300 * time.Second, `" 300 "`: 300 * time.Second, "300.0": 300 * time.Second,
 		"3e2": 300 * time.Second, "300.5": 300500 * time.Millisecond, `"0.5"`: 500 * time.Millisecond,
 		"9223372036854775807": maxLifetime, "1e300": maxLifetime, "1e400": defaultLifetime,
@@ -272,4 +273,22 @@ func TestOneTokenServesAllAnnouncedRepositories(t *testing.T) {
 	if n := asked.Load(); n != 1 {
 		t.Errorf("%d tokens were asked for, want one", n)
 	}
+}
+
+func FuzzReadToken(f *testing.F) {
+	for _, seed := range []string{
+		`{"token":"T","expires_in":300}`, `{"access_token":"T\n","expires_in":"3e2"}`, `{"refresh_token":"R"}`, `[]`, `<html>`, ``,
+		`{"token":null,"access_token":{},"expires_in":1e999}`, "\ufeff{}",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, answer string) {
+		got, err := readToken(&http.Response{Body: io.NopCloser(strings.NewReader(answer)), Request: &http.Request{URL: &url.URL{Host: "auth.example.com"}}})
+		switch {
+		case err != nil && got != (issued{}):
+			t.Errorf("%q gives %+v and the error %v", answer, got, err)
+		case err == nil && (got.value == "" || !isToken(got.value) || got.lifetime <= 0 || got.lifetime > maxLifetime):
+			t.Errorf("%q gives %+v", answer, got)
+		}
+	})
 }

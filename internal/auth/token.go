@@ -112,15 +112,6 @@ func (t *token) reads(repository string) bool {
 	})
 }
 
-// allows reports whether the token was asked for with everything in a scope.
-func (t *token) allows(scope string) bool {
-	typ, name, needed := cutScope(scope)
-	return slices.ContainsFunc(t.scopes, func(s string) bool {
-		hasType, hasName, actions := cutScope(s)
-		return hasType == typ && hasName == name && contains(actions, needed)
-	})
-}
-
 // withholds reports whether the token shows that the service gave it nothing on a repository
 // that it was asked for. Some services give a token for the first scope only.
 func (t *token) withholds(repository string) bool {

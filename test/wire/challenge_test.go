@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -189,41 +190,51 @@ func TestRepositoriesMayHaveTheirOwnTokenService(t *testing.T) {
 	}
 }
 
-// If a token with the usual scopes is refused, the scopes in the challenge are used.
+// If the usual scopes are refused, by the registry or already by the token service, those in
+// the challenge are used.
 func TestTheRegistryMayNameTheScopes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name, scope, needs string // needs is in the scopes of a token that the registry accepts
-		status             int
-		tokens             int // that split asks for
+		name, scope, needs string // REPO stands for the repository; needs are the scopes that give access
+		status             int    // of the registry's refusal
+		strict             bool   // the token service refuses other scopes
+		manifests, tokens  int    // requests of split for two repositories
 	}{
-		{"of another repository, behind a front server that rewrites paths", "repository:internal/ci/a:pull", "[repository:internal/ci/a:pull]", 401, 2},
-		{"of another type, beside the usual one", "registry:catalog:*", "[registry:catalog:* repository:ci/a:pull]", 401, 2},
-		{"of all repositories", "repository:*:pull", "[repository:*:pull]", 403, 2},
-		{"of all actions", "repository:ci/a:*", "[repository:ci/a:*]", 401, 2},
-		{"in several", "repository:x:pull  repository:ci/a:pull,push", "[repository:x:pull repository:ci/a:pull,push]", 401, 2},
-		{"but accept the usual one", "repository:user/image:pull", "[repository:ci/a:pull]", 401, 1},
+		{"of another repository, behind a front server that rewrites paths", "repository:internal/REPO:pull", "[repository:internal/REPO:pull]", 401, false, 1 + 2*2, 1 + 2},
+		{"of another type, beside the usual one", "registry:catalog:*", "[registry:catalog:* repository:REPO:pull]", 401, false, 1 + 2*2, 1 + 2},
+		{"of all repositories", "repository:*:pull", "[repository:*:pull]", 403, false, 1 + 2*2, 1 + 1},
+		{"of all actions", "repository:REPO:*", "[repository:REPO:*]", 401, false, 1 + 2*2, 1 + 2},
+		{"in several", "repository:x:pull  repository:REPO:pull,push", "[repository:x:pull repository:REPO:pull,push]", 401, false, 1 + 2*2, 1 + 2},
+		{"but accept the usual ones", "repository:user/image:pull", "[repository:ci/a:pull repository:ci/b:pull]", 401, false, 1 + 2, 1},
+		// Both are asked for, each is, and then what the registry names: for the second repository
+		// once it has been asked.
+		{"of another repository, and the token service knows no other", "repository:internal/REPO:pull", "[repository:internal/REPO:pull]", 401, true, 1 + 1 + 2, 1 + 2 + 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
-			lines := pushSmall(t, p, "ci/a")
+			lines := pushSmall(t, p, "ci/a", "ci/b")
 			guard(p.source, func(w http.ResponseWriter, q *http.Request) bool {
 				if q.URL.Path == "/token" {
-					return issue(w, strings.ReplaceAll(fmt.Sprint(q.URL.Query()["scope"]), " ", "+"))
+					scopes := fmt.Sprint(q.URL.Query()["scope"])
+					if c.strict && !strings.HasPrefix(scopes, "[repository:internal/") {
+						return refuse(w, http.StatusForbidden, "")
+					}
+					return issue(w, strings.ReplaceAll(scopes, " ", "+"))
 				}
+				of := func(s string) string { return strings.ReplaceAll(s, "REPO", repositoryOf(q)) }
 				sent := q.Header.Get("Authorization")
-				if sent == "Bearer "+strings.ReplaceAll(c.needs, " ", "+") {
+				if sent == "Bearer "+strings.ReplaceAll(of(c.needs), " ", "+") {
 					return true
 				}
 				status := c.status
 				if sent == "" {
 					status = http.StatusUnauthorized
 				}
-				return refuse(w, status, fmt.Sprintf("Bearer realm=\"/token\",scope=%q,error=\"insufficient_scope\"", c.scope))
+				return refuse(w, status, fmt.Sprintf("Bearer realm=\"/token\",scope=%q,error=\"insufficient_scope\"", of(c.scope)))
 			})
 			plan := splitAs(t, asCI, lines...)
-			wantReads(t, p.source, 1+c.tokens, c.tokens)
+			wantReads(t, p.source, c.manifests, c.tokens)
 			carry(t, settings(), asCI, plan).allAre(t, stream.Copied)
 		})
 	}
@@ -266,5 +277,38 @@ func TestOnlyTheRegistryNamesItsTokenService(t *testing.T) {
 		if r.Status != stream.Failed || r.Error.Status != http.StatusUnauthorized {
 			t.Errorf("got %+v, want what the other host answered", r)
 		}
+	}
+}
+
+// A token may lapse while a blob is uploaded: the registry answers 401 in the middle of it, or
+// when all of it has come.
+func TestTokensMayLapseDuringAnUpload(t *testing.T) {
+	t.Parallel()
+	const size = 4 << 20
+	for _, c := range []struct {
+		name string
+		read int64 // bytes of the upload that the registry reads first
+		rude bool  // it cuts the connection then
+	}{{"at once", 0, false}, {"in the middle", size / 2, false}, {"in the middle, with a cut connection", size / 2, true}, {"at the end", size, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPrivatePair(t)
+			push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", size)))
+			p.destination.Inject(registrytest.FaultRule{
+				Name: "lapse", Kind: "PUT upload", Times: 1, Match: func(q *http.Request) bool { return q.ContentLength >= size },
+				Fault: func(http.Handler) http.Handler {
+					return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+						_, _ = io.CopyN(io.Discard, q.Body, c.read)
+						p.destination.ExpireTokens()
+						if c.rude {
+							panic(http.ErrAbortHandler)
+						}
+						refuse(w, http.StatusUnauthorized, fmt.Sprintf("Bearer realm=\"http://%s/token\",error=\"invalid_token\"", q.Host))
+					})
+				},
+			})
+			mirrorAs(t, settings(), asCI, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
+			wantArrived(t, p, "ci/a:v1", "m/a:v1")
+		})
 	}
 }
