@@ -37,7 +37,7 @@ type blobSource struct {
 func (e *engine) newSource(bl *blob, t Transfer) *blobSource {
 	return &blobSource{
 		ctx: e.work, blob: bl, transfer: t, policy: e.retryPolicy(),
-		from: registry.NewDownload(bl.digest, bl.sources), hash: digest.NewHash(),
+		from: registry.NewDownload(bl.digest, bl.size, bl.sources), hash: digest.NewHash(),
 	}
 }
 
@@ -101,8 +101,7 @@ func (s *blobSource) Read(p []byte) (int, error) {
 			continue
 		}
 		s.hangUp()
-		if s.hashed == s.offset && s.hash.Digest() == s.blob.digest {
-			s.err = s.fault(manifest.WrongSize(s.blob.size, fmt.Sprint(s.offset)))
+		if s.err = s.early(err); s.err != nil {
 			return 0, s.err
 		}
 		if s.offset-s.brokeAt >= resuming {
@@ -120,6 +119,18 @@ func (s *blobSource) Read(p []byte) (int, error) {
 			return 0, s.err
 		}
 	}
+}
+
+// early returns the error of content that ended with err before the blob's size, unless another try
+// may bring the rest.
+func (s *blobSource) early(err error) error {
+	switch {
+	case s.hashed == s.offset && s.hash.Digest() == s.blob.digest:
+		return s.fault(manifest.WrongSize(s.blob.size, fmt.Sprint(s.offset)))
+	case err == io.EOF && s.from.Recode():
+		return &corruptError{s.fault(fmt.Errorf("the content ends at byte %d of %d", s.offset, s.blob.size))}
+	}
+	return nil
 }
 
 // A span is part of a blob as the body of a request. It is a registry.Rewinder.
@@ -167,7 +178,7 @@ func (s *blobSource) took(p []byte) (int, error) {
 	longer := got != s.blob.digest && s.longer()
 	s.Close()
 	if got != s.blob.digest {
-		if !s.mixed { // otherwise the repository that sent the end is asked for the whole
+		if !s.from.Recode() && !s.mixed { // otherwise the repository that sent the end is asked for the whole
 			s.from.Turn()
 		}
 		err := fmt.Errorf("the content has the digest %s", got)

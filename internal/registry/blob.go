@@ -24,12 +24,17 @@ type Download struct {
 	from   []*Repository
 	at     *Repository
 	digest string
+	size   int64 // bytes
 	slot   slot
+
+	doubted *host // that sent the last answer, if it may be encoded or not
+	raw     bool  // it was read as if it were not
 }
 
-// NewDownload returns a download of a blob that is in each of the repositories.
-func NewDownload(digest string, from []*Repository) *Download {
-	return &Download{from: slices.Clone(from), at: from[0], digest: digest}
+// NewDownload returns a download of a blob of size bytes that is in each of the
+// repositories.
+func NewDownload(digest string, size int64, from []*Repository) *Download {
+	return &Download{from: slices.Clone(from), at: from[0], digest: digest, size: size}
 }
 
 // Open opens the blob at an offset. The caller closes the body, whose content is not
@@ -37,7 +42,7 @@ func NewDownload(digest string, from []*Repository) *Download {
 func (d *Download) Open(ctx context.Context, offset int64) (body io.ReadCloser, err error) {
 	var all SourcesError
 	for _, r := range d.from {
-		d.at = r
+		d.at, d.doubted = r, nil
 		for _, ep := range r.endpoints {
 			if body, err = ep.blob(ctx, d, offset); err == nil {
 				return body, nil
@@ -122,7 +127,16 @@ func (ep repoEndpoint) whole(ctx context.Context, d *Download, offset int64) (io
 	if err != nil {
 		return nil, err
 	}
-	return &skippingBody{resp.Body, offset}, nil
+	return ep.skipping(d, resp, offset)
+}
+
+// skipping returns the content of a blob from an offset on.
+func (ep repoEndpoint) skipping(d *Download, resp *http.Response, offset int64) (io.ReadCloser, error) {
+	content, err := d.content(ep.host, resp)
+	if err != nil {
+		return nil, err
+	}
+	return &skippingBody{content, offset}, nil
 }
 
 // rest requests a blob from an offset on.
@@ -135,8 +149,8 @@ func (ep repoEndpoint) rest(ctx context.Context, d *Download, offset int64) (io.
 	case err != nil:
 		return nil, err
 	case resp.StatusCode != http.StatusPartialContent: // a registry without ranges sends it all
-		return &skippingBody{resp.Body, offset}, nil
-	case !isRest(resp.Header, offset):
+		return ep.skipping(d, resp, offset)
+	case !isRest(resp.Header, offset) || d.isEncoded(resp, offset):
 		_ = resp.Body.Close()
 		return nil, &regerror.Error{Err: errNotTheRange}
 	}

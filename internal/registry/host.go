@@ -42,6 +42,7 @@ type host struct {
 	ranges  optional // of blobs
 	chunks  chunks
 	asks    atomic.Bool // uploads ask before they send a body, since the registry redirects them
+	plain   atomic.Bool // the registry calls blobs encoded that are not
 	unsized atomic.Bool // the registry refuses the size of a page of tags
 	links   atomic.Bool // the registry links the pages of a list of tags
 	leads   atomic.Bool // the registry redirected the last read of a blob

@@ -109,7 +109,7 @@ func together(n int) http.HandlerFunc {
 }
 
 func fetch(ctx context.Context, r *Repository) error {
-	d := NewDownload(anyDigest, []*Repository{r})
+	d := NewDownload(anyDigest, int64(len("content")), []*Repository{r})
 	defer d.Close()
 	body, err := d.Open(ctx, 0)
 	if err != nil {

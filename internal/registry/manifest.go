@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"imagemirror/internal/digest"
@@ -51,17 +52,29 @@ func (ep repoEndpoint) head(ctx context.Context, identifier string) (string, err
 }
 
 // askHead returns the digest that a HEAD is answered with. Some registries answer
-// without one, or with a malformed one: then it is empty.
+// without one, with a malformed one, or with another than was asked for: then it is
+// empty, and the content has to tell.
 func (ep repoEndpoint) askHead(ctx context.Context, identifier string) (string, error) {
 	resp, err := ep.host.do(ctx, ep.headCall(identifier))
 	if err != nil {
 		return "", err
 	}
 	_ = resp.Body.Close()
-	if announced := resp.Header.Get("Docker-Content-Digest"); digest.Valid(announced) {
-		return announced, nil
+	found := resp.Header.Get("Docker-Content-Digest")
+	if !digest.Valid(found) || digest.Valid(identifier) && found != identifier {
+		return "", nil
 	}
-	return "", nil
+	return found, nil
+}
+
+// announced returns the digest in an answer's Docker-Content-Digest, to compare content
+// with, or "" if there is none of sha256. Capitals and quotes do not matter.
+func announced(h http.Header) string {
+	d := strings.ToLower(strings.Trim(h.Get("Docker-Content-Digest"), ` "'`))
+	if !digest.Valid(d) {
+		return ""
+	}
+	return d
 }
 
 // headSuffices reports whether a HEAD was refused in a way that GET does not explain: by
@@ -128,16 +141,16 @@ func (ep repoEndpoint) readManifest(ctx context.Context, identifier string) (m m
 		return manifest.Raw{}, retry.Never, &regerror.Error{Err: regerror.Malformed("the manifest exceeds %d bytes, the most that registries must accept", manifest.MaxSize)}
 	}
 	m = manifest.Raw{Digest: digest.Of(b), MediaType: resp.Header.Get("Content-Type"), Content: b}
-	announced := resp.Header.Get("Docker-Content-Digest")
+	want := announced(resp.Header)
 	if digest.Valid(identifier) {
-		announced = identifier
+		want = identifier
 	}
-	if digest.Valid(announced) && announced != m.Digest {
+	if want != "" && want != m.Digest {
 		// The digest of a signed manifest in schema 1 is that of its payload.
 		if _, err := manifest.Parse(m.MediaType, b); errors.Is(err, manifest.ErrSchema1) {
 			return manifest.Raw{}, retry.Never, &regerror.Error{Err: err}
 		}
-		return manifest.Raw{}, 0, &regerror.Error{Err: regerror.Malformed("the manifest was announced as %s, but its content is %s", announced, m.Digest)}
+		return manifest.Raw{}, 0, &regerror.Error{Err: regerror.Malformed("the manifest was announced as %s, but its content is %s", want, m.Digest)}
 	}
 	return m, 0, nil
 }
@@ -154,7 +167,7 @@ func (r *Repository) PutManifest(ctx context.Context, identifier string, m manif
 		return sized(r.fail(err, regerror.PushingManifest, identifier), int64(len(m.Content)), func() bool { return false })
 	}
 	defer discard(resp)
-	if got := resp.Header.Get("Docker-Content-Digest"); digest.Valid(got) && got != m.Digest {
+	if got := announced(resp.Header); got != "" && got != m.Digest {
 		return r.fail(&regerror.Error{Err: regerror.Malformed("the registry stored %s as %s", m.Digest, got)}, regerror.PushingManifest, identifier)
 	}
 	return nil
