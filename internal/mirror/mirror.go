@@ -76,8 +76,9 @@ func Run(ctx context.Context, o Options, jobs []Job, manifests map[string]manife
 	e.start()
 	var workers sync.WaitGroup
 	for _, q := range e.queues {
-		// Twice as many as request slots: while one waits for the source, another uses its slot.
-		for range 2 * o.Client.Concurrency() {
+		// Three for each request slot. Two may upload: while one waits for the source, another uses
+		// its slot. The third is left for what only the destination is asked for.
+		for range 3 * o.Client.Concurrency() {
 			workers.Go(func() { e.serve(q) })
 		}
 	}

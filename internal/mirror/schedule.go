@@ -74,6 +74,7 @@ func (e *engine) serve(q *uploadQueue) {
 		t.run()
 		e.mu.Lock()
 		e.busy--
+		q.doneLocked(t)
 		if !e.runningLocked() {
 			e.wakeAllLocked()
 		}

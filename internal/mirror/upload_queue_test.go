@@ -13,7 +13,7 @@ func testEngine(t *testing.T) *engine {
 }
 
 func (e *engine) testQueue(registry string) *uploadQueue {
-	q := newUploadQueue(registry, &e.mu)
+	q := newUploadQueue(registry, &e.mu, 1)
 	e.queues[registry] = q
 	return q
 }
@@ -43,6 +43,28 @@ func TestTasksGoInOrder(t *testing.T) {
 	want := []string{"manifest", "mount 1", "huge", "mount 2", "large", "small 1", "small 2"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the tasks went %q, want %q", got, want)
+	}
+}
+
+// Uploads leave a worker to mounts and manifests, also if they all wait for the source.
+func TestUploadsDoNotTakeAllWorkers(t *testing.T) {
+	e := testEngine(t)
+	q := e.testQueue("r")
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, class := range []int{uploading, uploading, mounting} {
+		q.addLocked(class, 1, func() {})
+	}
+	mount, upload := q.nextLocked(), q.nextLocked()
+	if mount.class != mounting || upload.class != uploading {
+		t.Fatalf("the first tasks are of the classes %d and %d, want a mount and an upload", mount.class, upload.class)
+	}
+	if !q.emptyLocked() {
+		t.Error("a second upload may start while the first is under way, and only one may")
+	}
+	q.doneLocked(upload)
+	if q.emptyLocked() {
+		t.Error("the second upload may not start although the first has ended")
 	}
 }
 
