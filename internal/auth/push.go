@@ -17,7 +17,6 @@ import (
 func (a *Authorizer) CheckPush(ctx context.Context, want Access) (refused bool, err error) {
 	c := a.challengeOf(want.Repository)
 	last := Authorization{answers: c}
-	a.prefetch(ctx, a.Challenge(), want.Push)
 	for {
 		sent, err := a.tokenWith(ctx, want, last, "")
 		if err != nil {

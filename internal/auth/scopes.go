@@ -67,30 +67,75 @@ func (a *Authorizer) Announce(want Access, mountFrom []string) {
 	}
 }
 
+// Await waits until the token that want shares with others has been prefetched, if that is under
+// way or can begin. Call it without a request slot: requests that wait for a token leave the slots
+// to those that have theirs, and to the requests for tokens.
+func (a *Authorizer) Await(ctx context.Context, want Access) {
+	c := a.Challenge()
+	if !c.HasTokens() || want.Credential.RegistryToken != "" {
+		return
+	}
+	a.prefetch(ctx, c, want.Push)
+	a.mu.Lock()
+	var prefetched chan struct{}
+	if t := a.batchLocked(want); t != nil {
+		prefetched = t.prefetched
+	}
+	a.mu.Unlock()
+	if prefetched == nil {
+		return
+	}
+	select {
+	case <-prefetched:
+	case <-ctx.Done():
+	}
+}
+
+// batchLocked returns the announced token that has all scopes that want needs, or nil.
+func (a *Authorizer) batchLocked(want Access) *token {
+	for _, t := range slices.Backward(a.batches[batchKey{want.Announced, want.scope()}]) {
+		if len(t.scopes) <= a.scopes && (want.MountFrom == "" || t.reads(want.MountFrom)) {
+			return t
+		}
+	}
+	return nil
+}
+
 // prefetch begins to get the announced tokens that push, or those that only read, before
 // requests wait for them. Each takes a request slot: a registry may be its own token
-// service. If there is one slot only, the request that has it gets the token.
+// service. If there is one slot only, the request that has it gets the token. So does the request
+// that needs a token for one repository, whose refusal it has to report.
 func (a *Authorizer) prefetch(ctx context.Context, c Challenge, push bool) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	wanted := a.wanted[push]
 	a.wanted[push] = nil
-	a.mu.Unlock()
-	if len(wanted) > 0 && a.service.Slots.Several() {
-		go a.prefetchAll(ctx, c, wanted)
+	if len(wanted) == 0 || !a.service.Slots.Several() {
+		return
 	}
+	wanted = slices.DeleteFunc(wanted, func(t *token) bool { return len(t.scopes) == 1 })
+	for _, t := range wanted {
+		t.prefetched = make(chan struct{})
+	}
+	go a.prefetchAll(ctx, c, wanted)
 }
 
 // prefetchAll gets tokens, side by side once one with several scopes was accepted. It stops at
 // the first that it does not get: the request that needs it will report why.
-func (a *Authorizer) prefetchAll(ctx context.Context, c Challenge, wanted []*token) {
-	for _, t := range wanted {
-		if t.begun() {
-			continue
+func (a *Authorizer) prefetchAll(ctx context.Context, c Challenge, left []*token) {
+	defer func() {
+		for _, t := range left {
+			close(t.prefetched)
 		}
+	}()
+	for len(left) > 0 {
+		t := left[0]
 		if a.service.Slots.Acquire(ctx) != nil {
 			return
 		}
+		left = left[1:]
 		get := func() error {
+			defer close(t.prefetched)
 			defer a.service.Slots.Release()
 			_, err := a.valueOf(ctx, t, c, "", t.credential)
 			return err
@@ -161,10 +206,8 @@ func (a *Authorizer) tokenFor(want Access, c Challenge, at step) *token {
 	case len(named) > 0:
 		scopes = append(slices.Clone(named), scopes[1:]...)
 	case at != few && c == a.challenge:
-		for _, t := range slices.Backward(a.batches[batchKey{want.Announced, scopes[0]}]) {
-			if len(t.scopes) <= a.scopes && (want.MountFrom == "" || t.reads(want.MountFrom)) {
-				return t
-			}
+		if t := a.batchLocked(want); t != nil {
+			return t
 		}
 	}
 	scopes = scopes[:min(len(scopes), a.scopes)]

@@ -22,6 +22,8 @@ type token struct {
 
 	granted atomic.Pointer[map[string][]string] // what the value states that it allows, by repository; or nil
 
+	prefetched chan struct{} // closed once a prefetch has ended; nil until one begins
+
 	mu      sync.Mutex
 	value   string
 	renew   time.Time // when to fetch it again
@@ -54,15 +56,6 @@ func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, er
 		t.granted.Store(&granted)
 	}
 	return t.value, nil
-}
-
-// begun reports whether the token has a value, or is being fetched.
-func (t *token) begun() bool {
-	if !t.mu.TryLock() {
-		return true
-	}
-	defer t.mu.Unlock()
-	return t.value != ""
 }
 
 // takes reports whether a repository, and all that it mounts from, can still be announced for

@@ -26,8 +26,7 @@ func (r *resolver) preflight(ctx context.Context, targets []*target) {
 			registries[to.Registry()] = append(registries[to.Registry()], to)
 		}
 	}
-	// Half of the slots ask here. The others get tokens for the repositories that come next.
-	each(registries, (r.Client.Concurrency()+1)/2, func(to *registry.Repository) {
+	each(registries, r.Client.Concurrency(), func(to *registry.Repository) {
 		err := to.MayPush(ctx)
 		for _, t := range waiting[to] {
 			t.refused = err

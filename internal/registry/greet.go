@@ -24,7 +24,7 @@ func (r *Repository) ExpectsChallenge() <-chan struct{} {
 }
 
 // Greet makes the first request to the repository's registry, unless one was made: HEAD of a
-// tag. If the registry demands a token, Greet asks for it, and leaves the tag to others, who
+// tag. If the registry demands a token, Greet waits for it, and leaves the tag to others, who
 // share the token. Otherwise it returns the tag's digest. It returns "" if there is none: it
 // makes one attempt, and those who ask next find out why.
 func (r *Repository) Greet(ctx context.Context, tag string) string {
@@ -54,16 +54,7 @@ func (r *Repository) Greet(ctx context.Context, tag string) string {
 	a := &callAttempt{host: h, call: c, sent: sent}
 	if a.authorizable(ctx, resp, e) {
 		h.client.sawChallenge()
-		h.fetchTokens(ctx, c.access)
+		h.auth.Await(ctx, c.access)
 	}
 	return ""
-}
-
-// fetchTokens gets the tokens that were announced, before requests wait for them.
-func (h *host) fetchTokens(ctx context.Context, want auth.Access) {
-	if h.budget.Acquire(ctx) != nil {
-		return
-	}
-	defer h.budget.Release()
-	_, _ = h.auth.Authorize(ctx, want, auth.Authorization{})
 }

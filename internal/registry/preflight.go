@@ -54,6 +54,7 @@ func (ep repoEndpoint) mayPush(ctx context.Context) error {
 	if now, err := ep.host.client.credentials.For(ctx, want.Side, ep.host.endpoint.Registry, want.Repository); err == nil {
 		want.Credential = now
 	}
+	ep.host.auth.Await(ctx, want)
 	if ep.host.budget.Acquire(ctx) != nil {
 		return nil
 	}

@@ -79,6 +79,9 @@ func (c *call) once() bool { return c.stream != nil || c.optional }
 // with what authorized the request. last is what authorized it before. Closing the
 // answer's body releases the request slot.
 func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*http.Response, auth.Authorization, error) {
+	if !c.hasSlot(h.budget) {
+		h.auth.Await(ctx, c.access)
+	}
 	release, err := h.slot(ctx, c)
 	if err != nil {
 		return nil, last, err
@@ -120,6 +123,11 @@ func (c *call) streamed(w *watchdog) *streamedBody {
 		w.moved(commitPatience)
 	}
 	return &streamedBody{from: c.stream, w: w}
+}
+
+// hasSlot reports whether the call holds a slot of b already.
+func (c *call) hasSlot(b *budget) bool {
+	return c.kept != nil && c.kept.in == b || c.reserved != nil && *c.reserved
 }
 
 // slot waits for a request slot, unless the call has one. The caller releases it.

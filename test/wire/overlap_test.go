@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync/atomic"
 	"testing"
 
 	"imagemirror/internal/registrytest"
@@ -50,6 +51,32 @@ func TestSourceAuthenticatesWhileDestinationIsAsked(t *testing.T) {
 	plan := split(t, config, w.lines...)
 	if len(plan.Copies) != 3 {
 		t.Errorf("%d copies are planned, want 3", len(plan.Copies))
+	}
+}
+
+// Requests that wait for their token leave the slots to those that have theirs. The second token
+// comes once all requests with the first were sent, which are more than there are slots.
+func TestRequestsWaitForTokensWithoutSlots(t *testing.T) {
+	t.Parallel()
+	p := newPrivatePair(t)
+	w := newWorkload(t, p, 45)
+	gate := make(chan struct{})
+	var left atomic.Int64 // requests with the first token that were not sent yet
+	p.destination.Inject(
+		registrytest.FaultRule{Kind: "token", Times: 1, Match: func(r *http.Request) bool {
+			left.CompareAndSwap(0, int64(len(r.URL.Query()["scope"])))
+			return false
+		}},
+		registrytest.FaultRule{Kind: "token", After: 1, Times: 1, Fault: await(gate, t)},
+		registrytest.FaultRule{Kind: "HEAD manifest", Match: func(*http.Request) bool {
+			return left.Add(-1) == 0 // a rule sees what was let in
+		}, Fault: open(gate)},
+	)
+	config := settings()
+	config.Retries, config.Concurrency = 1, 4
+	plan := split(t, config, w.lines...)
+	if len(plan.Copies) != 45 {
+		t.Errorf("%d copies are planned, want 45", len(plan.Copies))
 	}
 }
 
