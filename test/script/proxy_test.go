@@ -33,13 +33,13 @@ func tunnel(w http.ResponseWriter, r *http.Request, to string) {
 	}
 	defer registry.Close()
 	w.WriteHeader(http.StatusOK)
-	client, _, err := http.NewResponseController(w).Hijack()
+	client, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
 	defer client.Close()
 	go func() {
-		_, _ = io.Copy(registry, client)
+		_, _ = io.Copy(registry, buffered) // the server may have read the first bytes already
 		registry.Close()
 	}()
 	_, _ = io.Copy(client, registry)
