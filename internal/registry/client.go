@@ -21,17 +21,12 @@ import (
 	"time"
 
 	"imagemirror/internal/auth"
+	"imagemirror/internal/bounds"
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registriesconf"
 	"imagemirror/internal/retry"
-)
-
-// Bounds of a Config, which a set's settings keep to as well.
-const (
-	MaxConcurrency = 1000
-	MaxRetries     = 100
 )
 
 // Config is the part of the environment that is about registries.
@@ -59,12 +54,12 @@ func (c Config) fromDirectory() Config {
 
 func (c Config) check() error {
 	switch {
-	case c.Concurrency < 1 || c.Concurrency > MaxConcurrency:
-		return fmt.Errorf("MIRROR_CONCURRENCY is %d: give a number from 1 to %d", c.Concurrency, MaxConcurrency)
+	case c.Concurrency < 1 || c.Concurrency > bounds.Concurrency:
+		return fmt.Errorf("MIRROR_CONCURRENCY is %d: give a number from 1 to %d", c.Concurrency, bounds.Concurrency)
 	case !(c.Rate >= 0) || math.IsInf(c.Rate, 1):
 		return fmt.Errorf("MIRROR_RATE is %g: give a number of requests a second, or 0", c.Rate)
-	case c.Retries < 1 || c.Retries > MaxRetries:
-		return fmt.Errorf("MIRROR_RETRIES is %d: give a number from 1 to %d", c.Retries, MaxRetries)
+	case c.Retries < 1 || c.Retries > bounds.Retries:
+		return fmt.Errorf("MIRROR_RETRIES is %d: give a number from 1 to %d", c.Retries, bounds.Retries)
 	case c.Stall < time.Second:
 		return fmt.Errorf("MIRROR_STALL is %s: give at least 1s", c.Stall)
 	}

@@ -4,9 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"imagemirror/internal/bounds"
 	"imagemirror/internal/reference"
-	"imagemirror/internal/registry"
-	"imagemirror/internal/shard"
 	"imagemirror/internal/strictyaml"
 )
 
@@ -63,9 +62,9 @@ func (s *Settings) spec(v strictyaml.Value) {
 		strictyaml.Key{Name: "schedule", Read: s.schedule},
 		strictyaml.Key{Name: "destinations", Read: s.destinations},
 		strictyaml.Key{Name: "immutable", Read: func(v strictyaml.Value) { v.List(s.immutable) }},
-		strictyaml.Key{Name: "shards", Read: number(&s.Shards, 1, shard.Max)},
-		strictyaml.Key{Name: "cap", Read: number(&s.Cap, shard.Least, registry.MaxConcurrency)},
-		strictyaml.Key{Name: "retries", Read: number(&s.Retries, 1, registry.MaxRetries)},
+		strictyaml.Key{Name: "shards", Read: number(&s.Shards, 1, bounds.Shards)},
+		strictyaml.Key{Name: "cap", Read: number(&s.Cap, bounds.Share, bounds.Concurrency)},
+		strictyaml.Key{Name: "retries", Read: number(&s.Retries, 1, bounds.Retries)},
 		strictyaml.Key{Name: "timeout", Read: duration(&s.Timeout, MinTimeout, maxTimeout)},
 		strictyaml.Key{Name: "notify", Read: func(v strictyaml.Value) { v.List(s.notify) }},
 		strictyaml.Key{Name: "history", Read: s.history},

@@ -1,14 +1,13 @@
 package shard
 
-import "imagemirror/internal/stream"
-
-// Least is the smallest share of a cap that a shard may get, in requests in flight to a
-// registry. With fewer, its pod would wait more than it works.
-const Least = 4
+import (
+	"imagemirror/internal/bounds"
+	"imagemirror/internal/stream"
+)
 
 // PackWithin packs the repositories into at most n shards and sets the Cap of each. The Caps
 // of the shards that use a registry never add up to more than c. To leave each of these
-// shards at least Least requests in flight, it makes fewer shards.
+// shards at least bounds.Share requests in flight, it makes fewer shards.
 func PackWithin(repositories []Unit, n int, c stream.Cap) Packing {
 	known := make(map[string][]string, len(repositories))
 	for _, r := range repositories {
@@ -48,7 +47,7 @@ func excess(c stream.Cap, touched []map[string]bool) int {
 	for _, n := range touchCounts(touched) {
 		most = max(most, n)
 	}
-	return most - max(1, c.InFlight/Least)
+	return most - max(1, c.InFlight/bounds.Share)
 }
 
 func touchCounts(touched []map[string]bool) map[string]int {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"imagemirror/internal/bounds"
 	"imagemirror/internal/stream"
 )
 
@@ -77,7 +78,7 @@ func TestPackWithinProperties(t *testing.T) {
 		}
 		inFlight, rate := map[string]int{}, map[string]float64{}
 		for _, s := range p.Shards {
-			if s.Cap.InFlight < min(Least, c.InFlight) {
+			if s.Cap.InFlight < min(bounds.Share, c.InFlight) {
 				t.Errorf("%s may have %d requests in flight", s.Name, s.Cap.InFlight)
 			}
 			touched := map[string]bool{}

@@ -1,6 +1,10 @@
 package shard
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"imagemirror/internal/bounds"
+)
 
 const (
 	slack  = 50 // sharing blobs may make the heaviest shard heavier by 1/slack
@@ -43,7 +47,7 @@ func (w *catalog) together(n int, high int64) []int {
 }
 
 // A shardSet is a set of shards.
-type shardSet [Max / 64]uint64
+type shardSet [bounds.Shards / 64]uint64
 
 // A gathering is the state of one packing under a limit.
 type gathering struct {

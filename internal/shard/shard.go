@@ -13,12 +13,9 @@ import (
 	"slices"
 	"strconv"
 
+	"imagemirror/internal/bounds"
 	"imagemirror/internal/stream"
 )
-
-// Max is the largest number of shards. A Tekton matrix has at most 256 combinations, unless the
-// cluster's operator raises the limit: https://tekton.dev/docs/pipelines/matrix/
-const Max = 256
 
 // RequestBytes is the weight of a request in bytes, so that repositories of tiny images are
 // spread too. With 16 requests in flight and a round trip of 80 ms, a request takes 5 ms, in
@@ -59,7 +56,7 @@ type Shard struct {
 func (s Shard) Weight() int64 { return AddSizes(s.Bytes, s.Requests*RequestBytes) }
 
 // Pack packs the repositories into n shards, or fewer if there are fewer repositories. It
-// clamps n to the range from 1 to Max. The result does not depend on the order of the
+// clamps n to the range from 1 to bounds.Shards. The result does not depend on the order of the
 // repositories.
 //
 // The heaviest shard is never heavier than that of "longest processing time first", which is
@@ -67,7 +64,7 @@ func (s Shard) Weight() int64 { return AddSizes(s.Bytes, s.Requests*RequestBytes
 // are counted once, it is heavier than that packing by at most 1/slack.
 func Pack(repositories []Unit, n int) Packing {
 	w := measure(repositories)
-	n = min(max(n, 1), Max, len(w.items))
+	n = min(max(n, 1), bounds.Shards, len(w.items))
 	if n == 0 {
 		return Packing{}
 	}

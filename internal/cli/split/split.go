@@ -17,12 +17,12 @@ import (
 
 	"github.com/kelseyhightower/envconfig"
 
+	"imagemirror/internal/bounds"
 	"imagemirror/internal/cli/registries"
 	"imagemirror/internal/command"
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
-	"imagemirror/internal/shard"
 	"imagemirror/internal/state"
 	"imagemirror/internal/stream"
 )
@@ -260,8 +260,8 @@ func (c *config) output(ctx context.Context, run *state.Run) (planOutput, error)
 
 // cutting returns an output that cuts the plan and writes the parts.
 func (c *config) cutting(name string, write func([]*stream.Content) error) (planOutput, error) {
-	if c.shards < 1 || c.shards > shard.Max {
-		return planOutput{}, fmt.Errorf("-shards is %d: give a number from 1 to %d", c.shards, shard.Max)
+	if c.shards < 1 || c.shards > bounds.Shards {
+		return planOutput{}, fmt.Errorf("-shards is %d: give a number from 1 to %d", c.shards, bounds.Shards)
 	}
 	return planOutput{name: name, cut: true, write: func(p *plan.Plan) (plan.Parts, error) {
 		cut := p.Cut(c.shards)
