@@ -23,6 +23,7 @@ type sink struct {
 	wanted  *wantedBlob
 	at      *registryBlob
 	up      *registry.Upload // nil if the blob was mounted, or could not be opened
+	from    string           // path that the last mount was asked from
 	mounted bool
 	err     error
 }
@@ -76,6 +77,7 @@ func (e *engine) open(ctx context.Context, s *sink, from string) {
 	if from == "" {
 		from = s.wanted.repo.to.Path()
 	}
+	s.from = from
 	s.up, s.err = e.beginUpload(ctx, s.wanted.repo, s.wanted.blob.digest, from)
 	s.mounted = s.up == nil && s.err == nil
 }
@@ -150,6 +152,7 @@ func (e *engine) settleLocked(s *sink) {
 		return
 	}
 	if s.mounted {
+		w.mountedFrom = s.from
 		w.owner.Mounted += w.blob.size
 	} else {
 		w.owner.Bytes += w.blob.size

@@ -56,6 +56,8 @@ type wantedBlob struct {
 	blob    *blob
 	owner   *jobState         // the first that needed it
 	waiting []*wantedManifest // that need it
+
+	mountedFrom string // path that the registry says it mounted the blob from; "" if it was sent
 }
 
 // neededLocked reports whether a manifest still needs the blob.

@@ -40,7 +40,7 @@ func (s settling) hopeless() bool { return !s.worked && s.never >= neverAtMost }
 func (e *engine) putManifest(m *wantedManifest, identifier string) error {
 	began, waited := time.Now(), false
 	err := settlePolicy().Do(e.work, func(n int) (time.Duration, error) {
-		err := m.repo.to.PutManifest(e.work, identifier, m.m)
+		err := e.putOnce(m, identifier)
 		if !e.mayKnowLater(m, err) || time.Since(began) >= min(settleTime, e.Client.Patience()) {
 			return retry.Never, withTries(err, n)
 		}

@@ -158,8 +158,16 @@ func (e *engine) cancelUpload(s *sink) {
 	s.up = nil
 }
 
-// reopen begins another upload, and reports whether there is one to send to.
+// reopen begins another upload, and reports whether there is one to send to. The blob may have
+// arrived, so it asks for a mount first, unless the registry did not know the last upload: then the
+// upload that a mount opens may be of no use.
 func (e *engine) reopen(s *sink) bool {
+	if regerror.StatusOf(s.err) == http.StatusNotFound && s.from != "" {
+		s.wanted.repo.to.DoubtMount(s.from)
+		s.from = ""
+		s.up, s.err = e.beginUpload(e.work, s.wanted.repo, s.wanted.blob.digest, "")
+		return s.up != nil
+	}
 	e.cancelUpload(s)
 	e.open(e.work, s, "")
 	return s.up != nil

@@ -50,6 +50,13 @@ func (m *mounts) refuse(from, to string, err error) {
 	}
 }
 
+// DoubtMount notes that the registry answered a mount from a path with success, or with
+// an upload, and does not have the blob or the upload.
+func (r *Repository) DoubtMount(from string) {
+	ep := r.endpoints[0]
+	ep.host.mounts.kind(from, ep.access.Repository).doubt()
+}
+
 // avoid notes a repository that nothing is mounted from.
 func (m *mounts) avoid(from string) {
 	m.mu.Lock()

@@ -48,12 +48,23 @@ func (o *optional) refuse(err error) (all bool) {
 		o.refused = true
 	case o.works:
 	case status == 0 && !regerror.IsMalformed(err), status == http.StatusServiceUnavailable:
-		o.chances++
-		o.refused = o.refused || o.chances >= chancesAtMost
+		o.doubtLocked()
 	default:
 		o.refused = true
 	}
 	return o.refused
+}
+
+// doubt notes a good answer that turned out to be wrong. That may be chance.
+func (o *optional) doubt() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.doubtLocked()
+}
+
+func (o *optional) doubtLocked() {
+	o.chances++
+	o.refused = o.refused || o.chances >= chancesAtMost
 }
 
 // dispensable reports whether the failure of an optional request leaves room for the

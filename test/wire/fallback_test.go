@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -235,3 +237,98 @@ func TestRefusedRangeIsAWholeDownload(t *testing.T) {
 }
 
 func asksForRange(r *http.Request) bool { return r.Header.Get("Range") != "" }
+
+// A blob whose mount was answered with success, and which is not there, is uploaded once the
+// registry refuses the manifest for that. From the second such mount on, none is asked for.
+func TestMountThatLiesIsAnUploadAfterAll(t *testing.T) {
+	t.Parallel()
+	named := func(next http.Handler) http.Handler { return next }
+	for name, refusal := range map[string]registrytest.Fault{
+		"blobs named":      named,
+		"no blob named":    rewordRefusal(400, `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}`),
+		"another named":    rewordRefusal(404, `{"errors":[{"code":"BLOB_UNKNOWN","detail":{"digest":"sha256:abc"}}]}`),
+		"manifest unknown": rewordRefusal(404, `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t)
+			for _, image := range []string{"a", "b"} {
+				push(t, p.source, "ci/"+image+":v1", registrytest.NewImage(registrytest.OCI, image, "amd64", registrytest.NewLayer(image, 300_000)))
+			}
+			p.destination.Inject(
+				registrytest.FaultRule{Kind: "POST mount", Fault: registrytest.Status(http.StatusCreated, "")},
+				registrytest.FaultRule{Kind: "PUT manifest", Fault: refusal},
+			)
+			c := client(t, settings())
+			run := runWith(t, c, line(p, "ci/a:v1", "m/a:v1"))
+			run.allAre(t, stream.Copied)
+			wantArrived(t, p, "ci/a:v1", "m/a:v1")
+			wantRequests(t, p.destination, map[string]int{
+				"HEAD manifest": 1, "POST mount": 2, "POST upload": 2, "PUT upload": 2, "PUT manifest": 2,
+			})
+			if got := run.results[p.destination.Host+"/m/a:v1"].Bytes; got < 300_000 {
+				t.Errorf("%d bytes are reported as sent", got)
+			}
+			p.destination.Reset()
+			runWith(t, c, line(p, "ci/b:v1", "m/b:v1")).allAre(t, stream.Copied)
+			wantArrived(t, p, "ci/b:v1", "m/b:v1")
+			wantRequests(t, p.destination, map[string]int{
+				"HEAD manifest": 1, "POST upload": 2, "PUT upload": 2, "PUT manifest": 1,
+			})
+		})
+	}
+}
+
+// rewordRefusal replaces the status and the body of a refusal.
+func rewordRefusal(status int, body string) registrytest.Fault {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answer := httptest.NewRecorder()
+			next.ServeHTTP(answer, r)
+			if answer.Code >= 400 {
+				registrytest.Status(status, body)(nil).ServeHTTP(w, r)
+				return
+			}
+			maps.Copy(w.Header(), answer.Header())
+			w.WriteHeader(answer.Code)
+		})
+	}
+}
+
+// A mount from another repository that lies costs the uploads of those repositories.
+func TestMountFromElsewhereThatLies(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	w := newWorkload(t, p, 6)
+	p.destination.Inject(registrytest.FaultRule{Kind: "POST mount", Match: fromElsewhere, Fault: registrytest.Status(http.StatusCreated, "")})
+	mirrorLines(t, w.lines...).allAre(t, stream.Copied)
+	for _, name := range w.names {
+		wantArrived(t, p, name, "mirror/"+name)
+	}
+	requests := p.destination.Stats().Requests
+	if requests["PUT upload"] != w.places || requests["PATCH upload"] != 0 {
+		t.Errorf("got the requests %v, want %d uploads", requests, w.places)
+	}
+}
+
+// fromElsewhere reports whether a mount is from another repository than it is for.
+func fromElsewhere(r *http.Request) bool {
+	return !strings.HasPrefix(r.URL.Path, "/v2/"+r.URL.Query().Get("from")+"/")
+}
+
+// A mount may open an upload that its registry does not know then.
+func TestMountThatOpensNoUpload(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	w := newWorkload(t, p, 6)
+	p.destination.Inject(registrytest.FaultRule{Kind: "POST mount", Fault: registrytest.Status(http.StatusAccepted, "", "Location", "/v2/m/a/blobs/uploads/00000000-0000-0000-0000-000000000000")})
+	config := settings()
+	config.Concurrency, config.Retries = 1, 2
+	mirrorWith(t, config, w.lines...).allAre(t, stream.Copied)
+	for _, name := range w.names {
+		wantArrived(t, p, name, "mirror/"+name)
+	}
+	if n := p.destination.Stats().Requests["POST mount"]; n > 2*3 {
+		t.Errorf("%d mounts were asked for after the first opened nothing", n)
+	}
+}

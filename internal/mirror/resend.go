@@ -1,0 +1,76 @@
+package mirror
+
+import (
+	"slices"
+	"sync"
+
+	"imagemirror/internal/regerror"
+)
+
+// putOnce pushes a manifest, and again at once after blobs that it needs were sent. Registries name
+// one that is missing, or all.
+func (e *engine) putOnce(m *wantedManifest, identifier string) error {
+	for {
+		err := m.repo.to.PutManifest(e.work, identifier, m.m)
+		sent, failed := e.sendMounted(m, err)
+		switch {
+		case failed != nil:
+			return failed
+		case !sent:
+			return err
+		}
+	}
+}
+
+// sendMounted uploads the blobs of a manifest that its registry does not know although it answered
+// their mounts with 201. err is the refusal of the manifest, which may name them. A blob is sent
+// once; then the registry is waited for, as for all that was sent.
+func (e *engine) sendMounted(m *wantedManifest, err error) (sent bool, failed error) {
+	digests, unknown := regerror.UnknownContent(err)
+	if !unknown {
+		return false, nil
+	}
+	sinks := e.takeMounted(m, digests)
+	var all sync.WaitGroup
+	for _, s := range sinks {
+		all.Go(func() { e.resend(s) })
+	}
+	all.Wait()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range sinks {
+		if s.err != nil {
+			return true, s.err
+		}
+		if owner := s.wanted.owner; !owner.ended {
+			owner.Mounted -= s.wanted.blob.size
+			owner.Bytes += s.wanted.blob.size
+		}
+	}
+	return len(sinks) > 0, nil
+}
+
+// takeMounted returns a sink for each blob that was mounted for a manifest: those with the digests,
+// or all if the digests are of nothing that the repository wants.
+func (e *engine) takeMounted(m *wantedManifest, digests []string) []*sink {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := !slices.ContainsFunc(digests, func(d string) bool { return d != m.m.Digest && m.repo.wantsLocked(d) })
+	var sinks []*sink
+	for id, w := range m.repo.blobs {
+		if w.mountedFrom != "" && slices.Contains(w.waiting, m) && (all || slices.Contains(digests, id.digest)) {
+			m.repo.to.DoubtMount(w.mountedFrom)
+			w.mountedFrom = ""
+			sinks = append(sinks, &sink{wanted: w})
+		}
+	}
+	return sinks
+}
+
+// resend uploads a blob without asking for a mount.
+func (e *engine) resend(s *sink) {
+	s.up, s.err = e.beginUpload(e.work, s.wanted.repo, s.wanted.blob.digest, "")
+	if s.err == nil {
+		e.send(s.wanted.blob, []*sink{s})
+	}
+}
