@@ -189,8 +189,9 @@ var contents = []struct {
 	}},
 	{"120 layers", func(s *sample) {
 		var layers []string
-		for i := range 120 {
-			layers = append(layers, s.blob(dockerLayer, fmt.Appendf(nil, "layer %d", i)))
+		for i := range 40 {
+			layer := s.blob(dockerLayer, fmt.Appendf(nil, "layer %d", i))
+			layers = append(layers, layer, layer, layer)
 		}
 		s.manifest(manifest.DockerManifest, imageForm, manifest.DockerManifest, s.config(dockerConfig, "many"), strings.Join(layers, ","))
 	}},

@@ -32,13 +32,16 @@ const (
 // A matrix is what became of all images between all pairs of registries.
 type matrix struct {
 	mu       sync.Mutex
-	missing  map[string]bool // registries that this machine cannot have
+	missing  []string // registries that this machine cannot have
 	pairs    map[pair]count
 	images   map[pair]count // with the kind of image as from
 	refusals map[refusal]routes
 }
 
 type pair struct{ from, to string }
+
+// itself is the destination of copies from one repository of a registry to another.
+const itself = "itself"
 
 type count struct{ arrived, refused int }
 
@@ -49,14 +52,7 @@ type refusal struct{ image, message, advice string }
 type routes struct{ from, to map[string]bool }
 
 func newMatrix() *matrix {
-	return &matrix{missing: map[string]bool{}, pairs: map[pair]count{}, images: map[pair]count{}, refusals: map[refusal]routes{}}
-}
-
-// without notes that one of two registries, which is not among the sources, is missing.
-func (m *matrix) without(names ...string) {
-	for _, name := range names {
-		m.missing[name] = true
-	}
+	return &matrix{pairs: map[pair]count{}, images: map[pair]count{}, refusals: map[refusal]routes{}}
 }
 
 var (
@@ -99,6 +95,7 @@ func (m *matrix) String() string {
 	for _, k := range kinds {
 		names = append(names, k.name)
 	}
+	columns := append(slices.Clip(names), itself)
 	var images []string
 	for _, c := range contents {
 		if !slices.Contains(images, c.kind) {
@@ -106,11 +103,11 @@ func (m *matrix) String() string {
 		}
 	}
 	return "Images that arrived, by source and destination:\n\n" +
-		table("from \\ to", names, names, m.pairs) +
-		"\nThe same by kind of image and destination, from all sources that accept the kind:\n\n" +
-		table("image", images, names, m.images) +
+		table("from \\ to", names, columns, m.pairs) +
+		"\nFrom how many of them a kind of image arrived. Some do not accept it, so it is not there:\n\n" +
+		table("image", images, columns, m.images) +
 		"\nAn image that is refused fails alone:\n\n" +
-		m.reasons(images, names)
+		m.reasons(images, columns)
 }
 
 func table(corner string, rows, columns []string, counts map[pair]count) string {
@@ -167,7 +164,7 @@ func (m *matrix) compare(t *testing.T) {
 	case !ok:
 		t.Fatalf("%s has no part between %q and %q", page, begin, end)
 	case len(m.missing) > 0:
-		t.Logf("%s is not compared: this machine has no %v", page, slices.Sorted(maps.Keys(m.missing)))
+		t.Logf("%s is not compared: this machine has no %v", page, m.missing)
 	case *update:
 		if err := os.WriteFile(page, []byte(before+begin+m.String()+end+after), 0o644); err != nil {
 			t.Fatal(err)
