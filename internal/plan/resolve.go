@@ -245,7 +245,35 @@ func (r *resolver) askSource(ctx context.Context, g *group, targets []*target) e
 	if len(copying) == 0 {
 		return nil
 	}
-	return r.trees.need(ctx, from, digest, known)
+	err = r.trees.need(ctx, from, digest, known)
+	if known == nil && g.source.Digest == "" {
+		err = explainMissing(err, digest, g.source.Tag)
+	}
+	return err
+}
+
+// explainMissing adds to the error of a manifest that does not exist where its digest is from:
+// the registry announced it for a tag.
+func explainMissing(err error, digest, tag string) error {
+	known, ok := err.(*regerror.Error)
+	if !ok || known.Status != http.StatusNotFound || known.Ref != digest {
+		return err
+	}
+	e := *known
+	e.Err = missingError(tag)
+	return &e
+}
+
+// A missingError names the tag that the digest of a missing manifest was announced for.
+type missingError string
+
+func (e missingError) Error() string {
+	return "the registry announced this digest for the tag " + string(e)
+}
+
+// Advice returns what a person can do about the error.
+func (e missingError) Advice() string {
+	return "run again; if it persists, push the tag to the source again, or ask the registry's operators"
 }
 
 // decide notes which targets will be copied, unless the source fails. Targets whose tags do

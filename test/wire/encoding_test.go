@@ -265,6 +265,19 @@ func TestAnnouncedDigests(t *testing.T) {
 	}
 }
 
+func TestAnnouncedDigestThatDoesNotExistIsNamed(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
+	push(t, p.destination, "m/a:v1", registrytest.NewImage(registrytest.OCI, "old", "amd64"))
+	other := "sha256:" + strings.Repeat("ab", 32)
+	p.source.Inject(registrytest.FaultRule{Kind: "HEAD manifest", Fault: registrytest.SetHeader("Docker-Content-Digest", other)})
+	got := mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).results[p.destination.Host+"/m/a:v1"]
+	if got.Status != stream.Failed || !strings.Contains(got.Error.Message, other) || !strings.Contains(got.Error.Message, "announced this digest for the tag v1") || !strings.Contains(got.Error.Advice, "push the tag") {
+		t.Errorf("the result is %+v with %+v, want failed with both names", got, got.Error)
+	}
+}
+
 func TestAnnouncedDigestsInCapitalsAreCompared(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
