@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -145,7 +146,19 @@ func (k *Keychain) find(ctx context.Context, side reference.Side, registry, repo
 	case err == nil:
 		err = unasked
 	}
-	return c, "no credentials: no entry of a file matches", err
+	return c, "no credentials: " + unmatched(files), err
+}
+
+// unmatched says which files have no entry that matches.
+func unmatched(files []*file) string {
+	if len(files) == 0 {
+		return "there is no file with credentials"
+	}
+	var paths []string
+	for _, f := range files {
+		paths = append(paths, strconv.Quote(f.path))
+	}
+	return "no entry matches in " + strings.Join(paths, ", ")
 }
 
 // current returns the files that may be used for the side.

@@ -244,7 +244,7 @@ func TestOriginNamesFileAndKeyOnly(t *testing.T) {
 	}
 	for image, want := range map[string]string{
 		"quay.io/org/image": `the entry "quay.io/org" of "` + s.dir + `/config.json"`,
-		"quay.io/image":     "no credentials: no entry of a file matches",
+		"quay.io/image":     `no credentials: no entry matches in "` + s.dir + `/config.json"`,
 		"registry.svc/a":    `the service account's token in "/run/token"`,
 	} {
 		host, path, _ := strings.Cut(image, "/")

@@ -145,6 +145,8 @@ func (e *Error) unanswered() string {
 		return "run again; if it persists, ask the registry's operators"
 	case e.Doing == Locating:
 		return "correct registries.conf, or the credentials of this machine"
+	case e.Doing == GettingToken && unreachable(e.Err):
+		return "check whether the token service of " + e.Name + " can be reached from here, or run again later"
 	case e.Host != "" && unreachable(e.Err):
 		return "check whether " + e.Host + " can be reached from here: the registry leads there"
 	case unreachable(e.Err):
@@ -166,7 +168,7 @@ func throughProxy(err error) bool {
 func unreachable(err error) bool {
 	var dns *net.DNSError
 	var dial *net.OpError
-	return errors.Is(err, ErrDown) || errors.Is(err, ErrHostDown) || errors.As(err, &dns) || errors.As(err, &dial) && dial.Op == "dial"
+	return errors.Is(err, ErrDown) || errors.Is(err, ErrHostDown) || errors.Is(err, ErrTokensDown) || errors.As(err, &dns) || errors.As(err, &dial) && dial.Op == "dial"
 }
 
 // certify returns the advice for a certificate that is not trusted.

@@ -22,6 +22,8 @@ var (
 	// ErrHostDown means that the request was not sent on to the host that the registry
 	// led to.
 	ErrHostDown = errors.New("that host has answered none of the last requests")
+	// ErrTokensDown means that no token was asked for.
+	ErrTokensDown = errors.New("the token service has answered none of the last requests")
 	// ErrBusy means that a download cannot go on at another registry.
 	ErrBusy = errors.New("all request slots are in use")
 	// ErrStalled means that the request was canceled because no byte moved.

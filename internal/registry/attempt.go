@@ -52,17 +52,23 @@ func (a *callAttempt) once(ctx context.Context) (resp *http.Response, wait time.
 		wait, e, again = a.unanswered(ctx, scheme, err)
 		return nil, wait, e, again
 	}
-	a.health.answered()
+	a.noteAnswer(resp, sent)
 	if a.judge(a.call, resp, sent) {
 		return resp, 0, nil, false
 	}
 	e = regerror.FromResponse(resp)
 	discard(resp)
+	if !a.at(resp.Request.URL) {
+		e.Host = resp.Request.URL.Host
+	}
 	if a.call.stream == nil && a.authorizable(ctx, resp, e) {
 		return nil, 0, nil, true
 	}
 	if a.tokenErr != nil {
 		return nil, retry.Never, a.tokenErr, false
+	}
+	if !e.Transient() && a.mayAskForAnother(ctx, e) {
+		return nil, 0, nil, true
 	}
 	wait = a.slowDown(e, began)
 	if !a.switched && a.speaksTLS(ctx, scheme, a.call.method, e) {
@@ -78,6 +84,10 @@ func (a *callAttempt) unanswered(ctx context.Context, scheme string, err error) 
 		a.switched = true
 		return 0, nil, true
 	}
+	if errors.As(err, &e) && e.Host != "" { // from a host that the registry led to
+		wait = regerror.WaitAfter(ctx, e.Err)
+		return wait, e, wait == retry.Never && a.mayAskForAnother(ctx, e)
+	}
 	if errors.As(err, &e) { // from the token service
 		if regerror.IsRefusal(e) && a.renew(ctx, a.call) {
 			a.sent = a.sent.Renewed()
@@ -90,6 +100,28 @@ func (a *callAttempt) unanswered(ctx context.Context, scheme string, err error) 
 		return retry.Never, e, false
 	}
 	return regerror.WaitAfter(ctx, err), &regerror.Error{Err: regerror.Plain(ctx, err)}, false
+}
+
+// noteAnswer notes an answer of any status, and who gave it. The registry has answered
+// even if that is another host.
+func (a *callAttempt) noteAnswer(resp *http.Response, sent auth.Authorization) {
+	a.health.answered()
+	if !sent.Anonymous() {
+		a.tokens.answered()
+	}
+	if u := resp.Request.URL; !a.at(u) {
+		a.elsewhere.at(u.Host).answered()
+	}
+}
+
+// mayAskForAnother reports whether the registry can be asked once more for the address of
+// what another host refused. The addresses of CDNs are signed, and lapse.
+func (a *callAttempt) mayAskForAnother(ctx context.Context, e *regerror.Error) bool {
+	if e.Host == "" || a.call.another || a.call.stream != nil || ctx.Err() != nil || errors.Is(e, regerror.ErrBusy) {
+		return false
+	}
+	a.call.another = true
+	return true
 }
 
 // authorizable prepares another authorization for a request that failed. It reports
@@ -186,6 +218,10 @@ func (h *host) slowDown(e *regerror.Error, began time.Time) time.Duration {
 	switch {
 	case !e.Transient():
 		return retry.Never
+	case e.Host != "": // only blobs come from there
+		if e.Throttled() || e.Status == http.StatusServiceUnavailable {
+			h.budget.throttled(began, 0)
+		}
 	case e.Throttled() || e.Status == http.StatusServiceUnavailable:
 		h.budget.throttled(began, e.After)
 	}

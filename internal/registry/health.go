@@ -1,8 +1,12 @@
 package registry
 
 import (
+	"context"
+	"net/url"
 	"sync"
 	"time"
+
+	"imagemirror/internal/regerror"
 )
 
 // health notices when a registry stops answering, so that thousands of images do not
@@ -50,4 +54,61 @@ func (h *health) gaveUp() {
 	h.mu.Lock()
 	h.lost++
 	h.mu.Unlock()
+}
+
+// outsiders is the health of the hosts that a registry leads to, such as its CDN. What
+// they fail to answer is not the registry's failure: it answered with the redirect.
+type outsiders struct {
+	mu sync.Mutex
+	by map[string]*health
+}
+
+// outsidersAtMost bounds how many hosts a registry can make the program remember.
+const outsidersAtMost = 64
+
+// at returns the health of a host.
+func (o *outsiders) at(host string) *health {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	known := o.by[host]
+	if known == nil {
+		known = &health{}
+		if o.by == nil || len(o.by) >= outsidersAtMost {
+			o.by = map[string]*health{}
+		}
+		o.by[host] = known
+	}
+	return known
+}
+
+// mayAsk returns an error for an address on another host that is down.
+func (o *outsiders) mayAsk(h *host, u *url.URL) error {
+	if h.at(u) || o.at(u.Host).tries(1) > 0 {
+		return nil
+	}
+	return &regerror.Error{Host: u.Host, Err: regerror.Permanent(regerror.ErrHostDown)}
+}
+
+// lost returns the error of a request without an answer, with the host that did not give
+// one if it is not the registry.
+func (h *host) lost(ctx context.Context, u *url.URL, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if h.at(u) {
+		return err
+	}
+	h.health.answered()
+	return &regerror.Error{Host: u.Host, Err: regerror.Plain(ctx, err)}
+}
+
+// healthOf returns the health of the host that an error is about.
+func (h *host) healthOf(e *regerror.Error) *health {
+	switch {
+	case e.Doing == regerror.GettingToken:
+		return &h.tokens
+	case e.Host != "":
+		return h.elsewhere.at(e.Host)
+	}
+	return &h.health
 }

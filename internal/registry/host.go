@@ -27,15 +27,17 @@ const dockerHubHost = "registry-1.docker.io"
 // A host is one registry, spoken to in one way: its connections, authorization and
 // budget.
 type host struct {
-	client   *Client
-	endpoint registriesconf.Endpoint // Repository is empty
-	address  string                  // host or host:port to dial
-	auth     *auth.Authorizer
-	budget   *budget
-	health   health
-	scheme   atomic.Pointer[string]
-	itself   route // to the registry
-	outside  route // to other hosts that the registry leads to
+	client    *Client
+	endpoint  registriesconf.Endpoint // Repository is empty
+	address   string                  // host or host:port to dial
+	auth      *auth.Authorizer
+	budget    *budget
+	health    health
+	tokens    health // of its token service
+	elsewhere outsiders
+	scheme    atomic.Pointer[string]
+	itself    route // to the registry
+	outside   route // to other hosts that the registry leads to
 
 	mounts  mounts
 	heads   optional // HEAD of manifests
@@ -69,7 +71,7 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 		Timeout:   c.config.Stall,
 		Retry:     c.policy(),
 		Slots:     b,
-		Client:    h.lead,
+		Client:    h.leadToTokens,
 	})
 	return h
 }
@@ -81,6 +83,14 @@ func (h *host) lead(ctx context.Context, u *url.URL) (*http.Client, error) {
 		return nil, err
 	}
 	return h.routeTo(u).small, nil
+}
+
+// leadToTokens is lead for the token service, which may be down while the registry is not.
+func (h *host) leadToTokens(ctx context.Context, u *url.URL) (*http.Client, error) {
+	if h.tokens.tries(1) == 0 {
+		return nil, regerror.Permanent(regerror.ErrTokensDown)
+	}
+	return h.lead(ctx, u)
 }
 
 // leadCall returns the HTTP client for a call at an address that the registry gave.

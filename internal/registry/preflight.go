@@ -3,12 +3,10 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"imagemirror/internal/auth"
 	"imagemirror/internal/credentials"
-	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 )
 
@@ -66,14 +64,6 @@ func (ep repoEndpoint) mayPush(ctx context.Context) error {
 	return ep.refused(ctx, want, err)
 }
 
-// An informant is a CredentialSource that describes its credentials.
-type informant interface {
-	// Origin says where a credential comes from, without anything secret.
-	Origin(ctx context.Context, side reference.Side, registry, repository string) string
-	// Empty reports whether it has no credential for any registry.
-	Empty() bool
-}
-
 // hasCredentials reports whether there are any credentials: the one found, or one for
 // another registry.
 func (c *Client) hasCredentials(found credentials.Credential) bool {
@@ -121,28 +111,15 @@ func (h *host) greet(ctx context.Context) {
 // refused returns the error of credentials that may not push. It says where they come
 // from.
 func (ep repoEndpoint) refused(ctx context.Context, want auth.Access, err error) error {
-	name := ep.host.endpoint.Registry + "/" + want.Repository
 	e := &regerror.Error{Doing: checkingPush}
 	var said *regerror.Error
 	if errors.As(err, &said) {
 		e.Status, e.Code, e.Words = said.Status, said.Code, said.Words
 	}
-	why := notAllowed{origin: "the credentials for it", advice: "grant that account push access to " + name + ", or create the repository"}
-	if k, ok := ep.host.client.credentials.(informant); ok {
-		why.origin = k.Origin(ctx, want.Side, ep.host.endpoint.Registry, want.Repository)
-	}
-	switch {
-	case want.Credential == credentials.Credential{}:
-		why.advice = fmt.Sprintf("add an entry for %s or %s to the credentials for pushing", name, ep.host.endpoint.Registry)
-	case e.Status == http.StatusUnauthorized:
-		why.advice = "correct the user name or the password there"
+	why, known := ep.host.denial(ctx, want, e)
+	if !known {
+		why.origin = "the credentials for it"
 	}
 	e.Err = regerror.Permanent(why)
 	return e
 }
-
-// notAllowed is the cause of a push that is refused, with its own advice.
-type notAllowed struct{ origin, advice string }
-
-func (n notAllowed) Error() string  { return "denied with " + n.origin }
-func (n notAllowed) Advice() string { return n.advice }

@@ -30,6 +30,7 @@ type call struct {
 	kept     *slot // of a download; it outlives the call
 	reserved *bool // if true, the call has a slot already and uses it
 	optional bool  // another call can replace it: it is tried again only if the registry throttles
+	another  bool  // another address was asked for: see mayAskForAnother
 	expect   []int // statuses of success; any other is an error
 }
 
@@ -67,8 +68,9 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 		return resp, nil
 	}
 	if e.Status == 0 && ctx.Err() == nil && !errors.Is(e, regerror.ErrBusy) && !c.optional {
-		h.health.gaveUp()
+		h.healthOf(e).gaveUp()
 	}
+	h.explainDenial(ctx, c.access, e)
 	return nil, e
 }
 
@@ -103,9 +105,6 @@ func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*htt
 	})
 	resp, err := h.follow(ctx, c, with.Header, body)
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
 		done()
 		return nil, with, err
 	}
@@ -153,6 +152,9 @@ func (h *host) follow(ctx context.Context, c *call, authorization string, body *
 	}
 	for hop := 0; ; hop++ {
 		client, err := h.leadCall(ctx, u, c)
+		if err == nil {
+			err = h.elsewhere.mayAsk(h, u)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -168,7 +170,7 @@ func (h *host) follow(ctx context.Context, c *call, authorization string, body *
 		}
 		resp, err := client.Do(req)
 		if err != nil {
-			return nil, err
+			return nil, h.lost(ctx, u, err)
 		}
 		to, err := h.redirect(resp, c.method, u, hop)
 		if c.kept != nil && h.at(u) {
