@@ -54,6 +54,9 @@ func (e *Error) Error() string {
 	if e.Ref != "" {
 		words = strings.TrimSuffix(words, ": "+e.Ref) // it is named already
 	}
+	if e.Page {
+		s += ": a web page"
+	}
 	if words != "" {
 		s += fmt.Sprintf(": %q", words)
 	}

@@ -1,8 +1,12 @@
 package registry
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
+	"io"
+	"mime"
 	"net/http"
 	"slices"
 	"time"
@@ -53,11 +57,14 @@ func (a *callAttempt) once(ctx context.Context) (resp *http.Response, wait time.
 		return nil, wait, e, again
 	}
 	a.noteAnswer(resp, sent)
-	if a.judge(a.call, resp, sent) {
+	if a.judge(a.call, resp, sent) && !isWebPage(a.call, resp) {
 		return resp, 0, nil, false
 	}
 	e = regerror.FromResponse(resp)
 	discard(resp)
+	if e.Status == http.StatusProxyAuthRequired {
+		e = &regerror.Error{Err: refusalOf(resp)}
+	}
 	if !a.at(resp.Request.URL) {
 		e.Host = resp.Request.URL.Host
 	}
@@ -100,6 +107,34 @@ func (a *callAttempt) unanswered(ctx context.Context, scheme string, err error) 
 		return retry.Never, e, false
 	}
 	return regerror.WaitAfter(ctx, err), &regerror.Error{Err: regerror.Plain(ctx, err)}, false
+}
+
+// isWebPage reports whether a page for people came instead of the answer that the call
+// expects: networks and front servers have redirected to a login page. A blob may be one.
+func isWebPage(c *call, resp *http.Response) bool {
+	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if resp.StatusCode != http.StatusOK || mediaType != "text/html" || c.kept != nil || resp.Header.Get("Docker-Content-Digest") != "" {
+		return false
+	}
+	body := bufio.NewReader(resp.Body)
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, resp.Body}
+	first, _ := body.Peek(sniffed)
+	return bytes.HasPrefix(bytes.TrimSpace(first), []byte("<"))
+}
+
+// sniffed is how much of a body shows whether it is markup, in bytes.
+const sniffed = 64
+
+// refusalOf returns the error of a proxy that answers a request over plain HTTP with 407.
+func refusalOf(resp *http.Response) error {
+	refusal := &regerror.ProxyRefusal{Proxy: resp.Request.URL.Host, Status: resp.StatusCode}
+	if proxy, err := http.ProxyFromEnvironment(resp.Request); err == nil && proxy != nil {
+		refusal.Proxy = proxy.Host
+	}
+	return refusal
 }
 
 // noteAnswer notes an answer of any status, and who gave it. The registry has answered

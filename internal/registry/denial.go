@@ -34,6 +34,10 @@ func (h *host) explainDenial(ctx context.Context, want auth.Access, e *regerror.
 // the credentials can be described.
 func (h *host) denial(ctx context.Context, want auth.Access, e *regerror.Error) (why notAllowed, known bool) {
 	name := h.endpoint.Registry + "/" + want.Repository
+	who := "the credentials"
+	if e.Doing == checkingPush {
+		who = "that account" // which the message has named
+	}
 	access, purpose, otherwise := "pull", "credentials", "correct the source's name"
 	if want.Side == reference.Destination {
 		access, purpose, otherwise = "push", "credentials for pushing", "create the repository"
@@ -46,7 +50,7 @@ func (h *host) denial(ctx context.Context, want auth.Access, e *regerror.Error) 
 	case tokens && e.Status == http.StatusUnauthorized:
 		why.advice = "log in to " + h.endpoint.Registry + " again: correct the user name or the password there"
 	default:
-		why.advice = fmt.Sprintf("grant that account %s access to %s, or %s", access, name, otherwise)
+		why.advice = fmt.Sprintf("grant %s %s access to %s, or %s", who, access, name, otherwise)
 	}
 	k, known := h.client.credentials.(informant)
 	if known {

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"sync"
 	"time"
@@ -104,7 +105,10 @@ func (h *host) lost(ctx context.Context, u *url.URL, err error) error {
 
 // healthOf returns the health of the host that an error is about.
 func (h *host) healthOf(e *regerror.Error) *health {
+	var proxy *regerror.ProxyRefusal
 	switch {
+	case errors.As(e.Err, &proxy):
+		return &health{} // a proxy that answers is not down, and hides whether the registry is
 	case e.Doing == regerror.GettingToken:
 		return &h.tokens
 	case e.Host != "":

@@ -153,12 +153,22 @@ func (c *Client) transport(trust *tls.Config, guard func(ctx context.Context, ad
 		ExpectContinueTimeout: 2 * time.Second, // see host.asks
 		// 4 MiB at most
 		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: max(windows/c.config.Concurrency, 64<<10)},
+
+		OnProxyConnectResponse: refusedByProxy,
 	}
 }
 
 // windows is how many bytes of blobs may arrive from one registry over HTTP/2 that nobody has
 // taken yet, since the uploads are slower than the downloads.
 const windows = 64 << 20
+
+// refusedByProxy names a proxy that does not connect: net/http's error is the status only.
+func refusedByProxy(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &regerror.ProxyRefusal{Proxy: proxy.Host, Status: resp.StatusCode}
+}
 
 // proxies returns the addresses of the proxies that the environment names.
 func proxies() map[string]bool {

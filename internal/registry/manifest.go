@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -114,8 +115,11 @@ func (r *Repository) BadManifest(digest string, err error) error {
 }
 
 func (ep repoEndpoint) manifest(ctx context.Context, identifier string) (m manifest.Raw, err error) {
-	err = ep.host.client.policy().Do(ctx, func(int) (wait time.Duration, err error) {
+	err = ep.host.client.policy().Do(ctx, func(n int) (wait time.Duration, err error) {
 		m, wait, err = ep.readManifest(ctx, identifier)
+		if errors.Is(err, errNotJSON) && n >= cutTries {
+			wait = retry.Never
+		}
 		return wait, err
 	})
 	return m, err
@@ -152,8 +156,18 @@ func (ep repoEndpoint) readManifest(ctx context.Context, identifier string) (m m
 		}
 		return manifest.Raw{}, 0, &regerror.Error{Err: regerror.Malformed("the manifest was announced as %s, but its content is %s", want, m.Digest)}
 	}
+	if want == "" && !json.Valid(b) {
+		return manifest.Raw{}, 0, &regerror.Error{Err: regerror.Malformed("%w", errNotJSON)}
+	}
 	return m, 0, nil
 }
+
+// errNotJSON means that a manifest came without a digest and is not JSON. A registry that
+// speaks HTTP/1.0 does not tell how long its answers are, and they may be cut.
+var errNotJSON = errors.New("the manifest is not JSON: the answer may be cut")
+
+// cutTries is how often a manifest is read that is not JSON, and has no digest.
+const cutTries = 3
 
 // PutManifest stores a manifest under a tag or its digest. It fails if the registry
 // answers that it stored another digest.

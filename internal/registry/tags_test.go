@@ -76,7 +76,8 @@ func TestBrokenPageOfTagsIsGivenUp(t *testing.T) {
 	}{
 		{"it always breaks off", registrytest.CutAfter(10), 2, "the connection was cut (gave up after 2 attempts)"},
 		{"it always ends too early", registrytest.Truncate(10), 2, "not JSON: unexpected end of JSON input (gave up after 2 attempts)"},
-		{"it is something else", registrytest.Status(200, "<html>welcome</html>"), 1, "not JSON: invalid character"},
+		{"it is something else", registrytest.Status(200, "welcome"), 1, "not JSON: invalid character"},
+		{"it is a web page", registrytest.Status(200, "<html>welcome</html>"), 1, `a web page: "welcome"`},
 		{"it is JSON of another slotKind", registrytest.Status(200, `{"tags":[{}]}`), 1, "not JSON: json: cannot unmarshal"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
