@@ -64,6 +64,9 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
+	if os.Getenv(command.Prefix+"_STATE") != "" {
+		c.warn(command.Prefix + "_STATE is ignored: this command keeps no state; split, copy and report do")
+	}
 	client, err := c.Client()
 	if err != nil {
 		return command.Refuse(err)
