@@ -25,7 +25,8 @@ const (
 type Builder struct {
 	mappings map[mappingKey]*pending
 	sets     map[setKey]contacts
-	executed bool // the plans were carried out: this is no dry run
+	executed bool              // the plans were carried out: this is no dry run
+	runs     map[string]string // by run: the first of its streams
 	cuts     []string
 	warnings []string
 	unnamed  map[announcement]int // mappings that a cut stream announced and did not name
@@ -69,6 +70,7 @@ func NewBuilder() *Builder {
 	return &Builder{
 		mappings: map[mappingKey]*pending{},
 		sets:     map[setKey]contacts{},
+		runs:     map[string]string{},
 		unnamed:  map[announcement]int{},
 		named:    map[shardKey]int{},
 	}
@@ -76,7 +78,8 @@ func NewBuilder() *Builder {
 
 // Add takes in one stream; their order does not matter, except that the first of two equally
 // good results of a mapping counts. Add fails if the stream cannot belong to the same run as
-// another one, and if it is a plan that was cut: its missing mappings would go unnoticed.
+// another one, if another run has one of its mappings too, and if it is a plan that was cut:
+// its missing mappings would go unnoticed.
 func (b *Builder) Add(c *stream.Content) error {
 	if c.Cut != nil && c.Header.Stream == stream.Plan {
 		return fmt.Errorf("%w: run split again, a plan has to be whole", c.Cut)
@@ -91,6 +94,9 @@ func (b *Builder) Add(c *stream.Content) error {
 		if err := b.addMapping(c, m); err != nil {
 			return err
 		}
+	}
+	if err := b.checkRuns(c); err != nil {
+		return err
 	}
 	for _, p := range c.Copies {
 		b.mappings[mappingKey{c.Header.Run, p.ID}].addPlan(p, c.Header.Shard)
@@ -161,6 +167,31 @@ func (b *Builder) addMapping(c *stream.Content, m stream.Mapping) error {
 			c.Name, m.ID, c.Header.Run, source, destination, e.Source, e.Destination)
 	}
 	e.inResults = e.inResults || c.Header.Stream == stream.Results
+	return nil
+}
+
+// checkRuns fails if the stream has a mapping that another run has, too: a report has one
+// result for each. Runs of different mappings add up.
+func (b *Builder) checkRuns(c *stream.Content) error {
+	run := c.Header.Run
+	b.runs[run] = cmp.Or(b.runs[run], c.Name)
+	if len(b.runs) == 1 {
+		return nil
+	}
+	type pair struct{ source, destination string }
+	others := map[pair]string{}
+	for k, e := range b.mappings {
+		if k.run != run {
+			others[pair{e.Source, e.Destination}] = k.run
+		}
+	}
+	for _, m := range c.Mappings {
+		e := b.mappings[mappingKey{run, m.ID}]
+		if other, twice := others[pair{e.Source, e.Destination}]; twice {
+			return fmt.Errorf("%s is of another run than %s, and both have %s to %s: give the streams of one run",
+				c.Name, b.runs[other], e.Source, e.Destination)
+		}
+	}
 	return nil
 }
 

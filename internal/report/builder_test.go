@@ -27,6 +27,8 @@ func named(kind, shard string, ids ...int) *sheet {
 func (s *sheet) with(records ...any) *sheet {
 	for _, r := range records {
 		switch r.(type) {
+		case stream.Mapping:
+			s.add("mapping", r)
 		case stream.Copy:
 			s.add("copy", r)
 		case stream.Result:
@@ -266,11 +268,18 @@ func TestBuilderRefusesStreamsThatDoNotBelongTogether(t *testing.T) {
 	other := named(stream.Results, "a")
 	other.header.Mappings = 1
 	other.add("mapping", stream.Mapping{ID: 1, Source: "src/other:1", Destination: "dst/i:1"})
+	yesterday := named(stream.Results, "", 1, 2).with(result(1, stream.Copied, 5), result(2, stream.Copied, 5))
+	yesterday.header.Run = "q"
 	for _, c := range []struct {
 		name   string
 		sheets []*sheet
 		want   string
 	}{
+		{
+			"a mapping in two runs",
+			[]*sheet{named(stream.Results, "a", 3, 2), yesterday},
+			"in1 is of another run than in0, and both have src/i:2 to dst/i:2: give the streams of one run",
+		},
 		{
 			"a plan that was cut",
 			[]*sheet{named(stream.Plan, "a", 1).cutOff()},
@@ -292,13 +301,15 @@ func TestBuilderRefusesStreamsThatDoNotBelongTogether(t *testing.T) {
 
 func TestBuilderKeepsRunsApart(t *testing.T) {
 	first := named(stream.Results, "", 2, 1).with(result(1, stream.Copied, 5), result(2, stream.Copied, 5))
-	second := named(stream.Results, "", 2, 1).with(result(1, stream.Current, 0), result(2, stream.Current, 0)).later(time.Hour)
-	second.header.Run = "q"
+	second := named(stream.Results, "").with(
+		stream.Mapping{ID: 2, Source: "src/j:2", Destination: "dst/j:2"}, stream.Mapping{ID: 1, Source: "src/j:1", Destination: "dst/j:1"},
+		result(1, stream.Current, 0), result(2, stream.Current, 0)).later(time.Hour)
+	second.header.Run, second.header.Mappings = "q", 2
 	r, err := build(t, first, second)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"1 current 0", "2 current 0", "1 copied 5", "2 copied 5"}
+	want := []string{"dst/j:1 current 0", "dst/j:2 current 0", "1 copied 5", "2 copied 5"}
 	if diff := cmp.Diff(want, brief(r)); diff != "" {
 		t.Errorf("results by run and ID (-want +got):\n%s", diff)
 	}
