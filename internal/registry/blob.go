@@ -410,25 +410,39 @@ func (u *Upload) Patch(ctx context.Context, body io.Reader, offset, length int64
 
 // Offset asks how many bytes the registry has after an upload broke off.
 func (u *Upload) Offset(ctx context.Context) (int64, error) {
-	resp, err := u.ep.host.do(ctx, u.call(http.MethodGet, nil, 0, http.StatusNoContent, http.StatusAccepted, http.StatusOK))
+	n, err := u.offset(ctx)
+	switch status := regerror.StatusOf(err); {
+	case err == nil:
+		u.ep.host.chunks.offsets.worked()
+	case status != 0 && status != http.StatusNotFound || regerror.IsMalformed(err):
+		u.ep.host.chunks.offsets.refuse(err)
+	}
 	if err != nil {
 		return 0, u.r.fail(err, "resuming an upload to", "")
+	}
+	return n, nil
+}
+
+func (u *Upload) offset(ctx context.Context) (int64, error) {
+	resp, err := u.ep.host.do(ctx, u.call(http.MethodGet, nil, 0, http.StatusNoContent, http.StatusAccepted, http.StatusOK))
+	if err != nil {
+		return 0, err
 	}
 	defer discard(resp)
 	if resp.Header.Get("Location") != "" {
 		if err := u.moveTo(resp); err != nil {
-			return 0, u.r.fail(err, "resuming an upload to", "")
+			return 0, err
 		}
 	}
 	first, last, ok := strings.Cut(strings.TrimPrefix(resp.Header.Get("Range"), "bytes="), "-")
-	end, err := strconv.ParseInt(last, 10, 64)
-	if !ok || first != "0" || err != nil || end < 0 {
-		return 0, u.r.fail(&regerror.Error{Err: regerror.Malformed("the response has no valid Range for the upload")}, "resuming an upload to", "")
-	}
-	if end == 0 {
+	end, err := strconv.ParseUint(last, 10, 62)
+	switch {
+	case !ok || first != "0" || err != nil:
+		return 0, &regerror.Error{Err: regerror.Malformed("the response has no valid Range for the upload")}
+	case end == 0:
 		return 0, nil // registries write "0-0" if nothing arrived
 	}
-	return end + 1, nil
+	return int64(end) + 1, nil
 }
 
 // cancelPatience is how long a registry may take to drop an upload.

@@ -20,6 +20,7 @@ const (
 type chunks struct {
 	most    atomic.Int64 // bytes of one request; 0 while none was refused
 	joining optional     // of several requests to one blob
+	offsets optional     // GET of an upload: how much of it has arrived
 }
 
 // refuse notes a body that was refused for its size. It reports whether a smaller one
@@ -79,8 +80,12 @@ func (u *Upload) Chunk(wanted int64) int64 {
 	return max(wanted, u.minChunk)
 }
 
-// Joins reports whether the registry may accept a blob in several requests.
-func (u *Upload) Joins() bool { return !u.ep.host.chunks.joining.useless() }
+// Resumes reports whether the registry may say how much of an upload that broke off has
+// arrived, and take the rest in another request.
+func (u *Upload) Resumes() bool {
+	c := &u.ep.host.chunks
+	return !c.joining.useless() && !c.offsets.useless()
+}
 
 // Joined notes how an upload in several requests ended. It reports whether the registry
 // may accept the blob in one request instead: GitHub's keeps only what came last, and
