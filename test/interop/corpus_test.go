@@ -72,24 +72,26 @@ func (s *sample) manifest(mediaType, format string, args ...any) string {
 	return describe(d, "")
 }
 
-const (
-	imageForm = `{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[%s]}`
-	indexForm = `{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`
-)
+// image adds the manifest of an image, and returns its descriptor.
+func (s *sample) image(mediaType, config string, layers ...string) string {
+	return s.manifest(mediaType, `{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[%s]}`,
+		mediaType, config, strings.Join(layers, ","))
+}
 
 // oci adds an OCI image with a layer of its own, and returns its descriptor.
 func (s *sample) oci(name string) string {
-	return s.manifest(manifest.OCIManifest, imageForm, manifest.OCIManifest, s.config(ociConfig, name), s.layer(ociLayer, name))
+	return s.image(manifest.OCIManifest, s.config(ociConfig, name), s.layer(ociLayer, name))
 }
 
 // docker does the same with Docker's types.
 func (s *sample) docker(name string) string {
-	return s.manifest(manifest.DockerManifest, imageForm, manifest.DockerManifest, s.config(dockerConfig, name), s.layer(dockerLayer, name))
+	return s.image(manifest.DockerManifest, s.config(dockerConfig, name), s.layer(dockerLayer, name))
 }
 
 // list adds an index, and returns its descriptor.
 func (s *sample) list(mediaType string, children ...string) string {
-	return s.manifest(mediaType, indexForm, mediaType, strings.Join(children, ","))
+	return s.manifest(mediaType, `{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`,
+		mediaType, strings.Join(children, ","))
 }
 
 // on adds a platform to the descriptor of a manifest.
@@ -133,7 +135,7 @@ var contents = []struct {
 		s.manifest(manifest.OCIManifest, `{"schemaVersion":2,"config":%s,"layers":[%s]}`, s.config(ociConfig, "untyped"), s.layer(ociLayer, "untyped"))
 	}},
 	{"OCI image without layers", func(s *sample) {
-		s.manifest(manifest.OCIManifest, imageForm, manifest.OCIManifest, s.config(ociConfig, "no-layers"), "")
+		s.image(manifest.OCIManifest, s.config(ociConfig, "no-layers"))
 	}},
 	{"OCI index", func(s *sample) {
 		s.list(manifest.OCIIndex, on(s.oci("index-amd64"), "amd64"), on(s.oci("index-s390x"), "s390x"))
@@ -177,15 +179,15 @@ var contents = []struct {
 		s.list(manifest.OCIIndex, s.layer(ociLayer, "cache"), s.blob("application/vnd.buildkit.cacheconfig.v0", []byte(`{"layers":[]}`)))
 	}},
 	{"zstd layers", func(s *sample) {
-		s.manifest(manifest.OCIManifest, imageForm, manifest.OCIManifest, s.config(ociConfig, "zstd"), s.layer(ociZstd, "zstd"))
+		s.image(manifest.OCIManifest, s.config(ociConfig, "zstd"), s.layer(ociZstd, "zstd"))
 	}},
 	{"Docker foreign layer", func(s *sample) { foreign(s, manifest.DockerManifest, dockerConfig, dockerForeign, dockerLayer) }},
 	{"OCI foreign layer", func(s *sample) { foreign(s, manifest.OCIManifest, ociConfig, ociForeign, ociLayer) }},
 	{"foreign layer that is there", func(s *sample) {
-		s.manifest(manifest.OCIManifest, imageForm, manifest.OCIManifest, s.config(ociConfig, "kept"), s.layer(ociForeign, "kept"))
+		s.image(manifest.OCIManifest, s.config(ociConfig, "kept"), s.layer(ociForeign, "kept"))
 	}},
 	{"layer of 0 bytes", func(s *sample) {
-		s.manifest(manifest.OCIManifest, imageForm, manifest.OCIManifest, s.config(ociConfig, "empty"), s.blob(ociLayer, nil))
+		s.image(manifest.OCIManifest, s.config(ociConfig, "empty"), s.blob(ociLayer, nil))
 	}},
 	{"120 layers", func(s *sample) {
 		var layers []string
@@ -193,11 +195,11 @@ var contents = []struct {
 			layer := s.blob(dockerLayer, fmt.Appendf(nil, "layer %d", i))
 			layers = append(layers, layer, layer, layer)
 		}
-		s.manifest(manifest.DockerManifest, imageForm, manifest.DockerManifest, s.config(dockerConfig, "many"), strings.Join(layers, ","))
+		s.image(manifest.DockerManifest, s.config(dockerConfig, "many"), layers...)
 	}},
 	{"one layer twice", func(s *sample) {
 		layer := s.layer(ociLayer, "repeated")
-		s.manifest(manifest.OCIManifest, imageForm, manifest.OCIManifest, s.config(ociConfig, "repeated"), layer+","+layer)
+		s.image(manifest.OCIManifest, s.config(ociConfig, "repeated"), layer, layer)
 	}},
 	{"shared layers", func(s *sample) { shared(s, "a") }},
 	{"shared layers", func(s *sample) { shared(s, "b") }},
@@ -263,7 +265,7 @@ var contents = []struct {
 func attestations(s *sample) {
 	child := s.oci("attested")
 	attested := document(s.manifests[0]).digest()
-	attestation := s.manifest(manifest.OCIManifest, imageForm, manifest.OCIManifest, s.config(ociConfig, "attestation"),
+	attestation := s.image(manifest.OCIManifest, s.config(ociConfig, "attestation"),
 		s.blob(inToto, []byte(`{"_type":"https://in-toto.io/Statement/v0.1"}`), `,"annotations":{"in-toto.io/predicate-type":"https://slsa.dev/provenance/v0.2"}`))
 	s.list(manifest.OCIIndex, on(child, "amd64"), withMore(attestation, fmt.Sprintf(
 		`,"annotations":{"vnd.docker.reference.digest":%q,"vnd.docker.reference.type":"attestation-manifest"},"platform":{"architecture":"unknown","os":"unknown"}`, attested)))
@@ -272,11 +274,11 @@ func attestations(s *sample) {
 // foreign fills an image of two layers, one of which is elsewhere.
 func foreign(s *sample, mediaType, configType, foreignType, layerType string) {
 	elsewhere := describe(document{foreignType, random(foreignType, 1000)}, `,"urls":["https://example.com/layer"]`)
-	s.manifest(mediaType, imageForm, mediaType, s.config(configType, foreignType), elsewhere+","+s.layer(layerType, "beside "+foreignType))
+	s.image(mediaType, s.config(configType, foreignType), elsewhere, s.layer(layerType, "beside "+foreignType))
 }
 
 // shared fills one of several images with two layers in common.
 func shared(s *sample, name string) {
-	s.manifest(manifest.OCIManifest, imageForm, manifest.OCIManifest, s.config(ociConfig, name),
-		s.layer(ociLayer, "base-1")+","+s.layer(ociLayer, "base-2")+","+s.layer(ociLayer, name))
+	s.image(manifest.OCIManifest, s.config(ociConfig, name),
+		s.layer(ociLayer, "base-1"), s.layer(ociLayer, "base-2"), s.layer(ociLayer, name))
 }

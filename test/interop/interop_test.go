@@ -224,7 +224,7 @@ func mirrorLines(t *testing.T, retries int, lines []string) map[string]stream.Re
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := registry.New(registry.Config{Concurrency: 8, Retries: retries, Stall: 10 * time.Second}, anonymous{})
+	client, err := registry.New(registry.Config{Concurrency: 8, Retries: retries, Stall: time.Minute}, anonymous{})
 	if err != nil {
 		t.Fatal(err)
 	}
