@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -92,9 +94,23 @@ func TestUploadsAreRedirectedToAnotherHostWithoutCredentials(t *testing.T) {
 // registry ask before they send.
 func TestRedirectedUploadsAskBeforeTheySend(t *testing.T) {
 	t.Parallel()
-	r := newRegistry(t, nil)
+	backend := registrytest.Distribution(t, registrytest.DistributionOptions{})
+	for _, o := range []registrytest.ProxyOptions{{}, {TLS: true, HTTP2: true}} {
+		askBeforeSending(t, remoteRegistry{registrytest.NewProxy(t, backend, o), backend.Host})
+	}
+}
+
+func askBeforeSending(t *testing.T, r remoteRegistry) {
+	t.Helper()
 	r.Inject(redirected("PUT upload", redirect(307, "", false)))
-	c := client(t, settings())
+	config := settings()
+	if ca := r.CA(); ca != nil {
+		config.CAFile = filepath.Join(t.TempDir(), "ca.pem")
+		if err := os.WriteFile(config.CAFile, ca, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := client(t, config)
 	for i := range 3 {
 		content := bytes.Repeat([]byte{byte(i)}, 300_000)
 		body := &rewinder{Reader: *bytes.NewReader(content)}
