@@ -94,7 +94,10 @@ func isNone(name string) bool {
 	return false
 }
 
-// unsupported returns the error of an answer in a coding that cannot be undone.
+// ErrUnsupported means that an answer came in a coding that cannot be undone.
+var ErrUnsupported = errors.New("unsupported content encoding")
+
+// unsupported returns the ErrUnsupported of an answer, which names its coding.
 func unsupported(name string) error { return regerror.Permanent(unsupportedError(name)) }
 
 type unsupportedError string
@@ -102,6 +105,8 @@ type unsupportedError string
 func (e unsupportedError) Error() string {
 	return fmt.Sprintf("the answer has the content encoding %.40q, which was not asked for", string(e))
 }
+
+func (e unsupportedError) Is(target error) bool { return target == ErrUnsupported }
 
 // Advice returns what a person can do about the error.
 func (e unsupportedError) Advice() string {

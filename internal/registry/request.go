@@ -67,7 +67,8 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	if err == nil {
 		return resp, nil
 	}
-	if e.Status == 0 && ctx.Err() == nil && !errors.Is(e, regerror.ErrBusy) && !c.optional {
+	answered := e.Status != 0 || errors.Is(e, coding.ErrUnsupported)
+	if !answered && ctx.Err() == nil && !errors.Is(e, regerror.ErrBusy) && !c.optional {
 		h.healthOf(e).gaveUp()
 	}
 	h.explainDenial(ctx, c.access, e)

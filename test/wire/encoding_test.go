@@ -104,6 +104,20 @@ func TestWordsOfAnErrorInGzipAreShown(t *testing.T) {
 	}
 }
 
+// A registry whose answers cannot be read is not down.
+func TestEncodedAnswersAreAnswers(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
+	p.source.Inject(registrytest.FaultRule{Kind: "GET manifest", Fault: encode("br", true, new(atomic.Int64))})
+	from := at(t, client(t, settings()), p.source, "ci/a")
+	for range 20 {
+		if _, err := from.Manifest(t.Context(), "v1"); err == nil || !strings.Contains(err.Error(), `the content encoding "br"`) {
+			t.Fatalf("the error is %v", err)
+		}
+	}
+}
+
 func TestOtherEncodingsAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"br", "deflate", "zstd"} {
