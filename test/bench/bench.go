@@ -113,7 +113,7 @@ func (b *bench) compare(ctx context.Context, w benchWorkload) (comparison, error
 func (b *bench) warm(ctx context.Context, w benchWorkload, from *sourceRegistry) error {
 	for _, t := range allTools() {
 		if b.uses(t, w) {
-			w.name, w.delay = w.name+", warming up", 0
+			w.name, w.delay, w.link = w.name+", warming up", 0, nil
 			_, err := b.turn(ctx, w, from, t, w.phases()[0])
 			return err
 		}

@@ -44,6 +44,14 @@ func reachesTheBound(t *testing.T, tool string, learning map[string]int) {
 		t.Fatal(err)
 	}
 	defer b.close()
+	meetsTheBound(t, b, w, learning)
+	w.link = &farLink{Link: registrytest.Link{RoundTrip: time.Millisecond, Rate: 100 * megabyte}}
+	meetsTheBound(t, b, w, learning)
+}
+
+// meetsTheBound measures a workload. For what learning has, see TestOursReachesTheBound.
+func meetsTheBound(t *testing.T, b *bench, w benchWorkload, learning map[string]int) {
+	t.Helper()
 	c, err := b.compare(t.Context(), w)
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +71,26 @@ func reachesTheBound(t *testing.T, tool string, learning map[string]int) {
 	}
 	if len(c.results) != 2 {
 		t.Errorf("%d results, want one for each phase", len(c.results))
+	}
+}
+
+func TestLeastTime(t *testing.T) {
+	link := &farLink{Link: registrytest.Link{RoundTrip: 50 * time.Millisecond, Rate: 10 * megabyte}}
+	for _, c := range []struct {
+		name     string
+		workload benchWorkload
+		cost     leastCost
+		want     time.Duration
+	}{
+		{"requests", benchWorkload{delay: 20 * time.Millisecond}, leastCost{busiest: 160}, 200 * time.Millisecond},
+		{"requests over a link", benchWorkload{link: link}, leastCost{busiest: 160}, 500 * time.Millisecond},
+		{"bytes over all connections", benchWorkload{link: link}, leastCost{busiest: 160, source: map[string]int{"GET blob": 90}, up: 480 * megabyte}, 3 * time.Second},
+		{"bytes of few blobs", benchWorkload{link: link}, leastCost{busiest: 160, source: map[string]int{"GET blob": 2}, down: 40 * megabyte}, 2 * time.Second},
+	} {
+		got := comparison{benchWorkload: c.workload, concurrency: 16, bounds: map[string]leastCost{"cold": c.cost}}.ideal("cold")
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ func looks() []look {
 		{"ours", "imagemirror run", "#0072b2", "none"},
 		{"regsync", "regsync", "#d55e00", "none"},
 		{"crane", "crane", "#009e73", "none"},
-		{"least", "limit: requests × round trip ÷ in flight", "#777777", "6 4"},
+		{"least", "limit: requests and bytes over the link", "#777777", "6 4"},
 		{"cores", "limit: CPU of ours and the registries ÷ cores", "#777777", "2 4"},
 	}
 }

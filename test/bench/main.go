@@ -49,7 +49,7 @@ func main() {
 func parseFlags(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	names := f.String("workload", "cold,quiet", "measure these `NAMES`, or all of them with -workload all")
+	names := f.String("workload", "cold,quiet,far,far-http1,far-mixed,far-mixed-http1,far-quiet", "measure these `NAMES`, or all of them with -workload all")
 	tools := f.String("tools", strings.Join(toolNames(), ","), "measure these `NAMES`")
 	f.IntVar(&o.concurrency, "concurrency", 16, "let each tool have `N` requests in flight to one registry")
 	delay := f.Duration("delay", 0, "delay each request by `TIME` (default: the workload's)")
@@ -90,7 +90,7 @@ func usage(f *flag.FlagSet) {
 	f.PrintDefaults()
 	fmt.Fprintln(f.Output(), "\nworkloads:")
 	for _, w := range workloads() {
-		fmt.Fprintf(f.Output(), "  %-8s %s\n", w.name, w.about())
+		fmt.Fprintf(f.Output(), "  %-15s %s\n", w.name, w.about())
 	}
 }
 

@@ -11,12 +11,37 @@ import (
 	"time"
 )
 
-// plot draws how long cold copies take, by the round-trip time and by the requests in flight.
-func (b *bench) plot(ctx context.Context, dir string) (err error) {
+// plot draws how long cold copies take: by the round-trip time and by the requests in flight,
+// and over links whose connections have a rate, by the connections.
+func (b *bench) plot(ctx context.Context, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	w := benchWorkload{name: "plot", images: sharing(30), copies: []int{1}}
+	near := benchWorkload{name: "plot", images: sharing(30), copies: []int{1}}
+	round := sweep{file: "rtt.svg", x: "round trip in ms"}
+	for _, ms := range []int{1, 5, 20, 50, 100} {
+		round.settings = append(round.settings, plotSetting{x: ms, delay: time.Duration(ms) * time.Millisecond, concurrency: 16})
+	}
+	round.title = fmt.Sprintf("Cold copy of %d images, 16 requests in flight", near.images.Images)
+	wide := sweep{file: "concurrency.svg", x: "requests in flight to a registry"}
+	for n := 1; n <= 64; n *= 2 {
+		wide.settings = append(wide.settings, plotSetting{x: n, delay: 20 * time.Millisecond, concurrency: n})
+	}
+	wide.title = fmt.Sprintf("Cold copy of %d images, 20 ms a request", near.images.Images)
+	if err := b.draw(ctx, dir, near, round, wide); err != nil {
+		return err
+	}
+	long := benchWorkload{name: "links", images: single(16, 4*megabyte), copies: []int{1}, link: far(10, false)}
+	links := sweep{file: "links.svg", x: "requests in flight to a registry"}
+	for n := 1; n <= 16; n *= 2 {
+		links.settings = append(links.settings, plotSetting{x: n, concurrency: n})
+	}
+	links.title = fmt.Sprintf("Cold copy of %d images of %s, %s", long.images.Images, size(long.images.TopSize), long.distance())
+	return b.draw(ctx, dir, long, links)
+}
+
+// draw measures a workload under the settings of sweeps, and draws each.
+func (b *bench) draw(ctx context.Context, dir string, w benchWorkload, sweeps ...sweep) (err error) {
 	b.say("pushing %d images to the source", w.images.Images)
 	from, err := b.fill(ctx, w)
 	if err != nil {
@@ -26,17 +51,7 @@ func (b *bench) plot(ctx context.Context, dir string) (err error) {
 	if err := b.warm(ctx, w, from); err != nil {
 		return err
 	}
-	far := sweep{file: "rtt.svg", x: "round trip in ms"}
-	for _, ms := range []int{1, 5, 20, 50, 100} {
-		far.settings = append(far.settings, plotSetting{x: ms, delay: time.Duration(ms) * time.Millisecond, concurrency: 16})
-	}
-	far.title = fmt.Sprintf("Cold copy of %d images, 16 requests in flight", w.images.Images)
-	wide := sweep{file: "concurrency.svg", x: "requests in flight to a registry"}
-	for n := 1; n <= 64; n *= 2 {
-		wide.settings = append(wide.settings, plotSetting{x: n, delay: 20 * time.Millisecond, concurrency: n})
-	}
-	wide.title = fmt.Sprintf("Cold copy of %d images, 20 ms a request", w.images.Images)
-	for _, s := range []sweep{far, wide} {
+	for _, s := range sweeps {
 		c, err := b.sweep(ctx, w, from, s)
 		if err != nil {
 			return err
@@ -69,7 +84,7 @@ func (b *bench) sweep(ctx context.Context, w benchWorkload, from *sourceRegistry
 	series := map[string][]point{}
 	for _, at := range s.settings {
 		w.delay = at.delay
-		w.name = fmt.Sprintf("%s, %d in flight", at.delay, at.concurrency)
+		w.name = fmt.Sprintf("%s, %d in flight", w.distance(), at.concurrency)
 		there := *b
 		there.concurrency = at.concurrency
 		ideal := comparison{benchWorkload: w, concurrency: at.concurrency, bounds: map[string]leastCost{"cold": w.bound(from.content, "cold")}}.ideal("cold")

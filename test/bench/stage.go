@@ -86,6 +86,7 @@ type stage struct {
 	destinations []*destinationRegistry
 	pairs        []pair
 	dir          string // of the destinations' content
+	tls          bool   // the proxies speak TLS, with certificates that nobody trusts
 }
 
 type destinationRegistry struct {
@@ -100,7 +101,7 @@ type pair struct{ source, destination, from, to string }
 // set sets the stage for one tool. The destinations are empty, or have everything if the
 // workload is quiet.
 func (b *bench) set(w benchWorkload, from *sourceRegistry) (*stage, error) {
-	s := &stage{source: from, front: before(from.Registry, w), dir: filepath.Join(b.content, "destinations")}
+	s := &stage{source: from, front: before(from.Registry, w), dir: filepath.Join(b.content, "destinations"), tls: w.link != nil}
 	for i, copies := range w.copies {
 		dir := filepath.Join(s.dir, fmt.Sprint(i))
 		if w.quiet {
@@ -120,7 +121,11 @@ func (b *bench) set(w benchWorkload, from *sourceRegistry) (*stage, error) {
 }
 
 func before(r *registrytest.Registry, w benchWorkload) *registrytest.Proxy {
-	return registrytest.StartProxy(r.Host, registrytest.ProxyOptions{Delay: w.delay, Auth: &registrytest.Auth{}})
+	o := registrytest.ProxyOptions{Delay: w.delay, Auth: &registrytest.Auth{}}
+	if w.link != nil {
+		o.TLS, o.HTTP2, o.Link = true, !w.link.http1, w.link.Link
+	}
+	return registrytest.StartProxy(r.Host, o)
 }
 
 // addPairs maps every image to the n-th place on a destination; the first has the names of the

@@ -67,8 +67,16 @@ func (c comparison) boundRow(phase string) []string {
 	}
 }
 
+// ideal returns the time of the requests to the busier registry, or over a link with a rate,
+// that of the bytes, if it is longer: each connection carries one blob.
 func (c comparison) ideal(phase string) time.Duration {
-	return c.delay * time.Duration(c.bounds[phase].busiest) / time.Duration(c.concurrency)
+	b := c.bounds[phase]
+	if c.link == nil {
+		return c.delay * time.Duration(b.busiest) / time.Duration(c.concurrency)
+	}
+	requests := c.link.RoundTrip * time.Duration(b.busiest) / time.Duration(c.concurrency)
+	connections := int64(max(1, min(c.concurrency, b.source["GET blob"])))
+	return max(requests, time.Duration(max(b.down, b.up)/connections)*time.Second/time.Duration(c.link.Rate))
 }
 
 func (c comparison) row(r result) []string {
@@ -138,7 +146,8 @@ func shortly(requests map[string]int) string {
 // legend explains the words of the table.
 func legend() []string {
 	return []string{
-		"least: what the protocol allows; its seconds are (requests to the busier registry) × (delay of a request) ÷ (requests in flight)",
+		"least: what the protocol allows; its seconds are (requests to the busier registry) × (delay of a request) ÷ (requests in flight); " +
+			"over a link with a rate, or bytes ÷ (connections × rate), if that is more",
 		"requests: without those for tokens; by kind, source → destinations: head, get and push are HEAD, GET and PUT of a manifest; " +
 			"check and blob HEAD and GET of a blob; post, patch and put uploads; mount a POST that asks for a mount, and opens an upload where there is none",
 		"CPU s: of all the tool's processes; peak MB: resident memory of its largest",

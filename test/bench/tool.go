@@ -36,14 +36,35 @@ func (b *bench) uses(t tool, w benchWorkload) bool {
 
 // ours runs imagemirror run.
 func ours(b *bench, s *stage) (launchSpec, error) {
-	mapping, err := b.mappingFile(s)
-	return b.job([][]string{{b.program("imagemirror"), "run", mapping}}), err
+	return b.ourJob(s, func(mapping string) [][]string {
+		return [][]string{{b.program("imagemirror"), "run", mapping}}
+	})
 }
 
 // pipe runs the steps that a cluster runs.
 func pipe(b *bench, s *stage) (launchSpec, error) {
+	return b.ourJob(s, func(mapping string) [][]string {
+		return [][]string{{b.program("split"), mapping}, {b.program("copy")}, {b.program("report")}}
+	})
+}
+
+// ourJob returns the job of a pipeline that is made for a mapping file.
+func (b *bench) ourJob(s *stage, pipeline func(mapping string) [][]string) (launchSpec, error) {
 	mapping, err := b.mappingFile(s)
-	return b.job([][]string{{b.program("split"), mapping}, {b.program("copy")}, {b.program("report")}}), err
+	if err != nil {
+		return launchSpec{}, err
+	}
+	j := b.job(pipeline(mapping))
+	if !s.tls {
+		return j, nil
+	}
+	var conf strings.Builder
+	for _, host := range s.hosts() {
+		fmt.Fprintf(&conf, "[[registry]]\nlocation = %q\ninsecure = true\n", host)
+	}
+	file := filepath.Join(b.dir, "registries.conf")
+	j.Env = append(j.Env, "MIRROR_REGISTRIES_CONF="+file)
+	return j, os.WriteFile(file, []byte(conf.String()), 0o600)
 }
 
 // mappingFile writes the stage's pairs as a mapping file.
@@ -60,8 +81,12 @@ func (b *bench) mappingFile(s *stage) (path string, err error) {
 func regsync(b *bench, s *stage) (launchSpec, error) {
 	var c strings.Builder
 	fmt.Fprintf(&c, "version: 1\ndefaults: {parallel: %d}\ncreds:\n", b.concurrency)
+	tls := "disabled"
+	if s.tls {
+		tls = "insecure"
+	}
 	for _, host := range s.hosts() {
-		fmt.Fprintf(&c, "  - {registry: %q, tls: disabled, reqConcurrent: %d}\n", host, b.concurrency)
+		fmt.Fprintf(&c, "  - {registry: %q, tls: %s, reqConcurrent: %d}\n", host, tls, b.concurrency)
 	}
 	fmt.Fprintln(&c, "sync:")
 	for _, p := range s.pairs {

@@ -19,6 +19,13 @@ type benchWorkload struct {
 	copies []int         // how many destinations an image has, on each of the destination registries
 	quiet  bool          // everything is there already
 	tools  []string      // nil: all
+	link   *farLink      // nil: plain HTTP, without a limit
+}
+
+// A farLink is TLS over a link whose TCP connections each have a round trip and a rate.
+type farLink struct {
+	registrytest.Link
+	http1 bool // no HTTP/2
 }
 
 const (
@@ -29,15 +36,32 @@ const (
 func workloads() []benchWorkload {
 	const delay = 20 * time.Millisecond
 	small := registrytest.Workload{PerRepo: 10, Bases: 1, BaseSize: 20 * kilobyte, TopSize: 10 * kilobyte}
+	mixed := registrytest.Workload{Images: 60, IndexEvery: 5, Bases: 3, BaseSize: 4 * megabyte, TopSize: megabyte}
+	far3 := []string{"ours", "regsync", "crane"}
 	return []benchWorkload{
 		{name: "cold", images: sharing(60), delay: delay, copies: []int{1}},
 		{name: "quiet", images: withImages(small, 450, 9), delay: delay, copies: []int{1}, quiet: true},
 		{name: "small", images: withImages(small, 400, 10), delay: delay, copies: []int{1}},
-		{name: "large", images: registrytest.Workload{Images: 8, TopSize: 100 * megabyte}, delay: time.Millisecond, copies: []int{1}},
+		{name: "large", images: single(8, 100*megabyte), delay: time.Millisecond, copies: []int{1}},
 		// crane, which is a process for each image, takes minutes.
 		{name: "many", images: withImages(small, 500, 5), tags: 10, delay: delay, copies: []int{1}, quiet: true, tools: []string{"ours", "regsync"}},
 		{name: "fan", images: sharing(30), delay: delay, copies: []int{3, 2}},
+		{name: "far", images: single(12, 20*megabyte), copies: []int{1}, link: far(10, false), tools: far3},
+		{name: "far-http1", images: single(12, 20*megabyte), copies: []int{1}, link: far(10, true), tools: far3},
+		{name: "far-mixed", images: mixed, copies: []int{1}, link: far(10, false), tools: far3},
+		{name: "far-mixed-http1", images: mixed, copies: []int{1}, link: far(10, true), tools: far3},
+		{name: "far-quiet", images: withImages(small, 300, 10), copies: []int{1}, link: far(50, false), quiet: true, tools: far3},
 	}
+}
+
+// far returns a link of 50 ms, whose connections have a rate in MB/s.
+func far(rate int64, http1 bool) *farLink {
+	return &farLink{registrytest.Link{RoundTrip: 50 * time.Millisecond, Rate: rate * megabyte}, http1}
+}
+
+// single returns images of one layer.
+func single(images int, layer int64) registrytest.Workload {
+	return registrytest.Workload{Images: images, TopSize: layer}
 }
 
 // sharing returns images as a build system makes them: three shared layers, one of their own,
@@ -91,7 +115,19 @@ func (w benchWorkload) about() string {
 	if w.quiet {
 		s += "; all is there"
 	}
-	return s + fmt.Sprintf("; %s a request", w.delay)
+	return s + "; " + w.distance()
+}
+
+// distance describes the way to the registries.
+func (w benchWorkload) distance() string {
+	if w.link == nil {
+		return fmt.Sprintf("%s a request", w.delay)
+	}
+	protocol := "HTTP/2"
+	if w.link.http1 {
+		protocol = "HTTP/1.1"
+	}
+	return fmt.Sprintf("%s over TLS, %s a round trip, %d MB/s a connection", protocol, w.link.RoundTrip, w.link.Rate/megabyte)
 }
 
 // destinations returns how many destinations an image has.
