@@ -43,11 +43,14 @@ func pullScope(repository string) string { return "repository:" + repository + "
 // scopes returns all scopes that a token must have, the repository's first.
 func (a Access) scopes() []string {
 	s := []string{a.scope()}
-	if a.MountFrom != "" && a.MountFrom != a.Repository {
+	if a.mounts() {
 		s = append(s, pullScope(a.MountFrom))
 	}
 	return s
 }
+
+// mounts reports whether a blob is mounted from another repository.
+func (a Access) mounts() bool { return a.MountFrom != "" && a.MountFrom != a.Repository }
 
 // A Config says how to reach a registry's token service.
 type Config struct {
@@ -270,7 +273,7 @@ func nextStep(unauthorized bool, want Access, sent Authorization) (next step, ok
 	switch {
 	case sent.token == nil:
 		return shared, false
-	case want.MountFrom != "" && !sent.token.reads(want.MountFrom):
+	case want.mounts() && !sent.token.reads(want.MountFrom):
 		return shared, false // no token can help this mount
 	case unauthorized && sent.step == shared:
 		return renewed, true

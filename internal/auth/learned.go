@@ -43,7 +43,7 @@ func (a *Authorizer) Admits(want Access) bool {
 func (a *Authorizer) meet(want Access, c Challenge, scopes []string, sent Authorization) (next Authorization, ok bool) {
 	asked := sent.step == bare
 	other := a.setChallenge(want.Repository, c)
-	foreign := want.MountFrom == "" && lacks(want.scopes(), scopes)
+	foreign := !want.mounts() && lacks(want.scopes(), scopes)
 	next = sent
 	next.step, next.moved, next.named = shared, asked, asked && foreign
 	a.mu.Lock()
@@ -53,7 +53,7 @@ func (a *Authorizer) meet(want Access, c Challenge, scopes []string, sent Author
 		a.named[want.key()] = want.replacedBy(scopes)
 	case foreign:
 		a.hinted[want.key()] = want.replacedBy(scopes)
-	default:
+	case !want.mounts():
 		a.plain[firstElement(want.Repository)] = true
 	}
 	return next, c.admits(want.Credential) && (!asked || other || foreign)
@@ -115,7 +115,7 @@ func scopesOf(resp *http.Response) []string {
 // the token that it refused. A front server that rewrites paths, for example, knows another
 // repository than the client.
 func (a *Authorizer) name(want Access, scopes []string, refused *token) bool {
-	if want.MountFrom != "" || !lacks(refused.scopes, scopes) {
+	if want.mounts() || !lacks(refused.scopes, scopes) {
 		return false
 	}
 	a.mu.Lock()
@@ -130,11 +130,19 @@ func (a *Authorizer) useHint(want Access) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	scopes, ok := a.hinted[want.key()]
-	if !ok || want.MountFrom != "" {
+	if !ok || want.mounts() {
 		return false
 	}
 	a.named[want.key()] = scopes
 	return true
+}
+
+// renames reports whether the registry named other scopes than the usual one for a repository.
+func (a *Authorizer) renames(repository string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	read := Access{Repository: repository}.key()
+	return len(a.named[read]) > 0 || len(a.hinted[read]) > 0
 }
 
 // replacedBy returns the scopes to ask for if a registry names some: those alone if one of them

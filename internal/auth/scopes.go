@@ -94,7 +94,7 @@ func (a *Authorizer) Await(ctx context.Context, want Access) {
 // batchLocked returns the announced token that has all scopes that want needs, or nil.
 func (a *Authorizer) batchLocked(want Access) *token {
 	for _, t := range slices.Backward(a.batches[batchKey{want.Announced, want.scope()}]) {
-		if len(t.scopes) <= a.scopes && (want.MountFrom == "" || t.reads(want.MountFrom)) {
+		if len(t.scopes) <= a.scopes && (!want.mounts() || t.reads(want.MountFrom)) {
 			return t
 		}
 	}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"net/http"
 
 	"imagemirror/internal/auth"
 	"imagemirror/internal/credentials"
@@ -57,4 +58,38 @@ func (r *Repository) Greet(ctx context.Context, tag string) string {
 		h.auth.Await(ctx, c.access)
 	}
 	return ""
+}
+
+// challenge returns which authentication the registry asks for. One that answers everyone has
+// not said so yet: if ask is true, it is asked once.
+func (h *host) challenge(ctx context.Context, ask bool) auth.Challenge {
+	if c := h.auth.Challenge(); !c.IsZero() || !ask {
+		return c
+	}
+	h.pinged.Do(func() { h.ping(ctx) })
+	return h.auth.Challenge()
+}
+
+// ping requests /v2/, whose answer has the challenge by the distribution spec. It ignores any
+// other answer.
+func (h *host) ping(ctx context.Context) {
+	if h.budget.Acquire(ctx) != nil {
+		return
+	}
+	defer h.budget.Release()
+	ctx, cancel := context.WithTimeout(ctx, h.client.config.Stall)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, *h.scheme.Load()+"://"+h.address+"/v2/", nil)
+	if err != nil {
+		return
+	}
+	req.Header.Set("User-Agent", userAgent)
+	resp, err := h.itself.small.Do(req)
+	if err != nil {
+		return
+	}
+	defer discard(resp)
+	if c, ok := auth.ParseChallenge(resp); ok && resp.StatusCode == http.StatusUnauthorized {
+		h.auth.Learn(c)
+	}
 }

@@ -48,7 +48,7 @@ type host struct {
 	unsized atomic.Bool // the registry refuses the size of a page of tags
 	links   atomic.Bool // the registry links the pages of a list of tags
 	leads   atomic.Bool // the registry redirected the last read of a blob
-	greeted sync.Once   // see challenge
+	pinged  sync.Once   // see challenge
 }
 
 func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {

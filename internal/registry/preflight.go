@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"imagemirror/internal/auth"
 	"imagemirror/internal/credentials"
@@ -72,40 +71,6 @@ func (c *Client) hasCredentials(found credentials.Credential) bool {
 	}
 	k, ok := c.credentials.(informant)
 	return ok && !k.Empty()
-}
-
-// challenge returns which authentication the registry asks for. One that lets everyone
-// read has not said so yet: if ask is true, it is asked once.
-func (h *host) challenge(ctx context.Context, ask bool) auth.Challenge {
-	if c := h.auth.Challenge(); !c.IsZero() || !ask {
-		return c
-	}
-	h.greeted.Do(func() { h.greet(ctx) })
-	return h.auth.Challenge()
-}
-
-// greet requests /v2/, whose answer has the challenge by the distribution spec. It
-// ignores any other answer.
-func (h *host) greet(ctx context.Context) {
-	if h.budget.Acquire(ctx) != nil {
-		return
-	}
-	defer h.budget.Release()
-	ctx, cancel := context.WithTimeout(ctx, h.client.config.Stall)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, *h.scheme.Load()+"://"+h.address+"/v2/", nil)
-	if err != nil {
-		return
-	}
-	req.Header.Set("User-Agent", userAgent)
-	resp, err := h.itself.small.Do(req)
-	if err != nil {
-		return
-	}
-	defer discard(resp)
-	if c, ok := auth.ParseChallenge(resp); ok && resp.StatusCode == http.StatusUnauthorized {
-		h.auth.Learn(c)
-	}
 }
 
 // refused returns the error of credentials that may not push. It says where they come

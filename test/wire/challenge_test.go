@@ -240,6 +240,39 @@ func TestTheRegistryMayNameTheScopes(t *testing.T) {
 	}
 }
 
+// The same at a destination. The preflight cannot know the scopes that a push takes.
+func TestTheDestinationMayNameTheScopes(t *testing.T) {
+	t.Parallel()
+	for _, strict := range []bool{false, true} {
+		t.Run(fmt.Sprintf("strict %v", strict), func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t)
+			lines := pushSmall(t, p, "ci/a", "ci/b", "ci/c")
+			s := &openService{grants: func(scopes []string) (known []string) {
+				for _, scope := range scopes {
+					if strings.HasPrefix(scope, "repository:internal/") {
+						known = append(known, strings.Replace(scope, "internal/", "", 1))
+					}
+				}
+				return known
+			}}
+			guard(p.destination, func(w http.ResponseWriter, q *http.Request) bool {
+				if strict && q.URL.Path == "/token" && !strings.Contains(q.URL.RawQuery, "internal") {
+					return refuse(w, http.StatusForbidden, "")
+				}
+				actions := "pull"
+				if q.Method != http.MethodGet && q.Method != http.MethodHead {
+					actions = "pull,push"
+				}
+				return s.passesOr(w, q, fmt.Sprintf(`Bearer realm="/token",service="s",scope="repository:internal/%s:%s"`, repositoryOf(q), actions))
+			})
+			mirrorAs(t, settings(), asCI, lines...).allAre(t, stream.Copied)
+			p.reset()
+			mirrorAs(t, settings(), asCI, lines...).allAre(t, stream.Current)
+		})
+	}
+}
+
 // Scopes that do not help are dropped: the request goes on as if they had not been named, and
 // asks for no more than it must.
 func TestScopesThatDoNotHelpCostLittle(t *testing.T) {

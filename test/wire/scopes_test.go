@@ -34,6 +34,11 @@ type access struct {
 }
 
 func (s *openService) passes(w http.ResponseWriter, q *http.Request) bool {
+	return s.passesOr(w, q, `Bearer realm="/token",service="s"`)
+}
+
+// passesOr answers a request that does not pass with a challenge.
+func (s *openService) passesOr(w http.ResponseWriter, q *http.Request, challenge string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sent, ok := strings.CutPrefix(q.Header.Get("Authorization"), "Bearer ")
@@ -43,7 +48,7 @@ func (s *openService) passes(w http.ResponseWriter, q *http.Request) bool {
 	case q.URL.Path == "/v2/":
 		return true
 	case !ok:
-		return refuse(w, http.StatusUnauthorized, `Bearer realm="/token",service="s"`)
+		return refuse(w, http.StatusUnauthorized, challenge)
 	}
 	s.longest = max(s.longest, len(q.Header.Get("Authorization")))
 	if s.most > 0 && len(q.Header.Get("Authorization")) > s.most {
@@ -62,7 +67,7 @@ func (s *openService) passes(w http.ResponseWriter, q *http.Request) bool {
 		if !slices.ContainsFunc(s.allowed(sent), func(a access) bool {
 			return a.Name == need.Name && !slices.ContainsFunc(need.Actions, func(n string) bool { return !slices.Contains(a.Actions, n) })
 		}) {
-			return refuse(w, http.StatusUnauthorized, `Bearer realm="/token",service="s"`)
+			return refuse(w, http.StatusUnauthorized, challenge)
 		}
 	}
 	return true
