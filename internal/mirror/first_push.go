@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"imagemirror/internal/regerror"
@@ -21,11 +20,9 @@ type firstPush struct {
 	pending  chan struct{} // closed when the first push has been answered; nil while there is none
 }
 
-// denied reports whether err refuses access to the whole repository.
-func denied(err error) bool {
-	status := regerror.StatusOf(err)
-	return status == http.StatusUnauthorized || status == http.StatusForbidden
-}
+// denied reports whether err refuses access to the whole repository. A quota or a rate limit with
+// 403 does not.
+func denied(err error) bool { return regerror.IsDenial(err) }
 
 // secondTry is how long a registry gets to create a repository before it is asked again.
 const secondTry = time.Second

@@ -146,6 +146,8 @@ func (a *callAttempt) noteAnswer(resp *http.Response, sent auth.Authorization) {
 	}
 	if u := resp.Request.URL; !a.at(u) {
 		a.elsewhere.at(u.Host).answered()
+	} else {
+		a.warn(resp.Header)
 	}
 }
 

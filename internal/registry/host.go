@@ -35,6 +35,7 @@ type host struct {
 	health    health
 	tokens    health // of its token service
 	elsewhere outsiders
+	warnings  warnings
 	scheme    atomic.Pointer[string]
 	itself    route // to the registry
 	outside   route // to other hosts that the registry leads to
