@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"errors"
 	"slices"
 	"sync"
 
@@ -26,11 +27,12 @@ func (e *engine) putOnce(m *wantedManifest, identifier string) error {
 // their mounts with 201. err is the refusal of the manifest, which may name them. A blob is sent
 // once; then the registry is waited for, as for all that was sent.
 func (e *engine) sendMounted(m *wantedManifest, err error) (sent bool, failed error) {
-	digests, unknown := regerror.UnknownContent(err)
-	if !unknown {
+	var refusal *regerror.Error
+	_, unknown := regerror.UnknownContent(err)
+	if !errors.As(err, &refusal) || !unknown && !regerror.IsRefusal(err) {
 		return false, nil
 	}
-	sinks := e.takeMounted(m, digests)
+	sinks := e.takeMounted(m, refusal.Missing, unknown)
 	var all sync.WaitGroup
 	for _, s := range sinks {
 		all.Go(func() { e.resend(s) })
@@ -50,12 +52,13 @@ func (e *engine) sendMounted(m *wantedManifest, err error) (sent bool, failed er
 	return len(sinks) > 0, nil
 }
 
-// takeMounted returns a sink for each blob that was mounted for a manifest: those with the digests,
-// or all if the digests are of nothing that the repository wants.
-func (e *engine) takeMounted(m *wantedManifest, digests []string) []*sink {
+// takeMounted returns a sink for each blob that was mounted for a manifest: those with the digests
+// or, if the registry says that it does not know something, and the digests are of nothing that the
+// repository wants, all.
+func (e *engine) takeMounted(m *wantedManifest, digests []string, unknown bool) []*sink {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	all := !slices.ContainsFunc(digests, func(d string) bool { return d != m.m.Digest && m.repo.wantsLocked(d) })
+	all := unknown && !slices.ContainsFunc(digests, func(d string) bool { return d != m.m.Digest && m.repo.wantsLocked(d) })
 	var sinks []*sink
 	for id, w := range m.repo.blobs {
 		if w.mountedFrom != "" && slices.Contains(w.waiting, m) && (all || slices.Contains(digests, id.digest)) {

@@ -248,6 +248,7 @@ func TestMountThatLiesIsAnUploadAfterAll(t *testing.T) {
 		"no blob named":    rewordRefusal(400, `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}`),
 		"another named":    rewordRefusal(404, `{"errors":[{"code":"BLOB_UNKNOWN","detail":{"digest":"sha256:abc"}}]}`),
 		"manifest unknown": rewordRefusal(404, `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`),
+		"manifest invalid": rewordRefusal(400, ""),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -279,14 +280,18 @@ func TestMountThatLiesIsAnUploadAfterAll(t *testing.T) {
 	}
 }
 
-// rewordRefusal replaces the status and the body of a refusal.
+// rewordRefusal replaces the status and the body of a refusal, or only its code if body is empty.
 func rewordRefusal(status int, body string) registrytest.Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			answer := httptest.NewRecorder()
 			next.ServeHTTP(answer, r)
 			if answer.Code >= 400 {
-				registrytest.Status(status, body)(nil).ServeHTTP(w, r)
+				said := body
+				if said == "" {
+					said = strings.ReplaceAll(answer.Body.String(), "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID")
+				}
+				registrytest.Status(status, said)(nil).ServeHTTP(w, r)
 				return
 			}
 			maps.Copy(w.Header(), answer.Header())
