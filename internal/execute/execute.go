@@ -91,8 +91,10 @@ func checkPlan(s, first *stream.Content) error {
 func (p *Batch) add(s *stream.Content) error {
 	p.mappings = append(p.mappings, s.Mappings...)
 	p.results = append(p.results, s.Results...)
-	for m := range s.Manifests {
-		p.manifests[m.Digest] = manifest.Raw{Digest: m.Digest, MediaType: m.MediaType, Content: m.Content}
+	if s.Manifests != nil { // a part that copies nothing has none
+		for m := range s.Manifests {
+			p.manifests[m.Digest] = m
+		}
 	}
 	byID := make(map[int]stream.Mapping, len(s.Mappings))
 	for _, m := range s.Mappings {

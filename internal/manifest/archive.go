@@ -147,6 +147,13 @@ func (a *Archive) Blobs(ref Ref) []ArchivedBlob {
 	return list
 }
 
+// BlobCount returns how many blobs Blobs returns.
+func (a *Archive) BlobCount(ref Ref) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.records[ref].blobs)
+}
+
 // Tree returns a manifest and everything below it, each once and parents before children. It
 // leaves out what the Archive does not have.
 func (a *Archive) Tree(digest string) []Ref {

@@ -38,6 +38,23 @@ func (p *Plan) Cut(n int) Parts {
 	return cut
 }
 
+// Portions returns the whole plan, or cuts it into parts whose copies need about most blobs each,
+// in all repositories together. One process carries them out one after the other, so that the
+// engine holds the graph and the manifests of one part only. A layer that several parts need
+// crosses once for each.
+func (p *Plan) Portions(most int) []*stream.Content {
+	blobs := 0
+	for _, c := range p.Copies {
+		for _, m := range p.archive.Tree(c.Digest) {
+			blobs += p.archive.BlobCount(m)
+		}
+	}
+	if blobs <= most {
+		return []*stream.Content{&p.Content}
+	}
+	return p.Cut((blobs + most - 1) / most).All()
+}
+
 // Names returns the names of the shards.
 func (p Parts) Names() []string {
 	names := []string{}

@@ -28,6 +28,8 @@ type launchSpec struct {
 	AtOnce    int          // pipelines
 	Env       []string
 	Output    string // file for what the commands say
+
+	Interrupt time.Duration // after which the commands are interrupted, which is no error; 0: never
 }
 
 // A cost is what a job took.
@@ -115,6 +117,7 @@ func (j launchSpec) run(ctx context.Context) cost {
 // pipeline runs commands and returns those that were started.
 func (j launchSpec) pipeline(ctx context.Context, pipeline [][]string, out *os.File) ([]*exec.Cmd, error) {
 	var started []*exec.Cmd
+	began := time.Now()
 	input, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err
@@ -136,6 +139,9 @@ func (j launchSpec) pipeline(ctx context.Context, pipeline [][]string, out *os.F
 		if input = next; err != nil {
 			break
 		}
+		if j.Interrupt > 0 {
+			time.AfterFunc(j.Interrupt, func() { _ = cmd.Process.Signal(os.Interrupt) })
+		}
 		started = append(started, cmd)
 	}
 	if input != nil {
@@ -143,7 +149,8 @@ func (j launchSpec) pipeline(ctx context.Context, pipeline [][]string, out *os.F
 	}
 	errs := []error{err}
 	for _, cmd := range started {
-		if err := cmd.Wait(); err != nil {
+		interrupted := func() bool { return j.Interrupt > 0 && time.Since(began) >= j.Interrupt }
+		if err := cmd.Wait(); err != nil && !interrupted() {
 			errs = append(errs, fmt.Errorf("%s: %w", filepath.Base(cmd.Path), err))
 		}
 	}

@@ -12,13 +12,20 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 )
 
-// The bounds on the resident memory of split and of copy, in bytes.
+// The bounds on the resident memory of split, copy and imagemirror run, in bytes. A cgroup of 256
+// MiB holds run.
 const (
 	splitBound = 160 * megabyte
 	copyBound  = 96 * megabyte
+	runBound   = 192 << 20
 )
+
+// runFor is how long run copies before it is interrupted. Its memory does not grow any more once
+// it has carried out a few portions of the plan, and the rest would take it half an hour.
+const runFor = time.Minute
 
 // memoryShards is the number of shards that the plan is cut into.
 const memoryShards = 64
@@ -54,7 +61,7 @@ func (b *bench) memory(ctx context.Context, images int) error {
 			command string
 			job     launchSpec
 			bound   int64
-		}{{"split", m.split, splitBound}, {"copy", m.copy, copyBound}} {
+		}{{"split", m.split, splitBound}, {"copy", m.copy, copyBound}, {"run", m.run, runBound}} {
 			if len(step.job.Pipelines) == 0 {
 				continue
 			}
@@ -76,6 +83,7 @@ func (b *bench) memory(ctx context.Context, images int) error {
 type mode struct {
 	name        string
 	split, copy launchSpec // copy carries out the heaviest shard
+	run         launchSpec // in place of both
 }
 
 func (b *bench) memoryModes(mapping, kubeconfig, where string) []mode {
@@ -88,11 +96,14 @@ func (b *bench) memoryModes(mapping, kubeconfig, where string) []mode {
 	inConfigMaps := []string{"MIRROR_STATE=configmaps", "MIRROR_RUN=" + filepath.Base(b.dir), "KUBECONFIG=" + kubeconfig, "MIRROR_NAMESPACE=default"}
 	pipe := split(nil)
 	pipe.Output = os.DevNull
+	run := b.with(nil, []string{b.program("imagemirror"), "run", mapping})
+	run.Interrupt = runFor
 	return []mode{
 		{name: "pipe", split: pipe},
-		{"-out", split(nil, n, "-out="+out), b.with(nil, []string{b.program("copy"), filepath.Join(out, "shards", "s00.jsonl")})},
-		{"directory state", split(inDirectory, n), b.with(inDirectory, []string{b.program("copy"), "s00"})},
-		{"ConfigMap state (" + where + ")", split(inConfigMaps, n), b.with(inConfigMaps, []string{b.program("copy"), "s00"})},
+		{name: "one process", run: run},
+		{name: "-out", split: split(nil, n, "-out="+out), copy: b.with(nil, []string{b.program("copy"), filepath.Join(out, "shards", "s00.jsonl")})},
+		{name: "directory state", split: split(inDirectory, n), copy: b.with(inDirectory, []string{b.program("copy"), "s00"})},
+		{name: "ConfigMap state (" + where + ")", split: split(inConfigMaps, n), copy: b.with(inConfigMaps, []string{b.program("copy"), "s00"})},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"imagemirror/internal/cli/registries"
@@ -56,6 +57,7 @@ func Command() *command.Command {
 }
 
 func (c *config) run(ctx context.Context, paths []string) error {
+	limitMemory()
 	input, err := imageset.Load(paths, os.Stdin)
 	warnings := input.Warnings()
 	for _, w := range warnings {
@@ -82,22 +84,37 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	return write(outcome, out)
 }
 
-// carryOut plans and copies, or only plans, and returns the stream to report.
-func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.Set) (*stream.Content, error) {
+// portion is how many blobs are copied before the engine begins anew. Its graph takes about 850
+// bytes for each, in each repository that needs it.
+const portion = 40_000
+
+// carryOut plans and copies, or only plans, and returns the streams to report.
+func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.Set) ([]*stream.Content, error) {
 	p := makePlan(ctx, o, sets)
 	if c.dryRun {
 		p.End = &stream.End{Ended: time.Now().UTC()}
-		return &p.Content, nil
+		return []*stream.Content{&p.Content}, nil
 	}
-	work, err := execute.Gather([]*stream.Content{&p.Content})
-	if err != nil {
-		return nil, err
-	}
-	images, bytes := work.Work()
-	display := progress.New(os.Stderr, slog.Default(), images, bytes)
+	display := progress.New(os.Stderr, slog.Default(), len(p.Copies), p.Bytes())
 	defer display.Close()
 	defer context.AfterFunc(ctx, func() { display.Stopping(execute.Grace) })()
-	return work.Run(ctx, mirror.Options{Client: o.Client, Observer: display, Foreign: o.Foreign, Grace: execute.Grace}), nil
+	var results []*stream.Content
+	for _, part := range p.Portions(portion) {
+		work, err := execute.Gather([]*stream.Content{part})
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, work.Run(ctx, mirror.Options{Client: o.Client, Observer: display, Foreign: o.Foreign, Grace: execute.Grace}))
+	}
+	return results, nil
+}
+
+// limitMemory lets garbage be collected more often as the memory comes near to what a run may
+// take, which only a plan of thousands of images with large manifests does.
+func limitMemory() {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(140 << 20)
+	}
 }
 
 // makePlan makes the plan and shows it. A plan that was interrupted is whole: what was not
@@ -124,10 +141,12 @@ func (c *config) directory() (report.Directory, error) {
 }
 
 // write writes the report and returns its verdict.
-func write(content *stream.Content, out report.Directory) error {
+func write(streams []*stream.Content, out report.Directory) error {
 	b := report.NewBuilder()
-	if err := b.Add(content); err != nil {
-		return err
+	for _, s := range streams {
+		if err := b.Add(s); err != nil {
+			return err
+		}
 	}
 	r := b.Report()
 	if err := errors.Join(out.Write(r), r.WriteTable(os.Stdout)); err != nil {
