@@ -123,10 +123,10 @@ func TestRunHasTheSettingsAndFilesOfItsSet(t *testing.T) {
 			secrets = append(secrets, w.Secret.SecretName)
 		}
 	}
-	if diff := cmp.Diff([]string{"ConfigMap set-2-knative", "ConfigMap set-knative"}, owners); diff != "" {
+	if diff := cmp.Diff([]string{"ConfigMap set-knative", "ConfigMap set-2-knative"}, owners); diff != "" {
 		t.Errorf("owners (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"set-2-knative", "set-knative"}, mounted); diff != "" {
+	if diff := cmp.Diff([]string{"set-knative", "set-2-knative"}, mounted); diff != "" {
 		t.Errorf("mappings (-want +got):\n%s", diff)
 	}
 	for _, secret := range secrets {
@@ -154,7 +154,7 @@ func TestFileInTwoConfigMapsIsRefused(t *testing.T) {
 		configMap("set-2-knative", map[string]string{"mapping_a": ""}),
 	})
 	var unfit *Unfit
-	if !errors.As(err, &unfit) || err.Error() != "image-sets/knative/mapping_a is in the ConfigMaps set-2-knative and set-knative: remove the one that no kustomization makes any more" {
+	if !errors.As(err, &unfit) || err.Error() != "image-sets/knative/mapping_a is in the ConfigMaps set-knative and set-2-knative: remove the one that no kustomization makes any more" {
 		t.Errorf("the error is %v", err)
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"imagemirror/internal/finding"
@@ -25,22 +25,44 @@ type imageSet struct {
 // objectName returns the name of the objects that a set has one of: its service account, its Lease.
 func objectName(set string) string { return "mirror-" + set }
 
-// load reads a set from its ConfigMaps.
+// maxConfigMaps bounds the ConfigMaps of a set. The files of a run have less than 64 MiB.
+const maxConfigMaps = 100
+
+// configMapName returns the name of a set's nth ConfigMap, from 1, as its kustomization has it.
+func configMapName(set string, n int) string {
+	if n == 1 {
+		return "set-" + set
+	}
+	return fmt.Sprintf("set-%d-%s", n, set)
+}
+
+// load reads a set from its ConfigMaps. It asks for them by name: other pods of the namespace may
+// create ConfigMaps, and give them any label.
 func (s *Starter) load(ctx context.Context, name string) (*imageSet, error) {
-	list, err := s.configMaps.List(ctx, metav1.ListOptions{LabelSelector: SetLabel + "=" + name})
-	if err != nil {
-		return nil, fmt.Errorf("listing the ConfigMaps of the image set %s: %w", name, err)
+	var all []corev1.ConfigMap
+	for n := 1; n <= maxConfigMaps; n++ {
+		m, err := s.configMaps.Get(ctx, configMapName(name, n), metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("getting a ConfigMap of the image set %s: %w", name, err)
+		}
+		// The second of a set x is named as the first of a set 2-x: the label tells them apart.
+		if m.Labels[SetLabel] != name {
+			break
+		}
+		all = append(all, *m)
 	}
-	if len(list.Items) == 0 {
-		return nil, &Unfit{fmt.Errorf("there is no image set %s in the namespace %s: no ConfigMap has the label %s=%s: install it with kubectl apply --server-side -k image-sets/%s",
-			name, s.namespace, SetLabel, name, name)}
+	if len(all) == 0 {
+		return nil, &Unfit{fmt.Errorf("there is no image set %s in the namespace %s: no ConfigMap %s has the label %s=%s: install it with kubectl apply --server-side -k image-sets/%s",
+			name, s.namespace, configMapName(name, 1), SetLabel, name, name)}
 	}
-	return setOf(name, list.Items)
+	return setOf(name, all)
 }
 
 // setOf returns the set whose files are in the ConfigMaps.
 func setOf(name string, configMaps []corev1.ConfigMap) (*imageSet, error) {
-	slices.SortFunc(configMaps, func(a, b corev1.ConfigMap) int { return strings.Compare(a.Name, b.Name) })
 	set := &imageSet{name: name, configMaps: configMaps}
 	// The ConfigMaps are mounted as one directory, where one of two files of a name would hide
 	// the other.

@@ -1,7 +1,7 @@
 // Package start starts runs of image sets on a cluster: one run of each set at a time, whoever
 // asks and however often. A set's CronJob and an EventListener run it.
 //
-// All it knows of a set is in the set's ConfigMaps, which it finds by their label. It reads no
+// All it knows of a set is in the set's ConfigMaps, whose names follow from the set's. It reads no
 // secret.
 package start
 

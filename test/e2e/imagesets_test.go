@@ -90,11 +90,11 @@ func (s *installed) checkRightsOfStart() {
 	s.checkMay("mirror-start",
 		[]string{
 			"create pipelineruns.tekton.dev", "list pipelineruns.tekton.dev",
-			"delete pipelineruns.tekton.dev", "update leases.coordination.k8s.io", "list configmaps",
+			"delete pipelineruns.tekton.dev", "update leases.coordination.k8s.io", "get configmaps",
 		},
 		[]string{
 			"get secrets", "list secrets", "watch secrets", "create secrets", "create pods",
-			"get configmaps", "create configmaps", "update configmaps", "delete configmaps",
+			"list configmaps", "create configmaps", "update configmaps", "delete configmaps",
 			"patch pipelineruns.tekton.dev", "create taskruns.tekton.dev",
 			"create serviceaccounts/token", "delete leases.coordination.k8s.io",
 		})
@@ -219,14 +219,14 @@ func (s *installed) checkUnfit() {
 	}
 	// A ConfigMap that a removed generator left behind.
 	s.apply("apiVersion: v1\nkind: ConfigMap\n" +
-		"metadata: {name: left, labels: {imagemirror/set: tekton}}\ndata: {OWNERS: \"\"}\n")
+		"metadata: {name: set-2-tekton, labels: {imagemirror/set: tekton}}\ndata: {OWNERS: \"\"}\n")
 	log, status := s.startHere("tekton", "ocs-operator")
-	const twice = "image-sets/tekton/OWNERS is in the ConfigMaps left and set-tekton"
+	const twice = "image-sets/tekton/OWNERS is in the ConfigMaps set-tekton and set-2-tekton"
 	if status != 2 || !strings.Contains(log, twice) ||
 		!strings.Contains(log, "msg=started set=ocs-operator") {
 		s.t.Errorf("start with one set that is unfit exits with %d: %s", status, log)
 	}
-	s.delete("configmaps", "left")
+	s.delete("configmaps", "set-2-tekton")
 	// A mistake in the settings: the run tells the owners.
 	file := filepath.Join(s.root, "image-sets", "tekton", "settings.yaml")
 	right, err := os.ReadFile(file)

@@ -63,6 +63,7 @@ var mapper = func() *meta.DefaultRESTMapper {
 	add(meta.RESTScopeNamespace, "tekton.dev", "v1", "Pipeline", "PipelineRun", "Task", "TaskRun")
 	add(meta.RESTScopeNamespace, "triggers.tekton.dev", "v1beta1", "EventListener", "TriggerBinding", "TriggerTemplate")
 	add(meta.RESTScopeRoot, "", "v1", "Namespace")
+	add(meta.RESTScopeRoot, "admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 	add(meta.RESTScopeRoot, "authentication.k8s.io", "v1", "TokenReview")
 	add(meta.RESTScopeRoot, "authorization.k8s.io", "v1", "SubjectAccessReview")
 	add(meta.RESTScopeRoot, "rbac.authorization.k8s.io", "v1", "ClusterRole", "ClusterRoleBinding")

@@ -60,12 +60,13 @@ func newSpaceWith(t *testing.T, registry func(testing.TB) *registrytest.Registry
 		t.Fatal(err)
 	}
 	t.Cleanup(s.leave)
+	s.apply(strings.ReplaceAll(string(sample), "mirror-knative", s.name))
+	s.install()
 	s.apply(
-		strings.ReplaceAll(string(sample), "mirror-knative", s.name), string(s.yaml),
+		string(s.yaml),
 		s.configMapYAML("registries", map[string]string{"registries.conf": s.registriesConf()}),
 		s.secretYAML("push", s.login("robot", "right")),
 	)
-	s.install()
 	return s
 }
 
