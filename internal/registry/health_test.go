@@ -1,9 +1,14 @@
 package registry
 
 import (
+	"errors"
+	"fmt"
+	"net/url"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"imagemirror/internal/regerror"
 )
 
 func TestHealth(t *testing.T) {
@@ -29,6 +34,35 @@ func TestHealth(t *testing.T) {
 		h.answered()
 		if got := h.tries(6); got != 6 {
 			t.Errorf("after an answer there are %d tries, want all 6", got)
+		}
+	})
+}
+
+// A host that a registry leads to is down by itself, and few hosts are remembered.
+func TestHealthOfOutsiders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := testHost(t, "registry.example")
+		cdn := &url.URL{Scheme: "https", Host: "cdn.example"}
+		for range lostAtMost {
+			if err := h.elsewhere.mayAsk(h, cdn); err != nil {
+				t.Fatal(err)
+			}
+			h.healthOf(&regerror.Error{Host: cdn.Host}).gaveUp()
+		}
+		if err := h.elsewhere.mayAsk(h, cdn); err != nil {
+			t.Errorf("a host that is down gets no probe: %v", err)
+		}
+		if err := h.elsewhere.mayAsk(h, cdn); !errors.Is(err, regerror.ErrHostDown) {
+			t.Errorf("a host that is down may be asked: %v", err)
+		}
+		if h.health.tries(6) == 0 || h.elsewhere.mayAsk(h, &url.URL{Scheme: "https", Host: "other.example"}) != nil {
+			t.Error("the registry or another host counts as down")
+		}
+		for i := range 1000 {
+			h.elsewhere.at(fmt.Sprint(i))
+		}
+		if n := len(h.elsewhere.by); n > outsidersAtMost {
+			t.Errorf("%d hosts are remembered", n)
 		}
 	})
 }

@@ -96,6 +96,9 @@ func (h *host) leadToTokens(ctx context.Context, u *url.URL) (*http.Client, erro
 
 // leadCall returns the HTTP client for a call at an address that the registry gave.
 func (h *host) leadCall(ctx context.Context, u *url.URL, c *call) (*http.Client, error) {
+	if err := h.elsewhere.mayAsk(h, u); err != nil {
+		return nil, err
+	}
 	client, err := h.lead(ctx, u)
 	read := c.kept != nil
 	if err != nil || c.stream == nil && !read || read && h.at(u) && h.leads.Load() {

@@ -153,9 +153,6 @@ func (h *host) follow(ctx context.Context, c *call, authorization string, body *
 	}
 	for hop := 0; ; hop++ {
 		client, err := h.leadCall(ctx, u, c)
-		if err == nil {
-			err = h.elsewhere.mayAsk(h, u)
-		}
 		if err != nil {
 			return nil, err
 		}
