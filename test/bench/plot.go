@@ -36,7 +36,7 @@ func (b *bench) plot(ctx context.Context, dir string) error {
 	for n := 1; n <= 16; n *= 2 {
 		links.settings = append(links.settings, plotSetting{x: n, concurrency: n})
 	}
-	links.title = fmt.Sprintf("Cold copy of %d images of %s, %s", long.images.Images, size(long.images.TopSize), long.distance())
+	links.title = fmt.Sprintf("%d images of %s, %s", long.images.Images, size(long.images.TopSize), long.distance())
 	return b.draw(ctx, dir, long, links)
 }
 
