@@ -5,6 +5,7 @@ import (
 	"mime"
 	"strings"
 
+	"imagemirror/internal/strictjson"
 	"imagemirror/internal/text"
 )
 
@@ -13,7 +14,7 @@ import (
 type fields struct {
 	schema1                          bool
 	mediaType                        string
-	config, layers, blobs, manifests jsonValue // an object and three lists
+	config, layers, blobs, manifests strictjson.Value // an object and three lists
 }
 
 // Keys that an object may have only once, and only in this spelling. The rest, such as the
@@ -71,17 +72,17 @@ func (n entryName) String() string {
 	return fmt.Sprintf("entry %d of the manifest's %s", n.number, n.key)
 }
 
-func readFields(document jsonValue) (f fields, err error) {
+func readFields(document strictjson.Value) (f fields, err error) {
 	if document[0] != '{' {
 		return f, refuse(ofImage, "the manifest is not a JSON object")
 	}
 	keys := keySet{of: entryName{}, known: manifestKeys}
-	for key, v := range document.members() {
+	for key, v := range document.Members() {
 		name, err := keys.add(key)
 		if err != nil {
 			return f, err
 		}
-		if v.isNull() {
+		if v.IsNull() {
 			continue
 		}
 		if err := f.set(name, v); err != nil {
@@ -91,10 +92,10 @@ func readFields(document jsonValue) (f fields, err error) {
 	return f, nil
 }
 
-func (f *fields) set(key string, v jsonValue) (err error) {
+func (f *fields) set(key string, v strictjson.Value) (err error) {
 	switch key {
 	case "schemaVersion":
-		f.schema1 = f.schema1 || v[0] == '1' && length(v) == 1
+		f.schema1 = f.schema1 || v.Is("1")
 	case "fsLayers":
 		f.schema1 = true
 	case "mediaType":
@@ -111,14 +112,14 @@ func (f *fields) set(key string, v jsonValue) (err error) {
 	return err
 }
 
-func readString(v jsonValue, of entryName, key string) (string, error) {
+func readString(v strictjson.Value, of entryName, key string) (string, error) {
 	if v[0] != '"' {
 		return "", refuse(ofImage, "%s has a %s that is not a string", of, key)
 	}
-	return string(v.text()), nil
+	return string(v.Text()), nil
 }
 
-func readList(v jsonValue, key string) (jsonValue, error) {
+func readList(v strictjson.Value, key string) (strictjson.Value, error) {
 	if v[0] != '[' {
 		return nil, refuse(ofImage, "the manifest has %s that are not a list", key)
 	}

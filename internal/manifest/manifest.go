@@ -4,7 +4,11 @@
 // are never changed.
 package manifest
 
-import "strings"
+import (
+	"strings"
+
+	"imagemirror/internal/strictjson"
+)
 
 // MaxSize is the largest size of a manifest in bytes. Registries should accept manifests of
 // this size (OCI distribution spec, "Pushing Manifests"), and need not accept larger ones.
@@ -65,7 +69,7 @@ func Parse(mediaType string, b []byte) (Manifest, error) {
 	if len(b) > MaxSize {
 		return Manifest{}, refuse(ofImage, "the manifest has %d bytes, and at most %d are allowed", len(b), MaxSize)
 	}
-	document, err := validJSON(b)
+	document, err := strictjson.Parse(b)
 	if err != nil {
 		return Manifest{}, refuse(ofImage, "the manifest is not JSON: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"imagemirror/internal/digest"
+	"imagemirror/internal/strictjson"
 	"imagemirror/internal/text"
 )
 
@@ -36,12 +37,12 @@ type referenceReader struct {
 	at    map[string]int // of a digest: its index in m.Blobs, or -1 minus that in m.Children
 }
 
-func (r *referenceReader) list(entries jsonValue, key string) error {
+func (r *referenceReader) list(entries strictjson.Value, key string) error {
 	if entries == nil {
 		return nil
 	}
 	name := entryName{key: key}
-	for v := range entries.elements() {
+	for v := range entries.Elements() {
 		name.number++
 		if err := r.add(v, name); err != nil {
 			return err
@@ -50,7 +51,7 @@ func (r *referenceReader) list(entries jsonValue, key string) error {
 	return nil
 }
 
-func (r *referenceReader) add(v jsonValue, name entryName) error {
+func (r *referenceReader) add(v strictjson.Value, name entryName) error {
 	d, size, err := readDescriptor(v, name)
 	if err != nil {
 		return err
@@ -106,14 +107,14 @@ func (r *referenceReader) compare(at int, d Descriptor, child bool) error {
 }
 
 // readDescriptor reads an object and checks only its keys and types. size is nil if it has none.
-func readDescriptor(v jsonValue, name entryName) (d Descriptor, size jsonValue, err error) {
+func readDescriptor(v strictjson.Value, name entryName) (d Descriptor, size strictjson.Value, err error) {
 	if v[0] != '{' {
 		return d, nil, refuse(ofImage, "%s is not an object", name)
 	}
 	keys := keySet{of: name, known: descriptorKeys}
-	for given, v := range v.members() {
+	for given, v := range v.Members() {
 		key, err := keys.add(given)
-		if err == nil && !v.isNull() {
+		if err == nil && !v.IsNull() {
 			switch key {
 			case "mediaType":
 				d.MediaType, err = readString(v, name, key)
@@ -132,11 +133,11 @@ func readDescriptor(v jsonValue, name entryName) (d Descriptor, size jsonValue, 
 	return d, size, nil
 }
 
-func readURLs(v jsonValue, name entryName) (urls []string, err error) {
+func readURLs(v strictjson.Value, name entryName) (urls []string, err error) {
 	if v[0] != '[' {
 		return nil, refuse(ofImage, "%s has urls that are not a list", name)
 	}
-	for v := range v.elements() {
+	for v := range v.Elements() {
 		u, err := readString(v, name, "url")
 		if err != nil {
 			return nil, err
@@ -148,7 +149,7 @@ func readURLs(v jsonValue, name entryName) (urls []string, err error) {
 
 // sizeOf returns the size that a descriptor gives its content, or 0 for a child without one:
 // manifests can be read without it.
-func sizeOf(named string, v jsonValue, child bool) (int64, error) {
+func sizeOf(named string, v strictjson.Value, child bool) (int64, error) {
 	if v == nil {
 		if child {
 			return 0, nil

@@ -13,6 +13,7 @@ import (
 	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
+	"imagemirror/internal/strictjson"
 )
 
 // Bounds on the input.
@@ -46,7 +47,7 @@ type Content struct {
 // line. It returns a stream that is cut, but otherwise correct, with Cut set: the caller
 // decides what that means.
 func Read(r io.Reader, name string) (*Content, error) {
-	d := &decoder{c: &Content{Name: name}}
+	d := newDecoder(name)
 	c, err := read(r, d)
 	if err == nil {
 		c.Manifests = slices.Values(d.manifests)
@@ -57,7 +58,9 @@ func Read(r io.Reader, name string) (*Content, error) {
 // Skim is like Read, but drops the manifests, which are nearly all bytes of a plan. It checks
 // them like all other records.
 func Skim(r io.Reader, name string) (*Content, error) {
-	return read(r, &decoder{c: &Content{Name: name}, skim: true})
+	d := newDecoder(name)
+	d.skim = true
+	return read(r, d)
 }
 
 func read(r io.Reader, d *decoder) (*Content, error) {
@@ -127,6 +130,7 @@ type decoder struct {
 	line    int
 	records int
 	cut     error
+	json    *strictjson.Decoder[record]
 	skim    bool         // drop the manifests
 	known   map[int]bool // by mapping ID: whether it has a copy or a result
 	content map[string]bool
@@ -134,15 +138,14 @@ type decoder struct {
 	manifests []manifest.Raw
 }
 
+func newDecoder(name string) *decoder {
+	return &decoder{c: &Content{Name: name}, json: strictjson.NewDecoder[record]()}
+}
+
 func (d *decoder) add(line []byte) error {
-	var r record
-	dec := json.NewDecoder(bytes.NewReader(line))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&r); err != nil {
+	r, err := d.json.Decode(line)
+	if err != nil {
 		return d.explain(line, err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("the line has more than one JSON value")
 	}
 	if n := r.fields(); n != 1 {
 		return fmt.Errorf("a record has %d keys, and must have one", n)
@@ -183,10 +186,12 @@ func (d *decoder) add(line []byte) error {
 func (d *decoder) explain(line []byte, err error) error {
 	if d.line == 1 {
 		var h struct{ Header struct{ Version int } }
-		if json.Unmarshal(line, &h) == nil && h.Header.Version != 0 && h.Header.Version != Version {
+		if json.Unmarshal(line, &h) != nil || h.Header.Version == 0 {
+			return errNoStream
+		}
+		if h.Header.Version != Version {
 			return versionError(h.Header.Version)
 		}
-		return errNoStream
 	}
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
@@ -221,6 +226,9 @@ func (d *decoder) header(h Header) error {
 func (d *decoder) mapping(m Mapping) error {
 	if _, twice := d.known[m.ID]; twice {
 		return fmt.Errorf("mapping %d appears twice", m.ID)
+	}
+	if m.ID < 0 {
+		return fmt.Errorf("the mapping has the negative id %d", m.ID)
 	}
 	if m.Source == "" || m.Destination == "" {
 		return fmt.Errorf("mapping %d has no source or no destination", m.ID)
@@ -275,7 +283,11 @@ func (d *decoder) copy(c Copy) error {
 
 func (d *decoder) result(r Result) error {
 	switch r.Status {
-	case Copied, Current:
+	case Copied:
+		if d.c.Header.Stream == Plan {
+			return fmt.Errorf("mapping %d of a plan has the status %s, which only results have", r.ID, Copied)
+		}
+	case Current:
 	case Failed:
 		if r.Error == nil {
 			return fmt.Errorf("the failed result of mapping %d has no error", r.ID)

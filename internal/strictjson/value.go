@@ -1,4 +1,8 @@
-package manifest
+// Package strictjson reads JSON so that no two programs can read two things in it.
+//
+// encoding/json takes the last of two equal keys, and matches keys without regard to case.
+// Other programs take the first, or only the exact key.
+package strictjson
 
 import (
 	"bytes"
@@ -7,16 +11,12 @@ import (
 	"iter"
 )
 
-// A jsonValue is text that begins with a JSON value. It is a part of a
-// document that validJSON accepted, so the methods need not check its syntax.
-//
-// encoding/json cannot read manifests strictly: it takes the last of two equal keys, and
-// matches keys without regard to case. Other programs take the first, or only the exact key,
-// and would see another image under the same digest.
-type jsonValue []byte
+// A Value is text that begins with a JSON value. It is a part of a document that Parse
+// accepted, so the methods need not check its syntax.
+type Value []byte
 
-// validJSON returns the value of a document.
-func validJSON(document []byte) (jsonValue, error) {
+// Parse returns the value of a document.
+func Parse(document []byte) (Value, error) {
 	if bytes.HasPrefix(document, []byte("\xef\xbb\xbf")) {
 		return nil, errors.New("it begins with a byte order mark")
 	}
@@ -26,19 +26,19 @@ func validJSON(document []byte) (jsonValue, error) {
 	return document[blanks(document):], nil
 }
 
-// isNull reports whether the value is null, which stands for no value, as in encoding/json.
-func (v jsonValue) isNull() bool { return v[0] == 'n' }
+// IsNull reports whether the value is null, which stands for no value, as in encoding/json.
+func (v Value) IsNull() bool { return v[0] == 'n' }
 
-// members yields the keys and values of an object. A key is valid until the next one.
-func (v jsonValue) members() iter.Seq2[[]byte, jsonValue] {
-	return func(yield func([]byte, jsonValue) bool) {
+// Members yields the keys and values of an object. A key is valid until the next one.
+func (v Value) Members() iter.Seq2[[]byte, Value] {
+	return func(yield func([]byte, Value) bool) {
 		for at := 1 + blanks(v[1:]); v[at] != '}'; at += blanks(v[at:]) {
 			key := v[at : at+stringLength(v[at:])]
 			at += len(key)
 			at += blanks(v[at:]) + 1 // the colon
 			at += blanks(v[at:])
 			member := v[at : at+length(v[at:])]
-			if !yield(key.text(), member) {
+			if !yield(key.Text(), member) {
 				return
 			}
 			at += len(member)
@@ -50,9 +50,9 @@ func (v jsonValue) members() iter.Seq2[[]byte, jsonValue] {
 	}
 }
 
-// elements yields the values of a list.
-func (v jsonValue) elements() iter.Seq[jsonValue] {
-	return func(yield func(jsonValue) bool) {
+// Elements yields the values of a list.
+func (v Value) Elements() iter.Seq[Value] {
+	return func(yield func(Value) bool) {
 		for at := 1 + blanks(v[1:]); v[at] != ']'; at += blanks(v[at:]) {
 			element := v[at : at+length(v[at:])]
 			if !yield(element) {
@@ -67,8 +67,11 @@ func (v jsonValue) elements() iter.Seq[jsonValue] {
 	}
 }
 
-// text returns what a string says.
-func (v jsonValue) text() []byte {
+// Is reports whether the value is the given number, literal or string, spelled like that.
+func (v Value) Is(spelled string) bool { return string(v[:length(v)]) == spelled }
+
+// Text returns what a string says.
+func (v Value) Text() []byte {
 	if bytes.IndexByte(v, '\\') < 0 {
 		return v[1 : len(v)-1]
 	}
@@ -119,12 +122,16 @@ func nestedLength(text []byte) int {
 }
 
 func stringLength(text []byte) int {
-	for i := 1; ; i++ {
-		switch text[i] {
-		case '"':
-			return i + 1
-		case '\\':
-			i++
+	from := 1
+	end := from + bytes.IndexByte(text[from:], '"')
+	for {
+		escape := bytes.IndexByte(text[from:end], '\\')
+		if escape < 0 {
+			return end + 1
+		}
+		from += escape + 2
+		if from > end { // the quote was escaped
+			end = from + bytes.IndexByte(text[from:], '"')
 		}
 	}
 }
