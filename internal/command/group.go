@@ -24,7 +24,10 @@ type Member struct {
 }
 
 // Main runs the command that the arguments of the process name, and ends the process.
-func (g *Group) Main() { os.Exit(g.Execute(os.Args[1:])) }
+func (g *Group) Main() {
+	limitMemory()
+	os.Exit(g.Execute(os.Args[1:]))
+}
 
 // Execute runs the command that args name, and returns the exit status. A process calls it once.
 func (g *Group) Execute(args []string) int {

@@ -8,15 +8,29 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
 
+	"imagemirror/internal/cgroup"
 	"imagemirror/internal/text"
 )
 
 // Main runs c with the arguments of the process, and ends the process.
-func Main(c *Command) { os.Exit(c.Execute(os.Args[1:])) }
+func Main(c *Command) {
+	limitMemory()
+	os.Exit(c.Execute(os.Args[1:]))
+}
+
+// limitMemory lets Go's heap take three quarters of what the process may take, unless
+// GOMEMLIMIT is set: beyond that, garbage is collected at once. Without it, Go lets garbage
+// grow until the kernel kills the process. The rest is for stacks, the program and sockets.
+func limitMemory() {
+	if limit := cgroup.MemoryLimit(); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit / 4 * 3)
+	}
+}
 
 // Execute runs c with args and returns the exit status. It handles signals, sets the default logger
 // and writes errors to standard error. A process calls it once.

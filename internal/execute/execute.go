@@ -13,6 +13,7 @@ import (
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/reference"
+	"imagemirror/internal/shard"
 	"imagemirror/internal/stream"
 )
 
@@ -111,7 +112,7 @@ func (p *Batch) add(s *stream.Content) error {
 		if err != nil {
 			return fmt.Errorf("%s: mapping %d: %w", s.Name, c.ID, err)
 		}
-		p.bytes += c.Bytes
+		p.bytes = shard.AddSizes(p.bytes, c.Bytes)
 		p.jobs = append(p.jobs, j)
 		exists[j.Destination.Name()] = exists[j.Destination.Name()] || j.Exists
 	}

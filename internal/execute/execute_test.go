@@ -11,8 +11,8 @@ import (
 
 const digest = "sha256:0561bce5bdc5fd79af0e51c4f161ed7ab76aca4674e5f906555ff4c676b83e60"
 
-// shard is a plan with one copy for each ID, and one settled mapping where settled is not 0.
-func shard(t *testing.T, run, name string, settled int, ids ...int) *stream.Content {
+// shardOf returns a plan with one copy for each ID, and one settled mapping where settled is not 0.
+func shardOf(t *testing.T, run, name string, settled int, ids ...int) *stream.Content {
 	t.Helper()
 	var out bytes.Buffer
 	all := ids
@@ -41,7 +41,7 @@ func shard(t *testing.T, run, name string, settled int, ids ...int) *stream.Cont
 }
 
 func TestGather(t *testing.T) {
-	p, err := Gather([]*stream.Content{shard(t, "r", "s0", 1, 2, 3), shard(t, "r", "s1", 0, 4)})
+	p, err := Gather([]*stream.Content{shardOf(t, "r", "s0", 1, 2, 3), shardOf(t, "r", "s1", 0, 4)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,11 +54,11 @@ func TestGather(t *testing.T) {
 }
 
 func TestGatherRefuses(t *testing.T) {
-	cut := shard(t, "r", "s0", 0, 1)
+	cut := shardOf(t, "r", "s0", 0, 1)
 	cut.End, cut.Cut = nil, errors.New("s0:3: the stream is cut")
-	results := shard(t, "r", "results", 0, 1)
+	results := shardOf(t, "r", "results", 0, 1)
 	results.Header.Stream = stream.Results
-	nonsense := shard(t, "r", "s0", 0, 1)
+	nonsense := shardOf(t, "r", "s0", 0, 1)
 	nonsense.Mappings[0].Destination = "HTTP://x"
 	for _, c := range []struct {
 		name   string
@@ -67,8 +67,8 @@ func TestGatherRefuses(t *testing.T) {
 	}{
 		{"a cut", []*stream.Content{cut}, "nothing was copied"},
 		{"results", []*stream.Content{results}, "has results, not a plan"},
-		{"two runs", []*stream.Content{shard(t, "r", "s0", 0, 1), shard(t, "q", "s1", 0, 2)}, "of another run"},
-		{"a shard twice", []*stream.Content{shard(t, "r", "s0", 0, 1), shard(t, "r", "s0", 0, 1)}, "name each shard once"},
+		{"two runs", []*stream.Content{shardOf(t, "r", "s0", 0, 1), shardOf(t, "q", "s1", 0, 2)}, "of another run"},
+		{"a shard twice", []*stream.Content{shardOf(t, "r", "s0", 0, 1), shardOf(t, "r", "s0", 0, 1)}, "name each shard once"},
 		{"a name that is none", []*stream.Content{nonsense}, "not an image name"},
 	} {
 		if _, err := Gather(c.shards); err == nil || !strings.Contains(err.Error(), c.says) {

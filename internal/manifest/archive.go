@@ -38,6 +38,7 @@ type kept struct {
 	packed   packed
 	children []childRef
 	blobs    []blobRef
+	claimed  int64 // sum of the sizes of blobs; MaxSize has no room for as many as overflow it
 }
 
 // A childRef is a child as its index announces it.
@@ -82,6 +83,7 @@ func (a *Archive) Add(digest string, content []byte, parsed Manifest) {
 	for i, d := range parsed.Blobs {
 		blob := a.digests.add(d.Digest)
 		a.digests.grow(blob, d.Size)
+		r.claimed += d.Size
 		r.blobs[i] = blobRef(blob) << 1
 		if d.Foreign() {
 			r.blobs[i]++
@@ -147,11 +149,13 @@ func (a *Archive) Blobs(ref Ref) []ArchivedBlob {
 	return list
 }
 
-// BlobCount returns how many blobs Blobs returns.
-func (a *Archive) BlobCount(ref Ref) int {
+// Weigh returns how many blobs Blobs returns, and the sum of their sizes as the manifest itself
+// gives them.
+func (a *Archive) Weigh(ref Ref) (blobs int, size int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.records[ref].blobs)
+	r := a.records[ref]
+	return len(r.blobs), r.claimed
 }
 
 // Tree returns a manifest and everything below it, each once and parents before children. It

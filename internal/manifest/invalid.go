@@ -30,6 +30,7 @@ const (
 	ofImage = "push the image to the source again with a current client: what wrote this manifest is at fault"
 	ofType  = "push the image to the source again, or ask the registry's operators which of the two is right"
 	ofKind  = "mirror what the manifest wraps by itself, or remove the mapping"
+	ofSize  = "correct the size, or divide the content into smaller layers, and push the image to the source again"
 	ofHash  = "build the image with sha256 digests, which all registries support"
 )
 

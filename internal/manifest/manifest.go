@@ -14,6 +14,10 @@ import (
 // this size (OCI distribution spec, "Pushing Manifests"), and need not accept larger ones.
 const MaxSize = 4 << 20
 
+// MaxBlob is the largest size of a blob in bytes. No registry is known to take larger ones; what
+// claims more is a mistake, or an attempt to make sums overflow.
+const MaxBlob = 1 << 40
+
 // MaxDepth bounds how deep indexes may be nested within indexes.
 const MaxDepth = 8
 

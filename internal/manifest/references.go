@@ -160,6 +160,8 @@ func sizeOf(named string, v strictjson.Value, child bool) (int64, error) {
 	switch empty := named == digest.Empty; {
 	case err != nil:
 		return 0, refuse(ofImage, "the manifest gives %s the size %s, which is not a whole number of bytes", named, text.Line(string(v), maxShown))
+	case size > MaxBlob:
+		return 0, refuse(ofSize, "the manifest gives %s the size %d, and at most %d TiB are allowed", named, size, MaxBlob>>40)
 	case size < 0:
 		return 0, refuse(ofImage, "the manifest gives %s the size %d", named, size)
 	case empty != (size == 0):

@@ -46,7 +46,8 @@ func (p *Plan) Portions(most int) []*stream.Content {
 	blobs := 0
 	for _, c := range p.Copies {
 		for _, m := range p.archive.Tree(c.Digest) {
-			blobs += p.archive.BlobCount(m)
+			n, _ := p.archive.Weigh(m)
+			blobs += n
 		}
 	}
 	if blobs <= most {

@@ -36,8 +36,10 @@ func newTrees() *trees {
 
 // Bounds on one image.
 const (
-	maxManifests = 10_000 // at all depths
-	maxBytes     = 32 << 20
+	maxManifests = 10_000   // at all depths
+	maxBytes     = 32 << 20 // of manifests
+	maxBlobs     = 40_000   // entries for configs and layers, in all manifests
+	maxSize      = 64 << 40 // bytes of blobs, as these entries claim
 )
 
 // childrenAtOnce bounds the goroutines that an index starts. The slots of its registry bound
@@ -52,6 +54,8 @@ type imageTree struct {
 	mu    sync.Mutex
 	seen  map[string]bool // manifests that were visited, by digest
 	bytes int64           // of those that were read
+	blobs int             // entries of those that were read
+	size  int64           // of the blobs, as their entries claim
 }
 
 // need reads a manifest and everything below it into the archive, unless it is there. known
@@ -97,19 +101,28 @@ func (im *imageTree) need(ctx context.Context, digest string, known *manifest.Ra
 		return err
 	}
 	ref, size, _ := im.archive.Find(digest)
-	if err := im.add(size); err != nil {
+	if err := im.add(ref, size); err != nil {
 		return err
 	}
 	return im.children(ctx, im.archive.Children(ref), depth)
 }
 
-// add counts the bytes of a manifest, which the plan keeps.
-func (im *imageTree) add(size int64) error {
+// add counts a manifest of size bytes, which the plan keeps, and the blobs that copy will hold a
+// record of.
+func (im *imageTree) add(ref manifest.Ref, size int64) error {
+	blobs, claimed := im.archive.Weigh(ref)
 	im.mu.Lock()
 	defer im.mu.Unlock()
 	im.bytes += size
-	if im.bytes > maxBytes {
+	im.blobs += blobs
+	im.size += claimed // at most maxBlobs of manifest.MaxBlob before the check
+	switch {
+	case im.bytes > maxBytes:
 		return tooLarge("the manifests of the image have more than %d MiB", maxBytes>>20)
+	case im.blobs > maxBlobs:
+		return tooLarge("the manifests of the image list more than %d layers and configs", maxBlobs)
+	case im.size > maxSize:
+		return tooLarge("the layers of the image have more than %d TiB", maxSize>>40)
 	}
 	return nil
 }
