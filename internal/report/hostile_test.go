@@ -41,7 +41,10 @@ func hostileRun(t testing.TB, kind string) *Report {
 	for _, h := range hostile {
 		s.add("set", stream.Set{Name: h, Owners: append([]string{h}, hostile...), Notify: hostile})
 	}
-	id := 0
+	id, done := 0, stream.Copied
+	if kind == stream.Plan {
+		done = stream.Current
+	}
 	var rest []any
 	for i, h := range hostile {
 		for range 3 {
@@ -50,7 +53,7 @@ func hostileRun(t testing.TB, kind string) *Report {
 		}
 		rest = append(rest,
 			stream.Result{ID: id, Digest: digest("h"), Old: digest("o"), Status: stream.Failed, Seconds: 1e300, Error: &stream.Error{Side: h, Status: -1, Message: h, Advice: h}},
-			stream.Result{ID: id - 1, Digest: digest("h"), Old: digest("o"), Status: stream.Copied, Bytes: 1<<63 - 1, Seconds: 1e300})
+			stream.Result{ID: id - 1, Digest: digest("h"), Old: digest("o"), Status: done, Bytes: 1<<63 - 1, Seconds: 1e300})
 		if kind == stream.Plan {
 			rest = append(rest, stream.Copy{ID: id - 2, Digest: digest("h"), Old: digest("o"), Bytes: 1<<63 - 1})
 		}
