@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -23,6 +24,7 @@ type blobSource struct {
 	transfer Transfer
 	broken   int   // transfers that broke off since the last one that moved at least resuming bytes
 	brokeAt  int64 // offset at which the last one broke off
+	slow     int   // transfers that were too slow
 	policy   retry.Policy
 
 	from   *registry.Download
@@ -104,21 +106,34 @@ func (s *blobSource) Read(p []byte) (int, error) {
 		if s.err = s.early(err); s.err != nil {
 			return 0, s.err
 		}
-		if s.offset-s.brokeAt >= resuming {
-			s.broken = 0
-		}
-		s.brokeAt = s.offset
-		if s.broken++; s.broken > 1 {
-			s.from.Turn()
-		}
-		if s.broken >= s.policy.Tries {
-			s.err = s.fault(fmt.Errorf("the transfer broke off, the last time at byte %d of %d: %w", s.offset, s.blob.size, err))
+		if s.err = s.brokeOff(err); s.err != nil {
 			return 0, s.err
 		}
 		if s.err = retry.Sleep(s.ctx, s.policy.Backoff(s.broken)); s.err != nil {
 			return 0, s.err
 		}
 	}
+}
+
+// brokeOff notes a transfer that broke off because of err. It returns the error of the read if that
+// was the last attempt. The next one is at another repository, if there is one, after a second
+// break and after any stall.
+func (s *blobSource) brokeOff(err error) error {
+	if s.offset-s.brokeAt >= resuming {
+		s.broken = 0
+	}
+	s.brokeAt = s.offset
+	s.broken++
+	if regerror.IsSlow(err) {
+		s.slow++
+	}
+	if s.broken > 1 || errors.Is(err, regerror.ErrStalled) {
+		s.from.Turn()
+	}
+	if s.broken < s.policy.Tries && s.slow < registry.SlowTries*len(s.blob.sources) {
+		return nil
+	}
+	return s.fault(fmt.Errorf("the transfer broke off, the last time at byte %d of %d: %w", s.offset, s.blob.size, err))
 }
 
 // early returns the error of content that ended with err before the blob's size, unless another try

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"imagemirror/internal/retry"
+	"imagemirror/internal/text"
 )
 
 // Causes of an Error without a status.
@@ -26,9 +27,37 @@ var (
 	ErrTokensDown = errors.New("the token service has answered none of the last requests")
 	// ErrBusy means that a download cannot go on at another registry.
 	ErrBusy = errors.New("all request slots are in use")
-	// ErrStalled means that the request was canceled because no byte moved.
+	// ErrStalled means that the request was canceled because no byte moved, or too few.
 	ErrStalled = errors.New("no answer")
 )
+
+// A SlowError is an ErrStalled about a body that moved, but too slowly.
+type SlowError struct {
+	Host   string
+	Rate   int64         // the least, in bytes per second
+	Within time.Duration // time over which the rate was too low
+}
+
+func (e *SlowError) Error() string {
+	return fmt.Sprintf("%s was too slow: fewer than %d bytes per second for %s", text.Line(e.Host, maxHost), e.Rate, e.Within)
+}
+
+// Is reports whether target is ErrStalled.
+func (e *SlowError) Is(target error) bool { return target == ErrStalled }
+
+// Advice returns what a person can do about the error.
+func (e *SlowError) Advice() string {
+	return "check the registry and the network; if they are only slow, lower MIRROR_MIN_RATE"
+}
+
+// IsSlow reports whether err is about a body that moved too slowly.
+func IsSlow(err error) bool {
+	var slow *SlowError
+	return errors.As(err, &slow)
+}
+
+// maxHost bounds a host in an error, in characters.
+const maxHost = 100
 
 // errMalformed marks an answer that breaks the protocol.
 var errMalformed = errors.New("malformed answer")

@@ -27,6 +27,7 @@ type Download struct {
 	size   int64 // bytes
 	slot   slot
 
+	hasty   bool  // a repository that stalls is left for another, and asked again later
 	doubted *host // that sent the last answer, if it may be encoded or not
 	raw     bool  // it was read as if it were not
 }
@@ -41,20 +42,35 @@ func NewDownload(digest string, size int64, from []*Repository) *Download {
 // verified and may end early. With several repositories the error is a *SourcesError.
 func (d *Download) Open(ctx context.Context, offset int64) (body io.ReadCloser, err error) {
 	var all SourcesError
-	for _, r := range d.from {
-		d.at, d.doubted = r, nil
-		for _, ep := range r.endpoints {
-			if body, err = ep.blob(ctx, d, offset); err == nil {
+	d.hasty = len(d.from) > 1
+	for next := d.from; len(next) > 0; d.hasty = false {
+		var stalled []*Repository
+		for _, r := range next {
+			if body, err = d.openAt(ctx, r, offset); err == nil {
 				return body, nil
 			}
+			all.add(r.name, err)
+			if d.hasty && errors.Is(err, regerror.ErrStalled) {
+				stalled = append(stalled, r)
+			}
 		}
-		err = r.fail(err, "reading blob", d.digest)
-		all.add(r.name, err)
+		next = stalled
 	}
 	if len(d.from) > 1 {
 		return nil, &all
 	}
 	return nil, err
+}
+
+// openAt opens the blob in one repository.
+func (d *Download) openAt(ctx context.Context, r *Repository, offset int64) (body io.ReadCloser, err error) {
+	d.at, d.doubted = r, nil
+	for _, ep := range r.endpoints {
+		if body, err = ep.blob(ctx, d, offset); err == nil {
+			return body, nil
+		}
+	}
+	return nil, r.fail(err, "reading blob", d.digest)
 }
 
 // At returns the repository that was opened last.
@@ -161,7 +177,7 @@ func (ep repoEndpoint) rest(ctx context.Context, d *Download, offset int64) (io.
 var errNotTheRange = regerror.Malformed("the registry answered with another part of the blob than asked for")
 
 func (ep repoEndpoint) download(d *Download) *call {
-	return &call{method: http.MethodGet, rest: "blobs/" + d.digest, access: ep.access, kept: &d.slot, expect: []int{http.StatusOK}}
+	return &call{method: http.MethodGet, rest: "blobs/" + d.digest, access: ep.access, kept: &d.slot, hasty: d.hasty, expect: []int{http.StatusOK}}
 }
 
 // isRest reports whether a partial answer is one range, from the offset to the end (RFC

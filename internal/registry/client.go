@@ -35,6 +35,7 @@ type Config struct {
 	Rate           float64       `default:"0" desc:"requests per second to one registry; 0 is no limit"`
 	Retries        int           `default:"10" desc:"attempts per request on timeouts, 408, 429 and 5xx"`
 	Stall          time.Duration `default:"60s" desc:"how long a registry may stay silent, or a transfer stand still"`
+	MinRate        int64         `split_words:"true" default:"16384" desc:"least bytes per second of a transfer, on average over MIRROR_STALL; 0 is any"`
 	RegistriesConf string        `split_words:"true" desc:"containers-registries.conf(5) file: locations, mirrors, insecure and blocked registries"`
 	CAFile         string        `envconfig:"CA_FILE" desc:"PEM file with certificate authorities to trust besides the system's"`
 	RegistriesDir  string        `split_words:"true" desc:"directory with registries.conf and ca.pem, used when MIRROR_REGISTRIES_CONF and MIRROR_CA_FILE are unset"`
@@ -62,6 +63,8 @@ func (c Config) check() error {
 		return fmt.Errorf("MIRROR_RETRIES is %d: give a number from 1 to %d", c.Retries, bounds.Retries)
 	case c.Stall < time.Second:
 		return fmt.Errorf("MIRROR_STALL is %s: give at least 1s", c.Stall)
+	case c.MinRate < 0:
+		return fmt.Errorf("MIRROR_MIN_RATE is %d: give a number of bytes a second, or 0", c.MinRate)
 	}
 	return nil
 }

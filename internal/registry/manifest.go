@@ -117,7 +117,7 @@ func (r *Repository) BadManifest(digest string, err error) error {
 func (ep repoEndpoint) manifest(ctx context.Context, identifier string) (m manifest.Raw, err error) {
 	err = ep.host.client.policy().Do(ctx, func(n int) (wait time.Duration, err error) {
 		m, wait, err = ep.readManifest(ctx, identifier)
-		if errors.Is(err, errNotJSON) && n >= cutTries {
+		if errors.Is(err, errNotJSON) && n >= cutTries || regerror.IsSlow(err) && n >= SlowTries {
 			wait = retry.Never
 		}
 		return wait, err
@@ -168,6 +168,10 @@ var errNotJSON = errors.New("the manifest is not JSON: the answer may be cut")
 
 // cutTries is how often a manifest is read that is not JSON, and has no digest.
 const cutTries = 3
+
+// SlowTries is how often a body is read that comes too slowly: each time takes as long as
+// a stall.
+const SlowTries = 3
 
 // PutManifest stores a manifest under a tag or its digest. It fails if the registry
 // answers that it stored another digest.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -30,6 +31,7 @@ type call struct {
 	kept     *slot // of a download; it outlives the call
 	reserved *bool // if true, the call has a slot already and uses it
 	optional bool  // another call can replace it: it is tried again only if the registry throttles
+	hasty    bool  // a stall ends the call: something else can be done in the time of another
 	another  bool  // another address was asked for: see mayAskForAnother
 	expect   []int // statuses of success; any other is an error
 }
@@ -59,7 +61,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 		if e.Status != 0 && !c.once() || e.Throttled() && c.optional {
 			tries = h.client.config.Retries // the registry does answer
 		}
-		if n >= tries {
+		if n >= tries || c.hasty && errors.Is(e, regerror.ErrStalled) {
 			wait = retry.Never
 		}
 		return wait, e
@@ -97,7 +99,7 @@ func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*htt
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := newWatchdog(h.client.config.Stall, cancel)
-	body := c.streamed(w)
+	body := h.streamed(c, w)
 	done := sync.OnceFunc(func() {
 		w.stop()
 		cancel(nil)
@@ -110,19 +112,29 @@ func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*htt
 		return nil, with, err
 	}
 	w.hold()
-	resp.Body = &responseBody{ReadCloser: resp.Body, ctx: ctx, w: w, done: done}
+	pace := newPace(w, resp.Request.URL.Host, h.rateOf(c, resp))
+	resp.Body = &responseBody{ReadCloser: resp.Body, ctx: ctx, pace: pace, done: done}
 	return resp, with, nil
 }
 
+// rateOf returns the least rate of an answer, in bytes per second, or 0.
+func (h *host) rateOf(c *call, resp *http.Response) int64 {
+	rate := h.client.config.MinRate
+	if c.kept == nil || resp.StatusCode/100 != 2 { // not a blob
+		rate = cmp.Or(rate, leastRate)
+	}
+	return rate
+}
+
 // streamed returns the body of a call with a stream, and nil for any other.
-func (c *call) streamed(w *watchdog) *streamedBody {
+func (h *host) streamed(c *call, w *watchdog) *streamedBody {
 	if c.stream == nil {
 		return nil
 	}
 	if c.length == 0 {
-		w.moved(commitPatience)
+		w.run(commitPatience * w.limit)
 	}
-	return &streamedBody{from: c.stream, w: w}
+	return &streamedBody{from: c.stream, pace: newPace(w, c.location.Host, h.client.config.MinRate)}
 }
 
 // hasSlot reports whether the call holds a slot of b already.

@@ -231,10 +231,14 @@ func (l *tagList) page(ctx context.Context, at *tagsPage) (foundTags, error) {
 	err := l.host.client.policy().Do(ctx, func(n int) (time.Duration, error) {
 		var again bool
 		var err error
-		if found, again, err = l.read(ctx, at); again {
-			return 0, &regerror.Error{Err: err, Tries: n}
+		if found, again, err = l.read(ctx, at); !again {
+			return retry.Never, err
 		}
-		return retry.Never, err
+		wait := time.Duration(0)
+		if regerror.IsSlow(err) && n >= SlowTries {
+			wait = retry.Never
+		}
+		return wait, &regerror.Error{Err: err, Tries: n}
 	})
 	return found, err
 }

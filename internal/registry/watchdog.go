@@ -12,23 +12,30 @@ import (
 	"imagemirror/internal/regerror"
 )
 
-// A watchdog cancels a request on which no byte has moved for a while.
+// A watchdog cancels a request on which nothing has moved for a while, or too little.
 type watchdog struct {
 	limit   time.Duration
 	timer   *time.Timer
 	stopped atomic.Bool
+	slow    atomic.Pointer[regerror.SlowError] // nil if nothing moved: see pace
 }
 
 func newWatchdog(limit time.Duration, cancel context.CancelCauseFunc) *watchdog {
-	return &watchdog{limit: limit, timer: time.AfterFunc(limit, func() {
+	w := &watchdog{limit: limit}
+	w.timer = time.AfterFunc(limit, func() {
+		if slow := w.slow.Load(); slow != nil {
+			cancel(slow)
+			return
+		}
 		cancel(fmt.Errorf("%w: nothing moved for %s", regerror.ErrStalled, limit))
-	})}
+	})
+	return w
 }
 
-// moved restarts the clock: the request gets another n times the limit.
-func (w *watchdog) moved(n int) {
+// run restarts the clock, which ends the request after left.
+func (w *watchdog) run(left time.Duration) {
 	if !w.stopped.Load() {
-		w.timer.Reset(time.Duration(n) * w.limit)
+		w.timer.Reset(left)
 	}
 }
 
@@ -40,6 +47,56 @@ func (w *watchdog) stop() {
 	w.timer.Stop()
 }
 
+// leastRate is the least rate of an answer that is not a blob if Config has none, in bytes
+// per second.
+const leastRate = 16 << 10
+
+// A pace is the least rate of a body. A window, which is the bytes that the rate brings
+// within the watchdog's limit, may take that long. So every body of a bounded size ends:
+// within the limit, and the time that its size takes at the rate. The time in which the
+// other side waits for this program does not count. One goroutine at a time may use it.
+type pace struct {
+	w     *watchdog
+	least regerror.SlowError
+
+	began   time.Time     // of the wait under way
+	spent   time.Duration // in waits of the window
+	missing int64         // bytes of the window
+}
+
+// newPace returns the pace of a body from or to a host, at rate bytes per second. If that
+// is 0, the body may be slow, and must not stand still.
+func newPace(w *watchdog, host string, rate int64) *pace {
+	p := &pace{w: w, least: regerror.SlowError{Host: host, Rate: rate, Within: w.limit}}
+	p.restart()
+	return p
+}
+
+// restart begins another window.
+func (p *pace) restart() {
+	p.spent, p.missing = 0, int64(float64(p.least.Rate)*p.w.limit.Seconds())
+	p.w.slow.Store(nil)
+}
+
+// run starts the clock: this program waits for the other side.
+func (p *pace) run() {
+	p.began = time.Now()
+	p.w.run(p.w.limit - p.spent)
+}
+
+// hold stops the clock: n bytes moved since run.
+func (p *pace) hold(n int) {
+	p.w.hold()
+	p.spent += time.Since(p.began)
+	p.missing -= int64(n)
+	switch {
+	case p.missing <= 0:
+		p.restart()
+	case n > 0 && p.spent > p.w.limit/10: // else it came with the headers, and then nothing
+		p.w.slow.Store(&p.least)
+	}
+}
+
 // A streamedBody is the body of a request that streams. The clock runs while the
 // registry takes in a piece, and stands still while the source is read. Once all is
 // sent, the registry gets longer to answer.
@@ -48,11 +105,12 @@ func (w *watchdog) stop() {
 // reading for a while. again and letGo end that, so that the reader can be used for
 // another request.
 type streamedBody struct {
-	w *watchdog
+	pace *pace
 
 	mu    sync.Mutex // held while from is read
 	from  io.Reader  // nil after letGo
 	began bool       // something was read for the current request
+	given int        // bytes of the last Read
 	turn  int        // counts requests
 }
 
@@ -77,7 +135,8 @@ func (f *streamedBody) again() (began bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.turn++
-	f.w.moved(1)
+	f.pace.restart()
+	f.pace.run()
 	if began, f.began = f.began, false; !began {
 		return false, nil
 	}
@@ -110,16 +169,20 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	if f.from == nil || f.turn != r.request {
 		return 0, errLetGo
 	}
+	if f.began {
+		f.pace.hold(f.given)
+	}
 	f.began = true
-	f.w.hold()
+	f.pace.w.hold()
 	n, err := f.from.Read(p)
+	f.given = n
 	if err != nil && err != io.EOF {
 		err = errFeed
 	}
 	if err != nil {
-		f.w.moved(commitPatience)
+		f.pace.w.run(commitPatience * f.pace.w.limit)
 	} else {
-		f.w.moved(1)
+		f.pace.run()
 	}
 	return n, err
 }
@@ -136,14 +199,14 @@ var errLetGo = errors.New("the request is over")
 type responseBody struct {
 	io.ReadCloser
 	ctx  context.Context
-	w    *watchdog
+	pace *pace
 	done func()
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
-	b.w.moved(1)
+	b.pace.run()
 	n, err := b.ReadCloser.Read(p)
-	b.w.hold()
+	b.pace.hold(n)
 	if err != nil {
 		if err != io.EOF {
 			err = regerror.Plain(b.ctx, err)

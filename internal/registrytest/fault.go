@@ -266,3 +266,50 @@ type blackHole struct{ header http.Header }
 func (b *blackHole) Header() http.Header         { return b.header }
 func (b *blackHole) WriteHeader(int)             {}
 func (b *blackHole) Write(p []byte) (int, error) { return len(p), nil }
+
+// Drip lets the registry answer, and sends a byte of the body after each pause, until the client
+// goes away or the Proxy is closed.
+func Drip(pause time.Duration) Fault {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(&drippingWriter{ResponseWriter: w, next: func() bool { return wait(r.Context(), pause) }}, r)
+		})
+	}
+}
+
+// A drippingWriter writes single bytes, and waits for next before each.
+type drippingWriter struct {
+	http.ResponseWriter
+	next func() bool // false: the client is gone
+}
+
+func (w *drippingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *drippingWriter) Write(b []byte) (int, error) {
+	_ = http.NewResponseController(w.ResponseWriter).Flush() // the headers come at once
+	for i := range b {
+		if !w.next() {
+			abort()
+		}
+		if _, err := w.ResponseWriter.Write(b[i : i+1]); err != nil {
+			abort()
+		}
+		_ = http.NewResponseController(w.ResponseWriter).Flush()
+	}
+	return len(b), nil
+}
+
+// SlowUpload reads a piece of size bytes of the request's body after each pause, until the client
+// goes away or the Proxy is closed. The registry sees none of them.
+func SlowUpload(size int64, pause time.Duration) Fault {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			for wait(r.Context(), pause) {
+				if _, err := io.CopyN(io.Discard, r.Body, size); err != nil {
+					break
+				}
+			}
+			abort()
+		})
+	}
+}
