@@ -19,6 +19,7 @@ const (
 	neverRan   = "no result: %s did not run or did not finish"
 	endedFirst = "no result: copy ended before it"
 	runAgain   = "see why copy ended, then run it again: what has arrived is not sent twice"
+	lookAtTag  = "compare the destination with the source, and find out who else writes results: those of copy always agree with its plan"
 )
 
 // A Builder gathers the streams of one or more runs, by mapping.
@@ -29,8 +30,10 @@ type Builder struct {
 	runs     map[string]string // by run: the first of its streams
 	cuts     []string
 	warnings []string
+	problems []string
 	unnamed  map[announcement]int // mappings that a cut stream announced and did not name
 	named    map[shardKey]int     // mappings of a shard, if a stream names all of them
+	planned  map[shardKey]bool    // parts of plans; the settled part has no shard
 
 	started, ended time.Time // of the whole
 }
@@ -59,6 +62,7 @@ type announcement struct {
 type pending struct {
 	mappingKey
 	Result
+	agreement
 	inResults bool      // a stream of results names it
 	settled   bool      // it has a result
 	shard     string    // that was to copy it, if the plan was cut into shards
@@ -73,6 +77,7 @@ func NewBuilder() *Builder {
 		runs:     map[string]string{},
 		unnamed:  map[announcement]int{},
 		named:    map[shardKey]int{},
+		planned:  map[shardKey]bool{},
 	}
 }
 
@@ -98,20 +103,40 @@ func (b *Builder) Add(c *stream.Content) error {
 	if err := b.checkRuns(c); err != nil {
 		return err
 	}
+	b.addOutcomes(c)
+	b.addCut(c)
+	return nil
+}
+
+// addOutcomes takes in the copies and the results of a stream.
+func (b *Builder) addOutcomes(c *stream.Content) {
+	if c.Header.Stream == stream.Plan {
+		b.planned[shardKey{c.Header.Run, c.Header.Shard}] = true
+	}
 	for _, p := range c.Copies {
 		b.mappings[mappingKey{c.Header.Run, p.ID}].addPlan(p, c.Header.Shard)
 	}
 	for _, r := range c.Results {
-		b.mappings[mappingKey{c.Header.Run, r.ID}].addResult(r, c.Header.Started)
+		e := b.mappings[mappingKey{c.Header.Run, r.ID}]
+		if c.Header.Stream == stream.Plan {
+			e.settle(r, c.Header.Started)
+		} else {
+			e.addResult(r, c.Header.Started)
+		}
 	}
-	b.addCut(c)
-	return nil
 }
 
 // AddUnreadable notes a stream of results that cannot be read. Mappings that no other stream
 // has a result for have failed.
 func (b *Builder) AddUnreadable(err error) {
 	b.cuts = append(b.cuts, text.Line(err.Error(), maxMessage))
+}
+
+// AddProblem notes why the report cannot be good, whatever the results say.
+func (b *Builder) AddProblem(why string) {
+	if len(b.problems) < maxReasons {
+		b.problems = append(b.problems, text.Line(why, maxMessage))
+	}
 }
 
 // MarkExecuted notes that the plans were carried out, so that mappings without a result have
@@ -166,7 +191,11 @@ func (b *Builder) addMapping(c *stream.Content, m stream.Mapping) error {
 		return fmt.Errorf("%s: mapping %d of run %q is %s to %s here and %s to %s in another stream: the two do not belong together",
 			c.Name, m.ID, c.Header.Run, source, destination, e.Source, e.Destination)
 	}
-	e.inResults = e.inResults || c.Header.Stream == stream.Results
+	if c.Header.Stream == stream.Results {
+		e.inResults, e.resultsOf = true, c.Header.Shard
+	} else {
+		e.inPlan = true
+	}
 	return nil
 }
 
@@ -202,15 +231,26 @@ func (e *pending) addPlan(c stream.Copy, shard string) {
 	if !e.settled {
 		e.Bytes = c.Bytes
 	}
+	e.plan("", c.Digest)
 	e.Digest = cmp.Or(e.Digest, text.Line(c.Digest, maxName))
 	e.Old = cmp.Or(e.Old, text.Line(c.Old, maxName))
 }
 
-// addResult takes a result, unless the mapping has a better one.
+// settle takes the result of a mapping that needs no copy. No result of copy replaces it.
+func (e *pending) settle(r stream.Result, started time.Time) {
+	e.plan(r.Status, r.Digest)
+	e.take(r, started)
+}
+
+// addResult takes a result of copy, unless the mapping has a better one.
 func (e *pending) addResult(r stream.Result, started time.Time) {
-	if e.settled && !e.outdoneBy(r, started) {
-		return
+	e.hear(r)
+	if !e.decided() && (!e.settled || e.outdoneBy(r, started)) {
+		e.take(r, started)
 	}
+}
+
+func (e *pending) take(r stream.Result, started time.Time) {
 	e.settled, e.started = true, started
 	e.Status, e.Bytes, e.Seconds = r.Status, r.Bytes, min(r.Seconds, maxSeconds)
 	e.Digest = cmp.Or(text.Line(r.Digest, maxName), e.Digest)
@@ -275,6 +315,7 @@ func (b *Builder) Report() *Report {
 		Failed:   total.failed,
 		Bytes:    total.bytes,
 		Warnings: b.warnings,
+		Problems: b.problems,
 		Unknown:  b.unknown(),
 	}
 	if !b.executed {
@@ -293,12 +334,27 @@ func (b *Builder) results() []*Result {
 	var results []*Result
 	for _, e := range entries {
 		e.conclude(b.executed)
+		if why := e.disagreement(b.isPlanned(e.run, e.resultsOf)); why != "" && e.Status != stream.Failed {
+			e.Status, e.Error, e.Bytes, e.Advice = stream.Failed, why, 0, lookAtTag
+		}
+		if e.Status == stream.Failed && e.planned != nil {
+			e.Digest = e.planned.digest
+		}
 		if e.Status != stream.Failed {
 			e.Notify = nil
 		}
 		results = append(results, &e.Result)
 	}
 	return results
+}
+
+// isPlanned reports whether the report has all of the plan that results of shards are about.
+func (b *Builder) isPlanned(run, shards string) bool {
+	all := b.planned[shardKey{run, ""}]
+	for shard := range strings.SplitSeq(shards, ",") {
+		all = all && b.planned[shardKey{run, shard}]
+	}
+	return all
 }
 
 // unknown returns how many mappings no stream names.

@@ -81,6 +81,7 @@ func eachHostilePage(t *testing.T, check func(*testing.T, *Report)) {
 		r := hostileRun(t, stream.Plan)
 		for _, h := range hostile {
 			r.Summary.NoPlan = append(r.Summary.NoPlan, text.Line(h, maxMessage))
+			r.Summary.Problems = append(r.Summary.Problems, text.Line(h, maxMessage))
 		}
 		check(t, r)
 	})

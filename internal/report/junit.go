@@ -34,6 +34,13 @@ func (r *Report) testSuites() *junit.Suites {
 			Failure: &junit.Detail{Message: count(r.Summary.Unknown, "mapping") + " unknown", Text: strings.Join(r.Cuts, "\n")},
 		})
 	}
+	if len(r.Summary.Problems) > 0 {
+		all.Suite("streams").Add(junit.Case{
+			Class:   "streams",
+			Name:    "the results agree with the plan",
+			Failure: &junit.Detail{Message: r.Summary.Problems[0], Text: strings.Join(r.Summary.Problems, "\n")},
+		})
+	}
 	if err := r.Err(); len(r.Summary.NoPlan) > 0 {
 		all.Suite("split").Add(junit.Case{
 			Class:   "split",

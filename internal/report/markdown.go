@@ -21,6 +21,8 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	headline := r.Headline()
 	if len(r.Summary.NoPlan) > 0 {
 		headline = "Nothing was mirrored" // the reasons follow, as code: they quote names from outside
+	} else if r.Summary.Failed == 0 && r.Summary.Unknown == 0 && len(r.Summary.Problems) > 0 {
+		headline = "The results cannot be relied on"
 	}
 	p.line("## %s\n", headline)
 	if r.Summary.Mappings > 0 {
@@ -28,6 +30,7 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	}
 	r.markdownFailures(p)
 	r.markdownLines(p, "No plan", r.Summary.NoPlan)
+	r.markdownLines(p, "Problems", r.Summary.Problems)
 	r.markdownLines(p, "Cut off", r.Cuts)
 	r.markdownLines(p, "Warnings", r.Summary.Warnings)
 	r.markdownMoves(p)

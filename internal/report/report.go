@@ -12,6 +12,7 @@ package report
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 
 	"imagemirror/internal/stream"
@@ -40,6 +41,8 @@ type Summary struct {
 	Unknown int `json:"unknown,omitempty"`
 	// Why split made no plan, so that nothing was mirrored; a line each.
 	NoPlan []string `json:"noPlan,omitempty"`
+	// Why the report is not good whatever its results say; a line each.
+	Problems []string `json:"problems,omitempty"`
 	// What split found suspicious in the files that it read; a line each.
 	Warnings []string `json:"warnings,omitempty"`
 	Bytes    int64    `json:"bytes"` // blob bytes sent; in a dry run, to be sent
@@ -95,6 +98,10 @@ func (r *Report) Err() error {
 		return fmt.Errorf("%d of %s failed", s.Failed, count(s.Mappings, "mapping"))
 	case s.Unknown > 0:
 		return fmt.Errorf("%s unknown: copy was cut before it named all of its work", count(s.Unknown, "mapping"))
+	case len(s.Problems) == 1:
+		return errors.New(s.Problems[0])
+	case len(s.Problems) > 1:
+		return fmt.Errorf("%s; and %d more", s.Problems[0], len(s.Problems)-1)
 	}
 	return nil
 }

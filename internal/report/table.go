@@ -33,6 +33,9 @@ func (r *Report) WriteTable(w io.Writer) error {
 		r.tableFailures(&b)
 		r.tableCuts(&b)
 	}
+	if len(r.Summary.Problems) > 0 {
+		fmt.Fprintf(&b, "\nPROBLEMS\n  %s\n", strings.Join(r.Summary.Problems, "\n  "))
+	}
 	r.tableWarnings(&b)
 	_, err := text.NewCIWriter(w).Write(b.Bytes())
 	return err
