@@ -19,7 +19,7 @@ concurrent = test/wire $(sort $(patsubst %/,%,$(dir $(shell grep -rlE '[.]Go\b|g
 # The module that builds the cluster of the end-to-end tests.
 cluster := test/e2e/cluster
 
-.PHONY: help demo new-set sets test race lint interop bench fuzz release e2e e2e-up e2e-down
+.PHONY: help demo new-set sets test race lint vuln interop bench fuzz release e2e e2e-up e2e-down
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ lint: ## formatting, go.mod, vet, staticcheck, actionlint
 	@$(go) -C $(cluster) tool -modfile=../../../tools/go.mod staticcheck ./...
 	@echo "checking the workflows"
 	@$(go) tool -modfile=tools/actionlint/go.mod actionlint -shellcheck= -pyflakes= .github/workflows/*.yaml docs/how-to/presubmit.github.yaml
+
+vuln: ## known vulnerabilities in what the commands call (asks vuln.go.dev)
+	@$(go) tool -modfile=tools/govulncheck/go.mod govulncheck ./...
 
 interop: ## copy a corpus of images between real registries, in all pairs, and print what arrived
 	@$(go) -C test/interop $(tests) -count=1 -args -matrix
