@@ -19,7 +19,9 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
+	"imagemirror/internal/imageset"
 	"imagemirror/internal/kustomization"
+	"imagemirror/internal/policy"
 	"imagemirror/internal/settings"
 )
 
@@ -91,8 +93,70 @@ func TestAllSets(t *testing.T) {
 		checkSet(t, all, set)
 		want += build(t, set).Size()
 	}
+	want++ // the policy
 	if all.Size() != want {
 		t.Errorf("together the sets are %d objects, and one by one %d", all.Size(), want)
+	}
+}
+
+// The policy beside the sets is installed with them, in the namespace that the listing names, and
+// belongs to no set.
+func TestPolicy(t *testing.T) {
+	file, err := os.ReadFile(policy.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := find[corev1.ConfigMap](t, build(t, "."), "ConfigMap", policy.ConfigMap)
+	if diff := cmp.Diff(map[string]string{policy.File: string(file)}, m.Data); diff != "" || len(m.Labels) > 0 {
+		t.Errorf("the policy has the labels %v and the data (-file +ConfigMap):\n%s", m.Labels, diff)
+	}
+	for listing, want := range map[string]string{"": namespace, "namespace: teams\n": "teams"} {
+		root := beside(t, "web", map[string][]byte{
+			"OWNERS": []byte("approvers: [alice]\n"), "mapping_web": nil, "../" + policy.File: file, "../kustomization.yaml": []byte(listing),
+		})
+		for _, r := range build(t, root).Resources() {
+			if r.GetNamespace() != want {
+				t.Errorf("%s %s is in the namespace %q, want %q", r.GetKind(), r.GetName(), r.GetNamespace(), want)
+			}
+		}
+	}
+}
+
+// Without a policy, the listing has none.
+func TestNoPolicy(t *testing.T) {
+	root := beside(t, "web", map[string][]byte{"OWNERS": []byte("approvers: [alice]\n"), "mapping_web": nil})
+	if all, one := build(t, root), build(t, filepath.Join(root, "web")); all.Size() != one.Size() {
+		t.Errorf("all sets are %d objects, and the only one %d", all.Size(), one.Size())
+	}
+}
+
+// The policy allows the sets that it names to publish where their settings say.
+func TestPolicyFits(t *testing.T) {
+	file, err := os.ReadFile(policy.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, found := policy.Parse(policy.File, file)
+	if err := found.Err(); err != nil {
+		t.Fatal(err)
+	}
+	input, err := imageset.Load(sets(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]*imageset.Set{}
+	for _, set := range input.Sets {
+		of[set.Name] = set
+	}
+	for name := range p.Sets {
+		b, set := p.For(name), of[name]
+		if set == nil {
+			t.Errorf("%s is about %s, which is no set", policy.File, name)
+			continue
+		}
+		if got, want := b.Destinations.String(), set.Settings.Destinations.String(); got != want {
+			t.Errorf("%s may publish to %s by the policy, and to %s by its settings", set.Name, got, want)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ const (
 	// registry. With fewer, its pod would wait more than it works.
 	Share = 4
 
-	Concurrency = 1000 // requests in flight to one registry
-	Retries     = 100  // attempts per request
+	Concurrency = 1000  // requests in flight to one registry
+	Rate        = 10000 // requests per second to one registry
+	Retries     = 100   // attempts per request
 )

@@ -18,6 +18,7 @@ import (
 
 	"imagemirror/internal/finding"
 	"imagemirror/internal/mapping"
+	"imagemirror/internal/policy"
 	"imagemirror/internal/settings"
 	"imagemirror/internal/text"
 )
@@ -46,6 +47,8 @@ type Set struct {
 	Files    []string // the mapping files that were read, as the person named them
 	Mappings []mapping.Mapping
 	Settings settings.Settings // of its settings.yaml; the zero value if there is no such file
+
+	bounds []*policy.Bounds // of the operator's policies: all hold
 }
 
 // An Input is all that a run reads.
@@ -79,7 +82,8 @@ func (i *Input) Warnings() []string {
 func Load(paths []string, stdin io.Reader) (*Input, error) {
 	l := loader{
 		stdin: stdin, named: map[string]bool{}, read: map[string]bool{},
-		dirs: map[string]string{}, sets: map[string]*Set{}, claims: claims{}, aliases: map[string]aliases{},
+		dirs: map[string]string{}, sets: map[string]*Set{}, claims: claims{},
+		aliases: map[string]aliases{}, policies: map[string]*policy.Policy{}, spelled: map[string]bool{},
 	}
 	if len(paths) == 0 {
 		l.refuse("", 0, errors.New("no PATH is given: name a mapping file, an image-set directory or - for standard input"))
@@ -109,7 +113,9 @@ type loader struct {
 	sets   map[string]*Set   // by the absolute path of the directory
 	claims claims
 
-	aliases map[string]aliases // of OWNERS files, by the repository's directory
+	aliases  map[string]aliases        // of OWNERS files, by the repository's directory
+	policies map[string]*policy.Policy // by the absolute path of their directory
+	spelled  map[string]bool           // absolute paths of directories whose policy's name was checked
 }
 
 // refuse adds a mistake. Line is 0 if it is about the path file, or about no file.
@@ -332,9 +338,9 @@ func (l *loader) parse(set *Set, r io.Reader, label string) {
 	}
 }
 
-// set returns the set of a directory, or nil if it is refused. OWNERS and settings.yaml are read
-// when the set is first asked for; a mistake in them does not keep its mapping files from being
-// checked.
+// set returns the set of a directory, or nil if it is refused. OWNERS, settings.yaml and the
+// operator's policy are read when the set is first asked for; a mistake in them does not keep its
+// mapping files from being checked.
 func (l *loader) set(dir string) *Set {
 	absolute, ok := l.absolute(dir)
 	if !ok {
@@ -346,6 +352,7 @@ func (l *loader) set(dir string) *Set {
 	set := l.newSet(filepath.Base(absolute), absolute, dir)
 	if set != nil {
 		l.owners(set, dir, absolute)
+		l.bound(set, dir, absolute)
 		l.settings(set, dir)
 	}
 	return set

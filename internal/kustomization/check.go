@@ -65,7 +65,7 @@ func (t *Tree) checkListing(found *finding.List) {
 	case path != t.path():
 		found.Refuse(Generated, path, 1, "this lists the sets under another name than %s: remove it, and %s", File, t.advice())
 	default:
-		t.compare(path, listing(t.Namespace, sets), t.readListed(sets), found)
+		t.compare(path, t.listing(sets), t.readListed(sets), found)
 	}
 }
 

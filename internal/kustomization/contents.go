@@ -8,12 +8,14 @@ import (
 
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
+	"imagemirror/internal/policy"
 	"imagemirror/internal/settings"
 )
 
 // judge refuses entries that the directory of a set may not have. It leaves the set's own names to
 // those who read these files, and a misspelled mapping file to imageset, which reports both.
-func judge(dir string, found *finding.List) {
+// Settings under another spelling go to input.
+func judge(dir string, found, input *finding.List) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
@@ -26,8 +28,12 @@ func judge(dir string, found *finding.List) {
 		case !e.Type().IsRegular():
 			found.Refuse(Contents, path, 1, "this is a link, or another kind of file that an image set does not have: remove it")
 		case imageset.Misspelled(e.Name()):
+		case imageset.Misnamed(e.Name(), settings.File):
+			input.Refuse(finding.Input, path, 1, imageset.MisnamedText, settings.File)
+		case e.Name() == policy.File:
+			found.Refuse(Contents, path, 1, "the operator's policy is beside the sets: remove the file")
 		case meant(e.Name()) != "":
-			found.Refuse(Contents, path, 1, "nothing reads a file of this name: rename it %s, or remove it", meant(e.Name()))
+			found.Refuse(Contents, path, 1, imageset.MisnamedText, meant(e.Name()))
 		default:
 			found.Refuse(Contents, path, 1, "an image set has only OWNERS, %s, files %sNAME and the generated %s: remove the file",
 				settings.File, imageset.Prefix, File)

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"imagemirror/internal/imageset"
+	"imagemirror/internal/policy"
 	"imagemirror/internal/settings"
 )
 
@@ -59,6 +60,9 @@ const scheduled = `replacements:
           - spec.schedule
 `
 
+// With a hash in its name, each change would leave the old ConfigMap beside the new one.
+const fixedNames = "generatorOptions:\n  disableNameSuffixHash: true\n"
+
 // Kustomization returns the kustomization that installs the set in a namespace.
 func (s *SetDirectory) Kustomization(namespace string) []byte {
 	var b bytes.Buffer
@@ -81,8 +85,7 @@ func (s *SetDirectory) Kustomization(namespace string) []byte {
 			fmt.Fprintf(&b, "      - %s\n", scalar(f.Name))
 		}
 	}
-	// With a hash in its name, each change would leave the old ConfigMap beside the new one.
-	fmt.Fprintf(&b, "generatorOptions:\n  disableNameSuffixHash: true\n")
+	b.WriteString(fixedNames)
 	if s.Scheduled {
 		b.WriteString(scheduled)
 	}
@@ -115,16 +118,21 @@ func (s *SetDirectory) configMaps() [][]Entry {
 	return all
 }
 
-// listing returns the kustomization that installs all sets of a tree, sorted by name.
-func listing(namespace string, sets []string) []byte {
+// listing returns the kustomization that installs the sets, sorted by name, and the policy beside
+// them.
+func (t *Tree) listing(sets []string) []byte {
 	var b bytes.Buffer
 	b.WriteString(listingComment + head)
-	if namespace != DefaultNamespace {
-		fmt.Fprintf(&b, "namespace: %s\n", scalar(namespace))
+	if t.Namespace != DefaultNamespace {
+		fmt.Fprintf(&b, "namespace: %s\n", scalar(t.Namespace))
 	}
 	b.WriteString("resources:\n")
 	for _, name := range sets {
 		fmt.Fprintf(&b, "  - %s\n", scalar(name))
+	}
+	if imageset.Contains(t.Root, policy.File) {
+		fmt.Fprintf(&b, "configMapGenerator:\n  - name: %s\n    namespace: %s\n    files:\n      - %s\n", policy.ConfigMap, scalar(t.Namespace), policy.File)
+		b.WriteString(fixedNames)
 	}
 	return b.Bytes()
 }

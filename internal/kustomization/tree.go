@@ -104,7 +104,7 @@ func (t *Tree) path() string { return filepath.Join(t.Root, File) }
 func (t *Tree) Listing(more ...string) []byte {
 	more = append(more, t.names()...)
 	slices.Sort(more)
-	return listing(t.Namespace, slices.Compact(more))
+	return t.listing(slices.Compact(more))
 }
 
 // names returns the names of the directories that are sets, also of those with mistakes.
@@ -189,7 +189,7 @@ func (t *Tree) readSet(dir string, found, input *finding.List) (s *SetDirectory,
 		found.Refuse(Orphan, dir, 0, "%v: rename the directory", err)
 		ok = false
 	}
-	judge(dir, found)
+	judge(dir, found, input)
 	for _, name := range append([]string{imageset.OwnersFile, settings.File}, imageset.MappingFiles(dir)...) {
 		path := filepath.Join(dir, name)
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {

@@ -37,6 +37,7 @@ func Check(paths []string, stdin io.Reader) (*imageset.Input, *finding.List) {
 	for _, dir := range sets {
 		c.files(dir)
 	}
+	c.policies(sets)
 	c.found.Merge(kustomization.Check(sets))
 	c.reversed(input)
 	c.found.Sort()

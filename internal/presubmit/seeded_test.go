@@ -370,6 +370,11 @@ func TestSeededMistakes(t *testing.T) {
 func checkSeeded(t *testing.T, from string, c cast, mistakes ...[]seeded) {
 	all := newWorld(t, from)
 	all.install()
+	checkSeededIn(t, all, c, mistakes...)
+}
+
+// checkSeededIn makes each mistake in a world, one at a time.
+func checkSeededIn(t *testing.T, all *world, c cast, mistakes ...[]seeded) {
 	before := all.found()
 	for _, s := range slices.Concat(mistakes...) {
 		t.Run(s.name, func(t *testing.T) {

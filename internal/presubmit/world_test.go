@@ -11,6 +11,7 @@ import (
 
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/kustomization"
+	"imagemirror/internal/policy"
 )
 
 // sets is the directory of image sets in a world. A world is the working directory.
@@ -86,8 +87,9 @@ func realSets(t *testing.T) string {
 }
 
 // install gives all sets OWNERS and settings that allow any destination, and generates their
-// kustomizations.
+// kustomizations. No policy is beside them.
 func (w *world) install() {
+	_ = os.Remove(filepath.Join(sets, policy.File))
 	for _, dir := range imageset.Directories(sets) {
 		if name := filepath.Base(dir); len(imageset.MappingFiles(dir)) > 0 {
 			w.write(name+"/OWNERS", "approvers:\n- ann\n")

@@ -17,6 +17,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,15 +43,29 @@ type Config struct {
 }
 
 // fromDirectory sets RegistriesConf and CAFile to the files in RegistriesDir, if they
-// are unset.
-func (c Config) fromDirectory() Config {
-	for name, file := range map[string]*string{"registries.conf": &c.RegistriesConf, "ca.pem": &c.CAFile} {
-		path := filepath.Join(c.RegistriesDir, name)
-		if _, err := os.Stat(path); c.RegistriesDir != "" && *file == "" && err == nil {
-			*file = path
+// are unset. It refuses a directory that has only other files: one of them may be meant.
+func (c Config) fromDirectory() (Config, error) {
+	known := map[string]*string{"registries.conf": &c.RegistriesConf, "ca.pem": &c.CAFile}
+	if c.RegistriesDir == "" || c.RegistriesConf != "" && c.CAFile != "" {
+		return c, nil
+	}
+	entries, _ := os.ReadDir(c.RegistriesDir) // a ConfigMap that is optional
+	other, found := "", false
+	for _, e := range entries {
+		file, is := known[e.Name()]
+		switch {
+		case is:
+			*file = cmp.Or(*file, filepath.Join(c.RegistriesDir, e.Name()))
+			found = true
+		// Kubernetes' own links in a volume are hidden.
+		case other == "" && !strings.HasPrefix(e.Name(), "."):
+			other = e.Name()
 		}
 	}
-	return c
+	if other != "" && !found {
+		return c, fmt.Errorf("MIRROR_REGISTRIES_DIR is %q, which has %.100q and neither registries.conf nor ca.pem: rename it", c.RegistriesDir, other)
+	}
+	return c, nil
 }
 
 func (c Config) check() error {
@@ -104,7 +119,10 @@ func New(config Config, from CredentialSource) (*Client, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
-	config = config.fromDirectory()
+	config, err := config.fromDirectory()
+	if err != nil {
+		return nil, err
+	}
 	conf, err := registriesconf.Load(config.RegistriesConf)
 	if err != nil {
 		return nil, err

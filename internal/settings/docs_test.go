@@ -61,12 +61,14 @@ func written(key string, value reflect.Value) string {
 	switch v := value.Interface().(type) {
 	case time.Duration:
 		return text.Duration(v)
+	case Prefixes:
+		return "any"
 	case []string:
-		if key == "destinations" {
-			return "any"
-		}
 		return "none"
 	default:
+		if key == "rate" {
+			return "no limit"
+		}
 		return fmt.Sprint(v)
 	}
 }

@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"strings"
 	"time"
 
 	"imagemirror/internal/bounds"
@@ -9,21 +8,26 @@ import (
 	"imagemirror/internal/strictyaml"
 )
 
-// object reads the file as a whole.
-func (s *Settings) object(v strictyaml.Value) {
-	var apiVersion, kind bool
+// Object reads a file in the form of a Kubernetes object, which declares a kind of APIVersion.
+func Object(v strictyaml.Value, kind string, metadata, spec func(strictyaml.Value)) {
+	var hasVersion, hasKind bool
 	v.Keys(
-		strictyaml.Key{Name: "apiVersion", Read: func(v strictyaml.Value) { apiVersion = true; is(v, APIVersion) }},
-		strictyaml.Key{Name: "kind", Read: func(v strictyaml.Value) { kind = true; is(v, Kind) }},
-		strictyaml.Key{Name: "metadata", Read: s.metadata},
-		strictyaml.Key{Name: "spec", Read: s.spec},
+		strictyaml.Key{Name: "apiVersion", Read: func(v strictyaml.Value) { hasVersion = true; is(v, APIVersion) }},
+		strictyaml.Key{Name: "kind", Read: func(v strictyaml.Value) { hasKind = true; is(v, kind) }},
+		strictyaml.Key{Name: "metadata", Read: metadata},
+		strictyaml.Key{Name: "spec", Read: spec},
 	)
-	if !apiVersion {
+	if !hasVersion {
 		v.Refuse("apiVersion is missing: write apiVersion: %s", APIVersion)
 	}
-	if !kind {
-		v.Refuse("kind is missing: write kind: %s", Kind)
+	if !hasKind {
+		v.Refuse("kind is missing: write kind: %s", kind)
 	}
+}
+
+// object reads the file as a whole.
+func (s *Settings) object(v strictyaml.Value) {
+	Object(v, Kind, s.metadata, s.spec)
 	if s.NameLine == 0 {
 		v.Refuse("metadata.name is missing: write the name of the set, which is its directory's")
 	}
@@ -58,17 +62,24 @@ func (s *Settings) name(v strictyaml.Value) {
 }
 
 func (s *Settings) spec(v strictyaml.Value) {
-	v.Keys(
-		strictyaml.Key{Name: "schedule", Read: s.schedule},
-		strictyaml.Key{Name: "destinations", Read: s.destinations},
-		strictyaml.Key{Name: "immutable", Read: func(v strictyaml.Value) { v.List(s.immutable) }},
-		strictyaml.Key{Name: "shards", Read: number(&s.Shards, 1, bounds.Shards)},
-		strictyaml.Key{Name: "cap", Read: number(&s.Cap, bounds.Share, bounds.Concurrency)},
-		strictyaml.Key{Name: "retries", Read: number(&s.Retries, 1, bounds.Retries)},
-		strictyaml.Key{Name: "timeout", Read: duration(&s.Timeout, MinTimeout, maxTimeout)},
-		strictyaml.Key{Name: "notify", Read: func(v strictyaml.Value) { v.List(s.notify) }},
-		strictyaml.Key{Name: "history", Read: s.history},
-	)
+	keys := []strictyaml.Key{
+		{Name: "schedule", Read: s.schedule},
+		{Name: "sources", Read: func(v strictyaml.Value) { s.Sources.Read(v, "source") }},
+		{Name: "destinations", Read: func(v strictyaml.Value) { s.Destinations.Read(v, "destination") }},
+		{Name: "immutable", Read: func(v strictyaml.Value) { v.List(s.immutable) }},
+		{Name: "shards", Read: number(&s.Shards, 1, bounds.Shards)},
+		{Name: "cap", Read: number(&s.Cap, bounds.Share, bounds.Concurrency)},
+		{Name: "rate", Read: number(&s.Rate, 1, bounds.Rate)},
+		{Name: "retries", Read: number(&s.Retries, 1, bounds.Retries)},
+		{Name: "timeout", Read: duration(&s.Timeout, MinTimeout, MaxTimeout)},
+		{Name: "notify", Read: func(v strictyaml.Value) { v.List(s.notify) }},
+		{Name: "history", Read: s.history},
+	}
+	s.Lines = map[string]int{}
+	for i, k := range keys {
+		keys[i].Read = func(v strictyaml.Value) { s.Lines[k.Name] = v.Line(); k.Read(v) }
+	}
+	v.Keys(keys...)
 }
 
 func (s *Settings) history(v strictyaml.Value) {
@@ -97,40 +108,6 @@ func (s *Settings) schedule(v strictyaml.Value) {
 		return
 	}
 	s.Schedule = text
-}
-
-func (s *Settings) destinations(v strictyaml.Value) {
-	// An empty list could mean none or any.
-	if v.Empty() {
-		v.Refuse("spec.destinations allows nothing: name a prefix, or leave the key out, which allows any destination")
-	}
-	v.List(s.destination)
-}
-
-func (s *Settings) destination(v strictyaml.Value) {
-	text, ok := v.Text()
-	if !ok {
-		return
-	}
-	prefix, ok := parsePrefix(text)
-	if !ok {
-		v.Refuse("destination %.*q is not a prefix of image names: write HOST, HOST/ORGANIZATION or HOST/REPOSITORY, without a tag or a final /", maxText, text)
-		return
-	}
-	s.Destinations = append(s.Destinations, prefix)
-}
-
-// parsePrefix returns a prefix in the form of the names that it is compared with: one without
-// a host is Docker Hub's.
-func parsePrefix(text string) (string, bool) {
-	// Two more elements make it a name. With only one, docker.io/ORG would be an image in
-	// docker.io/library.
-	const below = "/x/x"
-	if strings.ContainsAny(text, "@*") {
-		return "", false
-	}
-	r, err := reference.Parse(text + below)
-	return strings.TrimSuffix(r.Name(), below), err == nil
 }
 
 func (s *Settings) immutable(v strictyaml.Value) {

@@ -11,10 +11,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/robfig/cron/v3"
 
 	"imagemirror/internal/finding"
 	"imagemirror/internal/reference"
@@ -52,25 +49,28 @@ const (
 	// the other steps ran out of time.
 	ForReport  = 15 * time.Minute
 	MinTimeout = 2 * ForReport
-	maxTimeout = 7 * 24 * time.Hour
+	MaxTimeout = 7 * 24 * time.Hour
 	maxText    = 100 // bytes of a schedule, or of an entry of notify
 )
 
 // Settings are the content of a settings file. A key that it leaves out is the zero value: see
 // WithDefaults.
 type Settings struct {
-	Name         string        `yaml:"-"`            // of the set
-	NameLine     int           `yaml:"-"`            // the line of the name
-	LocalConfig  bool          `yaml:"-"`            // the annotation LocalConfig keeps the file from being applied
-	Schedule     string        `yaml:"schedule"`     // when a run starts, in five cron fields
-	Destinations []string      `yaml:"destinations"` // prefixes, HOST[/PATH], that destinations must have; none: any
-	Immutable    []string      `yaml:"immutable"`    // patterns, with *, of destination tags that never move
-	Shards       int           `yaml:"shards"`       // at most, of one run
-	Cap          int           `yaml:"cap"`          // requests in flight to one registry by a whole run
-	Retries      int           `yaml:"retries"`      // attempts per request on timeouts, 408, 429 and 5xx
-	Timeout      time.Duration `yaml:"timeout"`      // of a whole run
-	Notify       []string      `yaml:"notify"`       // people whom a report of a failed run names
-	History      History       `yaml:"history"`
+	Name         string         `yaml:"-"`            // of the set
+	NameLine     int            `yaml:"-"`            // the line of the name
+	LocalConfig  bool           `yaml:"-"`            // the annotation LocalConfig keeps the file from being applied
+	Lines        map[string]int `yaml:"-"`            // the lines of the keys below spec that the file has
+	Schedule     string         `yaml:"schedule"`     // when a run starts, in five cron fields
+	Sources      Prefixes       `yaml:"sources"`      // that sources must have one of
+	Destinations Prefixes       `yaml:"destinations"` // that destinations must have one of
+	Immutable    []string       `yaml:"immutable"`    // patterns, with *, of destination tags that never move
+	Shards       int            `yaml:"shards"`       // at most, of one run
+	Cap          int            `yaml:"cap"`          // requests in flight to one registry by a whole run
+	Rate         int            `yaml:"rate"`         // requests per second to one registry by a whole run; 0: no limit
+	Retries      int            `yaml:"retries"`      // attempts per request on timeouts, 408, 429 and 5xx
+	Timeout      time.Duration  `yaml:"timeout"`      // of a whole run
+	Notify       []string       `yaml:"notify"`       // people whom a report of a failed run names
+	History      History        `yaml:"history"`
 }
 
 // A History limits the finished runs that are kept.
@@ -101,13 +101,6 @@ func (s Settings) WithDefaults() Settings {
 	return s
 }
 
-// Allows reports whether the set may publish to a destination.
-func (s Settings) Allows(destination reference.Reference) bool {
-	name := destination.Name() + "/"
-	return len(s.Destinations) == 0 ||
-		slices.ContainsFunc(s.Destinations, func(prefix string) bool { return strings.HasPrefix(name, prefix+"/") })
-}
-
 // Keeps reports whether a tag of a destination never moves once it exists.
 func (s Settings) Keeps(tag string) bool {
 	return tag != "" && slices.ContainsFunc(s.Immutable, func(pattern string) bool { return reference.Reference{Tag: pattern}.Match(tag) })
@@ -127,27 +120,6 @@ func CheckName(name string) error {
 	}
 	if !nameRE.MatchString(name) {
 		return errors.New("a set's name has 1 to 45 lower-case letters, digits and '-', with no '-' at its ends")
-	}
-	return nil
-}
-
-// CheckSchedule refuses a schedule that is not a cron expression, or that Kubernetes does not
-// accept.
-func CheckSchedule(schedule string) error {
-	const write = "write five fields, such as 7 * * * *"
-	// The time zone of a CronJob is a field of its own. Kubernetes refuses one in the schedule.
-	if len(schedule) > maxText || strings.Contains(schedule, "=") {
-		return fmt.Errorf("%.*q is not a cron expression: %s", maxText, schedule, write)
-	}
-	if strings.HasPrefix(schedule, "@every") {
-		return fmt.Errorf("%q counts from the start of the cluster, not by the clock: %s", schedule, write)
-	}
-	when, err := cron.ParseStandard(schedule)
-	if err != nil {
-		return fmt.Errorf("%q is not a cron expression: %s (%s)", schedule, write, strings.ReplaceAll(err.Error(), "\n", " "))
-	}
-	if when.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return fmt.Errorf("%q is for a date that does not exist: %s", schedule, write)
 	}
 	return nil
 }

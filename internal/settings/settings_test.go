@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"imagemirror/internal/reference"
 )
@@ -23,17 +24,20 @@ func TestParse(t *testing.T) {
     config.kubernetes.io/local-config: "true"
 spec:
   schedule: "7 * * * *"
+  sources: [registry.ci.openshift.org]
   destinations: [quay.io/openshift-knative]
   immutable: ["v*"]
   shards: 8
   cap: 64
+  rate: 50
   retries: 10
   timeout: 5h
   notify: ["@knative-release"]
   history: {runs: 10, failed: 3, age: 168h}
 `, Settings{
-			Name: "knative", NameLine: 4, LocalConfig: true, Schedule: "7 * * * *", Destinations: []string{"quay.io/openshift-knative"}, Immutable: []string{"v*"},
-			Shards: 8, Cap: 64, Retries: 10, Timeout: 5 * time.Hour, Notify: []string{"@knative-release"},
+			Name: "knative", NameLine: 4, LocalConfig: true, Schedule: "7 * * * *", Immutable: []string{"v*"},
+			Sources: Prefixes{{"registry.ci.openshift.org", 9}}, Destinations: Prefixes{{"quay.io/openshift-knative", 10}},
+			Shards: 8, Cap: 64, Rate: 50, Retries: 10, Timeout: 5 * time.Hour, Notify: []string{"@knative-release"},
 			History: History{Runs: 10, Failed: 3, Age: 168 * time.Hour},
 		}},
 		{"nothing", head, Settings{Name: "knative", NameLine: 4}},
@@ -41,14 +45,16 @@ spec:
 		{"JSON", `{"kind":"Settings","apiVersion":"imagemirror/v1","metadata":{"name":"a"},"spec":{"schedule":"@hourly"}}`,
 			Settings{Name: "a", NameLine: 1, Schedule: "@hourly"}},
 		{"prefixes of each kind", head + "spec:\n  destinations: [QUAY.io, docker.io/org, org, localhost:5000/a/b, index.docker.io]\n",
-			Settings{Name: "knative", NameLine: 4, Destinations: []string{"quay.io", "docker.io/org", "docker.io/org", "localhost:5000/a/b", "docker.io"}}},
+			Settings{Name: "knative", NameLine: 4, Destinations: Prefixes{{"quay.io", 6}, {"docker.io/org", 6}, {"docker.io/org", 6}, {"localhost:5000/a/b", 6}, {"docker.io", 6}}}},
+		{"prefixes, a line each", head + "spec:\n  sources:\n    - quay.io\n    - ghcr.io/org\n",
+			Settings{Name: "knative", NameLine: 4, Sources: Prefixes{{"quay.io", 7}, {"ghcr.io/org", 8}}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, found := Parse("f", []byte(c.text))
 			if err := found.Err(); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(c.want, got); diff != "" {
+			if diff := cmp.Diff(c.want, got, cmpopts.IgnoreFields(Settings{}, "Lines")); diff != "" {
 				t.Errorf("settings (-want +got):\n%s", diff)
 			}
 		})
@@ -64,7 +70,7 @@ func TestParseRefuses(t *testing.T) {
 		{"an empty file", "", []string{"1: apiVersion is missing", "1: kind is missing", "1: metadata.name is missing"}},
 		{"another object", strings.Replace(head, "Settings", "ConfigMap", 1), []string{`2: this is "ConfigMap": write Settings`}},
 		{"another version", strings.Replace(head, "v1", "v2", 1), []string{`1: this is "imagemirror/v2": write imagemirror/v1`}},
-		{"an unknown key", spec("shard: 8"), []string{`6: unknown key "shard": write schedule, destinations, immutable, shards, cap, retries, timeout, notify or history`}},
+		{"an unknown key", spec("shard: 8"), []string{`6: unknown key "shard": write schedule, sources, destinations, immutable, shards, cap, rate, retries, timeout, notify or history`}},
 		{"an unknown key of another level", head + "schedule: x\n", []string{`5: unknown key "schedule": write apiVersion, kind, metadata or spec`}},
 		{"a key twice", spec("cap: 8\n  cap: 9"), []string{"7: the key cap is there twice"}},
 		{"all mistakes", spec("cap: many\n  shards: 257\n  retries: 0\n  timeout: 5\n  history: {runs: -1}"), []string{
@@ -81,6 +87,9 @@ func TestParseRefuses(t *testing.T) {
 		{"prefixes that are none", spec("destinations: [quay.io/org/, quay.io/org:v1, \"quay.io/*\", quay.io/Org, \"https://quay.io\"]"), []string{
 			`6: destination "quay.io/org/" is not a prefix`, `6: destination "quay.io/org:v1"`, `6: destination "quay.io/*"`, `6: destination "quay.io/Org"`, `6: destination "https://quay.io"`}},
 		{"no prefix", spec("destinations: []"), []string{"6: spec.destinations allows nothing: name a prefix, or leave the key out"}},
+		{"sources that are none", spec("sources: [\"quay.io/*\", 7]"), []string{`6: source "quay.io/*" is not a prefix`, `6: an entry of spec.sources is "7", which YAML`}},
+		{"no source", spec("sources: []"), []string{"6: spec.sources allows nothing"}},
+		{"a rate of nothing", spec("rate: 0"), []string{`6: spec.rate is "0": write a number from 1 to 10000`}},
 		{"no prefix is written", spec("destinations:"), []string{"6: spec.destinations allows nothing"}},
 		{"patterns that are none", spec(`immutable: ["v1@x", "a b", "-v*", 1.0]`), []string{
 			`6: immutable "v1@x" is not a tag`, `6: immutable "a b"`, `6: immutable "-v*"`, `6: an entry of spec.immutable is "1.0", which YAML does not`}},
@@ -132,11 +141,31 @@ func TestAllows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := s.Allows(r); got != c.want {
+		if got := s.Destinations.Allow(r.Name()); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.destination, got, c.want)
 		}
-		if !(Settings{}).Allows(r) {
+		if !s.Sources.Allow(r.Name()) {
 			t.Errorf("%s is not allowed where nothing is set", c.destination)
+		}
+	}
+}
+
+func TestShortestGap(t *testing.T) {
+	for schedule, want := range map[string]time.Duration{
+		"* * * * *":          time.Minute,
+		"7 * * * *":          time.Hour,
+		"@daily":             24 * time.Hour,
+		"*/25 * * * *":       10 * time.Minute, // 50 and 0
+		"0,1 3 1 1 *":        time.Minute,
+		"59,0 0,23 * * *":    time.Minute,      // midnight
+		"59,0 0,23 * * 1":    59 * time.Minute, // no two days in a row
+		"0 0 1,31 * *":       24 * time.Hour,
+		"0 12 * * 1,3":       48 * time.Hour,
+		"0 0 29 2 *":         4*365*24*time.Hour + 24*time.Hour,
+		"30 5-6,9 1-7 * 1-2": time.Hour,
+	} {
+		if got := ShortestGap(schedule); got != want {
+			t.Errorf("%q: got %s, want %s", schedule, got, want)
 		}
 	}
 }

@@ -18,7 +18,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"imagemirror/internal/imageset"
+	"imagemirror/internal/policy"
 	"imagemirror/internal/registrytest"
+	"imagemirror/internal/settings"
 )
 
 // An installed is a namespace with the image sets of this tree. Each set has its own user at the
@@ -44,6 +46,7 @@ func newInstalled(t *testing.T) *installed {
 			t.Fatal(err)
 		}
 	}
+	s.startOften()
 	s.load()
 	s.openRegistries()
 	s.pinStart()
@@ -58,6 +61,20 @@ func newInstalled(t *testing.T) *installed {
 	}
 	s.apply(objects...)
 	return s
+}
+
+// startOften removes the least time between two runs of a set from the policy.
+func (s *installed) startOften() {
+	s.t.Helper()
+	file := filepath.Join(s.root, "image-sets", policy.File)
+	content, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	often := strings.Replace(string(content), "  interval: 15m\n", "", 1)
+	if err := os.WriteFile(file, []byte(often), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // load reads the sets of this tree.
@@ -82,9 +99,9 @@ func (s *installed) load() {
 func (s *installed) openRegistries() {
 	s.t.Helper()
 	s.sources, s.copies = distribution(s.t), distribution(s.t)
-	users := []registrytest.User{robotOf("payments", "quay.io/payments")}
+	users := []registrytest.User{robotOf("payments", settings.Prefixes{{Name: "quay.io/payments"}})}
 	for _, set := range s.sets {
-		users = append(users, robotOf(set.Name, set.Settings.Destinations...))
+		users = append(users, robotOf(set.Name, set.Settings.Destinations))
 	}
 	auth := &registrytest.Auth{Users: users}
 	options := registrytest.ProxyOptions{Host: s.host, Delay: delay, Auth: auth}
@@ -93,10 +110,10 @@ func (s *installed) openRegistries() {
 }
 
 // robotOf returns the user of a set, who may push below some destinations.
-func robotOf(set string, destinations ...string) registrytest.User {
+func robotOf(set string, destinations settings.Prefixes) registrytest.User {
 	u := registrytest.User{Name: "robot-" + set, Password: "right", Pull: []string{""}}
 	for _, prefix := range destinations {
-		u.Push = append(u.Push, strings.TrimPrefix(prefix, "quay.io/"))
+		u.Push = append(u.Push, strings.TrimPrefix(prefix.Name, "quay.io/"))
 	}
 	return u
 }
@@ -219,7 +236,7 @@ func (s *installed) holdSet(name string, after int) *held {
 	s.t.Helper()
 	for _, set := range s.sets {
 		if set.Name == name {
-			paths := robotOf(name, set.Settings.Destinations...).Push
+			paths := robotOf(name, set.Settings.Destinations).Push
 			return s.holdTags("("+strings.Join(paths, "|")+")", after)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/kustomization"
+	"imagemirror/internal/policy"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/settings"
 )
@@ -131,6 +132,12 @@ func (d *draft) stage(tree *kustomization.Tree, aside string) error {
 			return err
 		}
 	}
+	// The policy beside the sets binds this one, too.
+	if data, err := os.ReadFile(filepath.Join(tree.Root, policy.File)); err == nil {
+		if err := os.WriteFile(filepath.Join(aside, policy.File), data, 0o644); err != nil {
+			return err
+		}
+	}
 	if err := d.check(tree, dir); err != nil {
 		return command.Refuse(err)
 	}
@@ -146,12 +153,14 @@ func (d *draft) check(tree *kustomization.Tree, dir string) error {
 	if _, err := imageset.Load(paths, nil); err != nil {
 		paths = nil
 	}
+	aside := filepath.Dir(dir)
 	input, _ := imageset.Load(append(paths, dir), nil)
 	var found finding.List
 	for _, f := range input.Found.All() {
-		if name, inside := strings.CutPrefix(f.File, dir); inside {
-			f.File = filepath.Join(tree.Root, d.name) + name // where it will be
+		if name, inside := strings.CutPrefix(f.File, aside); inside {
+			f.File = filepath.Join(tree.Root, name) // where it will be
 		}
+		f.Err = errors.New(strings.ReplaceAll(f.Err.Error(), aside, tree.Root))
 		found.Add(f)
 	}
 	return found.Err()

@@ -58,7 +58,7 @@ func TestANewSetIsWhole(t *testing.T) {
 	if diff := cmp.Diff([]string{"alice", "bob"}, input.Sets[0].Owners); diff != "" {
 		t.Errorf("owners (-want +got):\n%s", diff)
 	}
-	if got := input.Sets[0].Settings.Destinations; len(got) != 1 || got[0] != "quay.io/payments" {
+	if got := input.Sets[0].Settings.Destinations; len(got) != 1 || got[0].Name != "quay.io/payments" {
 		t.Errorf("the destinations are %q", got)
 	}
 	all, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), root)
@@ -102,6 +102,8 @@ func TestWrongSetsAreRefused(t *testing.T) {
 		{"an owner that is none", "payments", "quay.io/x", "", "alice,", "the owner "},
 		{"a destination that another set has", "kubefed-controller", "quay.io/openshift", "registry.ci.openshift.org/x/y:v0.2.0", "alice",
 			"image-sets/kubefed/mapping_kubefed_v0_2_0_quay:1"},
+		{"a source that the policy does not allow", "payments", "quay.io/payments", "docker.io/evil/backdoor:v1", "alice",
+			"image-sets/payments/mapping_payments:1: source docker.io/evil/backdoor:v1 is outside of what image-sets/policy.yaml:8 allows (registry.ci.openshift.org)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := run(t, c.set, c.destination, c.source, c.owners)
@@ -140,6 +142,18 @@ func TestOtherSetsWithMistakesStayListed(t *testing.T) {
 	}
 }
 
+// The policy binds a set from the beginning.
+func TestDestinationsThatThePolicyDoesNotAllow(t *testing.T) {
+	repository(t)
+	err := run(t, "payments", "ghcr.io/payments", "", "alice")
+	const outside = "image-sets/policy.yaml:9 allows (quay.io): correct it, or ask the owners of the policy"
+	want := "image-sets/payments/settings.yaml:9: destination ghcr.io/payments is more than " + outside +
+		"\nimage-sets/payments/mapping_payments:1: destination ghcr.io/payments/payments:latest is outside of what " + outside
+	if err == nil || err.Error() != want {
+		t.Errorf("the error is %v, want %s", err, want)
+	}
+}
+
 func TestTheListingIsWrittenAnew(t *testing.T) {
 	repository(t)
 	listing := filepath.Join(root, "kustomization.yaml")
@@ -147,14 +161,14 @@ func TestTheListingIsWrittenAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(listing, append(list, "  - zebra\n"...), 0o644); err != nil {
+	if err := os.WriteFile(listing, []byte(strings.Replace(string(list), "resources:\n", "resources:\n  - zebra\n", 1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := run(t, "zebra", "quay.io/zebra", "", "alice"); err != nil {
 		t.Fatal(err)
 	}
 	again, err := os.ReadFile(listing)
-	if err != nil || string(again) != string(list)+"  - zebra\n" {
+	if err != nil || string(again) != strings.Replace(string(list), "  - toolchain\n", "  - toolchain\n  - zebra\n", 1) {
 		t.Errorf("the listing is %q (%v)", again, err)
 	}
 }

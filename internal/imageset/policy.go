@@ -1,0 +1,82 @@
+package imageset
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"imagemirror/internal/finding"
+	"imagemirror/internal/policy"
+)
+
+// bound reads the operator's policies that bind the set in dir. One is beside the set. On a
+// cluster nothing can be mounted there, so start mounts it among the files of the set.
+func (l *loader) bound(set *Set, dir, absolute string) {
+	beside, root := filepath.Join(dir, ".."), filepath.Dir(absolute)
+	label := filepath.Join(beside, policy.File)
+	// A file without OWNERS is not of a tree of sets: what is above it can be anything.
+	if Contains(dir, OwnersFile) && !l.spelled[root] {
+		l.spelled[root] = true
+		l.misnamed(beside, policy.File)
+	}
+	for _, in := range []struct{ dir, absolute string }{{beside, root}, {dir, absolute}} {
+		if p := l.policy(in.dir, in.absolute, label); p != nil {
+			b := p.For(set.Name)
+			set.bounds = append(set.bounds, &b)
+		}
+	}
+}
+
+// policy returns the policy in a directory, or nil. Each is read once.
+func (l *loader) policy(dir, absolute, label string) *policy.Policy {
+	p, known := l.policies[absolute]
+	if known {
+		return p
+	}
+	if data, ok := l.optional(filepath.Join(dir, policy.File), policy.MaxFile); ok {
+		var found *finding.List
+		p, found = policy.Parse(label, data)
+		l.input.Found.Merge(found)
+	}
+	l.policies[absolute] = p
+	return p
+}
+
+// optional reads a file that may be missing, and refuses one that cannot be read.
+func (l *loader) optional(path string, size int64) (data []byte, ok bool) {
+	data, err := ReadFile(path, size)
+	// A link to nothing is a mistake: taken for no file, it would allow anything.
+	if _, missing := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && missing != nil {
+		return nil, false
+	}
+	if err != nil {
+		l.refuse(path, 1, err)
+	}
+	return data, err == nil
+}
+
+// misnamed refuses the files of a directory whose names are other spellings of a file's.
+func (l *loader) misnamed(dir, file string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if !e.IsDir() && Misnamed(e.Name(), file) {
+			l.input.Found.Refuse(finding.Input, filepath.Join(dir, e.Name()), 1, MisnamedText, file)
+		}
+	}
+}
+
+// MisnamedText is the format of what is wrong with a file under another spelling of a name.
+const MisnamedText = "nothing reads a file of this name: rename it %s, or remove it"
+
+// Misnamed reports whether a name is another spelling of a YAML file's. Without its settings or
+// its policy, a run would do more than their author allows.
+func Misnamed(name, file string) bool {
+	stem := func(name string) string {
+		return strings.TrimSuffix(strings.TrimSuffix(name, filepath.Ext(name)), "s")
+	}
+	lower := strings.ToLower(name)
+	return name != file && stem(lower) == stem(file) && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(lower))
+}
