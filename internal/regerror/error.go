@@ -25,6 +25,7 @@ type Error struct {
 	Code   string // the registry's error code, such as DENIED
 	Words  string // the registry's own words, bounded and printable
 	Page   bool   // the answer is an HTML page
+	JSON   bool   // the answer is labeled as JSON, as those of registries are
 	Tries  int    // how often the request was sent
 	Err    error  // why no answer came, or what is wrong with the answer
 

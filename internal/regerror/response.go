@@ -16,6 +16,7 @@ import (
 // reads the beginning of the body and does not close it.
 func FromResponse(resp *http.Response) *Error {
 	e := &Error{Status: resp.StatusCode, After: retry.After(resp.Header, time.Now())}
+	e.JSON = strings.Contains(resp.Header.Get("Content-Type"), "json")
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody)) // what came before it broke off
 	all, page := complaints(string(body))
 	e.Page = page

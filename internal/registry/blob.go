@@ -123,11 +123,11 @@ func (ep repoEndpoint) blob(ctx context.Context, d *Download, offset int64) (io.
 		return ep.whole(ctx, d, offset)
 	}
 	body, err := ep.rest(ctx, d, offset)
-	switch status := regerror.StatusOf(err); {
+	switch {
 	case err == nil:
 		ep.host.ranges.worked()
 		return body, nil
-	case !dispensable(ctx, err), status == 0 && !errors.Is(err, errNotTheRange), status == http.StatusUnauthorized, status == http.StatusNotFound:
+	case !dispensable(ctx, err):
 		return nil, err
 	}
 	body, failed := ep.whole(ctx, d, offset)
@@ -373,26 +373,28 @@ func (u *Upload) PutBytes(ctx context.Context, digest string, b []byte) error {
 // ended are the statuses of an upload's end. The distribution spec has 201 only.
 var ended = []int{http.StatusCreated, http.StatusNoContent, http.StatusOK, http.StatusAccepted, http.StatusPartialContent}
 
-// finish ends an upload. An answer that may mean something else than its end counts if
-// the registry has the blob then.
+// finish ends an upload. An answer other than 201 Created may mean something else than its
+// end, and counts unless the registry lacks the blob then.
 func (u *Upload) finish(ctx context.Context, c *call, digest string) error {
 	resp, err := u.ep.host.do(ctx, c)
 	if err != nil {
 		return u.r.fail(err, pushingBlob, digest)
 	}
+	e := regerror.FromResponse(resp)
 	discard(resp)
-	if status := resp.StatusCode; (status == http.StatusAccepted || status == http.StatusPartialContent) && !u.ep.has(ctx, digest) {
-		return u.r.fail(&regerror.Error{Status: status, Err: regerror.Malformed("the registry does not have the blob after that")}, pushingBlob, digest)
+	if resp.StatusCode == http.StatusCreated || announced(resp.Header) == digest || !u.ep.lacks(ctx, digest) {
+		return nil
 	}
-	return nil
+	e.Err = regerror.Malformed("the registry does not have the blob after that")
+	return u.r.fail(e, pushingBlob, digest)
 }
 
 // pushingBlob is the Doing of an upload's errors.
 const pushingBlob = "pushing blob"
 
-// has asks whether the registry has a blob, and waits for it as for a request that is
-// tried again.
-func (ep repoEndpoint) has(ctx context.Context, digest string) bool {
+// lacks reports whether the registry says that it does not have a blob. It waits for the
+// blob as for a request that is tried again.
+func (ep repoEndpoint) lacks(ctx context.Context, digest string) bool {
 	err := ep.host.client.policy().Do(ctx, func(int) (time.Duration, error) {
 		resp, err := ep.host.do(ctx, &call{method: http.MethodHead, rest: "blobs/" + digest, access: ep.access, expect: []int{http.StatusOK}})
 		if err == nil {
@@ -403,7 +405,7 @@ func (ep repoEndpoint) has(ctx context.Context, digest string) bool {
 		}
 		return retry.Never, err
 	})
-	return err == nil
+	return regerror.StatusOf(err) == http.StatusNotFound
 }
 
 // Patch sends the length bytes of a blob that begin at offset.

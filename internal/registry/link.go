@@ -10,12 +10,13 @@ import (
 
 // nextLink returns the target of the first link to a next page in an answer's Link
 // headers (RFC 8288), or "" if there is none. A target without angle brackets is
-// accepted.
+// accepted, and one without a relation if it has the distribution spec's parameter last:
+// a page that is left out would go unnoticed.
 func nextLink(h http.Header) (string, error) {
 	for _, value := range h.Values("Link") {
 		for p := (linkParser{rest: value}); p.more(); {
 			target, rel, ok := p.link()
-			next := slices.Contains(strings.Fields(strings.ToLower(rel)), "next")
+			next := slices.Contains(strings.Fields(strings.ToLower(rel)), "next") || rel == "" && strings.Contains(target, "last=")
 			switch {
 			case !ok || next && target == "":
 				return "", regerror.Malformed("the answer has a malformed Link header %.120q", value)
@@ -67,10 +68,11 @@ func (p *linkParser) target() (target string, ok bool) {
 	return target, !strings.ContainsAny(target, "<>\", \t")
 }
 
-// value reads a parameter's value: a token or a quoted string.
+// value reads a parameter's value: a token or a quoted string. Single quotes are no part of
+// the syntax, but meant as quotes.
 func (p *linkParser) value() (value string, ok bool) {
 	if !p.skip('"') {
-		return p.until(";,"), true
+		return strings.Trim(p.until(";,"), "'"), true
 	}
 	var b strings.Builder
 	for i := 0; i < len(p.rest); i++ {

@@ -44,6 +44,10 @@ func (ep repoEndpoint) head(ctx context.Context, identifier string) (string, err
 	m, failed := ep.manifest(ctx, identifier)
 	switch status := regerror.StatusOf(failed); {
 	case err == nil: // HEAD found it, and did not say the digest
+	case regerror.StatusOf(err) == http.StatusNotFound:
+		if failed == nil {
+			ep.host.heads.doubt() // the image may be new
+		}
 	case failed == nil || status == http.StatusNotFound:
 		ep.host.heads.refuse(err)
 	case status == 0 && regerror.StatusOf(err) != 0:
@@ -81,14 +85,20 @@ func announced(h http.Header) string {
 // headSuffices reports whether a HEAD was refused in a way that GET does not explain: by
 // the token service, for an image that does not exist, or for a destination that may not
 // be read. Any other answer has no body that says why, or is about HEAD itself: Nexus has
-// answered 405, and front servers 403.
+// answered 405, and front servers 403, or a 404 that is not labeled as JSON.
 func (ep repoEndpoint) headSuffices(err error) bool {
 	var e *regerror.Error
-	if errors.As(err, &e) && e.Doing == regerror.GettingToken {
-		return true
+	if !errors.As(err, &e) {
+		return false
 	}
-	status := regerror.StatusOf(err)
-	return status == http.StatusNotFound || status == http.StatusUnauthorized && ep.access.Side == reference.Destination
+	atDestination := ep.access.Side == reference.Destination
+	switch e.Status {
+	case http.StatusNotFound:
+		return atDestination || e.JSON
+	case http.StatusUnauthorized:
+		return atDestination || e.Doing == regerror.GettingToken
+	}
+	return e.Doing == regerror.GettingToken
 }
 
 // headCall returns the call that asks for a manifest's digest.
@@ -174,7 +184,8 @@ const cutTries = 3
 const SlowTries = 3
 
 // PutManifest stores a manifest under a tag or its digest. It fails if the registry
-// answers that it stored another digest.
+// answers that it stored another digest. An answer other than 201 Created counts only if
+// the registry has the manifest then: errors have come with 200.
 func (r *Repository) PutManifest(ctx context.Context, identifier string, m manifest.Raw) error {
 	ep := r.endpoints[0]
 	resp, err := ep.host.do(ctx, &call{
@@ -184,9 +195,36 @@ func (r *Repository) PutManifest(ctx context.Context, identifier string, m manif
 	if err != nil {
 		return sized(r.fail(err, regerror.PushingManifest, identifier), int64(len(m.Content)), func() bool { return false })
 	}
-	defer discard(resp)
-	if got := announced(resp.Header); got != "" && got != m.Digest {
-		return r.fail(&regerror.Error{Err: regerror.Malformed("the registry stored %s as %s", m.Digest, got)}, regerror.PushingManifest, identifier)
+	got := announced(resp.Header)
+	e := regerror.FromResponse(resp)
+	discard(resp)
+	switch {
+	case got != "" && got != m.Digest:
+		e = &regerror.Error{Err: regerror.Malformed("the registry stored %s as %s", m.Digest, got)}
+	case got != "" || resp.StatusCode == http.StatusCreated:
+		return nil
+	default:
+		if !ep.lacksManifest(ctx, identifier, m.Digest) {
+			return nil
+		}
+		e.Err = regerror.Malformed("the registry does not have the manifest after that")
 	}
-	return nil
+	return r.fail(e, regerror.PushingManifest, identifier)
 }
+
+// lacksManifest reports whether a tag or digest is not at the manifest with the given
+// digest. It waits for it as for a request that is tried again.
+func (ep repoEndpoint) lacksManifest(ctx context.Context, identifier, digest string) bool {
+	found := ""
+	err := ep.host.client.policy().Do(ctx, func(int) (wait time.Duration, err error) {
+		found, err = ep.head(ctx, identifier)
+		if err == nil && found != digest || regerror.StatusOf(err) == http.StatusNotFound {
+			return 0, errLacks
+		}
+		return retry.Never, err
+	})
+	return errors.Is(err, errLacks)
+}
+
+// errLacks means that a registry does not have what it accepted.
+var errLacks = errors.New("not there")

@@ -47,7 +47,7 @@ func (o *optional) refuse(err error) (all bool) {
 	case status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented:
 		o.refused = true
 	case o.works:
-	case status == 0 && !regerror.IsMalformed(err), status == http.StatusServiceUnavailable:
+	case status == 0 && !regerror.IsMalformed(err), status == http.StatusServiceUnavailable, regerror.IsThrottling(err):
 		o.doubtLocked()
 	default:
 		o.refused = true
@@ -69,9 +69,9 @@ func (o *optional) doubtLocked() {
 
 // dispensable reports whether the failure of an optional request leaves room for the
 // request that replaces it. It does not if that would fail for the same reason: the run
-// has ended, or the registry cannot be reached or throttles.
+// has ended, or the registry cannot be reached. A rate limit may be on such requests only,
+// so after all tries the other request is sent.
 func dispensable(ctx context.Context, err error) bool {
 	return err != nil && ctx.Err() == nil && !regerror.IsPermanent(err) &&
-		!errors.Is(err, regerror.ErrDown) && !errors.Is(err, regerror.ErrBusy) &&
-		!regerror.IsThrottling(err)
+		!errors.Is(err, regerror.ErrDown) && !errors.Is(err, regerror.ErrBusy)
 }

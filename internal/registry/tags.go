@@ -77,7 +77,7 @@ func refusesPageSize(err error) bool {
 	switch status := regerror.StatusOf(err); status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
 		return false
-	case http.StatusNotImplemented:
+	case http.StatusInternalServerError, http.StatusNotImplemented:
 		return true
 	}
 	return regerror.IsRefusal(err)
@@ -264,7 +264,8 @@ func (l *tagList) read(ctx context.Context, at *tagsPage) (found foundTags, agai
 	if err != nil {
 		return found, true, regerror.Plain(ctx, err)
 	}
-	if found.tags, again, err = parseTags(b); err != nil {
+	first := at.address == nil && at.query == l.size
+	if found.tags, again, err = parseTags(b, first); err != nil {
 		return found, again, err
 	}
 	if found.next, err = l.next(resp); err != nil {
@@ -273,10 +274,12 @@ func (l *tagList) read(ctx context.Context, at *tagsPage) (found foundTags, agai
 	return found, false, nil
 }
 
-// parseTags reads the content of a page, whose tags may be null. It reports again if the
-// page ends too early.
-func parseTags(b []byte) (tags []string, again bool, err error) {
+// parseTags reads the content of a page, whose tags may be null. Pages after the first
+// may be without tags, if they have the repository's name. It reports again if the page
+// ends too early.
+func parseTags(b []byte, first bool) (tags []string, again bool, err error) {
 	var answer struct {
+		Name string          `json:"name"`
 		Tags json.RawMessage `json:"tags"`
 	}
 	if err = json.Unmarshal(b, &answer); err == nil && answer.Tags != nil {
@@ -288,7 +291,7 @@ func parseTags(b []byte) (tags []string, again bool, err error) {
 		return nil, true, regerror.Malformed("the list of tags is not JSON: %w", err)
 	case err != nil:
 		err = regerror.Malformed("the list of tags is not JSON: %w", err)
-	case answer.Tags == nil:
+	case answer.Tags == nil && (first || answer.Name == ""):
 		err = regerror.Malformed(`the list of tags has no "tags"`)
 	default:
 		return tags, false, nil
