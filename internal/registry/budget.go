@@ -19,8 +19,8 @@ import (
 // and grows by one per round of good answers. Retry-After holds back every request.
 //
 // A download keeps its slot until its upload has one elsewhere. So downloads never take
-// the last slot: between two registries that are each other's source and destination,
-// uploads always proceed.
+// the last slot of a registry that is a destination, too: between two registries that are
+// each other's source and destination, uploads always proceed.
 type budget struct {
 	rate *rate.Limiter // nil without a rate
 	max  int           // what limit grows to
@@ -55,6 +55,7 @@ func (b *budget) use(side reference.Side) {
 	}
 	b.floor, b.max = 2, max(2, b.max)
 	b.limit = max(2, b.limit)
+	b.grantLocked()
 }
 
 // Several reports whether more than one request may be in flight.
@@ -206,6 +207,9 @@ func (b *budget) grantLocked() {
 // that they wait for must find one.
 func (b *budget) fitsLocked(k slotKind) bool {
 	limit := int(b.limit)
+	if !b.sides[reference.Destination] {
+		return b.inFlight < limit // no upload here waits for a slot
+	}
 	if k == download {
 		return b.inFlight < limit && b.downloads < max(1, limit-1)
 	}

@@ -41,6 +41,7 @@ func TestBudgetBoundsRequests(t *testing.T) {
 func TestBudgetKeepsASlotForUploads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(3, 0)
+		b.use(reference.Destination)
 		for range 2 {
 			if err := b.acquire(t.Context(), download); err != nil {
 				t.Fatal(err)
@@ -53,6 +54,31 @@ func TestBudgetKeepsASlotForUploads(t *testing.T) {
 		}
 		if err := b.Acquire(t.Context()); err != nil {
 			t.Errorf("an upload beside two downloads with three slots: %v", err)
+		}
+	})
+}
+
+// No upload waits for a slot of a registry that is a source only, so downloads may take them all.
+func TestDownloadsTakeAllSlotsOfASource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(2, 0)
+		b.use(reference.Source)
+		for range 2 {
+			if err := b.acquire(t.Context(), download); err != nil {
+				t.Fatal(err)
+			}
+		}
+		uploading := make(chan error)
+		go func() { uploading <- b.Acquire(t.Context()) }()
+		synctest.Wait()
+		select {
+		case err := <-uploading:
+			t.Fatalf("a third request with two slots: %v, want it to wait", err)
+		default:
+		}
+		b.use(reference.Destination) // from now on an upload may be what a download waits for
+		if err := <-uploading; err != nil {
+			t.Error(err)
 		}
 	})
 }
