@@ -27,20 +27,20 @@ const Grace = 8 * time.Second
 
 // A Batch is one or more complete shards of a run.
 type Batch struct {
-	header    stream.Header
-	sets      []stream.Set
-	mappings  []stream.Mapping
-	results   []stream.Result
-	jobs      []mirror.Job
-	manifests map[string]manifest.Raw
-	bytes     int64
-	cap       stream.Cap
+	header   stream.Header
+	sets     []stream.Set
+	mappings []stream.Mapping
+	results  []stream.Result
+	jobs     []mirror.Job
+	archives []*manifest.Archive
+	bytes    int64
+	cap      stream.Cap
 }
 
 // Gather combines shards into a Batch. It fails, and names the input, if a stream is cut or
 // is not a plan, if shards are of different runs, or if a mapping is in two shards.
 func Gather(shards []*stream.Content) (*Batch, error) {
-	p := &Batch{manifests: map[string]manifest.Raw{}}
+	p := &Batch{}
 	sets, seen := map[string]bool{}, map[int]string{}
 	var names []string
 	for i, s := range shards {
@@ -92,10 +92,8 @@ func checkPlan(s, first *stream.Content) error {
 func (p *Batch) add(s *stream.Content) error {
 	p.mappings = append(p.mappings, s.Mappings...)
 	p.results = append(p.results, s.Results...)
-	if s.Manifests != nil { // a part that copies nothing has none
-		for m := range s.Manifests {
-			p.manifests[m.Digest] = m
-		}
+	if s.Archive != nil { // a part that copies nothing has none
+		p.archives = append(p.archives, s.Archive)
 	}
 	byID := make(map[int]stream.Mapping, len(s.Mappings))
 	for _, m := range s.Mappings {
@@ -173,7 +171,7 @@ func (p *Batch) Carry(ctx context.Context, o mirror.Options, w io.Writer) error 
 	case <-ctx.Done():
 	}
 	o.Observer = t
-	mirror.Run(ctx, o, p.jobs, p.manifests)
+	p.carry(ctx, o)
 	if err := t.end(late); err != nil {
 		return unwritten(err)
 	}

@@ -16,7 +16,7 @@ import (
 func (p *Batch) Run(ctx context.Context, o mirror.Options) *stream.Content {
 	c := &collector{Observer: o.Observer, results: slices.Clone(p.results)}
 	o.Observer = c
-	mirror.Run(ctx, o, p.jobs, p.manifests)
+	p.carry(ctx, o)
 	header := p.header
 	header.Version = stream.Version
 	return &stream.Content{

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 )
@@ -64,14 +65,14 @@ func NewArchive() *Archive {
 	return &Archive{digests: newDigests(), records: map[Ref]kept{}, packer: newPacker()}
 }
 
-// Add adds a manifest, unless the Archive has it. The caller has checked that content has the
-// digest, and parsed is what Parse returned for it.
-func (a *Archive) Add(digest string, content []byte, parsed Manifest) {
+// Add adds a manifest, unless the Archive has it, and returns its Ref. parsed is what Parse
+// returned for the content.
+func (a *Archive) Add(digest string, content []byte, parsed Manifest) Ref {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	ref := a.digests.add(digest)
 	if _, known := a.records[ref]; known {
-		return
+		return ref
 	}
 	r := kept{kind: kindOf(parsed.MediaType), size: len(content), packed: a.packer.pack(content, &a.digests)}
 	for _, d := range parsed.Children {
@@ -90,6 +91,24 @@ func (a *Archive) Add(digest string, content []byte, parsed Manifest) {
 		}
 	}
 	a.records[ref] = r
+	return ref
+}
+
+// All yields manifests of the Archive.
+func (a *Archive) All(refs []Ref) iter.Seq[Raw] {
+	return func(yield func(Raw) bool) {
+		for _, ref := range refs {
+			if !yield(a.Raw(ref)) {
+				return
+			}
+		}
+	}
+}
+
+// Raw returns a manifest unchanged. It panics if the Archive does not have it.
+func (a *Archive) Raw(ref Ref) Raw {
+	mediaType, content := a.Content(ref)
+	return Raw{Digest: a.Digest(ref), MediaType: mediaType, Content: content}
 }
 
 // Find returns the Ref and the size of a manifest. It reports whether the Archive has it.

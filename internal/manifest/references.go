@@ -133,6 +133,9 @@ func readDescriptor(v strictjson.Value, name entryName) (d Descriptor, size stri
 	return d, size, nil
 }
 
+// maxURLs bounds the URLs of a descriptor that take memory.
+const maxURLs = 8
+
 func readURLs(v strictjson.Value, name entryName) (urls []string, err error) {
 	if v[0] != '[' {
 		return nil, refuse(ofImage, "%s has urls that are not a list", name)
@@ -142,7 +145,9 @@ func readURLs(v strictjson.Value, name entryName) (urls []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		urls = append(urls, u)
+		if len(urls) < maxURLs { // the rest is copied, but never read
+			urls = append(urls, u)
+		}
 	}
 	return urls, nil
 }

@@ -75,8 +75,8 @@ func BenchmarkGraph(b *testing.B) {
 	c := newClient(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		e := newEngine(b.Context(), func(error) {}, Options{Client: c, Observer: silent{}})
-		e.build(b.Context(), jobs, manifests)
+		e := newEngine(b.Context(), func(error) {}, Options{Client: c, Observer: silent{}}, among(manifests))
+		e.build(b.Context(), jobs)
 		e.start()
 		if got := len(e.blobs); got != 5+3*images {
 			b.Fatalf("the graph has %d blobs", got)
@@ -131,7 +131,7 @@ func BenchmarkStream(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			done := lastOutcome{}
-			Run(b.Context(), Options{Client: c, Observer: &done}, []Job{job}, map[string]manifest.Raw{m.Digest: m})
+			Run(b.Context(), Options{Client: c, Observer: &done}, []Job{job}, among(map[string]manifest.Raw{m.Digest: m}))
 			if done.err != nil {
 				b.Fatal(done.err)
 			}
@@ -171,4 +171,12 @@ func plainCopy(b *testing.B, source, destination, digest string) {
 		b.Fatal(err)
 	}
 	_ = put.Body.Close()
+}
+
+// among returns the Manifests of a map.
+func among(all map[string]manifest.Raw) Manifests {
+	return func(digest string) (manifest.Raw, bool) {
+		m, ok := all[digest]
+		return m, ok
+	}
 }

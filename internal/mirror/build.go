@@ -14,12 +14,12 @@ import (
 )
 
 // build makes the graph of what the jobs need. Jobs that cannot be carried out end here.
-func (e *engine) build(ctx context.Context, jobs []Job, manifests map[string]manifest.Raw) {
+func (e *engine) build(ctx context.Context, jobs []Job) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.left = len(jobs)
 	b := &builder{
-		engine: e, ctx: ctx, manifests: manifests,
+		engine: e, ctx: ctx,
 		parsed: map[string]manifest.Manifest{}, sources: map[string]*registry.Repository{},
 	}
 	for _, j := range jobs {
@@ -39,11 +39,10 @@ func (e *engine) build(ctx context.Context, jobs []Job, manifests map[string]man
 // A builder adds jobs to an engine's graph. All of its methods need engine.mu.
 type builder struct {
 	*engine
-	ctx       context.Context
-	manifests map[string]manifest.Raw
-	parsed    map[string]manifest.Manifest    // by digest
-	sources   map[string]*registry.Repository // by name
-	sizes     map[string]int64                // of the blobs of one image, by digest
+	ctx     context.Context
+	parsed  map[string]manifest.Manifest    // by digest
+	sources map[string]*registry.Repository // by name
+	sizes   map[string]int64                // of the blobs of one image, by digest
 }
 
 func (b *builder) add(j *jobState) error {
@@ -108,11 +107,11 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 	if depth > manifest.MaxDepth {
 		return nil, stream.Blame(reference.Source, fmt.Sprintf("the image has more than %d levels of nested indexes", manifest.MaxDepth), "rebuild it with fewer")
 	}
-	content, parsed, err := b.parse(source, digest)
+	parsed, err := b.parse(source, digest)
 	if err != nil {
 		return nil, err
 	}
-	m := &wantedManifest{repo: r, m: content}
+	m := &wantedManifest{repo: r, digest: digest, kind: parsed.MediaType}
 	for _, d := range parsed.Children {
 		child, err := b.manifest(j, r, source, d.Digest, depth+1)
 		if err != nil {
@@ -123,9 +122,6 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 		m.missing++
 	}
 	for _, d := range parsed.Blobs {
-		if d.Foreign() && !b.Foreign {
-			continue
-		}
 		w, err := b.blob(j, r, source, d)
 		if err != nil {
 			return nil, err
@@ -137,27 +133,28 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 	return m, nil
 }
 
-// parse returns a manifest of the plan, and what it leads to. Each is checked and parsed once.
-func (b *builder) parse(source *registry.Repository, named string) (manifest.Raw, manifest.Manifest, error) {
-	m, ok := b.manifests[named]
-	if !ok {
-		return m, manifest.Manifest{}, stream.WithAdvice("the plan lacks the manifest "+named, "make the plan again")
-	}
+// parse returns what a manifest of the plan leads to, without layers that are not to be copied. Each
+// is checked and parsed once.
+func (b *builder) parse(source *registry.Repository, named string) (manifest.Manifest, error) {
 	if p, ok := b.parsed[named]; ok {
-		return m, p, nil
+		return p, nil
+	}
+	m, ok := b.manifests(named)
+	if !ok {
+		return manifest.Manifest{}, stream.WithAdvice("the plan lacks the manifest "+named, "make the plan again")
 	}
 	if got := digest.Of(m.Content); got != named {
-		return m, manifest.Manifest{}, stream.WithAdvice(fmt.Sprintf("the plan's manifest %s has the digest %s", named, got), "make the plan again")
+		return manifest.Manifest{}, stream.WithAdvice(fmt.Sprintf("the plan's manifest %s has the digest %s", named, got), "make the plan again")
 	}
 	p, err := manifest.Parse(m.MediaType, m.Content)
 	if err != nil {
-		return m, p, source.BadManifest(named, err)
+		return p, source.BadManifest(named, err)
 	}
-	// The media type that the source sent may be too general for another registry to accept.
-	m.MediaType = p.MediaType
-	b.manifests[named] = m
+	if !b.Foreign {
+		p.Blobs = slices.DeleteFunc(p.Blobs, manifest.Descriptor.Foreign)
+	}
 	b.parsed[named] = p
-	return m, p, nil
+	return p, nil
 }
 
 // blob adds a blob to a repository.

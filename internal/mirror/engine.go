@@ -19,8 +19,9 @@ var errNeverStarted = errors.New("the image was never started: this is a bug, pl
 // An engine is one run.
 type engine struct {
 	Options
-	work   context.Context // for requests; outlives the run's own by the grace period
-	cancel context.CancelCauseFunc
+	manifests Manifests
+	work      context.Context // for requests; outlives the run's own by the grace period
+	cancel    context.CancelCauseFunc
 
 	mu      sync.Mutex
 	stopped bool
@@ -33,9 +34,9 @@ type engine struct {
 	queues  map[string]*uploadQueue // by destination registry
 }
 
-func newEngine(work context.Context, cancel context.CancelCauseFunc, o Options) *engine {
+func newEngine(work context.Context, cancel context.CancelCauseFunc, o Options, manifests Manifests) *engine {
 	return &engine{
-		Options: o, work: work, cancel: cancel,
+		Options: o, manifests: manifests, work: work, cancel: cancel,
 		repos: map[string]*repo{}, blobs: map[blobID]*blob{}, queues: map[string]*uploadQueue{},
 	}
 }

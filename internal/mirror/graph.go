@@ -17,7 +17,8 @@ type repo struct {
 // A wantedManifest is a manifest that a repository has to have.
 type wantedManifest struct {
 	repo     *repo
-	m        manifest.Raw
+	digest   string
+	kind     string            // its media type
 	missing  int               // blobs and children that are not in the repository yet
 	children []*wantedManifest // manifests that it leads to
 	parents  []*wantedManifest // indexes that lead to it
@@ -25,6 +26,15 @@ type wantedManifest struct {
 	needs    int               // jobs without an outcome, and parents that are needed
 	there    bool              // the registry has it
 	err      error
+}
+
+// content returns a manifest's content, which the graph does not hold: a plan may have 32 MiB for
+// one image.
+func (e *engine) content(m *wantedManifest) manifest.Raw {
+	raw, _ := e.manifests(m.digest)
+	// The media type that the source sent may be too general for another registry to accept.
+	raw.MediaType = m.kind
+	return raw
 }
 
 // neededLocked reports whether a job without an outcome needs the manifest.

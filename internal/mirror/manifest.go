@@ -20,7 +20,7 @@ func (e *engine) push(m *wantedManifest) {
 		return
 	}
 	if len(tagged) == 0 {
-		err := e.putManifest(m, m.m.Digest)
+		err := e.putManifest(m, m.digest)
 		e.pushed(m, untagged, err, false)
 		return
 	}
@@ -72,7 +72,7 @@ func (e *engine) putTag(m *wantedManifest, j *jobState) error {
 	if !refused(regerror.StatusOf(err)) {
 		return err
 	}
-	if at, headErr := m.repo.to.Head(e.work, tag); headErr == nil && at == m.m.Digest {
+	if at, headErr := m.repo.to.Head(e.work, tag); headErr == nil && at == m.digest {
 		return nil
 	}
 	return err
@@ -92,9 +92,9 @@ func (e *engine) checkImmutable(m *wantedManifest, tag string) (there bool, err 
 	switch {
 	case regerror.StatusOf(err) == http.StatusNotFound:
 		return false, nil
-	case err == nil && at != m.m.Digest:
+	case err == nil && at != m.digest:
 		return false, stream.Blame(reference.Destination,
-			fmt.Sprintf("the tag %s is immutable and points at %s, which was pushed after the plan was made with %s: it is left as it is", tag, at, m.m.Digest),
+			fmt.Sprintf("the tag %s is immutable and points at %s, which was pushed after the plan was made with %s: it is left as it is", tag, at, m.digest),
 			"find out who else pushes to it, then run again")
 	}
 	return err == nil, err

@@ -60,19 +60,26 @@ type Options struct {
 	Grace    time.Duration // for requests under way when the run is told to stop
 }
 
-// Run carries out the jobs and returns once each has had its outcome. manifests holds, by digest,
-// everything that the jobs' digests lead to. When ctx ends, no new request starts, and those under
+// Manifests returns the manifest with a digest, and whether there is one. It is safe for concurrent
+// use.
+type Manifests func(digest string) (manifest.Raw, bool)
+
+// Run carries out the jobs and returns once each has had its outcome. manifests has everything that
+// the jobs' digests lead to. When ctx ends, no new request starts, and those under
 // way get o.Grace to finish.
-func Run(ctx context.Context, o Options, jobs []Job, manifests map[string]manifest.Raw) {
+func Run(ctx context.Context, o Options, jobs []Job, manifests Manifests) {
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
-	e := newEngine(work, cancel, o)
+	e := newEngine(work, cancel, o, manifests)
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(o.Grace, func() { cancel(ErrInterrupted) })
 		e.stop()
 	})
 	defer stop()
-	e.build(ctx, jobs, manifests)
+	if ctx.Err() != nil {
+		e.stop()
+	}
+	e.build(ctx, jobs)
 	e.start()
 	var workers sync.WaitGroup
 	for _, q := range e.queues {

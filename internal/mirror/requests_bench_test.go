@@ -70,7 +70,7 @@ func BenchmarkSmallImages(b *testing.B) {
 		c := newClient(b)
 		perRequest(b, s.requests(), func() {
 			done := lastOutcome{}
-			Run(b.Context(), Options{Client: c, Observer: &done}, jobs, manifests)
+			Run(b.Context(), Options{Client: c, Observer: &done}, jobs, among(manifests))
 			if done.err != nil {
 				b.Fatal(done.err)
 			}
@@ -178,7 +178,7 @@ func BenchmarkStreamToTwo(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		done := lastOutcome{}
-		Run(b.Context(), Options{Client: c, Observer: &done}, jobs, map[string]manifest.Raw{m.Digest: m})
+		Run(b.Context(), Options{Client: c, Observer: &done}, jobs, among(map[string]manifest.Raw{m.Digest: m}))
 		if done.err != nil {
 			b.Fatal(done.err)
 		}

@@ -12,7 +12,7 @@ import (
 // one that is missing, or all.
 func (e *engine) putOnce(m *wantedManifest, identifier string) error {
 	for {
-		err := m.repo.to.PutManifest(e.work, identifier, m.m)
+		err := m.repo.to.PutManifest(e.work, identifier, e.content(m))
 		sent, failed := e.sendMounted(m, err)
 		switch {
 		case failed != nil:
@@ -58,7 +58,7 @@ func (e *engine) sendMounted(m *wantedManifest, err error) (sent bool, failed er
 func (e *engine) takeMounted(m *wantedManifest, digests []string, unknown bool) []*sink {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	all := unknown && !slices.ContainsFunc(digests, func(d string) bool { return d != m.m.Digest && m.repo.wantsLocked(d) })
+	all := unknown && !slices.ContainsFunc(digests, func(d string) bool { return d != m.digest && m.repo.wantsLocked(d) })
 	var sinks []*sink
 	for id, w := range m.repo.blobs {
 		if w.mountedFrom != "" && slices.Contains(w.waiting, m) && (all || slices.Contains(digests, id.digest)) {

@@ -94,7 +94,7 @@ func (e *engine) explainForeign(m *wantedManifest, err error) error {
 	defer e.mu.Unlock()
 	var r *regerror.Error
 	for _, d := range digests {
-		if errors.As(err, &r) && r.Err == nil && !m.repo.wantsLocked(d) && bytes.Contains(m.m.Content, []byte(d)) {
+		if errors.As(err, &r) && r.Err == nil && !m.repo.wantsLocked(d) && bytes.Contains(e.content(m).Content, []byte(d)) {
 			explained := *r
 			explained.Err = foreignError{d}
 			return &explained

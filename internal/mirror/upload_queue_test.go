@@ -7,7 +7,7 @@ import (
 )
 
 func testEngine(t *testing.T) *engine {
-	e := newEngine(t.Context(), func(error) {}, Options{})
+	e := newEngine(t.Context(), func(error) {}, Options{}, nil)
 	e.left = 1
 	return e
 }

@@ -38,24 +38,6 @@ func (p *Plan) Cut(n int) Parts {
 	return cut
 }
 
-// Portions returns the whole plan, or cuts it into parts whose copies need about most blobs each,
-// in all repositories together. One process carries them out one after the other, so that the
-// engine holds the graph and the manifests of one part only. A layer that several parts need
-// crosses once for each.
-func (p *Plan) Portions(most int) []*stream.Content {
-	blobs := 0
-	for _, c := range p.Copies {
-		for _, m := range p.archive.Tree(c.Digest) {
-			n, _ := p.archive.Weigh(m)
-			blobs += n
-		}
-	}
-	if blobs <= most {
-		return []*stream.Content{&p.Content}
-	}
-	return p.Cut((blobs + most - 1) / most).All()
-}
-
 // Names returns the names of the shards.
 func (p Parts) Names() []string {
 	names := []string{}
@@ -89,7 +71,7 @@ func (p *Plan) shardPart(s shard.Shard, copies []stream.Copy) *stream.Content {
 	c := p.part(ids)
 	c.Name = s.Name
 	c.Header.Shard, c.Header.Cap = s.Name, s.Cap
-	c.Copies, c.Manifests = copies, p.manifests(copies)
+	c.Copies, c.Manifests, c.Archive = copies, p.manifests(copies), p.archive
 	return c
 }
 

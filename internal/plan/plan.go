@@ -94,7 +94,7 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 		}
 	}
 	r.addCopies(p, targets)
-	p.Manifests = p.manifests(p.Copies)
+	p.Manifests, p.Archive = p.manifests(p.Copies), p.archive
 	if ctx.Err() != nil {
 		return p, ErrInterrupted
 	}
@@ -111,8 +111,7 @@ func (p *Plan) manifests(copies []stream.Copy) iter.Seq[manifest.Raw] {
 					continue
 				}
 				seen[ref] = true
-				mediaType, content := p.archive.Content(ref)
-				if !yield(manifest.Raw{Digest: p.archive.Digest(ref), MediaType: mediaType, Content: content}) {
+				if !yield(p.archive.Raw(ref)) {
 					return
 				}
 			}

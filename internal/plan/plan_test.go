@@ -134,55 +134,6 @@ func TestDirectoryHoldsEachMappingOnce(t *testing.T) {
 	}
 }
 
-// A large plan is carried out in portions. Each mapping is in one of them, and so are the
-// manifests of its copy.
-func TestPortionsHoldEachMappingOnce(t *testing.T) {
-	r := registrytest.InProcess(t)
-	var lines []string
-	for i := range 6 {
-		name := fmt.Sprintf("ci/a%d:v1", i)
-		push(t, r.Host, name)
-		lines = append(lines, fmt.Sprintf("%s/%s %s/m/a%d:v1", r.Host, name, r.Host, i))
-	}
-	lines = append(lines, r.Host+"/ci/none:v1 "+r.Host+"/m/none:v1")
-	p, err := Make(t.Context(), options(t), load(t, lines...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Each image has a configuration and two layers.
-	if whole := p.Portions(6 * 3); len(whole) != 1 || len(whole[0].Mappings) != 7 {
-		t.Errorf("there are %d portions, want one of 7 mappings", len(whole))
-	}
-	portions := p.Portions(6)
-	if len(portions) != 1+3 {
-		t.Errorf("there are %d portions, want the settled mapping and three", len(portions))
-	}
-	seen, results, copies := map[int]bool{}, 0, 0
-	for _, c := range portions {
-		has := map[string]bool{}
-		if c.Manifests != nil {
-			for m := range c.Manifests {
-				has[m.Digest] = true
-			}
-		}
-		for _, copied := range c.Copies {
-			if !has[copied.Digest] {
-				t.Errorf("the portion %s lacks the manifest %s", c.Name, copied.Digest)
-			}
-		}
-		for _, m := range c.Mappings {
-			if seen[m.ID] {
-				t.Errorf("mapping %d is in two portions", m.ID)
-			}
-			seen[m.ID] = true
-		}
-		results, copies = results+len(c.Results), copies+len(c.Copies)
-	}
-	if len(seen) != 7 || results != 1 || copies != 6 {
-		t.Errorf("there are %d mappings, %d results and %d copies, want 7, 1 and 6", len(seen), results, copies)
-	}
-}
-
 func TestWildcards(t *testing.T) {
 	r := registrytest.InProcess(t)
 	for _, name := range []string{"ci/a:v1.0", "ci/a:v1.1", "ci/a:v2.0", "ci/b:v1.1"} {

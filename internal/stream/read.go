@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"slices"
 
 	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
@@ -37,6 +36,7 @@ type Content struct {
 	Sets      []Set
 	Mappings  []Mapping
 	Manifests iter.Seq[manifest.Raw] `json:"-"` // each once; nil after Skim
+	Archive   *manifest.Archive      `json:"-"` // has them, after Read, and maybe others; nil after Skim
 	Copies    []Copy
 	Results   []Result
 	End       *End  // nil if the stream is cut or not written yet
@@ -48,9 +48,10 @@ type Content struct {
 // decides what that means.
 func Read(r io.Reader, name string) (*Content, error) {
 	d := newDecoder(name)
+	d.c.Archive = manifest.NewArchive()
 	c, err := read(r, d)
 	if err == nil {
-		c.Manifests = slices.Values(d.manifests)
+		c.Manifests = c.Archive.All(d.manifests)
 	}
 	return c, err
 }
@@ -58,9 +59,7 @@ func Read(r io.Reader, name string) (*Content, error) {
 // Skim is like Read, but drops the manifests, which are nearly all bytes of a plan. It checks
 // them like all other records.
 func Skim(r io.Reader, name string) (*Content, error) {
-	d := newDecoder(name)
-	d.skim = true
-	return read(r, d)
+	return read(r, newDecoder(name))
 }
 
 func read(r io.Reader, d *decoder) (*Content, error) {
@@ -131,11 +130,10 @@ type decoder struct {
 	records int
 	cut     error
 	json    *strictjson.Decoder[record]
-	skim    bool         // drop the manifests
 	known   map[int]bool // by mapping ID: whether it has a copy or a result
 	content map[string]bool
 
-	manifests []manifest.Raw
+	manifests []manifest.Ref
 }
 
 func newDecoder(name string) *decoder {
@@ -250,8 +248,13 @@ func (d *decoder) manifest(m manifest.Raw) error {
 		return fmt.Errorf("manifest %q appears twice", m.Digest)
 	}
 	d.content[m.Digest] = true
-	if !d.skim {
-		d.manifests = append(d.manifests, m)
+	if d.c.Archive != nil {
+		// What cannot be parsed fails the images that need it, once copy knows them.
+		parsed, err := manifest.Parse(m.MediaType, m.Content)
+		if err != nil {
+			parsed = manifest.Manifest{MediaType: m.MediaType}
+		}
+		d.manifests = append(d.manifests, d.c.Archive.Add(m.Digest, m.Content, parsed))
 	}
 	return nil
 }

@@ -82,12 +82,15 @@ func write(t testing.TB, c *Content) []byte {
 }
 
 // collected compares the manifests of streams.
-var collected = cmp.Transformer("collected", func(m iter.Seq[manifest.Raw]) []manifest.Raw {
-	if m == nil {
-		return nil
-	}
-	return slices.Collect(m)
-})
+var collected = cmp.Options{
+	cmpopts.IgnoreFields(Content{}, "Archive"), // it holds the manifests
+	cmp.Transformer("collected", func(m iter.Seq[manifest.Raw]) []manifest.Raw {
+		if m == nil {
+			return nil
+		}
+		return slices.Collect(m)
+	}),
+}
 
 func TestRoundTrip(t *testing.T) {
 	for name, want := range samples() {

@@ -84,10 +84,6 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	return write(outcome, out)
 }
 
-// portion is how many blobs are copied before the engine begins anew. Its graph takes about 850
-// bytes for each, in each repository that needs it.
-const portion = 40_000
-
 // carryOut plans and copies, or only plans, and returns the streams to report.
 func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.Set) ([]*stream.Content, error) {
 	p := makePlan(ctx, o, sets)
@@ -98,15 +94,11 @@ func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.
 	display := progress.New(os.Stderr, slog.Default(), len(p.Copies), p.Bytes())
 	defer display.Close()
 	defer context.AfterFunc(ctx, func() { display.Stopping(execute.Grace) })()
-	var results []*stream.Content
-	for _, part := range p.Portions(portion) {
-		work, err := execute.Gather([]*stream.Content{part})
-		if err != nil {
-			return nil, err
-		}
-		results = append(results, work.Run(ctx, mirror.Options{Client: o.Client, Observer: display, Foreign: o.Foreign, Grace: execute.Grace}))
+	work, err := execute.Gather([]*stream.Content{&p.Content})
+	if err != nil {
+		return nil, err
 	}
-	return results, nil
+	return []*stream.Content{work.Run(ctx, mirror.Options{Client: o.Client, Observer: display, Foreign: o.Foreign, Grace: execute.Grace})}, nil
 }
 
 // limitMemory lets garbage be collected more often as the memory comes near to what a run may
