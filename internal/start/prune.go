@@ -17,9 +17,9 @@ import (
 const ownRuns = "tekton.dev/task=mirror-start"
 
 // active returns why no run of a set is started, or "".
-func (s *Starter) active(ctx context.Context, set string) (string, error) {
+func (s *Starter) active(ctx context.Context, set *imageSet) (string, error) {
 	// Without a resource version, the list is consistent: it has everything created before.
-	runs, err := s.runs.List(ctx, metav1.ListOptions{LabelSelector: SetLabel + "=" + set})
+	runs, err := s.runs.List(ctx, metav1.ListOptions{LabelSelector: SetLabel + "=" + set.name})
 	if err != nil {
 		return "", err
 	}
@@ -28,7 +28,7 @@ func (s *Starter) active(ctx context.Context, set string) (string, error) {
 			return fmt.Sprintf("the run %s is active", run.Name), nil
 		}
 	}
-	return "", nil
+	return s.early(set, runs.Items), nil
 }
 
 // An endedRun is a PipelineRun or a TaskRun that has ended.

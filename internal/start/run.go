@@ -41,6 +41,7 @@ func (s *Starter) newRun(set *imageSet) *v1.PipelineRun {
 				param("set", set.name),
 				param("shards", strconv.Itoa(set.settings.Shards)),
 				param("cap", strconv.Itoa(set.settings.Cap)),
+				param("cap-rate", strconv.Itoa(set.settings.Rate)),
 				param("retries", strconv.Itoa(set.settings.Retries)),
 				param("cluster-registry", s.registry),
 			},
@@ -72,6 +73,7 @@ func workspaces(set *imageSet) []v1.WorkspaceBinding {
 			LocalObjectReference: corev1.LocalObjectReference{Name: m.Name},
 		}})
 	}
+	files.Sources = append(files.Sources, mount(set.bounds)...)
 	return []v1.WorkspaceBinding{
 		{Name: "mappings", Projected: files},
 		{Name: "credentials", Secret: &corev1.SecretVolumeSource{SecretName: "push-" + set.name, Optional: &yes}},

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"imagemirror/internal/policy"
 	"imagemirror/internal/settings"
 	"imagemirror/internal/tektontest"
 )
@@ -24,7 +25,7 @@ func configMap(name string, data map[string]string) corev1.ConfigMap {
 
 func mustSet(t *testing.T, configMaps ...corev1.ConfigMap) *imageSet {
 	t.Helper()
-	s, err := setOf("knative", configMaps)
+	s, err := setOf("knative", configMaps, &policy.Policy{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,14 +97,14 @@ func checkTimes(t *testing.T, p *v1.Pipeline, run *v1.PipelineRun) {
 
 func TestRunHasTheSettingsAndFilesOfItsSet(t *testing.T) {
 	s := mustSet(t,
-		configMap("set-knative", map[string]string{"OWNERS": "", "settings.yaml": "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: knative\nspec:\n  shards: 3\n  cap: 20\n  timeout: 2h\n"}),
+		configMap("set-knative", map[string]string{"OWNERS": "", "settings.yaml": "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: knative\nspec:\n  shards: 3\n  cap: 20\n  rate: 7\n  timeout: 2h\n"}),
 		configMap("set-2-knative", map[string]string{"mapping_b": ""}))
 	run := (&Starter{registry: "registry.svc:5000"}).newRun(s)
 	got := map[string]string{}
 	for _, p := range run.Spec.Params {
 		got[p.Name] = p.Value.StringVal
 	}
-	if got["set"] != "knative" || got["shards"] != "3" || got["cap"] != "20" || run.Spec.Timeouts.Pipeline.Duration != 2*time.Hour {
+	if got["set"] != "knative" || got["shards"] != "3" || got["cap"] != "20" || got["cap-rate"] != "7" || run.Spec.Timeouts.Pipeline.Duration != 2*time.Hour {
 		t.Errorf("of the settings, the run has the parameters %v and the timeout %s", got, run.Spec.Timeouts.Pipeline.Duration)
 	}
 	if run.GenerateName != "mirror-knative-" || run.Labels[SetLabel] != "knative" || run.Spec.TaskRunTemplate.ServiceAccountName != "mirror-knative" {
@@ -152,7 +153,7 @@ func TestFileInTwoConfigMapsIsRefused(t *testing.T) {
 	_, err := setOf("knative", []corev1.ConfigMap{
 		configMap("set-knative", map[string]string{"mapping_a": "", "OWNERS": ""}),
 		configMap("set-2-knative", map[string]string{"mapping_a": ""}),
-	})
+	}, &policy.Policy{})
 	var unfit *Unfit
 	if !errors.As(err, &unfit) || err.Error() != "image-sets/knative/mapping_a is in the ConfigMaps set-knative and set-2-knative: remove the one that no kustomization makes any more" {
 		t.Errorf("the error is %v", err)

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"imagemirror/internal/finding"
+	"imagemirror/internal/policy"
 	"imagemirror/internal/settings"
 )
 
@@ -18,7 +19,8 @@ import (
 type imageSet struct {
 	name       string
 	configMaps []corev1.ConfigMap // with all of its files
-	settings   settings.Settings  // with defaults
+	bounds     policy.Bounds      // of the operator's policy
+	settings   settings.Settings  // with defaults, within the bounds
 	mistakes   error              // in its settings
 }
 
@@ -58,12 +60,16 @@ func (s *Starter) load(ctx context.Context, name string) (*imageSet, error) {
 		return nil, &Unfit{fmt.Errorf("there is no image set %s in the namespace %s: no ConfigMap %s has the label %s=%s: install it with kubectl apply --server-side -k image-sets/%s",
 			name, s.namespace, configMapName(name, 1), SetLabel, name, name)}
 	}
-	return setOf(name, all)
+	p, err := s.policy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return setOf(name, all, p)
 }
 
-// setOf returns the set whose files are in the ConfigMaps.
-func setOf(name string, configMaps []corev1.ConfigMap) (*imageSet, error) {
-	set := &imageSet{name: name, configMaps: configMaps}
+// setOf returns the set whose files are in the ConfigMaps, bound by a policy.
+func setOf(name string, configMaps []corev1.ConfigMap, p *policy.Policy) (*imageSet, error) {
+	set := &imageSet{name: name, configMaps: configMaps, bounds: p.For(name)}
 	// The ConfigMaps are mounted as one directory, where one of two files of a name would hide
 	// the other.
 	in := map[string]string{}
@@ -77,11 +83,13 @@ func setOf(name string, configMaps []corev1.ConfigMap) (*imageSet, error) {
 			if key == settings.File {
 				var found *finding.List
 				set.settings, found = settings.Parse(path(name, key), []byte(fileContent(m, key)))
+				set.bounds.Check(path(name, key), set.settings, found)
+				found.Sort()
 				set.mistakes = found.Err()
 			}
 		}
 	}
-	set.settings = set.settings.WithDefaults()
+	set.settings = set.bounds.Lower(set.settings.WithDefaults())
 	if len(twice) > 0 {
 		return nil, &Unfit{errors.Join(twice...)}
 	}

@@ -51,8 +51,8 @@ type Action struct {
 	Mistakes error
 }
 
-// Start starts a run of a set, unless one is active, and removes old ones. An error that is an
-// *Unfit is the set's fault.
+// Start starts a run of a set, unless one is active or the operator's policy finds it too early,
+// and removes old ones. An error that is an *Unfit is the fault of the set or of the policy.
 func (s *Starter) Start(ctx context.Context, name string) (Action, error) {
 	var did Action
 	if err := settings.CheckName(name); err != nil {
@@ -88,7 +88,7 @@ func (s *Starter) startUnderLease(ctx context.Context, set *imageSet, did *Actio
 	}()
 	ctx, cancel := context.WithTimeoutCause(ctx, maxHold, fmt.Errorf("the API server took more than %s", maxHold))
 	defer cancel()
-	active, err := s.active(ctx, set.name)
+	active, err := s.active(ctx, set)
 	if err != nil || active != "" {
 		did.Skipped = active
 		return err
@@ -102,7 +102,7 @@ func (s *Starter) startUnderLease(ctx context.Context, set *imageSet, did *Actio
 	return nil
 }
 
-// An Unfit is an error of an image set, or of its name.
+// An Unfit is an error of an image set, of its name, or of the policy for all sets.
 type Unfit struct{ error }
 
 func (u *Unfit) Unwrap() error { return u.error }

@@ -238,6 +238,12 @@ func (s *installed) checkUnfit() {
 	if e := s.await(s.begin("tekton")); e.succeeded || !strings.Contains(e.log, mistake) {
 		s.t.Errorf("with a mistake in the settings the run succeeded: %v\n%s", e.succeeded, e.log)
 	}
+	// The policy is mounted beside the settings, which ask for more.
+	s.replace(file, append(bytes.Clone(right), "  cap: 1000\n"...))
+	const more = "image-sets/tekton/settings.yaml:11: spec.cap is 1000, and image-sets/policy.yaml:11 allows 128 at most"
+	if e := s.await(s.begin("tekton")); e.succeeded || !strings.Contains(e.log, more) {
+		s.t.Errorf("with settings beyond the policy the run succeeded: %v\n%s", e.succeeded, e.log)
+	}
 	s.replace(file, right)
 }
 

@@ -17,7 +17,8 @@ import (
 )
 
 const about = `Starts a PipelineRun for each image set, and removes old ones. It skips a set that has an active
-run. Two starts at once start one run. SET is a name, or several names separated by commas.
+run, or whose last run is more recent than the policy allows. Two starts at once start one run.
+SET is a name, or several names separated by commas.
 
 Exit status: 0 each set has a run or was skipped, 1 the API server failed, 2 a set does not exist
 or cannot run.`
