@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"imagemirror/internal/secret"
 )
 
 // Find returns how to reach the API server, and the namespace to work in. In a pod,
@@ -24,6 +26,8 @@ func Find(namespace string) (*rest.Config, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("finding the API server: %w", err)
 	}
+	secret.Add("", config.BearerToken)
+	secret.Add(config.Username, config.Password)
 	if namespace == "" {
 		if namespace, _, err = loaded.Namespace(); err != nil {
 			return nil, "", fmt.Errorf("MIRROR_NAMESPACE is not set: %w", err)

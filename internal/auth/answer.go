@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"imagemirror/internal/regerror"
-	"imagemirror/internal/text"
+	"imagemirror/internal/secret"
 )
 
 const (
@@ -57,10 +57,11 @@ func readToken(resp *http.Response) (issued, error) {
 	var mistyped *json.UnmarshalTypeError
 	if err := json.Unmarshal(b, &answer); err != nil && !errors.As(err, &mistyped) {
 		if isHTML(resp, b) {
-			return issued{}, htmlPage(text.Line(resp.Request.URL.Host, maxHost))
+			return issued{}, htmlPage(shownHost(resp.Request.URL))
 		}
 		return issued{}, regerror.Malformed("the token service's answer is not JSON: %v", err)
 	}
+	secret.AddToken(answer.RefreshToken, maxLifetime)
 	for _, value := range []string{answer.Token, answer.AccessToken} {
 		if value = strings.TrimSpace(value); value == "" {
 			continue
@@ -68,7 +69,9 @@ func readToken(resp *http.Response) (issued, error) {
 		if !isToken(value) {
 			return issued{}, regerror.Malformed("the token service's token has characters that no header may have")
 		}
-		return issued{value, lifetime(answer.ExpiresIn)}, nil
+		got := issued{value, lifetime(answer.ExpiresIn)}
+		secret.AddToken(got.value, got.lifetime)
+		return got, nil
 	}
 	if answer.RefreshToken != "" {
 		return issued{}, unusable{"the token service's answer has no token, only a refresh token", askOperators}

@@ -14,6 +14,7 @@ import (
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
+	"imagemirror/internal/secret"
 	"imagemirror/internal/text"
 )
 
@@ -88,10 +89,10 @@ func (s *tokenService) get(ctx context.Context, q tokenRequest) (got issued, err
 func (s *tokenService) checkRealm(realm string) (*url.URL, error) {
 	u, err := url.Parse(realm)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, regerror.Malformed("the token service has an invalid address %.200q", realm)
+		return nil, regerror.Malformed("the token service has an invalid address %.200q", secret.Hide(realm))
 	}
 	if u.Scheme == "http" && !s.PlainHTTP {
-		return nil, regerror.Malformed("the token service %.200q is not https: if that is intended, set insecure for the registry in registries.conf", realm)
+		return nil, regerror.Malformed("the token service %.200q is not https: if that is intended, set insecure for the registry in registries.conf", secret.Hide(realm))
 	}
 	return u, nil
 }
@@ -170,7 +171,7 @@ func (s *tokenService) redirected(from *url.URL, location string) (*url.URL, err
 	case err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http":
 		return nil, unusable{"the token service's redirect has no valid Location", askOperators}
 	case !strings.EqualFold(to.Hostname(), from.Hostname()) || ownPort(to) != ownPort(from):
-		return nil, strayed(text.Line(from.Host, maxHost), text.Line(to.Host, maxHost))
+		return nil, strayed(shownHost(from), shownHost(to))
 	case to.Scheme == "http" && from.Scheme == "https" && !s.PlainHTTP:
 		return nil, unusable{"the token service's redirect leads from https to plain http", askOperators}
 	}
@@ -188,6 +189,9 @@ func ownPort(u *url.URL) string {
 
 // maxHost bounds a host in an error, in characters.
 const maxHost = 100
+
+// shownHost returns the host of an address for an error.
+func shownHost(u *url.URL) string { return text.Line(secret.Hide(u.Host), maxHost) }
 
 // strayed returns the error of a token service's redirect to another host.
 func strayed(from, to string) error {

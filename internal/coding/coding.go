@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"imagemirror/internal/regerror"
+	"imagemirror/internal/secret"
 )
 
 // Identity is the Accept-Encoding of a request whose answer must not be encoded.
@@ -103,7 +104,7 @@ func unsupported(name string) error { return regerror.Permanent(unsupportedError
 type unsupportedError string
 
 func (e unsupportedError) Error() string {
-	return fmt.Sprintf("the answer has the content encoding %.40q, which was not asked for", string(e))
+	return fmt.Sprintf("the answer has the content encoding %.40q, which was not asked for", secret.Hide(string(e)))
 }
 
 func (e unsupportedError) Is(target error) bool { return target == ErrUnsupported }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"imagemirror/internal/cgroup"
+	"imagemirror/internal/secret"
 	"imagemirror/internal/text"
 )
 
@@ -74,7 +75,7 @@ func (c *Command) signals() (context.Context, context.CancelFunc) {
 
 // setLogger sets the default logger, so that libraries log in the same format.
 func (c *Command) setLogger() error {
-	log, err := c.log.logger(text.NewCIWriter(c.standardError()))
+	log, err := c.log.logger(c.standardError())
 	if err != nil {
 		return Refuse(err)
 	}
@@ -95,19 +96,21 @@ func (c *Command) printError(err error) {
 // Warn writes a warning to standard error.
 func (c *Command) Warn(message string) { c.printLine(slog.LevelWarn, "warning: ", message) }
 
+// standardError returns a writer of whole lines without secrets and commands to CI systems.
 func (c *Command) standardError() io.Writer {
-	if c.stderr == nil {
-		return os.Stderr
+	var w io.Writer = os.Stderr
+	if c.stderr != nil {
+		w = c.stderr
 	}
-	return c.stderr
+	return secret.NewWriter(text.NewCIWriter(w))
 }
 
 // printLine writes a line for people, with the command's name before it, or a JSON log line if
 // MIRROR_LOG_FORMAT asks for that. It reads the variable itself, because the line may be about
 // a flag or another variable that was refused before the environment was read.
 func (c *Command) printLine(level slog.Level, kind, line string) {
-	line = text.Printable(line)
-	w := text.NewCIWriter(c.standardError())
+	line = text.Printable(secret.Hide(line))
+	w := c.standardError()
 	if os.Getenv(formatVariable) == jsonFormat {
 		slog.New(slog.NewJSONHandler(w, nil)).Log(context.Background(), level, line, "command", c.Name)
 		return

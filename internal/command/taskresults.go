@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"imagemirror/internal/secret"
 	"imagemirror/internal/text"
 )
 
@@ -29,5 +30,5 @@ func (r TaskResults) Write(name, value string) error {
 
 // Summarize writes a sentence as the result summary.
 func (r TaskResults) Summarize(sentence string) error {
-	return r.Write("summary", text.Line(sentence, maxSummary))
+	return r.Write("summary", text.Line(secret.Hide(sentence), maxSummary))
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"imagemirror/internal/secret"
 )
 
 // A Credential is what a registry gets to authenticate a request. Its zero value is
@@ -15,6 +17,14 @@ type Credential struct {
 	Password      string
 	IdentityToken string // OAuth2 refresh token, exchanged for a bearer token
 	RegistryToken string // bearer token, sent as it is
+}
+
+// hidden makes package secret hide the credential from now on, and returns it.
+func (c Credential) hidden() Credential {
+	secret.Add(c.Username, c.Password)
+	secret.Add(c.Username, c.IdentityToken)
+	secret.Add("", c.RegistryToken)
+	return c
 }
 
 // String returns "anonymous" or "credential (redacted)".

@@ -203,7 +203,7 @@ func parseFile(data []byte) (*file, error) {
 			return nil, fmt.Errorf("entry %q: %w", key, err)
 		}
 		if c != (Credential{}) {
-			f.auths[key] = c
+			f.auths[key] = c.hidden()
 		}
 	}
 	for _, name := range append(slices.Sorted(maps.Values(f.helpers)), f.store) {

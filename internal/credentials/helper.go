@@ -91,9 +91,9 @@ func (h *helpers) ask(ctx context.Context, name, server string) (Credential, err
 		return Credential{}, fmt.Errorf("the answer is the credential of %q, which is not used for any other server", got.ServerURL)
 	}
 	if got.Username == "<token>" {
-		return Credential{IdentityToken: got.Secret}, nil
+		return Credential{IdentityToken: got.Secret}.hidden(), nil
 	}
-	return Credential{Username: got.Username, Password: got.Secret}, nil
+	return Credential{Username: got.Username, Password: got.Secret}.hidden(), nil
 }
 
 // list returns the helper's own name of each key that it has stored. Some helpers

@@ -218,7 +218,8 @@ func (k *Keychain) cloud(ctx context.Context, registry string) (Credential, erro
 		return k.asked.do(ctx, registry, func() (Credential, error) {
 			limit, cancel := context.WithTimeout(ctx, k.timeout)
 			defer cancel()
-			return cloud.Credential(limit, registry)
+			c, err := cloud.Credential(limit, registry)
+			return c.hidden(), err
 		})
 	}
 	return Credential{}, nil

@@ -10,15 +10,15 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// secret is a volume with a secret, as the kubelet lays it out.
-type secret struct {
+// secretVolume is a volume with a secret, as the kubelet lays it out.
+type secretVolume struct {
 	t       *testing.T
 	dir     string
 	version int
 }
 
-func newSecret(t *testing.T, keys map[string]string) *secret {
-	s := &secret{t: t, dir: t.TempDir()}
+func newSecret(t *testing.T, keys map[string]string) *secretVolume {
+	s := &secretVolume{t: t, dir: t.TempDir()}
 	s.put(keys)
 	for key := range keys {
 		s.must(os.Symlink(filepath.Join("..data", key), filepath.Join(s.dir, key)))
@@ -27,7 +27,7 @@ func newSecret(t *testing.T, keys map[string]string) *secret {
 }
 
 // put replaces the content of the keys atomically.
-func (s *secret) put(keys map[string]string) {
+func (s *secretVolume) put(keys map[string]string) {
 	s.t.Helper()
 	s.version++
 	version := fmt.Sprintf("..2026_%d", s.version)
@@ -40,7 +40,7 @@ func (s *secret) put(keys map[string]string) {
 	s.must(os.Rename(next, filepath.Join(s.dir, "..data")))
 }
 
-func (s *secret) must(err error) {
+func (s *secretVolume) must(err error) {
 	s.t.Helper()
 	if err != nil {
 		s.t.Fatal(err)

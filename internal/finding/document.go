@@ -4,6 +4,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"imagemirror/internal/secret"
 	"imagemirror/internal/text"
 )
 
@@ -47,7 +48,7 @@ func (f Finding) level() string {
 }
 
 // message returns what was found as one printable line, without its place.
-func (f Finding) message() string { return text.Printable(f.Err.Error()) }
+func (f Finding) message() string { return text.Printable(secret.Hide(f.Err.Error())) }
 
 // relative returns a file's name relative to the working directory and with slashes, as code
 // review shows it.

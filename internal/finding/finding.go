@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 
+	"imagemirror/internal/secret"
 	"imagemirror/internal/text"
 )
 
@@ -38,7 +39,7 @@ type Finding struct {
 
 // Error returns the finding as one printable line.
 func (f Finding) Error() string {
-	line := f.Err.Error()
+	line := secret.Hide(f.Err.Error())
 	switch {
 	case f.File == "":
 	case f.Line == 0:

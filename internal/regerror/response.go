@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"imagemirror/internal/retry"
+	"imagemirror/internal/secret"
 	"imagemirror/internal/text"
 )
 
@@ -20,6 +21,9 @@ func FromResponse(resp *http.Response) *Error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody)) // what came before it broke off
 	all, page := complaints(string(body))
 	e.Page = page
+	for i, c := range all { // before anything is cut
+		all[i] = complaint{secret.Hide(c.code), secret.Hide(c.message), secret.Hide(c.detail)}
+	}
 	e.understand(all)
 	return e
 }

@@ -310,7 +310,7 @@ func (u *Upload) moveTo(resp *http.Response) error {
 	}
 	to, err := resolve(from, value)
 	if err != nil || to.Scheme != "https" && to.Scheme != "http" {
-		return &regerror.Error{Err: regerror.Malformed("the response has an invalid Location %.80q for the upload", value)}
+		return &regerror.Error{Err: regerror.Malformed("the response has an invalid Location %s for the upload", shown(value))}
 	}
 	if to.Scheme == "https" && from.Scheme == "http" && strings.EqualFold(to.Host, from.Host) && to.Port() != "" {
 		to.Scheme = from.Scheme // a port that has just answered plain HTTP

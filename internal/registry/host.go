@@ -19,6 +19,7 @@ import (
 	"imagemirror/internal/coding"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registriesconf"
+	"imagemirror/internal/secret"
 )
 
 // dockerHubHost is the host of Docker Hub's registry; docker.io is a web site.
@@ -186,6 +187,8 @@ func proxies() map[string]bool {
 		if err != nil || u.Host == "" {
 			continue
 		}
+		password, _ := u.User.Password()
+		secret.Add(u.User.Username(), password)
 		port := u.Port()
 		if port == "" {
 			port = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]

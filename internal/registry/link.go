@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"imagemirror/internal/regerror"
+	"imagemirror/internal/secret"
 )
 
 // nextLink returns the target of the first link to a next page in an answer's Link
@@ -19,7 +20,7 @@ func nextLink(h http.Header) (string, error) {
 			next := slices.Contains(strings.Fields(strings.ToLower(rel)), "next") || rel == "" && strings.Contains(target, "last=")
 			switch {
 			case !ok || next && target == "":
-				return "", regerror.Malformed("the answer has a malformed Link header %.120q", value)
+				return "", regerror.Malformed("the answer has a malformed Link header %.120q", secret.Hide(value))
 			case next:
 				return target, nil
 			}

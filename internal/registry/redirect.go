@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"imagemirror/internal/regerror"
+	"imagemirror/internal/secret"
 )
 
 // maxRedirects bounds the redirects of one request.
@@ -94,6 +95,7 @@ func resolve(u *url.URL, location string) (*url.URL, error) {
 
 // shown returns an address for an error, without what may be secret in it.
 func shown(address string) string {
+	address = secret.Hide(address)
 	address, _, _ = strings.Cut(address, "?")
 	if scheme, rest, ok := strings.Cut(address, "://"); ok {
 		host, path, _ := strings.Cut(rest, "/")

@@ -16,6 +16,7 @@ import (
 
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
+	"imagemirror/internal/secret"
 )
 
 // Bounds on a list of tags.
@@ -313,11 +314,11 @@ func (l *tagList) next(resp *http.Response) (*tagsPage, error) {
 	u, err := resp.Request.URL.Parse(link)
 	switch {
 	case err != nil:
-		return nil, regerror.Malformed("the list of tags has an invalid link %.120q", link)
+		return nil, regerror.Malformed("the list of tags has an invalid link %.120q", secret.Hide(link))
 	case strings.HasSuffix(u.Path, "/tags/list"):
 		return &tagsPage{query: u.RawQuery}, nil
 	case !l.host.at(u):
-		return nil, regerror.Malformed("the list of tags continues on another host, %.120q", u.Host)
+		return nil, regerror.Malformed("the list of tags continues on another host, %.120q", secret.Hide(u.Host))
 	}
 	u.Scheme, u.Host, u.User, u.Fragment = *l.host.scheme.Load(), l.host.address, nil, ""
 	return &tagsPage{address: u}, nil

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"sync"
 
+	"imagemirror/internal/secret"
 	"imagemirror/internal/text"
 )
 
@@ -38,7 +39,7 @@ func (w *warnings) fresh(h http.Header) []string {
 		if m == nil {
 			continue
 		}
-		said := text.Line(m[1], maxWarning)
+		said := text.Line(secret.Hide(m[1]), maxWarning)
 		if said == "" || w.seen[said] || len(w.seen) >= warningsAtMost {
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unique"
 
+	"imagemirror/internal/secret"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
 )
@@ -129,7 +130,7 @@ func (b *Builder) addOutcomes(c *stream.Content) {
 // AddUnreadable notes a stream of results that cannot be read. Mappings that no other stream
 // has a result for have failed.
 func (b *Builder) AddUnreadable(err error) {
-	b.cuts = append(b.cuts, text.Line(err.Error(), maxMessage))
+	b.cuts = append(b.cuts, text.Line(secret.Hide(err.Error()), maxMessage))
 }
 
 // AddProblem notes why the report cannot be good, whatever the results say.
@@ -257,10 +258,10 @@ func (e *pending) take(r stream.Result, started time.Time) {
 	e.Old = cmp.Or(text.Line(r.Old, maxName), e.Old)
 	e.Error, e.Side, e.HTTPStatus, e.Advice = "", "", 0, ""
 	if r.Status == stream.Failed {
-		e.Error = text.Line(r.Error.Message, maxMessage)
+		e.Error = text.Line(secret.Hide(r.Error.Message), maxMessage)
 		e.Side = text.Line(r.Error.Side, maxName)
 		e.HTTPStatus = r.Error.Status
-		e.Advice = text.Line(r.Error.Advice, maxMessage)
+		e.Advice = text.Line(secret.Hide(r.Error.Advice), maxMessage)
 	}
 }
 

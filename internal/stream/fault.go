@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"imagemirror/internal/reference"
+	"imagemirror/internal/secret"
 )
 
 // A faulty error knows which side is at fault and what to do about it.
@@ -13,12 +14,13 @@ type faulty interface {
 	Fault() (side string, status int, advice string)
 }
 
-// ErrorOf returns the Error of a Result for err.
+// ErrorOf returns the Error of a Result for err, without secrets.
 func ErrorOf(err error) *Error {
-	e := &Error{Message: strings.Join(strings.Fields(err.Error()), " ")}
+	e := &Error{Message: strings.Join(strings.Fields(secret.Hide(err.Error())), " ")}
 	var f faulty
 	if errors.As(err, &f) {
 		e.Side, e.Status, e.Advice = f.Fault()
+		e.Advice = secret.Hide(e.Advice)
 	}
 	return e
 }

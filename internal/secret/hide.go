@@ -1,0 +1,132 @@
+package secret
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// A span is a part of a text, in bytes.
+type span struct{ from, to int }
+
+// maxNested is how many encodings in one another are undone, such as JSON in a URL.
+const maxNested = 3
+
+// hide replaces every secret in a text.
+func (s *set) hide(text string) string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if len(s.all) == 0 || len(text) < window {
+		return text
+	}
+	found := s.search(text, nil)
+	plain := encoded{text: text}
+	for _, kind := range []encoding{percent, percent | plus, backslash, entity} {
+		if one := plain.undo(kind); one.text != text {
+			found = append(found, s.search(one.text, one.at)...)
+		}
+	}
+	for _, kinds := range []encoding{percent | backslash | entity, percent | plus | backslash | entity} {
+		found = append(found, s.nested(plain, kinds)...)
+	}
+	return replace(text, found)
+}
+
+// nested returns where secrets are in a text with several encodings in one another.
+func (s *set) nested(e encoded, kinds encoding) (found []span) {
+	for range maxNested {
+		before := e.text
+		if e = e.undo(kinds); e.text == before {
+			break
+		}
+		found = append(found, s.search(e.text, e.at)...)
+	}
+	return found
+}
+
+// search returns where secrets are in a text. Unless at is nil, it has the place in the original
+// of each byte and of the end.
+func (s *set) search(text string, at []int) []span {
+	var found []span
+	for i := 0; i+window <= len(text); {
+		h := hash(text[i:])
+		n := 0
+		if s.starts[h/64]&(1<<(h%64)) != 0 {
+			n = s.longest(text[i:])
+		}
+		if n == 0 {
+			i++
+			continue
+		}
+		if at == nil {
+			found = append(found, span{i, i + n})
+		} else {
+			found = append(found, span{at[i], at[i+n]})
+		}
+		i += n
+	}
+	return found
+}
+
+// longest returns the length of the longest secret, or beginning of one, that a text begins with,
+// or 0.
+func (s *set) longest(text string) int {
+	most := 0
+	for _, f := range s.by[key([]byte(text[:window]))] {
+		n := common(text, f.text)
+		switch {
+		case n == len(f.text):
+			n += rest(text[n:], f.cut)
+		case n < telling:
+			continue
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+// common returns the length of what two texts begin with.
+func common(a, b string) int {
+	most := min(len(a), len(b))
+	for i := range most {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return most
+}
+
+// rest returns how much of what follows a form belongs to it: the padding of base64, and after a
+// form that was cut everything that a token may have.
+func rest(text string, cut bool) int {
+	n := 0
+	for n < len(text) && (text[n] == '=' && (cut || n < 2) || cut && isTokenByte(text[n])) {
+		n++
+	}
+	return n
+}
+
+// isTokenByte reports whether a token may have a byte (token68 in RFC 9110, section 11.2), also
+// in a URL.
+func isTokenByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~+/%", c) >= 0
+}
+
+// replace writes the mask over parts of a text.
+func replace(text string, parts []span) string {
+	if len(parts) == 0 {
+		return text
+	}
+	slices.SortFunc(parts, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	var b strings.Builder
+	end := 0
+	for i, p := range parts {
+		if i == 0 || p.from > end {
+			b.WriteString(text[end:max(end, p.from)])
+			b.WriteString(mask)
+		}
+		end = max(end, p.to)
+	}
+	b.WriteString(text[end:])
+	return b.String()
+}
