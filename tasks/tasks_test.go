@@ -164,6 +164,22 @@ func TestSampleRunFitsThePipeline(t *testing.T) {
 	}
 }
 
+// What split does not know by its deadline fails alone, so the deadline is below the task's timeout.
+func TestDeadlineIsBelowTheTimeoutOfSplit(t *testing.T) {
+	p := pipeline(t)
+	split := p.Spec.Tasks[slices.IndexFunc(p.Spec.Tasks, func(task v1.PipelineTask) bool { return task.Name == "split" })]
+	for where, params := range map[string]v1.ParamSpecs{"the Pipeline": p.Spec.Params, "the Task": named(t)["mirror-split"].Spec.Params} {
+		at := slices.IndexFunc(params, func(p v1.ParamSpec) bool { return p.Name == "deadline" })
+		if at < 0 {
+			t.Errorf("%s has no parameter deadline", where)
+			continue
+		}
+		if d, err := time.ParseDuration(params[at].Default.StringVal); err != nil || d > split.Timeout.Duration*4/5 {
+			t.Errorf("the deadline in %s is %s, and the timeout of split %s", where, params[at].Default.StringVal, split.Timeout.Duration)
+		}
+	}
+}
+
 // The defaults of a set's settings are those of the Pipeline and the sample.
 func TestDefaultsAreThoseOfSettings(t *testing.T) {
 	d := settings.Settings{}.WithDefaults()

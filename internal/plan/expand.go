@@ -43,9 +43,10 @@ func newTarget(set *imageset.Set, m mapping.Mapping, source, destination referen
 
 // A tagList is the answer of one repository.
 type tagList struct {
-	from *registry.Repository
-	tags []string
-	err  error
+	from  *registry.Repository
+	asked question
+	tags  []string
+	err   error
 }
 
 // tagLists reads the tags of every repository that a wildcard names, once each.
@@ -62,6 +63,7 @@ func (r *resolver) tagLists(ctx context.Context, sets []*imageset.Set) map[strin
 			l := &tagList{}
 			lists[name] = l
 			if l.from, l.err = r.Client.Source(ctx, m.Source); l.err == nil {
+				l.asked = ask(reference.Source, l.from.Registry())
 				l.from.Announce()
 			}
 		}
@@ -73,23 +75,22 @@ func (r *resolver) tagLists(ctx context.Context, sets []*imageset.Set) map[strin
 		places <- struct{}{}
 		asked.Go(func() {
 			defer func() { <-places }()
-			l.tags, l.err = tagsOf(ctx, l.from)
+			r.readTags(ctx, l)
 		})
 	}
 	asked.Wait()
 	return lists
 }
 
-func tagsOf(ctx context.Context, from *registry.Repository) ([]string, error) {
-	if ctx.Err() != nil {
-		return nil, ErrInterrupted
+func (r *resolver) readTags(ctx context.Context, l *tagList) {
+	if ctx.Err() == nil {
+		l.tags, l.err = l.from.Tags(ctx)
+		slices.Sort(l.tags)
+		l.tags = slices.Compact(l.tags)
 	}
-	tags, err := from.Tags(ctx)
-	if err != nil && ctx.Err() != nil {
-		return nil, ErrInterrupted
+	if l.err != nil || l.tags == nil && ctx.Err() != nil {
+		l.err = r.explain(ctx, l.asked, l.err)
 	}
-	slices.Sort(tags)
-	return slices.Compact(tags), err
 }
 
 // matches returns the targets of a wildcard.

@@ -35,6 +35,7 @@ type Options struct {
 	Client  *registry.Client
 	Foreign bool       // count the bytes of layers that may not be redistributed
 	Cap     stream.Cap // bounds the requests of all copies together to one registry
+	Limits
 
 	// Warnings about the files, as "file:line: message", for the report.
 	Warnings []string
@@ -61,8 +62,9 @@ type target struct {
 	stream.Mapping
 	source, destination reference.Reference
 	from, to            *registry.Repository
-	old                 string // digest of the destination's tag, if it exists
-	digest              string // digest of the source
+	asked               question // the last one
+	old                 string   // digest of the destination's tag, if it exists
+	digest              string   // digest of the source
 	err                 error
 	settled             bool  // current or failed; otherwise it is copied
 	immutable           bool  // the destination's tag never moves once it is there
@@ -71,16 +73,19 @@ type target struct {
 }
 
 // Make plans the mappings of the sets. If ctx ends, it returns ErrInterrupted and a complete
-// plan in which the mappings that were not resolved have failed.
+// plan in which the mappings that were not resolved have failed. After the deadline, these fail
+// alone.
 func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 	started := time.Now().UTC()
 	if o.Progress == nil {
 		o.Progress = &Progress{}
 	}
 	r := &resolver{Options: o, trees: newTrees()}
-	targets := r.expand(ctx, sets)
+	asking, cancel := o.within(ctx)
+	defer cancel()
+	targets := r.expand(asking, sets)
 	o.Progress.mappings.Store(int64(len(targets)))
-	r.resolve(ctx, targets)
+	r.resolve(asking, targets)
 	p := &Plan{archive: r.trees.archive}
 	p.Header = stream.Header{
 		Version: stream.Version, Stream: stream.Plan, Run: newRun(), Mappings: len(targets),

@@ -115,6 +115,7 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[registryPa
 			routes[by] = append(routes[by], g)
 		}
 		g.targets = append(g.targets, t)
+		t.asked = ask(reference.Source, t.from.Registry())
 	}
 	for _, t := range targets {
 		if !t.settled && t.err == nil {
@@ -176,8 +177,8 @@ func (r *resolver) settle(ctx context.Context, g *group) {
 		}
 	}
 	for _, t := range g.targets {
-		if ctx.Err() != nil && (t.err != nil || t.digest == "") {
-			t.err = ErrInterrupted
+		if t.err != nil || t.digest == "" {
+			t.err = r.explain(ctx, t.asked, t.err)
 		}
 		t.settled = t.err != nil || t.digest == t.old
 	}
@@ -203,6 +204,7 @@ func (r *resolver) askDestinations(ctx context.Context, g *group) {
 }
 
 func askDestination(ctx context.Context, t *target) (string, error) {
+	t.asked = ask(reference.Destination, t.to.Registry())
 	identifier := t.destination.Tag
 	if identifier == "" {
 		identifier = t.source.Digest
@@ -224,6 +226,9 @@ func (r *resolver) askSource(ctx context.Context, g *group, targets []*target) e
 		g.decide(targets)
 	}
 	from := targets[0].from
+	for _, t := range targets {
+		t.asked = ask(reference.Source, from.Registry())
+	}
 	digest, known, err := r.pin(ctx, from, g, targets)
 	if err != nil {
 		return err

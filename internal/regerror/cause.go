@@ -105,7 +105,7 @@ func IsPermanent(err error) bool {
 // WaitAfter returns how long to wait, at least, after a request without an answer, or
 // retry.Never.
 func WaitAfter(ctx context.Context, err error) time.Duration {
-	if ctx.Err() != nil || IsPermanent(err) || errors.Is(err, ErrBusy) {
+	if ctx.Err() != nil || IsPermanent(err) || errors.Is(err, ErrBusy) || errors.Is(err, retry.ErrTooLong) {
 		return retry.Never
 	}
 	return 0

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"math"
@@ -177,7 +178,7 @@ func (b *budget) start(ctx context.Context, k slotKind) error {
 	}
 	if err := b.rate.Wait(ctx); err != nil {
 		b.release(k)
-		return err
+		return cmp.Or(context.Cause(ctx), retry.ErrTooLong)
 	}
 	return nil
 }

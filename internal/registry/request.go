@@ -70,7 +70,8 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 		return resp, nil
 	}
 	answered := e.Status != 0 || errors.Is(e, coding.ErrUnsupported)
-	if !answered && ctx.Err() == nil && !errors.Is(e, regerror.ErrBusy) && !c.optional {
+	waited := ctx.Err() == nil && !errors.Is(e, regerror.ErrBusy) && !errors.Is(e, retry.ErrTooLong)
+	if !answered && waited && !c.optional {
 		h.healthOf(e).gaveUp()
 	}
 	h.explainDenial(ctx, c.access, e)

@@ -4,6 +4,7 @@ package retry
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -26,7 +27,8 @@ type Policy struct {
 
 // Do calls try with 1, 2 and so on until it succeeds, and returns the error of the last
 // call. It gives up when try returns Never, when the tries are used up, and when ctx
-// ends. A wait that try returns is the least before the next one.
+// ends or will end before the next try. A wait that try returns is the least before the
+// next one.
 func (p Policy) Do(ctx context.Context, try func(n int) (wait time.Duration, err error)) error {
 	for n := 1; ; n++ {
 		wait, err := try(n)
@@ -59,10 +61,17 @@ func (p Policy) Backoff(n int) time.Duration {
 	return full - rand.N(full/2+1) //nolint:gosec // jitter is no secret
 }
 
-// Sleep waits for d and returns nil, or returns ctx's cause when that ends first.
+// ErrTooLong means that a wait would end after the deadline.
+var ErrTooLong = errors.New("the wait that the registry asks for would end after the deadline")
+
+// Sleep waits for d and returns nil, or returns ctx's cause when that ends first. If ctx's
+// deadline is sooner, it returns ErrTooLong at once.
 func Sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
+	if d <= 0 || ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < d {
+		return ErrTooLong
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -58,11 +58,25 @@ func TestDoGivesUp(t *testing.T) {
 
 func TestDoEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(10*time.Second, cancel)
 		n, took := attempts(ctx, t, Policy{Tries: 100, First: time.Second, Max: time.Hour}, time.Minute)
 		if n != 1 || took != 10*time.Second {
 			t.Errorf("%d tries in %s, want one, and the end in the wait behind it", n, took)
+		}
+	})
+}
+
+func TestDoDoesNotWaitBeyondTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Second)
+		defer cancel()
+		n, took := attempts(ctx, t, Policy{Tries: 100, First: time.Second, Max: time.Hour}, time.Minute)
+		if n != 3 || took != 2*time.Minute {
+			t.Errorf("%d tries in %s, want three, and no wait that would end after the deadline", n, took)
+		}
+		if err := Sleep(ctx, time.Minute); !errors.Is(err, ErrTooLong) {
+			t.Errorf("Sleep returned %v", err)
 		}
 	})
 }

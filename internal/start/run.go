@@ -43,6 +43,7 @@ func (s *Starter) newRun(set *imageSet) *v1.PipelineRun {
 				param("cap", strconv.Itoa(set.settings.Cap)),
 				param("cap-rate", strconv.Itoa(set.settings.Rate)),
 				param("retries", strconv.Itoa(set.settings.Retries)),
+				param("deadline", deadline(set.settings.Timeout).String()),
 				param("cluster-registry", s.registry),
 			},
 			Timeouts:     timeouts(set.settings.Timeout),
@@ -94,10 +95,20 @@ func timeouts(whole time.Duration) *v1.TimeoutFields {
 	}
 }
 
+// splitShare returns the time of split.
+func splitShare(whole time.Duration) time.Duration {
+	return min(splitTime, (whole-settings.ForReport)/4)
+}
+
+// deadline returns the time that the registries get to answer split. The rest of its time is for
+// the start of its pod and for writing the plan.
+func deadline(whole time.Duration) time.Duration {
+	return (splitShare(whole) * 4 / 5).Truncate(time.Second)
+}
+
 // shares divides a run's time among its tasks, so that copy with all its retries ends in time.
 func shares(whole time.Duration) []v1.PipelineTaskRunSpec {
-	tasks := whole - settings.ForReport
-	split := min(splitTime, tasks/4)
+	tasks, split := whole-settings.ForReport, splitShare(whole)
 	copies := (tasks - split) / (1 + copyRetries)
 	share := func(task string, d time.Duration) v1.PipelineTaskRunSpec {
 		return v1.PipelineTaskRunSpec{PipelineTaskName: task, Timeout: &metav1.Duration{Duration: d.Truncate(time.Second)}}

@@ -90,6 +90,15 @@ func checkTimes(t *testing.T, p *v1.Pipeline, run *v1.PipelineRun) {
 	if tasks > whole.Tasks.Duration {
 		t.Errorf("of %s, the tasks may take %s, and have %s", whole.Pipeline.Duration, tasks, whole.Tasks.Duration)
 	}
+	for _, given := range run.Spec.Params {
+		if given.Name != "deadline" {
+			continue
+		}
+		// A pod and a plan of 190,000 tags need a fifth of the time at least.
+		if d, err := time.ParseDuration(given.Value.StringVal); err != nil || d < time.Minute || d > share("split")*4/5 {
+			t.Errorf("of %s, split has %s, and the registries %s of it (%v)", whole.Pipeline.Duration, share("split"), given.Value.StringVal, err)
+		}
+	}
 	if report := share("report"); report < time.Minute || report >= whole.Finally.Duration {
 		t.Errorf("of %s, report may take %s, and has %s", whole.Pipeline.Duration, report, whole.Finally.Duration)
 	}

@@ -33,6 +33,7 @@ Exit status: 0 every image is at its destination, 1 some mapping failed, 2 the i
 
 type config struct {
 	registries.Env
+	plan.Limits
 
 	out    string
 	dryRun bool
@@ -69,6 +70,9 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	if os.Getenv(command.Prefix+"_STATE") != "" {
 		c.warn(command.Prefix + "_STATE is ignored: this command keeps no state; split, copy and report do")
 	}
+	if err := c.Limits.Check(); err != nil {
+		return command.Refuse(err)
+	}
 	client, err := c.Client()
 	if err != nil {
 		return command.Refuse(err)
@@ -77,7 +81,7 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return command.Refuse(fmt.Errorf("-out: %w", err))
 	}
-	outcome, err := c.carryOut(ctx, plan.Options{Client: client, Foreign: c.ForeignLayers, Warnings: warnings}, input.Sets)
+	outcome, err := c.carryOut(ctx, plan.Options{Client: client, Foreign: c.ForeignLayers, Limits: c.Limits, Warnings: warnings}, input.Sets)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type config struct {
 	registries.Env
 	Cap     int     `default:"0" desc:"requests in flight per registry, of all shards together; 0 is MIRROR_CONCURRENCY each"`
 	CapRate float64 `split_words:"true" default:"0" desc:"requests per second and registry, of all shards together; 0 is MIRROR_RATE each"`
+	plan.Limits
 	state.Place
 	command.TaskResults
 	DryRun bool `split_words:"true" default:"false" desc:"with MIRROR_STATE: plan for report, and name no shard in the result shards"`
@@ -210,6 +211,9 @@ func (c *config) options() (o plan.Options, err error) {
 	if !(c.CapRate >= 0) || math.IsInf(c.CapRate, 1) {
 		return o, fmt.Errorf("MIRROR_CAP_RATE is %g: give a number of requests a second, or 0", c.CapRate)
 	}
+	if err := c.Limits.Check(); err != nil {
+		return o, err
+	}
 	connect := c.Client
 	if c.check {
 		connect = c.PullClient
@@ -219,7 +223,7 @@ func (c *config) options() (o plan.Options, err error) {
 		return o, err
 	}
 	client.Keep(c.Cap, c.CapRate)
-	return plan.Options{Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate}}, nil
+	return plan.Options{Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate}, Limits: c.Limits}, nil
 }
 
 // A planOutput is where a plan goes.

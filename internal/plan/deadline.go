@@ -1,0 +1,95 @@
+package plan
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"imagemirror/internal/reference"
+	"imagemirror/internal/regerror"
+	"imagemirror/internal/retry"
+	"imagemirror/internal/stream"
+)
+
+// Limits is the part of the environment that bounds how long a plan takes.
+type Limits struct {
+	Deadline time.Duration `default:"0" desc:"time for the registries' answers, after which mappings without one fail; 0 is any"`
+}
+
+// Check reports an invalid value.
+func (l Limits) Check() error {
+	if l.Deadline < 0 {
+		return fmt.Errorf("MIRROR_DEADLINE is %s: give a duration such as 8m, or 0", l.Deadline)
+	}
+	return nil
+}
+
+// errDeadline is the cause of requests that end with the deadline.
+var errDeadline = errors.New("the deadline is over")
+
+// within returns a context that ends with the deadline, if there is one.
+func (l Limits) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	if l.Deadline == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, l.Deadline, errDeadline)
+}
+
+// A question is what one registry is being asked.
+type question struct {
+	side  reference.Side
+	host  string
+	since time.Time
+}
+
+func ask(side reference.Side, host string) question { return question{side, host, time.Now()} }
+
+// A lateError is the cause of a question without an answer at the deadline.
+type lateError struct {
+	host             string
+	waited, deadline time.Duration
+}
+
+func (e *lateError) Error() string {
+	return fmt.Sprintf("waited %s for %s, and all registries have %s (MIRROR_DEADLINE)", e.waited.Round(time.Second), e.host, e.deadline)
+}
+
+// Advice returns what a person can do about the error.
+func (e *lateError) Advice() string {
+	return fmt.Sprintf("check why %s does not answer in time; if it is only slow, raise MIRROR_DEADLINE", e.host)
+}
+
+// explain returns the error of a question, whose own error is err, or nil if it was not asked any
+// more. If the deadline is the reason, it says which host was waited for, and how long.
+func (r *resolver) explain(ctx context.Context, q question, err error) error {
+	switch cause := context.Cause(ctx); {
+	case cause != nil && cause != errDeadline:
+		return ErrInterrupted
+	case err == nil && cause == nil, err != nil && !misses(ctx, err):
+		return err
+	}
+	late := &lateError{q.host, time.Since(q.since), r.Deadline}
+	var known *regerror.Error
+	if !errors.As(err, &known) {
+		return stream.Blame(q.side, late.Error(), late.Advice())
+	}
+	e := *known
+	late.host = cmp.Or(e.Host, q.host)
+	e.Err = late
+	return &e
+}
+
+// longestBackoff is the longest wait before a registry is asked again that does not ask for one.
+const longestBackoff = 10 * time.Second
+
+// misses reports whether err means that no answer came, or none can, before the deadline.
+func misses(ctx context.Context, err error) bool {
+	if errors.Is(err, errDeadline) || errors.Is(err, retry.ErrTooLong) {
+		return true
+	}
+	end, ok := ctx.Deadline()
+	var e *regerror.Error
+	return ok && errors.As(err, &e) && e.Transient() && time.Until(end) < max(e.After, longestBackoff)
+}
