@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/mapping"
@@ -13,25 +14,88 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// expand returns a target for each mapping, and for each tag that a wildcard matches. A
-// wildcard that matches nothing, or cannot be expanded, becomes one failed target.
-func (r *resolver) expand(ctx context.Context, sets []*imageset.Set) []*target {
-	var targets []*target
-	lists := r.tagLists(ctx, sets)
-	for _, set := range sets {
-		for _, m := range set.Mappings {
-			if m.Source.Wildcard() {
-				targets = append(targets, matches(set, m, lists[m.Source.Name()])...)
-			} else {
-				targets = append(targets, newTarget(set, m, m.Source, m.Destination))
-			}
+// A line is a mapping of a set, and its targets once it is expanded.
+type line struct {
+	set     *imageset.Set
+	mapping *mapping.Mapping
+	list    *tagList // nil unless the source is a wildcard
+	targets []*target
+}
+
+// targets returns a target for each mapping, and for each tag that a wildcard matches, in the
+// order of the mappings. A wildcard that matches nothing, or cannot be expanded, becomes one
+// failed target.
+//
+// It calls resolve for all targets, in batches: one for those that are soon known, and one for
+// each list of tags that is slow, so that it holds up no other mapping.
+func (r *resolver) targets(ctx context.Context, sets []*imageset.Set, resolve func([]*target)) []*target {
+	lines := r.readLists(ctx, sets)
+	batches := map[*tagList][]*line{} // by slow list; nil for all others
+	enough, cancel := context.WithTimeout(ctx, r.patience())
+	defer cancel()
+	for i := range lines {
+		l := &lines[i]
+		slow := l.list
+		if slow != nil && slow.isReadBefore(enough) {
+			slow = nil
 		}
+		batches[slow] = append(batches[slow], l)
 	}
-	targets = contested(targets)
-	for i, t := range targets {
+	if len(batches) > 1 {
+		r.first = map[any]*target{}
+	}
+	var resolved sync.WaitGroup
+	for slow, batch := range batches {
+		resolved.Go(func() {
+			if slow != nil {
+				<-slow.read
+			}
+			resolve(r.expand(slow, batch))
+		})
+	}
+	resolved.Wait()
+	for _, fail := range r.collisions {
+		fail()
+	}
+	var all []*target
+	for _, l := range lines {
+		all = append(all, l.targets...)
+	}
+	for i, t := range all {
 		t.ID = i + 1
 	}
-	return targets
+	return all
+}
+
+// patience is how long the answers that make up a batch are waited for. Those that take longer
+// are dealt with by themselves.
+func (r *resolver) patience() time.Duration { return r.Client.Patience() / 6 }
+
+// expand sets the targets of a batch of lines, which wait for a slow list if that is not nil, and
+// returns them.
+func (r *resolver) expand(slow *tagList, batch []*line) []*target {
+	var targets []*target
+	for _, l := range batch {
+		if l.list != nil {
+			l.targets = matches(l.set, *l.mapping, l.list)
+		} else {
+			l.targets = []*target{newTarget(l.set, *l.mapping, l.mapping.Source, l.mapping.Destination)}
+		}
+		for _, t := range l.targets {
+			t.batch = slow
+		}
+		l.list = nil // which frees the tags
+		targets = append(targets, l.targets...)
+	}
+	repeated := r.contested(targets)
+	if len(repeated) == 0 {
+		return targets
+	}
+	drop := func(t *target) bool { return repeated[t] }
+	for _, l := range batch {
+		l.targets = slices.DeleteFunc(l.targets, drop)
+	}
+	return slices.DeleteFunc(targets, drop)
 }
 
 func newTarget(set *imageset.Set, m mapping.Mapping, source, destination reference.Reference) *target {
@@ -45,41 +109,66 @@ func newTarget(set *imageset.Set, m mapping.Mapping, source, destination referen
 type tagList struct {
 	from  *registry.Repository
 	asked question
+	read  chan struct{} // closed when the answer is there
 	tags  []string
 	err   error
 }
 
-// tagLists reads the tags of every repository that a wildcard names, once each.
-func (r *resolver) tagLists(ctx context.Context, sets []*imageset.Set) map[string]*tagList {
+// isReadBefore waits for the list until ctx ends, and reports whether it is there.
+func (l *tagList) isReadBefore(ctx context.Context) bool {
+	select {
+	case <-l.read:
+		return true
+	case <-ctx.Done():
+	}
+	select {
+	case <-l.read:
+		return true
+	default:
+		return false
+	}
+}
+
+// readLists returns the mappings of the sets. It begins to read the tags of every repository
+// that a wildcard names, once each.
+func (r *resolver) readLists(ctx context.Context, sets []*imageset.Set) []line {
+	var lines []line
 	lists := map[string]*tagList{}
-	var asked sync.WaitGroup
-	places := make(chan struct{}, 2*r.Client.Concurrency())
+	unread := map[string][]*tagList{} // by registry
 	for _, set := range sets {
-		for _, m := range set.Mappings {
-			name := m.Source.Name()
-			if !m.Source.Wildcard() || lists[name] != nil {
-				continue
+		for i := range set.Mappings {
+			m := &set.Mappings[i]
+			l := line{set: set, mapping: m}
+			if m.Source.Wildcard() {
+				name := m.Source.Name()
+				if lists[name] == nil {
+					lists[name] = r.newList(ctx, m.Source, unread)
+				}
+				l.list = lists[name]
 			}
-			l := &tagList{}
-			lists[name] = l
-			if l.from, l.err = r.Client.Source(ctx, m.Source); l.err == nil {
-				l.asked = ask(reference.Source, l.from.Registry())
-				l.from.Announce()
-			}
+			lines = append(lines, l)
 		}
 	}
-	for _, l := range lists {
-		if l.err != nil {
-			continue
-		}
-		places <- struct{}{}
-		asked.Go(func() {
-			defer func() { <-places }()
-			r.readTags(ctx, l)
-		})
+	go each(unread, r.Client.Concurrency(), func(l *tagList) {
+		defer close(l.read)
+		r.readTags(ctx, l)
+	})
+	return lines
+}
+
+// newList returns the list of tags of a repository, and adds it to unread unless its registry
+// is not known.
+func (r *resolver) newList(ctx context.Context, source reference.Reference, unread map[string][]*tagList) *tagList {
+	l := &tagList{read: make(chan struct{})}
+	if l.from, l.err = r.Client.Source(ctx, source); l.err != nil {
+		close(l.read)
+		return l
 	}
-	asked.Wait()
-	return lists
+	at := l.from.Registry()
+	l.asked = ask(reference.Source, at)
+	l.from.Announce()
+	unread[at] = append(unread[at], l)
+	return l
 }
 
 func (r *resolver) readTags(ctx context.Context, l *tagList) {
@@ -117,21 +206,26 @@ func matches(set *imageset.Set, m mapping.Mapping, list *tagList) []*target {
 }
 
 // contested fails targets that have the same destination but different sources, which only
-// wildcards can cause. It drops repeated mappings: imageset has warned of those that lines
+// wildcards can cause. It returns repeated mappings: imageset has warned of those that lines
 // name.
-func contested(targets []*target) []*target {
-	name := func(t *target) string { return t.Destination }
-	repeated := collide(targets, name, func(other *target) error {
+func (r *resolver) contested(targets []*target) (repeated map[*target]bool) {
+	name := func(t *target) any { return t.Destination }
+	return r.collide(targets, name, func(other *target) error {
 		return stream.Blame(reference.Destination,
 			fmt.Sprintf("%s:%d copies %s to the same destination", other.File, other.Line, other.Source), "remove one of the two")
 	})
-	return slices.DeleteFunc(targets, func(t *target) bool { return repeated[t] })
 }
 
 // collide fails targets of different sources that would move the same tag, as at identifies
-// it. It returns the targets that repeat an earlier one with the same source.
-func collide[P comparable](targets []*target, at func(*target) P, why func(other *target) error) (repeated map[*target]bool) {
-	first := map[P]*target{}
+// it. It returns the targets that repeat an earlier one with the same source. A target of
+// another batch may be under way, so that it fails at the end.
+func (r *resolver) collide(targets []*target, at func(*target) any, why func(other *target) error) (repeated map[*target]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first := r.first
+	if first == nil { // there is one batch
+		first = map[any]*target{}
+	}
 	repeated = map[*target]bool{}
 	for _, t := range targets {
 		if t.settled || t.err != nil || t.destination.Tag == "" {
@@ -144,9 +238,12 @@ func collide[P comparable](targets []*target, at func(*target) P, why func(other
 			first[place] = t
 		case other.Source == t.Source:
 			repeated[t] = true
-		default:
+		case other.batch == t.batch:
 			t.settled, t.err = true, why(other)
 			other.settled, other.err = true, why(t)
+		default:
+			t.settled, t.err = true, why(other)
+			r.collisions = append(r.collisions, func() { other.settled, other.err = true, why(t) })
 		}
 	}
 	return repeated

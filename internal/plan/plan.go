@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 	"time"
 
 	"imagemirror/internal/imageset"
@@ -62,14 +63,16 @@ type target struct {
 	stream.Mapping
 	source, destination reference.Reference
 	from, to            *registry.Repository
+	batch               *tagList // the slow list that the target waited for, or nil
 	asked               question // the last one
 	old                 string   // digest of the destination's tag, if it exists
 	digest              string   // digest of the source
 	err                 error
-	settled             bool  // current or failed; otherwise it is copied
-	immutable           bool  // the destination's tag never moves once it is there
-	copying             bool  // it is copied unless its source fails
-	refused             error // why its destination accepts no push
+	settled             bool            // current or failed; otherwise it is copied
+	immutable           bool            // the destination's tag never moves once it is there
+	copying             bool            // it is copied unless its source fails
+	undecided           *sync.WaitGroup // counts the target until copying is known
+	refused             error           // why its destination accepts no push
 }
 
 // Make plans the mappings of the sets. If ctx ends, it returns ErrInterrupted and a complete
@@ -81,11 +84,13 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 		o.Progress = &Progress{}
 	}
 	r := &resolver{Options: o, trees: newTrees()}
+	r.trees.patience = r.patience()
 	asking, cancel := o.within(ctx)
 	defer cancel()
-	targets := r.expand(asking, sets)
-	o.Progress.mappings.Store(int64(len(targets)))
-	r.resolve(asking, targets)
+	targets := r.targets(asking, sets, func(batch []*target) {
+		o.Progress.mappings.Add(int64(len(batch)))
+		r.resolve(asking, batch)
+	})
 	p := &Plan{archive: r.trees.archive}
 	p.Header = stream.Header{
 		Version: stream.Version, Stream: stream.Plan, Run: newRun(), Mappings: len(targets),

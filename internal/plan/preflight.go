@@ -6,8 +6,8 @@ import (
 	"imagemirror/internal/registry"
 )
 
-// preflight sets refused for targets whose destination refuses the credentials, before
-// anything is copied. It asks only for destinations of targets that are copying, so it gets no
+// preflight sets refused for targets on one registry whose destination refuses the credentials,
+// before anything is copied. It asks only for destinations of targets that are copying, so it gets no
 // more tokens than copying will need, unless a source fails meanwhile.
 func (r *resolver) preflight(ctx context.Context, targets []*target) {
 	waiting := map[*registry.Repository][]*target{}

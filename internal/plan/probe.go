@@ -22,8 +22,9 @@ type Doubt struct {
 // destinations only immutable tags. If ctx ends, it returns ErrInterrupted.
 func Probe(ctx context.Context, o Options, sets []*imageset.Set) ([]Doubt, error) {
 	r := &resolver{Options: o}
-	targets := r.expand(ctx, sets)
-	each(r.sources(ctx, targets), workers*r.Client.Concurrency(), func(g *group) { r.probe(ctx, g) })
+	targets := r.targets(ctx, sets, func(batch []*target) {
+		each(r.sources(ctx, batch), workers*r.Client.Concurrency(), func(g *group) { r.probe(ctx, g) })
+	})
 	if ctx.Err() != nil {
 		return nil, ErrInterrupted
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
@@ -20,13 +21,16 @@ import (
 type resolver struct {
 	Options
 	trees *trees
+
+	mu         sync.Mutex
+	first      map[any]*target // the first target at a place: see collide; nil if there is one batch
+	collisions []func()        // fail targets of other batches
 }
 
 // A group is the targets of one source, which is asked once.
 type group struct {
 	source  reference.Reference
 	targets []*target
-	decided func() // called once it is known which targets will be copied
 
 	greeting *greeting // nil unless the source is the one that its registry is greeted with
 }
@@ -41,7 +45,8 @@ type registryPair struct{ from, to string }
 const workers = 8
 
 // resolve settles targets that are current or failed. The others have to be copied. While
-// manifests are read, it asks whether the destinations of copies accept pushes.
+// manifests are read, it asks whether the destinations of copies accept pushes: each registry
+// once it is known what will be copied there.
 func (r *resolver) resolve(ctx context.Context, targets []*target) {
 	routes := r.routes(ctx, targets)
 	for _, t := range targets {
@@ -49,17 +54,27 @@ func (r *resolver) resolve(ctx context.Context, targets []*target) {
 			r.Progress.resolved.Add(1)
 		}
 	}
-	var undecided, checked sync.WaitGroup
-	for _, groups := range routes {
-		undecided.Add(len(groups))
-		for _, g := range groups {
-			g.decided = sync.OnceFunc(undecided.Done)
+	destinations := map[string][]*target{} // by registry
+	undecided := map[string]*sync.WaitGroup{}
+	for _, t := range targets {
+		if t.settled {
+			continue
 		}
+		at := t.to.Registry()
+		if undecided[at] == nil {
+			undecided[at] = &sync.WaitGroup{}
+		}
+		destinations[at] = append(destinations[at], t)
+		t.undecided = undecided[at]
+		t.undecided.Add(1)
 	}
-	checked.Go(func() {
-		undecided.Wait()
-		r.preflight(ctx, targets)
-	})
+	var checked sync.WaitGroup
+	for at, there := range destinations {
+		checked.Go(func() {
+			undecided[at].Wait()
+			r.preflight(ctx, there)
+		})
+	}
 	greeted := greet(ctx, routes)
 	each(routes, workers*r.Client.Concurrency(), func(g *group) {
 		r.settle(ctx, g)
@@ -130,8 +145,8 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[registryPa
 // the same tag because of registries.conf.
 func (r *resolver) meet(targets []*target) {
 	type place struct{ registry, path, tag string }
-	at := func(t *target) place { return place{t.to.Registry(), t.to.Path(), t.destination.Tag} }
-	collide(targets, at, func(other *target) error {
+	at := func(t *target) any { return place{t.to.Registry(), t.to.Path(), t.destination.Tag} }
+	r.collide(targets, at, func(other *target) error {
 		return stream.Blame(reference.Destination,
 			fmt.Sprintf("%s:%d copies %s to %s, which is the same destination because of registries.conf", other.File, other.Line, other.Source, other.Destination),
 			"remove one of the two")
@@ -157,26 +172,51 @@ func (r *resolver) locate(ctx context.Context, t *target, known map[[2]string]*r
 	return nil
 }
 
-// settle resolves the targets of one source.
+// settle resolves the targets of one source. A destination that is slow to answer does not keep
+// the others waiting.
 func (r *resolver) settle(ctx context.Context, g *group) {
-	defer g.decided()
-	if ctx.Err() == nil {
-		r.askDestinations(ctx, g)
+	answers := askDestinations(ctx, g.targets)
+	enough := time.NewTimer(r.patience())
+	defer enough.Stop()
+	left := len(g.targets)
+	var answered []*target
+	for waits := true; left > 0 && waits; {
+		select {
+		case t := <-answers:
+			answered = append(answered, t)
+			left--
+		case <-enough.C:
+			waits = false
+		}
 	}
+	var settled sync.WaitGroup
+	if len(answered) > 0 {
+		settled.Go(func() { r.settleAnswered(ctx, g, answered) })
+	}
+	for range left {
+		t := <-answers
+		settled.Go(func() { r.settleAnswered(ctx, &group{source: g.source}, []*target{t}) })
+	}
+	settled.Wait()
+}
+
+// settleAnswered resolves targets of a source whose destinations have answered.
+func (r *resolver) settleAnswered(ctx context.Context, g *group, targets []*target) {
+	defer decide(targets, nil)
 	var open []*target
-	for _, t := range g.targets {
+	for _, t := range targets {
 		if t.err == nil && ctx.Err() == nil && !r.kept(t) {
 			open = append(open, t)
 		}
 	}
 	if len(open) > 0 {
-		if err := r.askSource(ctx, g, open); err != nil {
+		if err := r.askSource(ctx, g, targets, open); err != nil {
 			for _, t := range open {
 				t.err = cmp.Or(t.err, err)
 			}
 		}
 	}
-	for _, t := range g.targets {
+	for _, t := range targets {
 		if t.err != nil || t.digest == "" {
 			t.err = r.explain(ctx, t.asked, t.err)
 		}
@@ -193,14 +233,19 @@ func (t *target) result() stream.Result {
 	return r
 }
 
-// askDestinations asks for the digest of each destination's tag.
-func (r *resolver) askDestinations(ctx context.Context, g *group) {
-	var all sync.WaitGroup
-	for _, t := range g.targets[1:] {
-		all.Go(func() { t.old, t.err = askDestination(ctx, t) })
+// askDestinations asks for the digest of each destination's tag, and returns where the targets
+// come out, in the order of the answers.
+func askDestinations(ctx context.Context, targets []*target) <-chan *target {
+	answers := make(chan *target, len(targets))
+	for _, t := range targets {
+		go func() {
+			if ctx.Err() == nil {
+				t.old, t.err = askDestination(ctx, t)
+			}
+			answers <- t
+		}()
 	}
-	g.targets[0].old, g.targets[0].err = askDestination(ctx, g.targets[0])
-	all.Wait()
+	return answers
 }
 
 func askDestination(ctx context.Context, t *target) (string, error) {
@@ -220,10 +265,10 @@ func askDestination(ctx context.Context, t *target) (string, error) {
 }
 
 // askSource pins the digest of a source. If a destination lacks it, it reads the manifests too.
-func (r *resolver) askSource(ctx context.Context, g *group, targets []*target) error {
+func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*target) error {
 	early := !slices.ContainsFunc(targets, func(t *target) bool { return t.old != "" })
 	if early {
-		g.decide(targets)
+		decide(all, targets)
 	}
 	from := targets[0].from
 	for _, t := range targets {
@@ -245,7 +290,7 @@ func (r *resolver) askSource(ctx context.Context, g *group, targets []*target) e
 		}
 	}
 	if !early {
-		g.decide(copying)
+		decide(all, copying)
 	}
 	if len(copying) == 0 {
 		return nil
@@ -281,13 +326,18 @@ func (e missingError) Advice() string {
 	return "run again; if it persists, push the tag to the source again, or ask the registry's operators"
 }
 
-// decide notes which targets will be copied, unless the source fails. Targets whose tags do
-// not exist are known before the source has answered.
-func (g *group) decide(copying []*target) {
+// decide notes which of the targets will be copied, unless the source fails. Targets whose tags
+// do not exist are known before the source has answered. Only the first call counts.
+func decide(all, copying []*target) {
 	for _, t := range copying {
 		t.copying = true
 	}
-	g.decided()
+	for _, t := range all {
+		if t.undecided != nil {
+			t.undecided.Done()
+			t.undecided = nil
+		}
+	}
 }
 
 // pin returns the digest of a source, with the cheapest request: none if the mapping names a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
@@ -14,7 +15,8 @@ import (
 // trees reads manifests into an archive. It reads each digest once, from the first repository
 // that needs it.
 type trees struct {
-	archive *manifest.Archive
+	archive  *manifest.Archive
+	patience time.Duration // how long a manifest is waited for that another repository is asked for
 
 	mu      sync.Mutex
 	reading map[string]*fetched    // by digest
@@ -26,6 +28,7 @@ type placement struct{ repository, digest string }
 
 // A fetched is a manifest that is being read, or could not be read.
 type fetched struct {
+	from  string        // repository
 	ready chan struct{} // closed when the manifest is in the archive or err is set
 	err   error
 }
@@ -151,7 +154,9 @@ func (t *trees) read(ctx context.Context, at placement, from *registry.Repositor
 			t.end(at, f)
 			return f.err
 		}
-		<-f.ready
+		if !t.await(f, at) {
+			return t.fetch(ctx, at.digest, from, known)
+		}
 		// If another repository failed to send the manifest, this one may still have it.
 		if own := t.failure(at); own != nil {
 			return own.err
@@ -159,6 +164,23 @@ func (t *trees) read(ctx context.Context, at placement, from *registry.Repositor
 		if f.err != nil && ctx.Err() != nil {
 			return f.err
 		}
+	}
+}
+
+// await waits for a manifest, and reports whether the wait is over. Another repository that is
+// slow to send it is not waited for.
+func (t *trees) await(f *fetched, at placement) bool {
+	if f.from == at.repository {
+		<-f.ready
+		return true
+	}
+	enough := time.NewTimer(t.patience)
+	defer enough.Stop()
+	select {
+	case <-f.ready:
+		return true
+	case <-enough.C:
+		return false
 	}
 }
 
@@ -176,7 +198,7 @@ func (t *trees) begin(at placement) (f *fetched, mine bool) {
 	if _, _, ok := t.archive.Find(at.digest); ok {
 		return nil, false
 	}
-	f = &fetched{ready: make(chan struct{})}
+	f = &fetched{from: at.repository, ready: make(chan struct{})}
 	t.reading[at.digest] = f
 	return f, true
 }

@@ -3,27 +3,35 @@ package wire
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
+	"imagemirror/internal/registry"
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
 )
 
-// splitWithin plans with a deadline, which is far below the time of a stall.
+// splitWithin plans with a deadline. An answer is late after a third of it, and a stall takes
+// twice as long.
 func splitWithin(t *testing.T, deadline time.Duration, lines ...string) *plan.Plan {
+	t.Helper()
+	return splitWithinAs(t, deadline, anonymous{}, lines...)
+}
+
+func splitWithinAs(t *testing.T, deadline time.Duration, keys registry.CredentialSource, lines ...string) *plan.Plan {
 	t.Helper()
 	input, err := imageset.Load([]string{mappingFile(t, lines...)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	config := settings()
-	config.Stall = time.Minute
+	config.Stall = 2 * deadline // of which a sixth makes a slow batch
 	began := time.Now()
-	p, err := plan.Make(t.Context(), plan.Options{Client: client(t, config), Limits: plan.Limits{Deadline: deadline}}, input.Sets)
+	p, err := plan.Make(t.Context(), plan.Options{Client: clientAs(t, config, keys), Limits: plan.Limits{Deadline: deadline}}, input.Sets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +60,8 @@ func TestDeadlineFailsOnlyWhatHasNoAnswer(t *testing.T) {
 		{"manifest drips", "ci/bad:v1", "source", "GET manifest", bad, registrytest.Drip(100 * time.Millisecond), "waited 1s for SOURCE, and all registries have 1s"},
 		{"words of 404 drip", "ci/bad:v1", "source", "GET manifest", bad, words, "HTTP 404 Not Found: \"no no"},
 		{"no answer", "ci/bad:v1", "source", "GET manifest", bad, registrytest.Stall(), "waited 1s for SOURCE"},
+		{"list of tags drips", "ci/bad:v*", "source", "GET tags", bad, registrytest.Drip(100 * time.Millisecond), "listing tags of SOURCE/ci/bad at the source: waited 1s for SOURCE"},
+		{"list of tags is not answered", "ci/bad:v*", "source", "GET tags", bad, registrytest.Stall(), "waited 1s for SOURCE"},
 		{"throttled for a minute", "ci/bad:v1", "source", "GET manifest", bad, registrytest.TooManyRequests("60"), "HTTP 429 Too Many Requests: \"slow down\": waited 0s for SOURCE"},
 		{"destination", "ci/bad:v1", "destination", "HEAD manifest", "/m/bad/", registrytest.Stall(), "waited 1s for DESTINATION"},
 	} {
@@ -76,5 +86,102 @@ func TestDeadlineFailsOnlyWhatHasNoAnswer(t *testing.T) {
 				t.Errorf("the error is %+v, want %q at the %s", e, want, c.side)
 			}
 		})
+	}
+}
+
+// A destination that does not answer holds up no other destination of its source.
+func TestSlowDestinationHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	p, other := newPair(t), newRegistry(t, nil)
+	digest := push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
+	p.destination.Inject(registrytest.FaultRule{Kind: "HEAD manifest", Fault: registrytest.Stall()})
+	for _, source := range []string{"ci/a:v1", "ci/a@" + digest} {
+		got := splitWithin(t, time.Second, line(p, source, "m/a:v1")+" "+other.Host+"/m/a:v1")
+		if len(got.Copies) != 1 || got.Copies[0].ID != 2 || len(got.Results) != 1 || got.Results[0].Status != stream.Failed {
+			t.Errorf("%s: the plan has the copies %+v and the results %+v, want the second to be copied", source, got.Copies, got.Results)
+		}
+	}
+}
+
+// A source that does not answer holds up the preflight of its own destination only.
+func TestSlowSourceHoldsUpNoOtherPreflight(t *testing.T) {
+	t.Parallel()
+	slow := newPair(t)
+	p := pair{newRegistry(t, nil), newRegistry(t, &registrytest.Auth{JWT: true, Users: []registrytest.User{team}})}
+	lines := append(preflightLines(t, p, 1, 1), line(slow, "ci/a:v1", "m/a:v1"))
+	slow.source.Inject(registrytest.FaultRule{Kind: "HEAD manifest", Fault: registrytest.Stall()})
+	push(t, slow.destination, "m/a:v1", registrytest.NewImage(registrytest.OCI, "old", "amd64"))
+	got := splitWithinAs(t, time.Second, asTeam, lines...)
+	if len(got.Copies) != 1 || len(got.Results) != 2 || !strings.Contains(got.Results[0].Error.Message, "checking push access") {
+		t.Errorf("the plan has the copies %+v and the results %+v, want the closed repository to be refused", got.Copies, got.Results)
+	}
+}
+
+// A manifest that one repository does not send is asked of the next that has it.
+func TestSlowManifestIsReadElsewhere(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]registrytest.Fault{"drips": registrytest.Drip(100 * time.Millisecond), "stands still": registrytest.StallAfter(10), "is not sent": registrytest.Stall()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, other := newPair(t), newPair(t)
+			child := registrytest.NewImage(registrytest.OCI, "child", "amd64", registrytest.NewLayer("child", 1000))
+			digest, err := registrytest.DigestOf(child)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, source := range []remoteRegistry{p.source, other.source} {
+				push(t, source, "ci/a:v1", registrytest.NewIndex(registrytest.OCI, child))
+			}
+			p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/manifests/" + digest), Fault: fault})
+			// The other image comes to the child when it is being read.
+			other.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/manifests/v1"), Fault: registrytest.Wait(200 * time.Millisecond)})
+			got := splitWithin(t, time.Second, line(p, "ci/a:v1", "m/a:v1"), line(other, "ci/a:v1", "m/a:v1"))
+			if !slices.ContainsFunc(got.Copies, func(c stream.Copy) bool { return c.ID == 2 }) {
+				t.Errorf("the plan has the copies %+v and the results %+v, want the second to be copied", got.Copies, got.Results)
+			}
+		})
+	}
+}
+
+// A list of tags that comes late is planned as if it had come in time, and meanwhile the others
+// are asked.
+func TestLateListHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	p, other := newPair(t), newPair(t)
+	for _, tag := range []string{"v1", "v2", "v3"} {
+		push(t, p.source, "ci/a:"+tag, registrytest.NewImage(registrytest.OCI, tag, "amd64"))
+	}
+	push(t, other.source, "ci/b:v1", registrytest.NewImage(registrytest.OCI, "b", "amd64"))
+	asked := make(chan struct{})
+	other.destination.Inject(registrytest.FaultRule{Kind: "HEAD manifest", Times: 1, Fault: func(next http.Handler) http.Handler {
+		close(asked)
+		return next
+	}})
+	p.source.Inject(registrytest.FaultRule{Kind: "GET tags", Fault: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case <-asked: // the list comes after the others were asked
+				next.ServeHTTP(w, r)
+			case <-r.Context().Done():
+			}
+		})
+	}})
+	// v2 has another source too, so both fail: the later mapping is being asked about by then.
+	got := splitWithin(t, 3*time.Second, line(p, "ci/a:v*", "m/a"), line(other, "ci/b:v1", "m/b:v1"), other.source.Host+"/ci/b:v1 "+p.destination.Host+"/m/a:v2")
+	var copied, failed []string
+	for i, m := range got.Mappings {
+		if m.ID != i+1 {
+			t.Errorf("the mapping at %d has the ID %d", i, m.ID)
+		}
+	}
+	for _, c := range got.Copies {
+		copied = append(copied, got.Mappings[c.ID-1].Destination)
+	}
+	for _, r := range got.Results {
+		failed = append(failed, got.Mappings[r.ID-1].Destination+" "+r.Error.Message)
+	}
+	want := []string{p.destination.Host + "/m/a:v1", p.destination.Host + "/m/a:v3", other.destination.Host + "/m/b:v1"}
+	if !slices.Equal(copied, want) || len(failed) != 2 || !strings.Contains(failed[0], "/m/a:v2 ") || !strings.Contains(failed[1], "to the same destination") {
+		t.Errorf("copied %q, failed %q; want %q, and both of m/a:v2 to fail", copied, failed, want)
 	}
 }
