@@ -10,6 +10,7 @@ import (
 
 	"imagemirror/internal/finding"
 	"imagemirror/internal/policy"
+	"imagemirror/internal/settings"
 )
 
 // bound reads the operator's policies that bind the set in dir. One is beside the set. On a
@@ -17,8 +18,9 @@ import (
 func (l *loader) bound(set *Set, dir, absolute string) {
 	beside, root := filepath.Join(dir, ".."), filepath.Dir(absolute)
 	label := filepath.Join(beside, policy.File)
-	// A file without OWNERS is not of a tree of sets: what is above it can be anything.
-	if Contains(dir, OwnersFile) && !l.spelled[root] {
+	// Above single files that are no set's, a policy can be of anything.
+	isSet := l.named[root] || Contains(dir, OwnersFile) || Contains(dir, settings.File)
+	if isSet && !l.spelled[root] {
 		l.spelled[root] = true
 		l.misnamed(beside, policy.File)
 	}

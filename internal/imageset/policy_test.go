@@ -132,6 +132,14 @@ func TestFilesUnderAnotherSpelling(t *testing.T) {
 			}
 		})
 	}
+	t.Run("without OWNERS", func(t *testing.T) {
+		write(t, map[string]string{"sets/one/mapping_a": pair("a"), "sets/two/mapping_b": pair("b"), "sets/two/settings.yaml": settingsOf("two", "cap: 4"), "sets/policy.yml": ""})
+		for _, path := range []string{"sets", "sets/two"} {
+			if _, err := Load([]string{path}, nil); err == nil || strings.Count(err.Error(), "sets/policy.yml:1: nothing reads") != 1 {
+				t.Errorf("%s: got %v", path, err)
+			}
+		}
+	})
 	t.Run("others", func(t *testing.T) {
 		write(t, map[string]string{
 			"sets/one/OWNERS": owners, "sets/one/mapping_a": pair("a"), "sets/one/settings.yaml~": "x", "sets/one/settings.toml": "x",
