@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -47,6 +48,7 @@ func readToken(resp *http.Response) (issued, error) {
 	if len(b) > maxAnswer {
 		return issued{}, regerror.Malformed("the token service's answer exceeds %d bytes", maxAnswer)
 	}
+	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // which parsers may ignore (RFC 8259, section 8.1)
 	var answer struct {
 		Token        string          `json:"token"`
 		AccessToken  string          `json:"access_token"`
@@ -76,7 +78,20 @@ func readToken(resp *http.Response) (issued, error) {
 	if answer.RefreshToken != "" {
 		return issued{}, unusable{"the token service's answer has no token, only a refresh token", askOperators}
 	}
-	return issued{}, unusable{"the token service's answer has no token", askOperators}
+	return issued{}, unusable{"the token service's answer has no token" + wordsOf(b), askOperators}
+}
+
+// wordsOf returns what an answer without a token says, for an error. An answer that is not
+// an object may be the token itself.
+func wordsOf(b []byte) string {
+	if !bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
+		return ""
+	}
+	said := regerror.FromResponse(&http.Response{Body: io.NopCloser(bytes.NewReader(b))}).Words
+	if said == "" {
+		return ""
+	}
+	return fmt.Sprintf(": %q", said)
 }
 
 // htmlPage returns the error of an answer for people.

@@ -38,7 +38,7 @@ func ParseChallenge(resp *http.Response) (c Challenge, ok bool) {
 	for _, offer := range offers(resp.Header.Values("WWW-Authenticate")) {
 		switch offer.scheme {
 		case bearer:
-			if realm := offer.params["realm"]; realm != "" {
+			if realm := strings.TrimSpace(offer.params["realm"]); realm != "" {
 				return Challenge{scheme: bearer, realm: resolve(resp, realm), service: offer.params["service"]}, true
 			}
 		case basic:

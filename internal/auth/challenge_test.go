@@ -65,6 +65,12 @@ func TestParseChallenge(t *testing.T) {
 	}
 }
 
+func TestBlanksAroundARealm(t *testing.T) {
+	if c, _ := challengeOf(`Bearer realm=" https://auth.example.com/token "`); c.realm != "https://auth.example.com/token" {
+		t.Errorf("the realm is %q", c.realm)
+	}
+}
+
 func FuzzParseChallenge(f *testing.F) {
 	for _, seed := range []string{
 		`Bearer realm="https://auth.example/token",service="registry"`, `Bearer realm="\`,

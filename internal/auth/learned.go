@@ -70,6 +70,14 @@ func (a *Authorizer) move(want Access, c Challenge, sent Authorization) bool {
 	return true
 }
 
+// PresumeBasic makes Basic the registry's challenge if it has stated none: some demand
+// credentials and do not say in which form.
+func (a *Authorizer) PresumeBasic() {
+	if a.Challenge().IsZero() {
+		a.Learn(Challenge{scheme: basic})
+	}
+}
+
 // setChallenge notes a repository's challenge: the registry's, if it is the first. It reports
 // whether it was another.
 func (a *Authorizer) setChallenge(repository string, c Challenge) bool {

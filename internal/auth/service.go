@@ -100,26 +100,34 @@ func (s *tokenService) checkRealm(realm string) (*url.URL, error) {
 // ask sends a request for a token once. On an error it returns how long to wait for the
 // next try, or retry.Never.
 func (s *tokenService) ask(ctx context.Context, q tokenRequest) (issued, time.Duration, *regerror.Error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	limited, cancel := context.WithTimeoutCause(ctx, s.Timeout, regerror.ErrStalled)
 	defer cancel()
-	resp, err := s.follow(ctx, q)
+	resp, err := s.follow(limited, q)
 	if err != nil {
-		return issued{}, waitAfter(ctx, err), s.failed(regerror.Plain(ctx, err))
+		return issued{}, waitAfter(ctx, err), s.blame(q, s.failed(regerror.Plain(limited, err)))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
 		e := regerror.FromResponse(resp)
 		e.Name, e.Doing = s.Registry, regerror.GettingToken
 		if !e.Transient() {
-			return issued{}, retry.Never, e
+			return issued{}, retry.Never, s.blame(q, e)
 		}
-		return issued{}, e.After, e
+		return issued{}, e.After, s.blame(q, e)
 	}
 	got, err := readToken(resp)
 	if err != nil {
-		return issued{}, waitAfter(ctx, err), s.failed(err)
+		return issued{}, waitAfter(ctx, err), s.blame(q, s.failed(err))
 	}
 	return got, 0, nil
+}
+
+// blame adds to an error the token service's host, unless that is the registry.
+func (s *tokenService) blame(q tokenRequest, e *regerror.Error) *regerror.Error {
+	if !strings.EqualFold(q.at.Host, s.Registry) {
+		e.Host = text.Line(q.at.Host, maxHost)
+	}
+	return e
 }
 
 // waitAfter returns how long to wait, at least, after a request without a token, or

@@ -73,6 +73,8 @@ func TestUnusableTokensAreRefused(t *testing.T) {
 		{"cut", `{"token":"a`, "not JSON"},
 		{"an HTML page", " <html>", "an HTML page, such as a login page"},
 		{"no token", `{}`, "has no token"},
+		{"an error with 200", `{"errors":[{"code":"DENIED","message":"no such account"}]}`, `has no token: "no such account"`},
+		{"a text", `"no object"`, "has no token"},
 		{"tokens of other types", `{"token":null,"access_token":["a"]}`, "has no token"},
 		{"an array", `[{"token":"a"}]`, "has no token"},
 		{"a token of blanks", `{"token":" \t\n"}`, "has no token"},
@@ -96,12 +98,39 @@ func TestUnusualTokensAreUsed(t *testing.T) {
 		{"a number beside it", `{"token":5,"access_token":"T","expires_in":[1]}`},
 		{"a line end after it", `{"token":"T\n"}`},
 		{"blanks around it", `{"token":" T\t"}`},
+		{"a byte order mark before it", "\uFEFF" + `{"token":"T"}`},
 		{"expires_in as a word", `{"token":"T","expires_in":"never"}`},
 		{"a refresh token beside it", `{"refresh_token":"R","access_token":"T","token":""}`},
 	} {
 		got, err := newAuthorizer(t, startService(t, c.answer)).Authorize(t.Context(), Access{Repository: "a/b"}, Authorization{})
 		if err != nil || got.Header != "Bearer T" {
 			t.Errorf("%s: got %q, %v; want the token", c.name, got.Header, err)
+		}
+	}
+}
+
+// A request for a token that stalls is sent again, and the error names the host that did not
+// answer.
+func TestTokenServiceThatStalls(t *testing.T) {
+	for _, c := range []struct {
+		tries int
+		want  string
+	}{{1, "getting a token for registry.example.com at the , which leads to HOST: no answer"}, {2, ""}} {
+		var asked atomic.Int64
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked.Add(1) == 1 {
+				<-r.Context().Done()
+				return
+			}
+			_, _ = w.Write([]byte(`{"token":"T"}`))
+		}))
+		t.Cleanup(s.Close)
+		a := newAuthorizer(t, s.URL+"/token")
+		a.service.Timeout, a.service.Retry.Tries = 100*time.Millisecond, c.tries
+		_, err := a.Authorize(t.Context(), Access{Repository: "a/b"}, Authorization{})
+		want := strings.ReplaceAll(c.want, "HOST", strings.TrimPrefix(s.URL, "http://"))
+		if (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%d tries: got %v, want %q", c.tries, err, want)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (e *Error) onStatus() string {
 		return "ask the registry's operators for more room"
 	case e.Status == http.StatusNetworkAuthenticationRequired:
 		return "log in to the network that this machine is in"
-	case e.Host != "":
+	case e.Host != "" && e.Doing != GettingToken:
 		return e.onOtherHost()
 	case e.Status == http.StatusNotImplemented:
 		return "ask the registry's operators why it does not support the request"

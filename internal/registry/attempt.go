@@ -91,7 +91,7 @@ func (a *callAttempt) unanswered(ctx context.Context, scheme string, err error) 
 		a.switched = true
 		return 0, nil, true
 	}
-	if errors.As(err, &e) && e.Host != "" { // from a host that the registry led to
+	if errors.As(err, &e) && e.Host != "" && e.Doing != regerror.GettingToken { // from a host that the registry led to
 		wait = regerror.WaitAfter(ctx, e.Err)
 		return wait, e, wait == retry.Never && a.mayAskForAnother(ctx, e)
 	}
@@ -175,7 +175,7 @@ func (a *callAttempt) authorizable(ctx context.Context, resp *http.Response, e *
 		a.sent = next
 		return true
 	}
-	return a.introduce(ctx, e)
+	return a.introduce(ctx, resp, e)
 }
 
 func (a *callAttempt) reauthorize(ctx context.Context, resp *http.Response) bool {
@@ -193,12 +193,16 @@ func (a *callAttempt) reauthorize(ctx context.Context, resp *http.Response) bool
 
 // introduce reports whether a request that carried nothing may be sent again with its
 // credential. Some registries hide from strangers what they have, instead of asking who
-// they are: /v2/ then has the challenge.
-func (a *callAttempt) introduce(ctx context.Context, e *regerror.Error) bool {
+// they are: /v2/ then has the challenge. After 401 without a challenge anywhere, Basic is
+// tried.
+func (a *callAttempt) introduce(ctx context.Context, resp *http.Response, e *regerror.Error) bool {
 	if !a.hides(e.Status) || a.call.access.Credential == (credentials.Credential{}) || !a.sent.Anonymous() {
 		return false
 	}
 	a.challenge(ctx, true)
+	if e.Status == http.StatusUnauthorized && resp.Header.Get("WWW-Authenticate") == "" {
+		a.auth.PresumeBasic()
+	}
 	return a.auth.Admits(a.call.access)
 }
 

@@ -22,7 +22,7 @@ type informant interface {
 // explainDenial adds to the error of a request that was denied which credentials it was
 // sent with.
 func (h *host) explainDenial(ctx context.Context, want auth.Access, e *regerror.Error) {
-	if e.Err != nil || e.Host != "" || !regerror.IsDenial(e) {
+	if e.Err != nil || e.Host != "" && e.Doing != regerror.GettingToken || !regerror.IsDenial(e) {
 		return
 	}
 	if why, known := h.denial(ctx, want, e); known {
@@ -47,6 +47,8 @@ func (h *host) denial(ctx context.Context, want auth.Access, e *regerror.Error) 
 		why.advice = fmt.Sprintf("add an entry for %s or %s to the %s, or %s", name, h.endpoint.Registry, purpose, otherwise)
 	case want.Credential == credentials.Credential{}:
 		why.advice = fmt.Sprintf("add an entry for %s or %s to the %s", name, h.endpoint.Registry, purpose)
+	case !tokens && e.Status == http.StatusUnauthorized && !h.auth.Challenge().HasTokens():
+		why.advice = fmt.Sprintf("grant %s %s access to %s, or log in to %s again", who, access, name, h.endpoint.Registry)
 	case tokens && e.Status == http.StatusUnauthorized:
 		why.advice = "log in to " + h.endpoint.Registry + " again: correct the user name or the password there"
 	default:
@@ -55,6 +57,9 @@ func (h *host) denial(ctx context.Context, want auth.Access, e *regerror.Error) 
 	k, known := h.client.credentials.(informant)
 	if known {
 		why.origin = k.Origin(ctx, want.Side, h.endpoint.Registry, want.Repository)
+	}
+	if want.Credential != (credentials.Credential{}) && !h.auth.Admits(want) {
+		why.origin += ", which was not sent: the registry asks for neither Basic nor Bearer authentication"
 	}
 	return why, known
 }

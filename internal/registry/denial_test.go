@@ -25,6 +25,7 @@ func TestDenialNamesTheCredential(t *testing.T) {
 	}{
 		{"an entry that may not", entry, 403, "", `denied with the entry "` + p.Host + `" of "`, "grant the credentials pull access to"},
 		{"an entry that is wrong", entry, 401, "", `denied with the entry "` + p.Host + `" of "`, "grant the credentials pull access to"},
+		{"an entry that is not asked for", entry, 403, "", "which was not sent: the registry asks for neither Basic nor Bearer authentication", "grant the credentials pull access to"},
 		{"no entry that matches", `{"auths":{"example.com":{"auth":"dTpw"}}}`, 401, "", `denied with no credentials: no entry matches in "`, "add an entry for " + p.Host + "/ci/a or " + p.Host},
 		{"no entry at all", `{}`, 403, "", `denied with no credentials: no entry matches in "`, "add an entry for"},
 		{"a quota is not about credentials", entry, 403, `{"error":"quota exceeded"}`, `"quota exceeded"`, "ask the registry's operators for more room"},

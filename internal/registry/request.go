@@ -57,7 +57,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 		if resp, wait, e = h.try(ctx, c); e == nil {
 			return 0, nil
 		}
-		e.Tries = n
+		e.Tries = max(n, e.Tries) // the token service was tried within this attempt
 		if e.Status != 0 && !c.once() || e.Throttled() && c.optional {
 			tries = h.client.config.Retries // the registry does answer
 		}

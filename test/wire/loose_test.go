@@ -159,3 +159,28 @@ func TestLooseListsOfTags(t *testing.T) {
 		})
 	}
 }
+
+// A registry that demands credentials, and says nowhere in which form, gets them by Basic. They
+// do not go to one that names other schemes.
+func TestRegistryThatNamesNoScheme(t *testing.T) {
+	t.Parallel()
+	for challenge, want := range map[string]string{"": stream.Copied, "Negotiate": stream.Failed} {
+		t.Run("challenge "+challenge, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t)
+			lines := pushSmall(t, p, "ci/a")
+			guard(p.source, func(w http.ResponseWriter, q *http.Request) bool {
+				if _, _, ok := q.BasicAuth(); ok {
+					return true
+				}
+				return refuse(w, http.StatusUnauthorized, challenge)
+			})
+			plan := splitAs(t, asCI, lines...)
+			if want == stream.Copied {
+				carry(t, settings(), asCI, plan).allAre(t, stream.Copied)
+			} else if len(plan.Results) != 1 || plan.Results[0].Status != want {
+				t.Errorf("the results are %+v, want one that failed", plan.Results)
+			}
+		})
+	}
+}
