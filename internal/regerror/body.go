@@ -96,6 +96,9 @@ func fromObject(o map[string]any) complaint {
 		kind, _ := field(o, "__type").(string) // the APIs of AWS
 		c.code = kind[strings.LastIndexByte(kind, '#')+1:]
 	}
+	if c.code == codeUnknown && c.detail == "" {
+		c.detail = raw(field(o, "detail"))
+	}
 	if c == (complaint{}) {
 		c.message = firstOf(sentence(field(o, "reason"), 1), sentence(field(o, "description"), 1))
 	}
@@ -128,6 +131,20 @@ func sentence(value any, depth int) string {
 		}
 	}
 	return ""
+}
+
+// raw returns the JSON of an object that says something. Distribution reports what its storage
+// answered in that way: {"DriverName":"filesystem","Enclosed":{"Op":"mkdir","Err":28}}.
+func raw(value any) string {
+	o, ok := value.(map[string]any)
+	if !ok || len(o) == 0 {
+		return ""
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		return ""
+	}
+	return string(b)
 }
 
 // field returns a field of an object. If none has exactly this name, it takes the first

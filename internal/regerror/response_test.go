@@ -28,6 +28,8 @@ func TestFromResponse(t *testing.T) {
 		{"whose detail is empty", `{"errors":[{"code":"READ_ONLY","detail":{},"message":"no pushes"}]}`, "READ_ONLY", "no pushes"},
 		{"whose detail is a list", `{"errors":[{"code":"TAG_INVALID","message":"no","detail":["a","b"]}]}`, "TAG_INVALID", "no: a, b"},
 		{"whose detail has an error in it", `{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{"error":{"message":"disk full"}}}]}`, "UNKNOWN", "disk full"},
+		{"of distribution's storage", `{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{"DriverName":"filesystem","Enclosed":{"Op":"mkdir","Path":"/data","Err":28}}}]}`, "UNKNOWN", `{"DriverName":"filesystem","Enclosed":{"Err":28,"Op":"mkdir","Path":"/data"}}`},
+		{"of unknown errors with an empty detail", `{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{}}]}`, "UNKNOWN", "unknown error"},
 		{"whose message is null", `{"errors":[{"code":"MANIFEST_INVALID","message":null,"detail":"layers.0.size missing"}]}`, "MANIFEST_INVALID", "layers.0.size missing"},
 
 		{"with two reasons", `{"errors":[{"code":"MANIFEST_UNVERIFIED","message":"failed verification"},{"code":"DENIED","message":"unsigned"}]}`, "MANIFEST_UNVERIFIED", "failed verification; unsigned"},
