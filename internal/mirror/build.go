@@ -105,7 +105,7 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 		return m, m.err
 	}
 	if depth > manifest.MaxDepth {
-		return nil, stream.Blame(reference.Source, fmt.Sprintf("the image has more than %d levels of nested indexes", manifest.MaxDepth), "rebuild it with fewer")
+		return nil, stream.Blame(reference.Source, fmt.Sprintf("reading manifests of %s at the source: the image has more than %d levels of nested indexes", source.Name(), manifest.MaxDepth), "rebuild it with fewer")
 	}
 	parsed, err := b.parse(source, digest)
 	if err != nil {

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 	"sync"
 
@@ -24,15 +25,20 @@ func (e *engine) putOnce(m *wantedManifest, identifier string) error {
 }
 
 // sendMounted uploads the blobs of a manifest that its registry does not know although it answered
-// their mounts with 201. err is the refusal of the manifest, which may name them. A blob is sent
-// once; then the registry is waited for, as for all that was sent.
+// their mounts with 201. err is the refusal of the manifest, which may name them. If it does not
+// tell, the registry is asked. A blob is sent once; then the registry is waited for, as for all
+// that was sent.
 func (e *engine) sendMounted(m *wantedManifest, err error) (sent bool, failed error) {
 	var refusal *regerror.Error
 	_, unknown := regerror.UnknownContent(err)
-	if !errors.As(err, &refusal) || !unknown && !regerror.IsRefusal(err) {
+	if !errors.As(err, &refusal) || refusal.Status == 0 {
 		return false, nil
 	}
-	sinks := e.takeMounted(m, refusal.Missing, unknown)
+	digests := refusal.Missing
+	if !unknown && len(digests) == 0 && isVague(refusal) {
+		digests = e.lackingMounted(m)
+	}
+	sinks := e.takeMounted(m, digests, unknown)
 	var all sync.WaitGroup
 	for _, s := range sinks {
 		all.Go(func() { e.resend(s) })
@@ -50,6 +56,39 @@ func (e *engine) sendMounted(m *wantedManifest, err error) (sent bool, failed er
 		}
 	}
 	return len(sinks) > 0, nil
+}
+
+// isVague reports whether the refusal of a manifest may be due to a missing blob. Quay answers
+// MANIFEST_INVALID to that.
+func isVague(refusal *regerror.Error) bool {
+	switch refusal.Status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusInternalServerError:
+		return slices.Contains([]string{"", "UNKNOWN", "MANIFEST_INVALID"}, refusal.Code)
+	}
+	return false
+}
+
+// lackingMounted returns the digests of the blobs that were mounted for a manifest, and that its
+// registry does not have.
+func (e *engine) lackingMounted(m *wantedManifest) (lacking []string) {
+	for _, digest := range e.mounted(m) {
+		if m.repo.to.LacksBlob(e.work, digest) {
+			lacking = append(lacking, digest)
+		}
+	}
+	return lacking
+}
+
+// mounted returns the digests of the blobs that were mounted for a manifest.
+func (e *engine) mounted(m *wantedManifest) (digests []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id, w := range m.repo.blobs {
+		if w.mountedFrom != "" && slices.Contains(w.waiting, m) {
+			digests = append(digests, id.digest)
+		}
+	}
+	return digests
 }
 
 // takeMounted returns a sink for each blob that was mounted for a manifest: those with the digests

@@ -143,7 +143,7 @@ func (e *engine) triesFor(err error) int {
 	switch status := regerror.StatusOf(err); {
 	case errors.As(err, &corrupt):
 		return min(corruptTries, e.Client.Retries())
-	case status == http.StatusBadRequest || status == http.StatusUnauthorized:
+	case status == http.StatusBadRequest || status == http.StatusUnauthorized || isDamage(err):
 		return min(refusedTries, e.Client.Retries())
 	}
 	return e.Client.Retries()
@@ -159,10 +159,10 @@ func (e *engine) cancelUpload(s *sink) {
 }
 
 // reopen begins another upload, and reports whether there is one to send to. The blob may have
-// arrived, so it asks for a mount first, unless the registry did not know the last upload: then the
+// arrived, so it asks for a mount first, unless the registry refused the last upload: then the
 // upload that a mount opens may be of no use.
 func (e *engine) reopen(s *sink) bool {
-	if regerror.StatusOf(s.err) == http.StatusNotFound && s.from != "" {
+	if s.from != "" && refusesSession(s.err) {
 		s.wanted.repo.to.DoubtMount(s.from)
 		s.from = ""
 		s.up, s.err = e.beginUpload(e.work, s.wanted.repo, s.wanted.blob.digest, "")
@@ -171,6 +171,18 @@ func (e *engine) reopen(s *sink) bool {
 	e.cancelUpload(s)
 	e.open(e.work, s, "")
 	return s.up != nil
+}
+
+// refusesSession reports whether err may be due to the upload, and not to the content.
+func refusesSession(err error) bool {
+	status := regerror.StatusOf(err)
+	return status == http.StatusNotFound || status == http.StatusBadRequest && !isDamage(err)
+}
+
+// isDamage reports whether a registry found that content was damaged on its way.
+func isDamage(err error) bool {
+	var r *regerror.Error
+	return errors.As(err, &r) && (r.Code == "DIGEST_INVALID" || r.Code == "SIZE_INVALID")
 }
 
 // worthRetrying reports whether a failed upload may succeed the next time. It does not if the
@@ -190,6 +202,9 @@ func worthRetrying(err error) bool {
 	var r *regerror.Error
 	if !errors.As(err, &r) || r.Side == reference.Source {
 		return false
+	}
+	if isDamage(err) {
+		return true
 	}
 	switch r.Status {
 	case http.StatusUnauthorized: // a stream is sent once, and its token may have expired

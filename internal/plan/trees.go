@@ -75,8 +75,9 @@ func (t *trees) need(ctx context.Context, from *registry.Repository, digest stri
 }
 
 // tooLarge returns the error of an image that exceeds a bound.
-func tooLarge(format string, args ...any) error {
-	return stream.Blame(reference.Source, fmt.Sprintf(format, args...), "mirror the parts of the image by themselves, or rebuild it with fewer")
+func (im *imageTree) tooLarge(format string, args ...any) error {
+	what := "reading manifests of " + im.from.Name() + " at the source: "
+	return stream.Blame(reference.Source, what+fmt.Sprintf(format, args...), "mirror the parts of the image by themselves, or rebuild it with fewer")
 }
 
 // first returns the error of the first manifest that could not be read, in the order of the
@@ -95,7 +96,7 @@ func (im *imageTree) first(digest string, err error) error {
 
 func (im *imageTree) need(ctx context.Context, digest string, known *manifest.Raw, depth int) error {
 	if depth > manifest.MaxDepth {
-		return tooLarge("the image has more than %d levels of nested indexes", manifest.MaxDepth)
+		return im.tooLarge("the image has more than %d levels of nested indexes", manifest.MaxDepth)
 	}
 	if again, err := im.visit(digest); again || err != nil {
 		return err
@@ -121,11 +122,11 @@ func (im *imageTree) add(ref manifest.Ref, size int64) error {
 	im.size += claimed // at most maxBlobs of manifest.MaxBlob before the check
 	switch {
 	case im.bytes > maxBytes:
-		return tooLarge("the manifests of the image have more than %d MiB", maxBytes>>20)
+		return im.tooLarge("the manifests of the image have more than %d MiB", maxBytes>>20)
 	case im.blobs > maxBlobs:
-		return tooLarge("the manifests of the image list more than %d layers and configs", maxBlobs)
+		return im.tooLarge("the manifests of the image list more than %d layers and configs", maxBlobs)
 	case im.size > maxSize:
-		return tooLarge("the layers of the image have more than %d TiB", maxSize>>40)
+		return im.tooLarge("the layers of the image have more than %d TiB", maxSize>>40)
 	}
 	return nil
 }
@@ -137,7 +138,7 @@ func (im *imageTree) visit(digest string) (again bool, err error) {
 	again = im.seen[digest]
 	im.seen[digest] = true
 	if len(im.seen) > maxManifests {
-		return false, tooLarge("the image has more than %d manifests", maxManifests)
+		return false, im.tooLarge("the image has more than %d manifests", maxManifests)
 	}
 	return again, nil
 }

@@ -396,16 +396,27 @@ const pushingBlob = "pushing blob"
 // blob as for a request that is tried again.
 func (ep repoEndpoint) lacks(ctx context.Context, digest string) bool {
 	err := ep.host.client.policy().Do(ctx, func(int) (time.Duration, error) {
-		resp, err := ep.host.do(ctx, &call{method: http.MethodHead, rest: "blobs/" + digest, access: ep.access, expect: []int{http.StatusOK}})
-		if err == nil {
-			discard(resp)
-		}
+		err := ep.headBlob(ctx, digest)
 		if regerror.StatusOf(err) == http.StatusNotFound {
 			return 0, err
 		}
 		return retry.Never, err
 	})
 	return regerror.StatusOf(err) == http.StatusNotFound
+}
+
+func (ep repoEndpoint) headBlob(ctx context.Context, digest string) error {
+	resp, err := ep.host.do(ctx, &call{method: http.MethodHead, rest: "blobs/" + digest, access: ep.access, expect: []int{http.StatusOK}})
+	if err == nil {
+		discard(resp)
+	}
+	return err
+}
+
+// LacksBlob reports whether the registry says, asked once, that the repository does not have
+// a blob.
+func (r *Repository) LacksBlob(ctx context.Context, digest string) bool {
+	return regerror.StatusOf(r.endpoints[0].headBlob(ctx, digest)) == http.StatusNotFound
 }
 
 // Patch sends the length bytes of a blob that begin at offset.

@@ -38,6 +38,57 @@ func TestRateLimitOnOptionalRequests(t *testing.T) {
 	}
 }
 
+// Quay refuses a manifest with a missing blob as invalid, and names no blob. The blobs whose
+// mounts were answered with success are then checked, and those that are missing are uploaded.
+func TestMountThatLiesIsFoundByItself(t *testing.T) {
+	t.Parallel()
+	for _, refusal := range []registrytest.Fault{
+		rewordRefusal(400, `{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid"}]}`),
+		rewordRefusal(500, `{"errors":[{"code":"UNKNOWN","message":"unknown error"}]}`),
+		rewordRefusal(404, "<html>"),
+	} {
+		p := newPair(t)
+		lines := pushSmall(t, p, "ci/a")
+		p.destination.Inject(
+			registrytest.FaultRule{Kind: "POST mount", Fault: registrytest.Status(http.StatusCreated, "")},
+			registrytest.FaultRule{Kind: "PUT manifest", Fault: refusal},
+		)
+		config := settings()
+		config.Retries = 1
+		mirrorWith(t, config, lines...).allAre(t, stream.Copied)
+		requests := p.destination.Stats().Requests
+		if requests["HEAD blob"] != requests["PUT upload"] || requests["PUT manifest"] != 2 {
+			t.Errorf("the requests are %v, want one HEAD for each blob", requests)
+		}
+	}
+}
+
+// An upload that a mount opened, and that the registry refuses then, is replaced by one that no
+// mount opened.
+func TestMountThatOpensAnUploadOfNoUse(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	lines := pushSmall(t, p, "ci/a")
+	p.destination.Inject(
+		registrytest.FaultRule{Kind: "POST mount", Fault: registrytest.Status(http.StatusAccepted, "", "Location", "/v2/m/a/blobs/uploads/of-a-mount")},
+		registrytest.FaultRule{Match: func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "of-a-mount") }, Fault: registrytest.Status(400, errorBody("BLOB_UPLOAD_INVALID", "it is of a mount", ""))},
+	)
+	config := settings()
+	config.Retries = 2
+	mirrorWith(t, config, lines...).allAre(t, stream.Copied)
+}
+
+// Content that was damaged on its way is sent again, whatever the status of the refusal.
+func TestDamagedUploadIsSentAgain(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 422, 500} {
+		p := newPair(t)
+		lines := pushSmall(t, p, "ci/a")
+		p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Times: 1, Fault: registrytest.Status(status, errorBody("DIGEST_INVALID", "another digest", ""))})
+		mirrorLines(t, lines...).allAre(t, stream.Copied)
+	}
+}
+
 // A 404 to a HEAD at the source is not taken for the registry's answer unless it is labeled as
 // that. GET then finds the image.
 func TestHeadThatDoesNotFindASource(t *testing.T) {
