@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -134,6 +135,9 @@ func (c *chunker) Write(p []byte) (int, error) {
 }
 
 func (c *chunker) flush() error {
+	if c.count == maxChunks {
+		return fmt.Errorf("%s has more than %d bytes, even compressed", c.name, maxChunks*chunkSize)
+	}
 	chunk := &corev1.ConfigMap{BinaryData: map[string][]byte{chunkKey: c.next}}
 	if err := c.store.create(c.ctx, chunkName(c.name, c.count), chunk); err != nil {
 		return err
@@ -153,49 +157,32 @@ func (c *byteCount) Write(p []byte) (int, error) {
 
 func chunkName(name string, i int) string { return fmt.Sprintf("%s.%d", name, i) }
 
-func (s *configMaps) Get(ctx context.Context, name string) ([]byte, error) {
+func (s *configMaps) Get(ctx context.Context, name string, limit int64, read func(io.Reader) error) error {
 	if err := checkName(name); err != nil {
-		return nil, err
+		return err
 	}
-	index, err := s.get(ctx, name)
+	m, err := s.get(ctx, name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	content, err := s.content(ctx, name, index.Data)
+	index, err := readIndex(m, limit)
 	if err != nil {
-		return nil, fmt.Errorf("the ConfigMaps of %s%s are damaged: %w: start a new run", s.prefix, name, err)
+		return s.damaged(name, err)
 	}
-	return content, nil
+	chunks := &chunkReader{count: index.chunks, get: func(i int) (*corev1.ConfigMap, error) { return s.get(ctx, chunkName(name, i)) }}
+	content, err := index.unpack(chunks)
+	if err != nil {
+		return s.damaged(name, err)
+	}
+	err = read(content)
+	if damage := content.check(); damage != nil {
+		return s.damaged(name, damage)
+	}
+	return err
 }
 
-// content reads the content that an index describes, and verifies it.
-func (s *configMaps) content(ctx context.Context, name string, index map[string]string) ([]byte, error) {
-	count, err := strconv.Atoi(index[countKey])
-	size, bad := strconv.ParseInt(index[sizeKey], 10, 64)
-	if err := errors.Join(err, bad); err != nil || count < 1 || count > maxChunks || size < 0 {
-		return nil, fmt.Errorf("the index has %q chunks and the size %q", index[countKey], index[sizeKey])
-	}
-	var packed []byte
-	for i := range count {
-		chunk, err := s.get(ctx, chunkName(name, i))
-		if err != nil {
-			// A missing chunk means that the object is damaged, so this is not ErrNotThere.
-			return nil, errors.New(err.Error())
-		}
-		packed = append(packed, chunk.BinaryData[chunkKey]...)
-	}
-	z, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return nil, err
-	}
-	content, err := io.ReadAll(io.LimitReader(z, size+1))
-	if err != nil {
-		return nil, err
-	}
-	if got := fmt.Sprintf("%x", sha256.Sum256(content)); int64(len(content)) != size || got != index[digestKey] {
-		return nil, fmt.Errorf("the content has %d bytes or more and sha256 %s, but the index has %d and %s", len(content), got, size, index[digestKey])
-	}
-	return content, nil
+func (s *configMaps) damaged(name string, err error) error {
+	return fmt.Errorf("the ConfigMaps of %s%s are damaged: %w: start a new run", s.prefix, name, err)
 }
 
 // create creates a ConfigMap. If an attempt got no response and the next finds the ConfigMap,
@@ -236,10 +223,27 @@ func (s *configMaps) get(ctx context.Context, name string) (*corev1.ConfigMap, e
 	if apierrors.IsNotFound(err) {
 		err = ErrNotThere
 	}
+	if err == nil {
+		err = s.checkOwner(&m)
+	}
 	if err != nil {
 		return nil, failed("getting the ConfigMap", s.prefix+name, err)
 	}
 	return &m, nil
+}
+
+// checkOwner refuses a ConfigMap that the run did not create, if the run knows its owner:
+// whoever may create ConfigMaps in the namespace could have taken the name first.
+func (s *configMaps) checkOwner(m *corev1.ConfigMap) error {
+	for _, want := range s.meta.OwnerReferences {
+		of := func(o metav1.OwnerReference) bool {
+			return o.UID == want.UID && o.Kind == want.Kind && o.Name == want.Name
+		}
+		if !slices.ContainsFunc(m.OwnerReferences, of) {
+			return fmt.Errorf("the %s %s (UID %s) does not own it, so another program created it: %w", want.Kind, want.Name, want.UID, ErrForeign)
+		}
+	}
+	return nil
 }
 
 // insist calls ask again if the API server does not respond, or is temporarily unable to.

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -21,8 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-
-	"imagemirror/internal/stream"
 )
 
 // kubeconfigVariable names a kubeconfig file for an API server whose user may do everything.
@@ -70,7 +67,7 @@ func newCluster(t *testing.T) *cluster {
 	})
 	// The API server takes a moment to know of a Role.
 	s := c.open(t, c.limited, "r", "")
-	for _, err := s.Get(t.Context(), "a"); !errors.Is(err, ErrNotThere); _, err = s.Get(t.Context(), "a") {
+	for _, err := got(t, s, "a"); !errors.Is(err, ErrNotThere); _, err = got(t, s, "a") {
 		if !apierrors.IsForbidden(err) {
 			t.Fatal(err)
 		}
@@ -106,6 +103,7 @@ func TestConfigMaps(t *testing.T) {
 	open := func(t *testing.T, run string) Store { return c.open(t, c.limited, run, "") }
 	testStore(t, open)
 	t.Run("run", func(t *testing.T) { testRun(t, open) })
+	testPieces(t, open)
 	t.Run("names are valid and labels tell the run", func(t *testing.T) {
 		run := strings.Repeat("long-name.", 25)
 		run += "end"
@@ -138,7 +136,7 @@ func TestConfigMaps(t *testing.T) {
 		if err := s.create(t.Context(), chunkName("a", 0), &corev1.ConfigMap{BinaryData: map[string][]byte{chunkKey: []byte("half")}}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Get(t.Context(), "a"); !errors.Is(err, ErrNotThere) {
+		if _, err := got(t, s, "a"); !errors.Is(err, ErrNotThere) {
 			t.Errorf("getting it is %v, want that it is not there", err)
 		}
 		if err := s.Put(t.Context(), "a", literal("whole")); !errors.Is(err, ErrExists) {
@@ -148,15 +146,11 @@ func TestConfigMaps(t *testing.T) {
 		if err := s.create(t.Context(), chunkName("results-s0-1", 0), &corev1.ConfigMap{}); err != nil {
 			t.Fatal(err)
 		}
-		r := &Run{s, "died", 3}
-		var results bytes.Buffer
-		if _, err := stream.Write(&results, part("s0", 7)); err != nil {
+		r := &Run{store: s, name: "died", attempts: 3}
+		if err := r.PutResults(t.Context(), "s0", results(t, part("s0", 7), 5)); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.PutResults(t.Context(), "s0", results.Bytes()); err != nil {
-			t.Fatal(err)
-		}
-		if got := told(r.Attempts(t.Context(), "s0")); got != "2 7 false\n" {
+		if got := told(r.Attempts(t.Context(), part("s0", 7))); got != "2 5 false\n" {
 			t.Errorf("the attempts are\n%swant the second", got)
 		}
 	})
@@ -215,7 +209,7 @@ func TestDamagedConfigMaps(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			content, err := s.Get(t.Context(), "a")
+			content, err := got(t, s, "a")
 			if d.says == "" {
 				if diff := cmp.Diff("content\n", string(content)); diff != "" || err != nil {
 					t.Errorf("%v, content (-want +got):\n%s", err, diff)
@@ -264,8 +258,8 @@ func TestConfigMapsAreAskedForAgain(t *testing.T) {
 			if err := s.Put(t.Context(), "a", literal("content")); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := s.Get(t.Context(), "a"); err != nil || string(got) != "content" {
-				t.Errorf("got %q, %v", got, err)
+			if text, err := got(t, s, "a"); err != nil || string(text) != "content" {
+				t.Errorf("got %q, %v", text, err)
 			}
 			if !struck[http.MethodPost] || !struck[http.MethodGet] {
 				t.Errorf("only %v was struck", struck)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // A directory keeps each object in its own file.
@@ -55,13 +56,27 @@ func claim(temporary, name string) error {
 	return err
 }
 
-func (d directory) Get(_ context.Context, name string) ([]byte, error) {
+func (d directory) Get(_ context.Context, name string, limit int64, read func(io.Reader) error) error {
 	if err := checkName(name); err != nil {
-		return nil, err
+		return err
 	}
-	content, err := os.ReadFile(filepath.Join(d.path, name))
+	path := filepath.Join(d.path, name)
+	// Opening a pipe would wait for somebody to write to it.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = failed("reading", filepath.Join(d.path, name), ErrNotThere)
+		return failed("reading", path, ErrNotThere)
 	}
-	return content, err
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	switch info, err := f.Stat(); {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return failed("reading", path, errors.New("it is not a file: start a new run"))
+	case info.Size() > limit:
+		return failed("reading", path, fmt.Errorf("it has %d bytes, and at most %d are allowed: start a new run", info.Size(), limit))
+	}
+	return read(io.LimitReader(f, limit))
 }

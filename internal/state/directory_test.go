@@ -17,6 +17,7 @@ func TestDirectory(t *testing.T) {
 	}
 	testStore(t, open)
 	t.Run("run", func(t *testing.T) { testRun(t, open) })
+	testPieces(t, open)
 	left, err := filepath.Glob(filepath.Join(dir, "*", ".*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("temporary files are left: %v, %v", left, err)

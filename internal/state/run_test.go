@@ -35,10 +35,23 @@ func part(shard string, id int) *stream.Content {
 	return c
 }
 
+// results returns the results of a shard that part returns. seconds tells them apart.
+func results(t *testing.T, plan *stream.Content, seconds int) []byte {
+	t.Helper()
+	c := *plan
+	c.Header.Stream, c.Manifests, c.Copies = stream.Results, nil, nil
+	c.Results = []stream.Result{{ID: c.Mappings[0].ID, Status: stream.Copied, Digest: digest, Seconds: float64(seconds)}}
+	var b bytes.Buffer
+	if _, err := stream.Write(&b, &c); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // testRun is what a run promises in either store.
 func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 	ctx := t.Context()
-	run := func(t *testing.T, name string) *Run { return &Run{open(t, name), name, 3} }
+	run := func(t *testing.T, name string) *Run { return &Run{store: open(t, name), name: name, attempts: 3} }
 	t.Run("a plan", func(t *testing.T) {
 		r := run(t, "plan")
 		last := part("s1", 3)
@@ -49,7 +62,8 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 			}
 			manifests(yield)
 		}
-		if err := run(t, "plan").PutPlan(ctx, []*stream.Content{part("", 1), part("s0", 2), last}, true); err != nil {
+		split := run(t, "plan")
+		if err := errors.Join(split.Begin(ctx), split.PutPlan(ctx, []*stream.Content{part("", 1), part("s0", 2), last}, true)); err != nil {
 			t.Fatal(err)
 		}
 		outline, err := r.Outline(ctx)
@@ -63,35 +77,18 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 		if n := len(slices.Collect(shard.Manifests)); n != 1 || shard.Header.Cap.InFlight != 4 {
 			t.Errorf("the shard has %d manifests and the header %+v", n, shard.Header)
 		}
-		ignored := cmpopts.IgnoreFields(stream.Content{}, "Name", "Manifests", "Archive")
+		ignored := cmpopts.IgnoreFields(stream.Content{}, "Name", "Manifests", "Archive", "End")
 		if diff := cmp.Diff(shard, outline.Shards[1], ignored); diff != "" || outline.Shards[1].Manifests != nil {
 			t.Errorf("the shard and its outline (-shard +outline):\n%s", diff)
 		}
-		if settled, err := r.Settled(ctx); err != nil || len(settled.Results) != 1 {
+		if settled, err := r.Settled(ctx, outline); err != nil || len(settled.Results) != 1 {
 			t.Errorf("what is settled is %+v, %v", settled, err)
+		}
+		if err := errors.Join(r.Check(ctx, outline, 0), r.Check(ctx, outline, 1)); err != nil {
+			t.Error(err)
 		}
 		if _, err := r.Shard(ctx, "s2"); !errors.Is(err, ErrNotThere) || !strings.HasPrefix(err.Error(), "the run plan has no shard s2") {
 			t.Errorf("another shard is %v", err)
-		}
-	})
-	t.Run("a plan is put piece by piece", func(t *testing.T) {
-		const parts, size = 24, 1 << 20
-		before := heap()
-		var plan []*stream.Content
-		for n := range parts {
-			p := part(fmt.Sprintf("s%02d", n), n)
-			p.Manifests = func(yield func(manifest.Raw) bool) {
-				content := make([]byte, size)
-				_, _ = rand.NewChaCha8([32]byte{byte(n)}).Read(content) // does not compress
-				yield(manifest.Raw{Digest: digest, Content: content})
-				if held := heap() - before; n == parts-1 && held > parts*size/2 {
-					t.Errorf("%d bytes are in memory behind %d manifests of %d bytes", held, parts, size)
-				}
-			}
-			plan = append(plan, p)
-		}
-		if err := run(t, "large").PutPlan(ctx, plan, false); err != nil {
-			t.Fatal(err)
 		}
 	})
 	t.Run("a plan that is not whole", func(t *testing.T) {
@@ -135,11 +132,7 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 	t.Run("attempts are numbered", func(t *testing.T) {
 		r := run(t, "attempts")
 		for n := range 3 {
-			var results bytes.Buffer
-			if _, err := stream.Write(&results, part("s0", n)); err != nil {
-				t.Fatal(err)
-			}
-			if err := run(t, "attempts").PutResults(ctx, "s0", results.Bytes()); err != nil {
+			if err := run(t, "attempts").PutResults(ctx, "s0", results(t, part("s0", 7), n)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -147,10 +140,10 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 			t.Errorf("a fourth is %v", err)
 		}
 		want := "1 0 false\n2 1 false\n3 2 true\n"
-		if got := told(r.Attempts(ctx, "s0")); got != want {
+		if got := told(r.Attempts(ctx, part("s0", 7))); got != want {
 			t.Errorf("the attempts are\n%swant\n%s", got, want)
 		}
-		if got := told(r.Attempts(ctx, "s1")); got != "" {
+		if got := told(r.Attempts(ctx, part("s1", 7))); got != "" {
 			t.Errorf("the attempts at another shard are\n%s", got)
 		}
 	})
@@ -159,7 +152,7 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 		if err := r.PutResults(ctx, "s0", []byte("garbage\n")); err != nil {
 			t.Fatal(err)
 		}
-		if all := r.Attempts(ctx, "s0"); len(all) != 1 || all[0].Err == nil || !strings.HasPrefix(all[0].Err.Error(), "results-s0-1 of the run damaged:1: ") {
+		if all := r.Attempts(ctx, part("s0", 7)); len(all) != 1 || all[0].Err == nil || !strings.HasPrefix(all[0].Err.Error(), "results-s0-1 of the run damaged:1: ") {
 			t.Errorf("the attempts are %+v", all)
 		}
 	})
@@ -170,8 +163,32 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 				t.Fatal(err)
 			}
 		}
-		if got, err := r.store.Get(ctx, "report.json"); err != nil || string(got) != "first" {
+		if got, err := r.get(ctx, "report.json", 9); err != nil || string(got) != "first" {
 			t.Errorf("the report is %q, %v", got, err)
+		}
+	})
+}
+
+// testPieces is what a run promises if the store is another process, or files.
+func testPieces(t *testing.T, open func(t *testing.T, run string) Store) {
+	t.Run("a plan is put piece by piece", func(t *testing.T) {
+		const parts, size = 24, 1 << 20
+		before := heap()
+		var plan []*stream.Content
+		for n := range parts {
+			p := part(fmt.Sprintf("s%02d", n), n)
+			p.Manifests = func(yield func(manifest.Raw) bool) {
+				content := make([]byte, size)
+				_, _ = rand.NewChaCha8([32]byte{byte(n)}).Read(content) // does not compress
+				yield(manifest.Raw{Digest: digest, Content: content})
+				if held := heap() - before; n == parts-1 && held > parts*size/2 {
+					t.Errorf("%d bytes are in memory behind %d manifests of %d bytes", held, parts, size)
+				}
+			}
+			plan = append(plan, p)
+		}
+		if err := (&Run{store: open(t, "large"), name: "large"}).PutPlan(t.Context(), plan, false); err != nil {
+			t.Fatal(err)
 		}
 	})
 }
@@ -184,12 +201,12 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// told is a line for each attempt: its number, the mapping that it is about, and whether it
-// is the last.
+// told is a line for each attempt: its number, the seconds of its result, and whether it is
+// the last.
 func told(all []Attempt) string {
 	var b strings.Builder
 	for _, a := range all {
-		fmt.Fprintln(&b, a.Number, a.Results.Mappings[0].ID, a.Last)
+		fmt.Fprintln(&b, a.Number, a.Results.Results[0].Seconds, a.Last)
 	}
 	return b.String()
 }

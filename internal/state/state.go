@@ -21,14 +21,17 @@ type Store interface {
 	// Put stores what write writes under a new name. It fails with ErrExists if the name is
 	// taken, even if its writer died. If write fails, there is no object.
 	Put(ctx context.Context, name string, write func(io.Writer) error) error
-	// Get returns an object. It fails with ErrNotThere if no complete object has the name.
-	Get(ctx context.Context, name string) ([]byte, error)
+	// Get calls read with an object of at most limit bytes. It fails with ErrNotThere if no
+	// complete object has the name, and with the error of read. What was read counts only if it
+	// does not fail.
+	Get(ctx context.Context, name string, limit int64, read func(io.Reader) error) error
 }
 
 // Errors of a Store, which are wrapped.
 var (
 	ErrExists   = errors.New("it exists already")
 	ErrNotThere = errors.New("it does not exist")
+	ErrForeign  = errors.New("it is not of this run")
 )
 
 // configMapsName is the value of Place.State for ConfigMaps.
@@ -64,7 +67,7 @@ func (p Place) Open() (*Run, error) {
 		open = openConfigMaps
 	}
 	store, err := open(p)
-	return &Run{store, p.Run, p.Attempts}, err
+	return &Run{store: store, name: p.Run, attempts: p.Attempts}, err
 }
 
 // objectName matches names that are valid as part of the name of a file and of a ConfigMap.

@@ -11,6 +11,15 @@ import (
 	"testing"
 )
 
+// got returns an object of at most 64 MiB.
+func got(t *testing.T, s Store, name string) (content []byte, err error) {
+	err = s.Get(t.Context(), name, 64<<20, func(in io.Reader) (err error) {
+		content, err = io.ReadAll(in)
+		return err
+	})
+	return content, err
+}
+
 // testStore is what both stores promise. open opens a run anew.
 func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 	ctx := t.Context()
@@ -22,7 +31,7 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 	}
 	wantContent := func(t *testing.T, s Store, name string, want []byte) {
 		t.Helper()
-		if got, err := s.Get(ctx, name); err != nil || !bytes.Equal(got, want) {
+		if got, err := got(t, s, name); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s has %d bytes, %v; want %d", name, len(got), err, len(want))
 		}
 	}
@@ -63,13 +72,24 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 		if !errors.Is(err, broken) {
 			t.Errorf("putting it is %v, want %v", err, broken)
 		}
-		if _, err := open(t, "broken").Get(ctx, "a"); !errors.Is(err, ErrNotThere) {
+		if _, err := got(t, open(t, "broken"), "a"); !errors.Is(err, ErrNotThere) {
 			t.Errorf("getting it is %v, want that it is not there", err)
 		}
 	})
 	t.Run("what was not put is not there", func(t *testing.T) {
-		if _, err := open(t, "nothing").Get(ctx, "a"); !errors.Is(err, ErrNotThere) || !strings.Contains(err.Error(), "nothing") {
+		if _, err := got(t, open(t, "nothing"), "a"); !errors.Is(err, ErrNotThere) || !strings.Contains(err.Error(), "nothing") {
 			t.Errorf("getting it is %v, want that it is not there, and of which run", err)
+		}
+	})
+	t.Run("what is larger than the reader allows is refused", func(t *testing.T) {
+		s := open(t, "large")
+		mustPut(t, s, "a", make([]byte, 1000))
+		never := func(io.Reader) error { t.Error("it is read all the same"); return nil }
+		if err := s.Get(ctx, "a", 999, never); err == nil || errors.Is(err, ErrNotThere) || !strings.Contains(err.Error(), "at most 999 are allowed") {
+			t.Errorf("getting it is %v, want its bound", err)
+		}
+		if _, err := got(t, s, "a"); err != nil {
+			t.Error(err)
 		}
 	})
 	t.Run("names and runs are apart", func(t *testing.T) {
@@ -89,7 +109,7 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 			if err := open(t, "names").Put(ctx, name, literal("")); err == nil || errors.Is(err, ErrExists) {
 				t.Errorf("putting %q is %v", name, err)
 			}
-			if _, err := open(t, "names").Get(ctx, name); err == nil || errors.Is(err, ErrNotThere) {
+			if _, err := got(t, open(t, "names"), name); err == nil || errors.Is(err, ErrNotThere) {
 				t.Errorf("getting %q is %v", name, err)
 			}
 		}

@@ -35,8 +35,8 @@ type Content struct {
 	Header    Header
 	Sets      []Set
 	Mappings  []Mapping
-	Manifests iter.Seq[manifest.Raw] `json:"-"` // each once; nil after Skim
-	Archive   *manifest.Archive      `json:"-"` // has them, after Read, and maybe others; nil after Skim
+	Manifests iter.Seq[manifest.Raw] // each once; nil after Skim
+	Archive   *manifest.Archive      // has them, after Read, and maybe others; nil after Skim
 	Copies    []Copy
 	Results   []Result
 	End       *End  // nil if the stream is cut or not written yet
@@ -62,11 +62,18 @@ func Skim(r io.Reader, name string) (*Content, error) {
 	return read(r, newDecoder(name))
 }
 
+// SkimNext is like Skim, but reads only up to the end of a stream that others follow.
+func SkimNext(r *bufio.Reader, name string) (*Content, error) {
+	d := newDecoder(name)
+	d.one = true
+	return read(r, d)
+}
+
 func read(r io.Reader, d *decoder) (*Content, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	name := d.c.Name
 	var line []byte
-	for {
+	for !d.one || d.c.End == nil {
 		var err error
 		line, err = readLine(in, line[:0])
 		if err == io.EOF && len(line) == 0 {
@@ -130,6 +137,7 @@ type decoder struct {
 	records int
 	cut     error
 	json    *strictjson.Decoder[record]
+	one     bool         // read no further than the end record
 	known   map[int]bool // by mapping ID: whether it has a copy or a result
 	content map[string]bool
 
@@ -187,8 +195,8 @@ func (d *decoder) explain(line []byte, err error) error {
 		if json.Unmarshal(line, &h) != nil || h.Header.Version == 0 {
 			return errNoStream
 		}
-		if h.Header.Version != Version {
-			return versionError(h.Header.Version)
+		if err := CheckVersion(h.Header.Version); err != nil {
+			return err
 		}
 	}
 	var wrong *json.UnmarshalTypeError
@@ -198,7 +206,11 @@ func (d *decoder) explain(line []byte, err error) error {
 	return fmt.Errorf("reading the record: %w", err)
 }
 
-func versionError(v int) error {
+// CheckVersion fails unless v is Version.
+func CheckVersion(v int) error {
+	if v == Version {
+		return nil
+	}
 	return fmt.Errorf("the stream has version %d, and this program reads version %d: use split, copy and report of one release", v, Version)
 }
 
@@ -207,7 +219,7 @@ func (d *decoder) header(h Header) error {
 	case d.c.Header.Version != 0:
 		return errors.New("a second header: put each stream into its own file")
 	case h.Version != Version:
-		return versionError(h.Version)
+		return CheckVersion(h.Version)
 	case h.Stream != Plan && h.Stream != Results:
 		return fmt.Errorf("the stream %q is neither %q nor %q", h.Stream, Plan, Results)
 	case h.Mappings < 0 || h.Mappings > maxRecords:

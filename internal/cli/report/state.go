@@ -62,11 +62,11 @@ func (p *poller) build(ctx context.Context) (*report.Report, error) {
 	if outline == nil {
 		return report.NoPlan(reasons...), nil
 	}
-	if p.splitStatus != "" && p.splitStatus != "Succeeded" {
-		p.until = time.Now() // no copy was started
-	}
 	b := report.NewBuilder()
-	settled, err := p.Settled(ctx)
+	if err := p.judgeSplit(ctx, b); err != nil {
+		return nil, err
+	}
+	settled, err := p.Settled(ctx, outline)
 	if err != nil {
 		return nil, err
 	}
@@ -78,12 +78,29 @@ func (p *poller) build(ctx context.Context) (*report.Report, error) {
 	if !outline.DryRun {
 		b.MarkExecuted()
 	}
-	for _, s := range outline.Shards {
-		if err := p.addAttempts(ctx, b, s.Header.Shard, outline.DryRun); err != nil {
+	for i := range outline.Shards {
+		if err := p.addAttempts(ctx, b, outline, i); err != nil {
 			return nil, err
 		}
 	}
 	return b.Report(), nil
+}
+
+// judgeSplit notes that split failed, although there is a plan: then no copy was started, and the
+// plan may be another program's.
+func (p *poller) judgeSplit(ctx context.Context, b *report.Builder) error {
+	if p.splitStatus != "" && p.splitStatus != "Succeeded" {
+		p.until = time.Now()
+		b.AddProblem(fmt.Sprintf("split did not succeed (%s)", cmp.Or(p.splitReason, p.splitStatus)))
+	}
+	reasons, err := p.Refusal(ctx)
+	if errors.Is(err, state.ErrNotThere) {
+		return nil
+	}
+	for _, reason := range reasons {
+		b.AddProblem("split: " + reason)
+	}
+	return err
 }
 
 // plan waits until split has left a plan, or the reasons why there is none.
@@ -133,23 +150,29 @@ func (p *poller) pause(ctx context.Context) bool {
 }
 
 // addAttempts adds what the attempts of a shard left, after waiting for the last one.
-func (p *poller) addAttempts(ctx context.Context, b *report.Builder, shard string, dryRun bool) error {
+func (p *poller) addAttempts(ctx context.Context, b *report.Builder, outline *state.Outline, index int) error {
+	shard := outline.Shards[index]
 	attempts := p.Attempts(ctx, shard)
-	for !dryRun && !finished(attempts) && p.pause(ctx) {
+	for !outline.DryRun && !finished(attempts) && p.pause(ctx) {
 		attempts = p.Attempts(ctx, shard)
 	}
-	if !dryRun && len(attempts) == 0 {
-		// Its copy may have had nothing to read.
-		if _, err := p.Shard(ctx, shard); err != nil {
-			b.AddUnreadable(err)
-		}
+	switch err := p.Check(ctx, outline, index); {
+	case err != nil && len(attempts) == 0 && !outline.DryRun && !errors.Is(err, state.ErrForeign):
+		b.AddUnreadable(err) // its copy had nothing to read: its mappings have failed
+	case err != nil:
+		b.AddProblem(err.Error())
 	}
 	// The last one first: of two equal failures of one mapping, the first one added counts.
 	for _, a := range slices.Backward(attempts) {
-		if a.Err != nil {
+		switch {
+		case errors.Is(a.Err, state.ErrForeign):
+			b.AddProblem(a.Err.Error())
+		case a.Err != nil:
 			b.AddUnreadable(a.Err)
-		} else if err := b.Add(a.Results); err != nil {
-			return err
+		default:
+			if err := b.Add(a.Results); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
