@@ -98,7 +98,7 @@ func wordsOf(b []byte) string {
 func htmlPage(from string) error {
 	return unusable{
 		"the token service " + from + " answered with an HTML page, such as a login page, instead of a token",
-		"check whether a proxy or a login page is in front of " + from + ", and arrange that it can be reached without",
+		"check whether a proxy or a login page is in front of " + from + ", and let this machine reach it without that",
 	}
 }
 

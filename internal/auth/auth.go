@@ -346,8 +346,8 @@ func firstElement(path string) string {
 // Anonymous reports whether the request carried nothing, and not in order to be challenged.
 func (sent Authorization) Anonymous() bool { return sent.Header == "" && sent.step != bare }
 
-// Accepted learns from a request whose authorization was accepted. If it took a token for less than others, the
-// registry accepts no tokens for more.
+// Accepted learns from a request whose authorization was accepted. If it needed a token with
+// fewer scopes than others have, the registry accepts no tokens with more.
 func (a *Authorizer) Accepted(sent Authorization) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

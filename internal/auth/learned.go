@@ -61,7 +61,7 @@ func (a *Authorizer) meet(want Access, c Challenge, scopes []string, sent Author
 
 // move notes the challenge to a request that carried the answer to another one. It reports
 // whether the request may be sent again to meet it, which happens once. Harbor answers tokens
-// that do not suffice with a challenge for Basic, which is none to meet.
+// that do not suffice with a challenge for Basic, which move ignores.
 func (a *Authorizer) move(want Access, c Challenge, sent Authorization) bool {
 	if sent.moved || c == sent.answers || sent.answers.HasTokens() && !c.HasTokens() {
 		return false

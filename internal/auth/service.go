@@ -205,7 +205,7 @@ func shownHost(u *url.URL) string { return text.Line(secret.Hide(u.Host), maxHos
 func strayed(from, to string) error {
 	return unusable{
 		fmt.Sprintf("the token service %s redirects to %s: another host gets no credentials", from, to),
-		fmt.Sprintf("ask the registry's operators to name %s in the challenge; if it is a login page or a proxy of this network, arrange that %s can be reached without", to, from),
+		fmt.Sprintf("ask the registry's operators to name %s in the challenge; if it is a login page or a proxy of this network, let this machine reach %s without it", to, from),
 	}
 }
 

@@ -119,9 +119,9 @@ func appendNew(list []string, names ...string) []string {
 }
 
 // parseOwners reads an OWNERS file in either of Prow's two forms: roles for all files, or
-// roles for those that match filters (https://docs.prow.k8s.io/docs/components/plugins/approve/approvers/).
-// Only the approvers matter here. What it does not know is
-// a warning of the rule OwnersKey.
+// roles for those that match filters
+// (https://docs.prow.k8s.io/docs/components/plugins/approve/approvers/). Only the approvers
+// matter here. An unknown key is a warning of the rule OwnersKey.
 func parseOwners(path string, data []byte) (codeOwners, *finding.List) {
 	var owners codeOwners
 	found := strictyaml.Read(finding.Input, path, data, maxOwners, func(v strictyaml.Value) {

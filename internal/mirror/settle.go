@@ -35,8 +35,8 @@ type settling struct {
 
 func (s settling) hopeless() bool { return !s.worked && s.never >= neverAtMost }
 
-// putManifest pushes a manifest under a tag or its digest. If the registry does not know yet what was sent
-// to it, putManifest waits and pushes again.
+// putManifest pushes a manifest under a tag or its digest. If the registry does not know yet
+// what was sent to it, putManifest waits and pushes again.
 func (e *engine) putManifest(m *wantedManifest, identifier string) error {
 	began, waited := time.Now(), false
 	err := settlePolicy().Do(e.work, func(n int) (time.Duration, error) {

@@ -21,9 +21,10 @@ var ErrNoDebian = errors.New("docker-registry is a package of Debian, and there 
 const debianPackage = "docker-registry"
 
 // StartDebian starts the registry that Debian packages, distribution 2.8, as a process. Its
-// content is in contentDir, or in memory if that is empty. It downloads the package first if this machine does not have it, and installs
-// nothing. Unlike distribution 3 the registry has Docker schema 1, and it looks for all that a
-// manifest refers to. The process ends with Close, and when this process ends.
+// content is in contentDir, or in memory if that is empty. StartDebian downloads the package
+// if this machine does not have it, and installs nothing. Unlike distribution 3 the registry
+// accepts Docker schema 1, and checks that all that a manifest refers to is there. The process
+// ends with Close, and when this process ends.
 func StartDebian(contentDir string) (*Registry, error) {
 	path, err := findDebian(os.Stderr)
 	if err != nil {
