@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -154,6 +155,9 @@ func (ep repoEndpoint) readManifest(ctx context.Context, identifier string) (m m
 	if len(b) > manifest.MaxSize {
 		return manifest.Raw{}, retry.Never, &regerror.Error{Err: regerror.Malformed("the manifest exceeds %d bytes, the most that registries must accept", manifest.MaxSize)}
 	}
+	if e := statedError(resp, b); e != nil {
+		return manifest.Raw{}, 0, e
+	}
 	m = manifest.Raw{Digest: digest.Of(b), MediaType: resp.Header.Get("Content-Type"), Content: b}
 	want := announced(resp.Header)
 	if digest.Valid(identifier) {
@@ -170,6 +174,22 @@ func (ep repoEndpoint) readManifest(ctx context.Context, identifier string) (m m
 		return manifest.Raw{}, 0, &regerror.Error{Err: regerror.Malformed("%w", errNotJSON)}
 	}
 	return m, 0, nil
+}
+
+// statedError returns the error that came with a status of success instead of a manifest, or
+// nil.
+func statedError(resp *http.Response, b []byte) *regerror.Error {
+	var answer struct {
+		Errors        []json.RawMessage `json:"errors"`
+		SchemaVersion json.RawMessage   `json:"schemaVersion"`
+		MediaType     json.RawMessage   `json:"mediaType"`
+	}
+	if json.Unmarshal(b, &answer) != nil || len(answer.Errors) == 0 || answer.SchemaVersion != nil || answer.MediaType != nil {
+		return nil
+	}
+	e := regerror.FromResponse(&http.Response{StatusCode: resp.StatusCode, Body: io.NopCloser(bytes.NewReader(b))})
+	e.Err = regerror.Malformed("the registry sent an error instead of the manifest")
+	return e
 }
 
 // errNotJSON means that a manifest came without a digest and is not JSON. A registry that

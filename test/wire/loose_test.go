@@ -78,6 +78,26 @@ func TestMountThatOpensAnUploadOfNoUse(t *testing.T) {
 	mirrorWith(t, config, lines...).allAre(t, stream.Copied)
 }
 
+// An error instead of a manifest, with a status of success, is an error, and the manifest is
+// asked for again.
+func TestErrorInsteadOfAManifest(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	lines := pushSmall(t, p, "ci/a")
+	limit := registrytest.FaultRule{Kind: "GET manifest", Times: 1, Fault: registrytest.Status(200, errorBody("TOOMANYREQUESTS", "slow down", ""))}
+	p.source.Inject(limit)
+	mirrorLines(t, lines...).allAre(t, stream.Copied)
+	wantArrived(t, p, "ci/a:v1", "m/ci/a:v1")
+	limit.Times = 0
+	p.source.Inject(limit)
+	config := settings()
+	config.Retries = 2
+	got := mirrorWith(t, config, line(p, "ci/a:v1", "m/b:v1")).results[p.destination.Host+"/m/b:v1"]
+	if got.Status != stream.Failed || !strings.Contains(got.Error.Message, `"slow down": the registry sent an error`) {
+		t.Errorf("the result is %+v with %+v, want failed with the words of the registry", got, got.Error)
+	}
+}
+
 // Content that was damaged on its way is sent again, whatever the status of the refusal.
 func TestDamagedUploadIsSentAgain(t *testing.T) {
 	t.Parallel()
