@@ -62,6 +62,7 @@ type Config struct {
 	// Client returns the connections to an address that the registry gave. It fails if the
 	// registry must not lead there.
 	Client func(ctx context.Context, u *url.URL) (*http.Client, error)
+	Own    func(u *url.URL) bool // reports whether an address is on the registry's host
 }
 
 // Slots bounds the requests in flight to the registry, which may be its own token

@@ -38,6 +38,9 @@ func (s *tokenService) fetch(ctx context.Context, c Challenge, cred credentials.
 	if err != nil {
 		return issued{}, s.failed(err)
 	}
+	if cred.OnlyRegistry && !s.Own(realm) {
+		return issued{}, s.failed(s.keepsToRegistry(shownHost(realm)))
+	}
 	q := tokenRequest{at: realm, service: c.service, scopes: scopes, user: cred.Username, password: password(cred)}
 	if cred.IdentityToken == "" || s.getOnly.Load() {
 		return s.get(ctx, q)
@@ -53,6 +56,14 @@ func (s *tokenService) fetch(ctx context.Context, c Challenge, cred credentials.
 		return got, nil
 	}
 	return issued{}, err
+}
+
+// keepsToRegistry returns the error of a credential that a token service does not get.
+func (s *tokenService) keepsToRegistry(service string) error {
+	return unusable{
+		fmt.Sprintf("the service account's token goes to %s only, whose token service is on another host, %s", s.Registry, service),
+		fmt.Sprintf("ask the registry's operators for a token service on %s, or add an entry for it to the credentials", s.Registry),
+	}
 }
 
 // password returns the password of a credential, which its refresh token is if it has no

@@ -42,5 +42,5 @@ func (c cluster) credential() (Credential, error) {
 		return Credential{}, fmt.Errorf("reading the service account's token for MIRROR_CLUSTER_REGISTRY: %q is empty or too large: set MIRROR_CLUSTER_TOKEN_FILE", c.file)
 	}
 	// OpenShift's registry checks the password only.
-	return Credential{Username: "serviceaccount", Password: string(token)}.hidden(), nil
+	return Credential{Username: "serviceaccount", Password: string(token), OnlyRegistry: true}.hidden(), nil
 }

@@ -17,6 +17,7 @@ type Credential struct {
 	Password      string
 	IdentityToken string // OAuth2 refresh token, exchanged for a bearer token
 	RegistryToken string // bearer token, sent as it is
+	OnlyRegistry  bool   // it goes to the registry's own host, and to no token service elsewhere
 }
 
 // hidden makes package secret hide the credential from now on, and returns it.

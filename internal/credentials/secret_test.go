@@ -205,7 +205,7 @@ func TestClusterRegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	for image, want := range map[string]Credential{
-		"registry.svc:5000/team/a": {Username: "serviceaccount", Password: "first"},
+		"registry.svc:5000/team/a": {Username: "serviceaccount", Password: "first", OnlyRegistry: true},
 		"registry.svc:5000/own/a":  {Username: "own", Password: "own"},
 		"other.svc:5000/a":         {Username: "other", Password: "other"},
 		"registry.svc/team/a":      {}, // another registry

@@ -204,7 +204,7 @@ func TestAdviceOnCauses(t *testing.T) {
 	}{
 		{"an unknown name", regerror.Error{Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, nameAdvice},
 		{"a registry that is down", regerror.Error{Err: regerror.ErrDown}, nameAdvice},
-		{"a public registry that leads inside", regerror.Error{Err: testHost(t, "203.0.113.7").mayLead(t.Context(), metadata)}, "ask the registry's operators why it leads to a private address: only a registry that has one itself may"},
+		{"a public registry that leads inside", regerror.Error{Err: testHost(t, "203.0.113.7").mayLead(metadata)}, "ask the registry's operators why it leads to a private address: only a registry that has one itself may"},
 		{"a certificate of old", regerror.Error{Err: &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}}, "ask the registry's operators for a certificate that is valid today"},
 		{"a registry that is blocked", regerror.Error{Doing: regerror.Locating, Err: errors.New("it is blocked")}, "correct registries.conf"},
 		{"an interrupted run", regerror.Error{Doing: regerror.Locating, Err: context.Canceled}, "run again"},

@@ -8,11 +8,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"imagemirror/internal/auth"
@@ -36,6 +34,7 @@ type host struct {
 	health    health
 	tokens    health // of its token service
 	elsewhere outsiders
+	standing  *standing
 	warnings  warnings
 	scheme    atomic.Pointer[string]
 	itself    route // to the registry
@@ -65,8 +64,9 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 	}
 	trust := c.tls.Clone()
 	trust.InsecureSkipVerify = e.Insecure //nolint:gosec // insecure in registries.conf means this
-	h.itself = c.route(trust, nil)
-	h.outside = c.route(c.tls, h.refusePrivate)
+	h.standing = newStanding(h.address)
+	h.itself = c.route(trust, own{h.standing})
+	h.outside = c.route(c.tls, others{h.standing})
 	h.auth = auth.New(auth.Config{
 		Registry:  e.Registry,
 		PlainHTTP: h.allowsPlainHTTP(),
@@ -74,33 +74,34 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 		Retry:     c.policy(),
 		Slots:     b,
 		Client:    h.leadToTokens,
+		Own:       h.at,
 	})
 	return h
 }
 
 // lead returns the HTTP client for an address that the registry gave, or an error if it
 // must not lead there.
-func (h *host) lead(ctx context.Context, u *url.URL) (*http.Client, error) {
-	if err := h.mayLead(ctx, u); err != nil {
+func (h *host) lead(u *url.URL) (*http.Client, error) {
+	if err := h.mayLead(u); err != nil {
 		return nil, err
 	}
 	return h.routeTo(u).small, nil
 }
 
 // leadToTokens is lead for the token service, which may be down while the registry is not.
-func (h *host) leadToTokens(ctx context.Context, u *url.URL) (*http.Client, error) {
+func (h *host) leadToTokens(_ context.Context, u *url.URL) (*http.Client, error) {
 	if h.tokens.tries(1) == 0 {
 		return nil, regerror.Permanent(regerror.ErrTokensDown)
 	}
-	return h.lead(ctx, u)
+	return h.lead(u)
 }
 
 // leadCall returns the HTTP client for a call at an address that the registry gave.
-func (h *host) leadCall(ctx context.Context, u *url.URL, c *call) (*http.Client, error) {
+func (h *host) leadCall(u *url.URL, c *call) (*http.Client, error) {
 	if err := h.elsewhere.mayAsk(h, u); err != nil {
 		return nil, err
 	}
-	client, err := h.lead(ctx, u)
+	client, err := h.lead(u)
 	read := c.kept != nil
 	if err != nil || c.stream == nil && !read || read && h.at(u) && h.leads.Load() {
 		return client, err
@@ -114,10 +115,10 @@ type route struct {
 	blobs *http.Client // each request has a connection to itself
 }
 
-// route returns a route. Unless guard is nil, it may refuse an address to dial.
-func (c *Client) route(trust *tls.Config, guard func(ctx context.Context, address string) error) route {
-	shared := c.transport(trust, guard)
-	l := &lanes{open: func() *http.Transport { return c.transport(trust, guard) }, shared: shared, most: c.config.Concurrency}
+// route returns a route within a reach.
+func (c *Client) route(trust *tls.Config, within reach) route {
+	shared := c.transport(trust, within)
+	l := &lanes{open: func() *http.Transport { return c.transport(trust, within) }, shared: shared, most: c.config.Concurrency}
 	return route{
 		small: &http.Client{Transport: coding.Transport(shared), CheckRedirect: noRedirect},
 		blobs: &http.Client{Transport: coding.Transport(l), CheckRedirect: noRedirect},
@@ -127,25 +128,16 @@ func (c *Client) route(trust *tls.Config, guard func(ctx context.Context, addres
 // noRedirect leaves redirects to follow, which decides where credentials may go.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// transport returns a transport that keeps one idle connection per request slot. Unless
-// guard is nil, it may refuse an address to dial; the proxies that the environment
-// names are exempt.
-func (c *Client) transport(trust *tls.Config, guard func(ctx context.Context, address string) error) *http.Transport {
-	open := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
-	dial := open.DialContext
-	if guard != nil {
-		guarded := *open
-		guarded.ControlContext = func(ctx context.Context, _, address string, _ syscall.RawConn) error { return guard(ctx, address) }
-		dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			if c.proxies[address] {
-				return open.DialContext(ctx, network, address)
-			}
-			return guarded.DialContext(ctx, network, address)
-		}
-	}
+const (
+	dialTimeout = 30 * time.Second
+	keepAlive   = 30 * time.Second
+)
+
+// transport returns a transport that keeps one idle connection per request slot.
+func (c *Client) transport(trust *tls.Config, within reach) *http.Transport {
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dial,
+		DialContext:         c.dialer(within),
 		TLSClientConfig:     trust.Clone(), // net/http writes to it
 		TLSHandshakeTimeout: 15 * time.Second,
 		ForceAttemptHTTP2:   true,
@@ -275,47 +267,4 @@ func (h *host) routeTo(u *url.URL) route {
 		return h.itself
 	}
 	return h.outside
-}
-
-// mayLead refuses an address, given by a public registry, that would lead a request to
-// a private host: a machine's metadata service, or a service in the cluster. Names are
-// checked when they are dialed.
-func (h *host) mayLead(ctx context.Context, u *url.URL) error {
-	if h.at(u) {
-		return nil
-	}
-	if strings.EqualFold(u.Hostname(), "localhost") {
-		return h.refusePrivate(ctx, "127.0.0.1")
-	}
-	return h.refusePrivate(ctx, u.Hostname())
-}
-
-// refusePrivate refuses a private IP address, with or without a port, unless the
-// registry has one.
-func (h *host) refusePrivate(ctx context.Context, address string) error {
-	name, _, err := net.SplitHostPort(address)
-	if err != nil {
-		name = address
-	}
-	if ip := net.ParseIP(strings.Trim(name, "[]")); ip == nil || !private(ip) || h.isPrivate(ctx) {
-		return nil
-	}
-	return regerror.Permanent(regerror.Malformed("a public registry leads to the private address %s", address))
-}
-
-// isPrivate reports whether the registry has private addresses only; then it may lead
-// to others. A public address among them makes it public: the owner of its name can add
-// any address.
-func (h *host) isPrivate(ctx context.Context) bool {
-	name := h.address
-	if n, _, err := net.SplitHostPort(name); err == nil {
-		name = n
-	}
-	name = strings.Trim(name, "[]")
-	ips, err := net.DefaultResolver.LookupIP(ctx, "ip", name)
-	return err == nil && len(ips) > 0 && !slices.ContainsFunc(ips, func(ip net.IP) bool { return !private(ip) })
-}
-
-func private(ip net.IP) bool {
-	return ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast() || ip.IsUnspecified()
 }

@@ -279,7 +279,7 @@ func TestIdleLanesAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := client.route(insecure, nil).blobs
+	all := client.route(insecure, own{newStanding("")}).blobs
 	var servers []*blobServer
 	for range most + 2 {
 		s := newBlobServer(t, true, together(1))

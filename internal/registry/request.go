@@ -165,7 +165,7 @@ func (h *host) follow(ctx context.Context, c *call, authorization string, body *
 		u.RawQuery = c.query
 	}
 	for hop := 0; ; hop++ {
-		client, err := h.leadCall(ctx, u, c)
+		client, err := h.leadCall(u, c)
 		if err != nil {
 			return nil, err
 		}
