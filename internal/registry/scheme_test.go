@@ -90,6 +90,7 @@ func TestOnlyTheFirstRequestFindsTheScheme(t *testing.T) {
 				})
 			}
 			all.Wait()
+			s.Close() // waits for what the server logs after it has answered
 			if n := served.Load(); n != requests {
 				t.Errorf("%d requests arrived, want %d", n, requests)
 			}
