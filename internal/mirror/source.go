@@ -127,7 +127,10 @@ func (s *blobSource) brokeOff(err error) error {
 	if regerror.IsSlow(err) {
 		s.slow++
 	}
-	if s.broken > 1 || errors.Is(err, regerror.ErrStalled) {
+	switch {
+	case errors.Is(err, regerror.ErrStalled):
+		s.from.Stalled()
+	case s.broken > 1:
 		s.from.Turn()
 	}
 	if s.broken < s.policy.Tries && s.slow < registry.SlowTries*len(s.blob.sources) {

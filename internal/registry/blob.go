@@ -23,6 +23,7 @@ import (
 type Download struct {
 	from   []*Repository
 	at     *Repository
+	by     *host // of the endpoint that was asked last
 	digest string
 	size   int64 // bytes
 	slot   slot
@@ -33,10 +34,16 @@ type Download struct {
 }
 
 // NewDownload returns a download of a blob of size bytes that is in each of the
-// repositories.
+// repositories. Those on registries that stalled are asked last.
 func NewDownload(digest string, size int64, from []*Repository) *Download {
-	return &Download{from: slices.Clone(from), at: from[0], digest: digest, size: size}
+	from = slices.Clone(from)
+	slices.SortStableFunc(from, func(a, b *Repository) int { return int(a.stalls() - b.stalls()) })
+	return &Download{from: from, at: from[0], digest: digest, size: size}
 }
+
+// stalls returns 1 if the registry that is asked first has stalled while it sent a blob, and
+// otherwise 0.
+func (r *Repository) stalls() int32 { return r.endpoints[0].host.stalled.Load() }
 
 // Open opens the blob at an offset. The caller closes the body, whose content is not
 // verified and may end early. With several repositories the error is a *SourcesError.
@@ -51,6 +58,7 @@ func (d *Download) Open(ctx context.Context, offset int64) (body io.ReadCloser, 
 			}
 			all.add(r.name, err)
 			if d.hasty && errors.Is(err, regerror.ErrStalled) {
+				d.by.stalled.Store(1)
 				stalled = append(stalled, r)
 			}
 		}
@@ -66,6 +74,7 @@ func (d *Download) Open(ctx context.Context, offset int64) (body io.ReadCloser, 
 func (d *Download) openAt(ctx context.Context, r *Repository, offset int64) (body io.ReadCloser, err error) {
 	d.at, d.doubted = r, nil
 	for _, ep := range r.endpoints {
+		d.by = ep.host
 		if body, err = ep.blob(ctx, d, offset); err == nil {
 			return body, nil
 		}
@@ -75,6 +84,13 @@ func (d *Download) openAt(ctx context.Context, r *Repository, offset int64) (bod
 
 // At returns the repository that was opened last.
 func (d *Download) At() *Repository { return d.at }
+
+// Stalled notes that the last transfer stalled: other repositories go first from now on,
+// for this blob and for others.
+func (d *Download) Stalled() {
+	d.by.stalled.Store(1)
+	d.Turn()
+}
 
 // Turn makes the next Open begin with the next repository, if there is one.
 func (d *Download) Turn() { d.from = append(d.from[1:], d.from[0]) }

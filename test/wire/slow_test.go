@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,35 @@ func TestSlowSourceIsLeftForAnother(t *testing.T) {
 				t.Errorf("the slow source got %d requests for blobs, want its configuration and one or two for the layer", n)
 			}
 		})
+	}
+}
+
+// A registry that was slow once is asked last for what others have too.
+func TestSlowSourceIsAskedLast(t *testing.T) {
+	t.Parallel()
+	p, other := newPair(t), newRegistry(t, nil)
+	var lines []string
+	for i := range 6 {
+		name := fmt.Sprintf("ci/a%d:v1", i)
+		image := registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, int64(1_200_000+i)))
+		push(t, p.source, name, image)
+		push(t, other, name, image)
+		lines = append(lines, line(p, name, fmt.Sprintf("m/a%d:v1", i)), fmt.Sprintf("%s/%s %s/m/b%d:v1", other.Host, name, p.destination.Host, i))
+	}
+	p.source.Inject(registrytest.FaultRule{Name: "drip", Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Fault: drip()})
+	config := impatient()
+	config.Concurrency = 2 // blobs go one after the other
+	if failed := mirrorWith(t, config, lines...).failed(); failed > 0 {
+		t.Errorf("%d images failed", failed)
+	}
+	slow := 0
+	for _, r := range p.source.Log() {
+		if r.Fault == "drip" {
+			slow++
+		}
+	}
+	if slow == 0 || slow > 3 {
+		t.Errorf("the slow source was asked for %d of 6 layers, want those under way when it stalled first", slow)
 	}
 }
 
