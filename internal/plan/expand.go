@@ -30,17 +30,7 @@ type line struct {
 // each list of tags that is slow, so that it holds up no other mapping.
 func (r *resolver) targets(ctx context.Context, sets []*imageset.Set, resolve func([]*target)) []*target {
 	lines := r.readLists(ctx, sets)
-	batches := map[*tagList][]*line{} // by slow list; nil for all others
-	enough, cancel := context.WithTimeout(ctx, r.patience())
-	defer cancel()
-	for i := range lines {
-		l := &lines[i]
-		slow := l.list
-		if slow != nil && slow.isReadBefore(enough) {
-			slow = nil
-		}
-		batches[slow] = append(batches[slow], l)
-	}
+	batches := r.batches(ctx, lines)
 	if len(batches) > 1 {
 		r.first = map[any]*target{}
 	}
@@ -65,6 +55,22 @@ func (r *resolver) targets(ctx context.Context, sets []*imageset.Set, resolve fu
 		t.ID = i + 1
 	}
 	return all
+}
+
+// batches divides lines by the slow list that they need, which is nil for all others.
+func (r *resolver) batches(ctx context.Context, lines []line) map[*tagList][]*line {
+	by := map[*tagList][]*line{}
+	enough, cancel := context.WithTimeout(ctx, r.patience())
+	defer cancel()
+	for i := range lines {
+		l := &lines[i]
+		slow := l.list
+		if slow != nil && slow.isReadBefore(enough) {
+			slow = nil
+		}
+		by[slow] = append(by[slow], l)
+	}
+	return by
 }
 
 // patience is how long the answers that make up a batch are waited for. Those that take longer

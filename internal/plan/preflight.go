@@ -2,9 +2,37 @@ package plan
 
 import (
 	"context"
+	"sync"
 
 	"imagemirror/internal/registry"
 )
+
+// startPreflights starts the preflight of each registry, which waits until it is known what will
+// be copied there. The caller waits for the end of all.
+func (r *resolver) startPreflights(ctx context.Context, targets []*target) *sync.WaitGroup {
+	destinations := map[string][]*target{} // by registry
+	undecided := map[string]*sync.WaitGroup{}
+	for _, t := range targets {
+		if t.settled {
+			continue
+		}
+		at := t.to.Registry()
+		if undecided[at] == nil {
+			undecided[at] = &sync.WaitGroup{}
+		}
+		destinations[at] = append(destinations[at], t)
+		t.undecided = undecided[at]
+		t.undecided.Add(1)
+	}
+	var checked sync.WaitGroup
+	for at, there := range destinations {
+		checked.Go(func() {
+			undecided[at].Wait()
+			r.preflight(ctx, there)
+		})
+	}
+	return &checked
+}
 
 // preflight sets refused for targets on one registry whose destination refuses the credentials,
 // before anything is copied. It asks only for destinations of targets that are copying, so it gets no

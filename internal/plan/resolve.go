@@ -45,8 +45,7 @@ type registryPair struct{ from, to string }
 const workers = 8
 
 // resolve settles targets that are current or failed. The others have to be copied. While
-// manifests are read, it asks whether the destinations of copies accept pushes: each registry
-// once it is known what will be copied there.
+// manifests are read, it asks whether the destinations of copies accept pushes.
 func (r *resolver) resolve(ctx context.Context, targets []*target) {
 	routes := r.routes(ctx, targets)
 	for _, t := range targets {
@@ -54,27 +53,7 @@ func (r *resolver) resolve(ctx context.Context, targets []*target) {
 			r.Progress.resolved.Add(1)
 		}
 	}
-	destinations := map[string][]*target{} // by registry
-	undecided := map[string]*sync.WaitGroup{}
-	for _, t := range targets {
-		if t.settled {
-			continue
-		}
-		at := t.to.Registry()
-		if undecided[at] == nil {
-			undecided[at] = &sync.WaitGroup{}
-		}
-		destinations[at] = append(destinations[at], t)
-		t.undecided = undecided[at]
-		t.undecided.Add(1)
-	}
-	var checked sync.WaitGroup
-	for at, there := range destinations {
-		checked.Go(func() {
-			undecided[at].Wait()
-			r.preflight(ctx, there)
-		})
-	}
+	checked := r.startPreflights(ctx, targets)
 	greeted := greet(ctx, routes)
 	each(routes, workers*r.Client.Concurrency(), func(g *group) {
 		r.settle(ctx, g)
