@@ -136,7 +136,7 @@ func (s *tokenService) ask(ctx context.Context, q tokenRequest) (issued, time.Du
 // blame adds to an error the token service's host, unless that is the registry.
 func (s *tokenService) blame(q tokenRequest, e *regerror.Error) *regerror.Error {
 	if !strings.EqualFold(q.at.Host, s.Registry) {
-		e.Host = text.Line(q.at.Host, maxHost)
+		e.Host = shownHost(q.at)
 	}
 	return e
 }
