@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"imagemirror/internal/digest"
+	"imagemirror/internal/manifest"
+)
+
+// A hostileCase is a row of the hostile table.
+type hostileCase struct {
+	name string
+	make func(*hostile)
+}
+
+// space has what takes memory.
+var space = []hostileCase{
+	{"a layer of 2^63-1 bytes", func(h *hostile) {
+		h.tag("evil/layer", h.add(fmt.Sprintf(`{"mediaType":%q,"layers":[{"digest":%q,"size":9223372036854775807}]}`, manifest.OCIManifest, digest.Of(nil))))
+	}},
+	{"7 manifests of 30,000 layers", func(h *hostile) { h.tag("evil/wide", wide(h, "wide", 7, 30_000)) }},
+	{"30 images of 39,000 layers", func(h *hostile) {
+		for i := range 30 {
+			h.tag(fmt.Sprintf("evil/%d", i), wide(h, fmt.Sprint(i), 3, 13_000))
+		}
+	}},
+	{"12 images of 28 MiB of manifests", func(h *hostile) {
+		for i := range 12 {
+			var parts []string
+			for range 7 {
+				parts = append(parts, h.index(4<<20-1000))
+			}
+			h.tag(fmt.Sprintf("evil/%d", i), h.index(0, parts...))
+		}
+	}},
+	{"layers with a million URLs", func(h *hostile) {
+		var parts []string
+		for i := range 7 {
+			parts = append(parts, h.add(fmt.Sprintf(`{"mediaType":%q,"layers":[{"mediaType":"a.foreign.b","digest":%q,"size":1,"urls":["%d"%s]}]}`,
+				manifest.OCIManifest, digest.Of([]byte("x")), i, strings.Repeat(`,""`, 1_300_000))))
+		}
+		h.tag("evil/urls", h.index(0, parts...))
+	}},
+	{"a wildcard on 190,000 tags", func(h *hostile) {
+		for i := range 190_000 {
+			h.lists["evil/tags"] = append(h.lists["evil/tags"], fmt.Sprintf("v1.%06d", i))
+		}
+		h.anything = h.image("all", 3)
+		h.lines = append(h.lines, "evil/tags:*")
+	}},
+}
+
+// wide makes an index of manifests with many layers.
+func wide(h *hostile, name string, manifests, layers int) string {
+	var parts []string
+	for i := range manifests {
+		parts = append(parts, h.image(fmt.Sprintf("%s %d", name, i), layers))
+	}
+	return h.index(0, parts...)
+}

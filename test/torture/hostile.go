@@ -1,0 +1,163 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+
+	"imagemirror/internal/digest"
+	"imagemirror/internal/manifest"
+)
+
+// good is the number of ordinary images beside the hostile ones.
+const good = 20
+
+// A hostile registry serves one case at a time, from memory.
+type hostile struct {
+	mu        sync.Mutex
+	manifests map[string][]byte   // by digest
+	blobs     map[string][]byte   // by digest
+	tags      map[string]string   // by REPOSITORY:TAG, without the host
+	lists     map[string][]string // tags, by repository
+	anything  string              // the digest of all other tags
+	lines     []string            // of the mapping file: REPOSITORY[:TAG]
+	random    *rand.Rand
+}
+
+// prepare makes the images of a case beside good ones, and returns the lines of its mapping file.
+func (h *hostile) prepare(one hostileCase) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.manifests, h.blobs, h.tags, h.lists = map[string][]byte{}, map[string][]byte{}, map[string]string{}, map[string][]string{}
+	h.anything, h.lines, h.random = "", nil, rand.New(rand.NewPCG(1, 2))
+	one.make(h)
+	for i := range good {
+		h.tag(fmt.Sprintf("good/%d", i), h.image(fmt.Sprint("good ", i), 3))
+	}
+	return h.lines
+}
+
+// tag gives a repository the tag v1, and maps it.
+func (h *hostile) tag(repository, digest string) {
+	h.tags[repository+":v1"] = digest
+	h.lines = append(h.lines, repository+":v1")
+}
+
+func (h *hostile) add(content string) string {
+	id := digest.Of([]byte(content))
+	h.manifests[id] = []byte(content)
+	return id
+}
+
+// image makes a manifest of its own small layers.
+func (h *hostile) image(name string, layers int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[`, manifest.OCIManifest, h.blob(name+" config"))
+	for i := range layers {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(h.blob(fmt.Sprint(name, " ", i)))
+	}
+	b.WriteString(`]}`)
+	return h.add(b.String())
+}
+
+// blob makes a blob, and returns its descriptor. Only those of good images exist: it is the
+// number of the others that takes memory, and there is no need to wait for them.
+func (h *hostile) blob(content string) string {
+	id := digest.Of([]byte(content))
+	if strings.HasPrefix(content, "good ") {
+		h.blobs[id] = []byte(content)
+	}
+	return fmt.Sprintf(`{"mediaType":"a/b","digest":%q,"size":%d}`, id, len(content))
+}
+
+// index makes an index of manifests, with annotations of random text that no compressor makes
+// smaller than three quarters.
+func (h *hostile) index(annotations int, children ...string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `{"schemaVersion":2,"mediaType":%q,"manifests":[`, manifest.OCIIndex)
+	for i, c := range children {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"mediaType":%q,"digest":%q,"size":%d}`, h.mediaType(c), c, len(h.manifests[c]))
+	}
+	fmt.Fprintf(&b, `],"annotations":{"a":"%s"}}`, h.noise(annotations))
+	return h.add(b.String())
+}
+
+func (h *hostile) noise(length int) string {
+	raw := make([]byte, length/4*3)
+	for i := range raw {
+		raw[i] = byte(h.random.Uint32())
+	}
+	return base64.StdEncoding.EncodeToString(raw)
+}
+
+func (h *hostile) mediaType(id string) string {
+	if strings.Contains(string(h.manifests[id][:120]), manifest.OCIIndex) {
+		return manifest.OCIIndex
+	}
+	return manifest.OCIManifest
+}
+
+func (h *hostile) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	path := strings.TrimPrefix(q.URL.Path, "/v2/")
+	if repository, ok := strings.CutSuffix(path, "/tags/list"); ok {
+		_ = json.NewEncoder(w).Encode(map[string]any{"name": repository, "tags": h.lists[repository]})
+		return
+	}
+	if _, id, ok := strings.Cut(path, "/blobs/"); ok {
+		send(w, q, h.blobs[id], "application/octet-stream", id)
+		return
+	}
+	repository, id, _ := strings.Cut(path, "/manifests/")
+	if !strings.HasPrefix(id, "sha256:") {
+		if id = h.tags[repository+":"+id]; id == "" {
+			id = h.anything
+		}
+	}
+	kind := ""
+	if h.manifests[id] != nil {
+		kind = h.mediaType(id)
+	}
+	send(w, q, h.manifests[id], kind, id)
+}
+
+func send(w http.ResponseWriter, q *http.Request, content []byte, kind, id string) {
+	if content == nil {
+		http.NotFound(w, q)
+		return
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Docker-Content-Digest", id)
+	w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+	if q.Method != http.MethodHead {
+		_, _ = w.Write(content)
+	}
+}
+
+// An emptyRegistry is empty, and accepts everything.
+type emptyRegistry struct{}
+
+func (emptyRegistry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	_, _ = io.Copy(io.Discard, q.Body)
+	switch q.Method {
+	case http.MethodHead:
+		w.WriteHeader(http.StatusNotFound)
+	case http.MethodPost, http.MethodPatch:
+		w.Header().Set("Location", "/v2/upload")
+		w.WriteHeader(http.StatusAccepted)
+	case http.MethodPut:
+		w.WriteHeader(http.StatusCreated)
+	}
+}
