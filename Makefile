@@ -19,7 +19,7 @@ concurrent = test/wire $(sort $(patsubst %/,%,$(dir $(shell grep -rlE '[.]Go\b|g
 # The module that builds the cluster of the end-to-end tests.
 cluster := test/e2e/cluster
 
-.PHONY: help demo new-set sets test race lint vuln interop bench fuzz release e2e e2e-up e2e-down
+.PHONY: help demo new-set sets test race lint vuln interop bench torture fuzz release e2e e2e-up e2e-down
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ vuln: ## known vulnerabilities in what the commands call (asks vuln.go.dev)
 
 interop: ## copy a corpus of images between real registries, in all pairs, and print what arrived
 	@$(go) -C test/interop $(tests) -count=1 -args -matrix
+
+torture: ## hostile registries beside good images: prints what split, copy and report take (minutes)
+	@$(go) run ./test/torture
 
 bench: ## run all benchmarks, then compare with crane and regsync (BENCH='-h' lists what)
 	@$(go) $(tests) -run '^$$' -bench . -benchmem ./...

@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"sync"
 )
@@ -68,12 +69,27 @@ func NewArchive() *Archive {
 // Add adds a manifest, unless the Archive has it, and returns its Ref. parsed is what Parse
 // returned for the content.
 func (a *Archive) Add(digest string, content []byte, parsed Manifest) Ref {
+	ref, _, _ := a.AddWithin(digest, content, parsed, math.MaxInt64)
+	return ref
+}
+
+// recordSize is about what a manifest takes besides its packed content and what it refers to, and
+// digestSize what a digest takes, in bytes.
+const (
+	recordSize = 200
+	digestSize = 52
+)
+
+// AddWithin is like Add, but adds the manifest only if it takes at most room bytes of memory. It
+// returns how many it takes, about, and whether the Archive has it.
+func (a *Archive) AddWithin(digest string, content []byte, parsed Manifest, room int64) (ref Ref, takes int64, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	ref := a.digests.add(digest)
+	ref = a.digests.add(digest)
 	if _, known := a.records[ref]; known {
-		return ref
+		return ref, 0, true
 	}
+	before := a.digests.len()
 	r := kept{kind: kindOf(parsed.MediaType), size: len(content), packed: a.packer.pack(content, &a.digests)}
 	for _, d := range parsed.Children {
 		r.children = append(r.children, childRef{a.digests.add(d.Digest), kindOf(d.MediaType), d.Size})
@@ -90,8 +106,12 @@ func (a *Archive) Add(digest string, content []byte, parsed Manifest) Ref {
 			r.blobs[i]++
 		}
 	}
+	takes = recordSize + int64(len(r.packed.deflated)+24*len(r.children)+4*len(r.blobs)+digestSize*(a.digests.len()-before))
+	if takes > room {
+		return ref, takes, false
+	}
 	a.records[ref] = r
-	return ref
+	return ref, takes, true
 }
 
 // All yields manifests of the Archive.

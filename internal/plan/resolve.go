@@ -253,7 +253,8 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 	for _, t := range targets {
 		t.asked = ask(reference.Source, from.Registry())
 	}
-	digest, known, err := r.pin(ctx, from, g, targets)
+	im := r.trees.image(from)
+	digest, known, err := r.pin(ctx, im, g, targets)
 	if err != nil {
 		return err
 	}
@@ -274,7 +275,7 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 	if len(copying) == 0 {
 		return nil
 	}
-	err = r.trees.need(ctx, from, digest, known)
+	err = im.all(ctx, digest, known)
 	if known == nil && g.source.Digest == "" {
 		err = explainMissing(err, digest, g.source.Tag)
 	}
@@ -322,19 +323,20 @@ func decide(all, copying []*target) {
 // pin returns the digest of a source, with the cheapest request: none if the mapping names a
 // digest, HEAD if all destinations exist and may be current, or else GET, whose response is
 // needed anyway.
-func (r *resolver) pin(ctx context.Context, from *registry.Repository, g *group, targets []*target) (string, *manifest.Raw, error) {
+func (r *resolver) pin(ctx context.Context, im *imageTree, g *group, targets []*target) (digest string, known *archived, err error) {
 	if g.source.Digest != "" {
 		return g.source.Digest, nil, nil
 	}
 	for _, t := range targets {
 		if t.old == "" {
-			m, err := from.Manifest(ctx, g.source.Tag)
-			return m.Digest, &m, err
+			known = &archived{}
+			err = im.from.UseManifest(ctx, g.source.Tag, func(m manifest.Raw) { digest, known.err = m.Digest, im.keep(m) })
+			return digest, known, err
 		}
 	}
-	if digest := g.greeting.wait(); digest != "" {
+	if digest = g.greeting.wait(); digest != "" {
 		return digest, nil, nil
 	}
-	digest, err := from.Head(ctx, g.source.Tag)
+	digest, err = im.from.Head(ctx, g.source.Tag)
 	return digest, nil, err
 }

@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -16,6 +18,7 @@ import (
 // that needs it.
 type trees struct {
 	archive  *manifest.Archive
+	budget   budget
 	patience time.Duration // how long a manifest is waited for that another repository is asked for
 
 	mu      sync.Mutex
@@ -34,7 +37,7 @@ type fetched struct {
 }
 
 func newTrees() *trees {
-	return &trees{archive: manifest.NewArchive(), reading: map[string]*fetched{}, failed: map[placement]*fetched{}}
+	return &trees{archive: manifest.NewArchive(), budget: budget{room: maxPlan, taken: map[string]int64{}}, reading: map[string]*fetched{}, failed: map[placement]*fetched{}}
 }
 
 // Bounds on one image.
@@ -59,17 +62,24 @@ type imageTree struct {
 	bytes int64           // of those that were read
 	blobs int             // entries of those that were read
 	size  int64           // of the blobs, as their entries claim
+	taken int64           // of the budget; guarded by that
 }
 
-// need reads a manifest and everything below it into the archive, unless it is there. known
-// is the manifest if the caller has it.
-func (t *trees) need(ctx context.Context, from *registry.Repository, digest string, known *manifest.Raw) error {
-	im := &imageTree{trees: t, from: from, seen: map[string]bool{}}
+// An archived tells what became of a manifest that the archive was given: err is nil if it has it.
+type archived struct{ err error }
+
+func (t *trees) image(from *registry.Repository) *imageTree {
+	return &imageTree{trees: t, from: from, seen: map[string]bool{}}
+}
+
+// all reads a manifest and everything below it into the archive, unless it is there. known is nil
+// unless the manifest was read already.
+func (im *imageTree) all(ctx context.Context, digest string, known *archived) error {
 	if err := im.need(ctx, digest, known, 0); err != nil {
 		return im.first(digest, err)
 	}
-	if err := t.archive.Check(digest); err != nil {
-		return from.BadManifest(digest, err)
+	if err := im.archive.Check(digest); err != nil {
+		return im.from.BadManifest(digest, err)
 	}
 	return nil
 }
@@ -94,14 +104,14 @@ func (im *imageTree) first(digest string, err error) error {
 	return err
 }
 
-func (im *imageTree) need(ctx context.Context, digest string, known *manifest.Raw, depth int) error {
+func (im *imageTree) need(ctx context.Context, digest string, known *archived, depth int) error {
 	if depth > manifest.MaxDepth {
 		return im.tooLarge("the image has more than %d levels of nested indexes", manifest.MaxDepth)
 	}
 	if again, err := im.visit(digest); again || err != nil {
 		return err
 	}
-	if err := im.read(ctx, placement{im.from.Name(), digest}, im.from, known); err != nil {
+	if err := im.read(ctx, placement{im.from.Name(), digest}, known); err != nil {
 		return err
 	}
 	ref, size, _ := im.archive.Find(digest)
@@ -144,22 +154,22 @@ func (im *imageTree) visit(digest string) (again bool, err error) {
 }
 
 // read reads a manifest into the archive. If another image is reading it, read waits for that.
-func (t *trees) read(ctx context.Context, at placement, from *registry.Repository, known *manifest.Raw) error {
+func (im *imageTree) read(ctx context.Context, at placement, known *archived) error {
 	for {
-		f, mine := t.begin(at)
+		f, mine := im.begin(at)
 		if f == nil {
 			return nil
 		}
 		if mine {
-			f.err = t.fetch(ctx, at.digest, from, known)
-			t.end(at, f)
+			f.err = im.fetch(ctx, at.digest, known)
+			im.end(at, f)
 			return f.err
 		}
-		if !t.await(f, at) {
-			return t.fetch(ctx, at.digest, from, known)
+		if !im.await(f, at) {
+			return im.fetch(ctx, at.digest, known)
 		}
 		// If another repository failed to send the manifest, this one may still have it.
-		if own := t.failure(at); own != nil {
+		if own := im.failure(at); own != nil {
 			return own.err
 		}
 		if f.err != nil && ctx.Err() != nil {
@@ -208,7 +218,7 @@ func (t *trees) end(at placement, f *fetched) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.reading, at.digest)
-	if f.err != nil {
+	if f.err != nil && !errors.As(f.err, new(overError)) { // another image may have room for it
 		t.failed[at] = f
 	}
 	close(f.ready)
@@ -220,20 +230,22 @@ func (t *trees) failure(at placement) *fetched {
 	return t.failed[at]
 }
 
-func (t *trees) fetch(ctx context.Context, digest string, from *registry.Repository, known *manifest.Raw) error {
-	if known == nil {
-		m, err := from.Manifest(ctx, digest)
-		if err != nil {
-			return err
-		}
-		known = &m
+func (im *imageTree) fetch(ctx context.Context, digest string, known *archived) error {
+	if known != nil {
+		return known.err
 	}
-	parsed, err := manifest.Parse(known.MediaType, known.Content)
+	var kept error
+	err := im.from.UseManifest(ctx, digest, func(m manifest.Raw) { kept = im.keep(m) })
+	return cmp.Or(err, kept)
+}
+
+// keep adds a manifest of the image to the archive.
+func (im *imageTree) keep(m manifest.Raw) error {
+	parsed, err := manifest.Parse(m.MediaType, m.Content)
 	if err != nil {
-		return from.BadManifest(digest, err)
+		return im.from.BadManifest(m.Digest, err)
 	}
-	t.archive.Add(digest, known.Content, parsed)
-	return nil
+	return im.budget.add(im, m.Digest, m.Content, parsed)
 }
 
 func (im *imageTree) children(ctx context.Context, children []string, depth int) error {

@@ -36,6 +36,7 @@ type host struct {
 	elsewhere outsiders
 	standing  *standing
 	warnings  warnings
+	large     chan struct{} // has an entry for each large manifest in memory
 	scheme    atomic.Pointer[string]
 	itself    route // to the registry
 	outside   route // to other hosts that the registry leads to
@@ -54,7 +55,7 @@ type host struct {
 }
 
 func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
-	h := &host{client: c, endpoint: e, budget: b, address: e.Registry}
+	h := &host{client: c, endpoint: e, budget: b, address: e.Registry, large: make(chan struct{}, largeManifests)}
 	h.endpoint.Repository = ""
 	if e.Registry == "docker.io" || e.Registry == "index.docker.io" {
 		h.address = dockerHubHost

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,12 +113,19 @@ func (ep repoEndpoint) headCall(identifier string) *call {
 
 // Manifest reads a manifest by tag or digest, and checks that its content has the digest.
 func (r *Repository) Manifest(ctx context.Context, identifier string) (m manifest.Raw, err error) {
+	err = r.UseManifest(ctx, identifier, func(got manifest.Raw) { m = got })
+	return m, err
+}
+
+// UseManifest is like Manifest, but calls use with the manifest, once. Only a few large manifests
+// of a registry are in memory until their use returns.
+func (r *Repository) UseManifest(ctx context.Context, identifier string, use func(manifest.Raw)) (err error) {
 	for _, ep := range r.endpoints {
-		if m, err = ep.manifest(ctx, identifier); err == nil {
-			return m, nil
+		if err = ep.useManifest(ctx, identifier, use); err == nil {
+			return nil
 		}
 	}
-	return manifest.Raw{}, r.fail(err, "reading manifest", identifier)
+	return r.fail(err, "reading manifest", identifier)
 }
 
 // BadManifest returns the error of a manifest in the repository whose content is at fault.
@@ -126,37 +134,71 @@ func (r *Repository) BadManifest(digest string, err error) error {
 }
 
 func (ep repoEndpoint) manifest(ctx context.Context, identifier string) (m manifest.Raw, err error) {
-	err = ep.host.client.policy().Do(ctx, func(n int) (wait time.Duration, err error) {
-		m, wait, err = ep.readManifest(ctx, identifier)
+	err = ep.useManifest(ctx, identifier, func(got manifest.Raw) { m = got })
+	return m, err
+}
+
+func (ep repoEndpoint) useManifest(ctx context.Context, identifier string, use func(manifest.Raw)) error {
+	return ep.host.client.policy().Do(ctx, func(n int) (wait time.Duration, err error) {
+		m, release, wait, err := ep.readManifest(ctx, identifier)
+		defer release()
+		if err == nil {
+			use(m)
+		}
 		if errors.Is(err, errNotJSON) && n >= cutTries || regerror.IsSlow(err) && n >= SlowTries {
 			wait = retry.Never
 		}
 		return wait, err
 	})
-	return m, err
+}
+
+// A manifest of more than smallManifest bytes is large. largeManifests of a registry are in memory
+// at once: more would only wait for the processor.
+const (
+	smallManifest  = 256 << 10
+	largeManifests = 2
+)
+
+// readContent reads a manifest of at most manifest.MaxSize bytes, or a byte more. The caller
+// releases it when it is used.
+func (h *host) readContent(ctx context.Context, body io.Reader) (content []byte, release func(), err error) {
+	release = func() {}
+	b, err := io.ReadAll(io.LimitReader(body, smallManifest+1))
+	if err != nil || len(b) <= smallManifest {
+		return b, release, err
+	}
+	select {
+	case h.large <- struct{}{}:
+		release = func() { <-h.large }
+	case <-ctx.Done():
+		return nil, release, ctx.Err()
+	}
+	all := bytes.NewBuffer(slices.Grow(b, manifest.MaxSize+bytes.MinRead+1-len(b)))
+	_, err = all.ReadFrom(io.LimitReader(body, int64(manifest.MaxSize+1-len(b))))
+	return all.Bytes(), release, err
 }
 
 // readManifest reads a manifest once. Another try may help if the transfer broke off or
 // its content has another digest than announced. Everything else has been retried by
-// do.
-func (ep repoEndpoint) readManifest(ctx context.Context, identifier string) (m manifest.Raw, wait time.Duration, err error) {
+// do. The caller calls release when it has used the manifest.
+func (ep repoEndpoint) readManifest(ctx context.Context, identifier string) (m manifest.Raw, release func(), wait time.Duration, err error) {
 	resp, err := ep.host.do(ctx, &call{
 		method: http.MethodGet, rest: "manifests/" + identifier, access: ep.access,
 		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},
 	})
 	if err != nil {
-		return manifest.Raw{}, retry.Never, err
+		return manifest.Raw{}, func() {}, retry.Never, err
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, manifest.MaxSize+1))
+	b, release, err := ep.host.readContent(ctx, resp.Body)
 	if err != nil {
-		return manifest.Raw{}, 0, &regerror.Error{Err: regerror.Plain(ctx, err)}
+		return manifest.Raw{}, release, 0, &regerror.Error{Err: regerror.Plain(ctx, err)}
 	}
 	if len(b) > manifest.MaxSize {
-		return manifest.Raw{}, retry.Never, &regerror.Error{Err: regerror.Malformed("the manifest exceeds %d bytes, the most that registries must accept", manifest.MaxSize)}
+		return manifest.Raw{}, release, retry.Never, &regerror.Error{Err: regerror.Malformed("the manifest exceeds %d bytes, the most that registries must accept", manifest.MaxSize)}
 	}
 	if e := statedError(resp, b); e != nil {
-		return manifest.Raw{}, 0, e
+		return manifest.Raw{}, release, 0, e
 	}
 	m = manifest.Raw{Digest: digest.Of(b), MediaType: resp.Header.Get("Content-Type"), Content: b}
 	want := announced(resp.Header)
@@ -166,14 +208,14 @@ func (ep repoEndpoint) readManifest(ctx context.Context, identifier string) (m m
 	if want != "" && want != m.Digest {
 		// The digest of a signed manifest in schema 1 is that of its payload.
 		if _, err := manifest.Parse(m.MediaType, b); errors.Is(err, manifest.ErrSchema1) {
-			return manifest.Raw{}, retry.Never, &regerror.Error{Err: err}
+			return manifest.Raw{}, release, retry.Never, &regerror.Error{Err: err}
 		}
-		return manifest.Raw{}, 0, &regerror.Error{Err: regerror.Malformed("the manifest was announced as %s, but its content is %s", want, m.Digest)}
+		return manifest.Raw{}, release, 0, &regerror.Error{Err: regerror.Malformed("the manifest was announced as %s, but its content is %s", want, m.Digest)}
 	}
 	if want == "" && !json.Valid(b) {
-		return manifest.Raw{}, 0, &regerror.Error{Err: regerror.Malformed("%w", errNotJSON)}
+		return manifest.Raw{}, release, 0, &regerror.Error{Err: regerror.Malformed("%w", errNotJSON)}
 	}
-	return m, 0, nil
+	return m, release, 0, nil
 }
 
 // statedError returns the error that came with a status of success instead of a manifest, or
