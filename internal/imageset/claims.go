@@ -19,8 +19,8 @@ func (c claims) add(ms []mapping.Mapping, found *finding.List) []mapping.Mapping
 		first := c[claimed(m)]
 		switch {
 		case first == nil:
-			c[claimed(m)] = m
 			kept = append(kept, *m)
+			c[claimed(m)] = &kept[len(kept)-1] // a pointer to m would keep all of ms in memory
 		case origin(first) != origin(m):
 			found.Refuse(finding.Input, m.File, m.Line, "destination %s has the source %s here and the source %s at %s:%d: keep one of the two",
 				m.Destination, m.Source, first.Source, first.File, first.Line)
