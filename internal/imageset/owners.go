@@ -125,7 +125,7 @@ func appendNew(list []string, names ...string) []string {
 func parseOwners(path string, data []byte) (codeOwners, *finding.List) {
 	var owners codeOwners
 	found := strictyaml.Read(finding.Input, path, data, maxOwners, func(v strictyaml.Value) {
-		v.KnownKeys(OwnersKey, append(roles(&owners.approvers),
+		v.KnownKeys(OwnersKey, append(roleKeys(&owners.approvers),
 			strictyaml.Key{Name: "options", Read: ownersOptions},
 			strictyaml.Key{Name: "filters", Read: func(v strictyaml.Value) { owners.filters = filtersOf(v) }},
 			// OpenShift's: the component that bugs are filed against.
@@ -141,8 +141,8 @@ func parseOwners(path string, data []byte) (codeOwners, *finding.List) {
 	return owners, found
 }
 
-// roles returns the keys that name people, and labels. The approvers go to approvers.
-func roles(approvers *[]string) []strictyaml.Key {
+// roleKeys returns the keys that name people, and labels. The approvers go to approvers.
+func roleKeys(approvers *[]string) []strictyaml.Key {
 	keys := []strictyaml.Key{{Name: "approvers", Read: people(approvers)}}
 	for _, name := range []string{"reviewers", "required_reviewers", "emeritus_approvers", "emeritus_reviewers", "labels"} {
 		keys = append(keys, strictyaml.Key{Name: name, Read: people(new([]string))})
@@ -153,7 +153,7 @@ func roles(approvers *[]string) []strictyaml.Key {
 func filtersOf(v strictyaml.Value) (filters []ownersFilter) {
 	v.Each(func(pattern string, v strictyaml.Value) {
 		var approvers []string
-		v.KnownKeys(OwnersKey, roles(&approvers)...)
+		v.KnownKeys(OwnersKey, roleKeys(&approvers)...)
 		files, err := regexp.Compile(pattern)
 		if err != nil {
 			v.Refuse("the filter %.*q is not a regular expression: %v", maxOwner, pattern, err)

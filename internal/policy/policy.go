@@ -30,11 +30,11 @@ const maxInterval = 31 * 24 * time.Hour
 // A Policy is the content of a file.
 type Policy struct {
 	bounds Bounds // of sets that have none of their own
-	sets   []entry
+	sets   []setBounds
 }
 
-// An entry has the bounds of one set.
-type entry struct {
+// A setBounds has the bounds of one set.
+type setBounds struct {
 	set    string
 	line   int
 	bounds Bounds
@@ -81,7 +81,7 @@ func metadata(v strictyaml.Value) {
 func (p *Policy) spec(v strictyaml.Value) {
 	v.Keys(append(p.bounds.keys(), strictyaml.Key{Name: "sets", Read: func(v strictyaml.Value) {
 		v.Each(func(set string, v strictyaml.Value) {
-			own := entry{set, v.Line(), Bounds{File: p.bounds.File}}
+			own := setBounds{set, v.Line(), Bounds{File: p.bounds.File}}
 			v.Keys(own.bounds.keys()...)
 			p.sets = append(p.sets, own)
 		})
@@ -93,20 +93,20 @@ func (b *Bounds) keys() []strictyaml.Key {
 	return []strictyaml.Key{
 		{Name: "sources", Read: func(v strictyaml.Value) { b.Sources.Read(v, "source") }},
 		{Name: "destinations", Read: func(v strictyaml.Value) { b.Destinations.Read(v, "destination") }},
-		{Name: "shards", Read: number(&b.Shards, 1, bounds.Shards)},
-		{Name: "cap", Read: number(&b.Cap, bounds.Share, bounds.Concurrency)},
-		{Name: "rate", Read: number(&b.Rate, 1, bounds.Rate)},
-		{Name: "retries", Read: number(&b.Retries, 1, bounds.Retries)},
-		{Name: "timeout", Read: duration(&b.Timeout, settings.MinTimeout, settings.MaxTimeout)},
-		{Name: "interval", Read: duration(&b.Interval, time.Minute, maxInterval)},
+		{Name: "shards", Read: numberLimit(&b.Shards, 1, bounds.Shards)},
+		{Name: "cap", Read: numberLimit(&b.Cap, bounds.Share, bounds.Concurrency)},
+		{Name: "rate", Read: numberLimit(&b.Rate, 1, bounds.Rate)},
+		{Name: "retries", Read: numberLimit(&b.Retries, 1, bounds.Retries)},
+		{Name: "timeout", Read: durationLimit(&b.Timeout, settings.MinTimeout, settings.MaxTimeout)},
+		{Name: "interval", Read: durationLimit(&b.Interval, time.Minute, maxInterval)},
 	}
 }
 
-func number(to *Limit[int], least, most int) func(strictyaml.Value) {
+func numberLimit(to *Limit[int], least, most int) func(strictyaml.Value) {
 	return func(v strictyaml.Value) { *to = Limit[int]{v.Number(least, most), v.Line()} }
 }
 
-func duration(to *Limit[time.Duration], least, most time.Duration) func(strictyaml.Value) {
+func durationLimit(to *Limit[time.Duration], least, most time.Duration) func(strictyaml.Value) {
 	return func(v strictyaml.Value) { *to = Limit[time.Duration]{v.Duration(least, most), v.Line()} }
 }
 

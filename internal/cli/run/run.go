@@ -58,7 +58,7 @@ func Command() *command.Command {
 }
 
 func (c *config) run(ctx context.Context, paths []string) error {
-	limitMemory()
+	limitHeap()
 	input, err := imageset.Load(paths, os.Stdin)
 	warnings := input.Warnings()
 	for _, w := range warnings {
@@ -105,11 +105,11 @@ func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.
 	return []*stream.Content{work.Run(ctx, mirror.Options{Client: o.Client, Observer: display, Foreign: o.Foreign, Grace: execute.Grace})}, nil
 }
 
-// limitMemory lets garbage be collected more often as the memory comes near to what a run may
+// limitHeap lets garbage be collected more often as the memory comes near to what a run may
 // take, which only a plan of thousands of images with large manifests does.
-func limitMemory() {
+func limitHeap() {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(140 << 20)
+		debug.SetMemoryLimit(min(140<<20, debug.SetMemoryLimit(-1))) // a container may allow less
 	}
 }
 
