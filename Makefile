@@ -10,16 +10,16 @@ VERSION ?= $(shell git describe --tags --always --dirty)
 export GOFLAGS := $(strip $(filter-out -race -trimpath,$(shell go env GOFLAGS)) -trimpath)
 go := CGO_ENABLED=0 go
 # Let compilers use memory instead of collecting garbage: that saves a tenth of the CPU.
-test race lint interop e2e e2e-up: export GOGC := 400
+test race-wire race lint interop e2e e2e-up: export GOGC := 400
 # lint vets everything, so that tests need not do it again.
 tests := test -vet=off
 raced := CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 go $(tests) -race -ldflags=-s -timeout 20m
-# The packages with more than one goroutine. The first takes longest.
-concurrent = test/wire $(sort $(patsubst %/,%,$(dir $(shell grep -rlE '[.]Go\b|go func|"sync' --include='*.go' cmd internal))))
+# The packages with more than one goroutine.
+concurrent = $(sort $(patsubst %/,%,$(dir $(shell grep -rlE '[.]Go\b|go func|"sync' --include='*.go' cmd internal))))
 # The module that builds the cluster of the end-to-end tests.
 cluster := test/e2e/cluster
 
-.PHONY: help demo new-set sets test race lint vuln interop bench torture fuzz release e2e e2e-up e2e-down
+.PHONY: help demo new-set sets test race-wire race lint vuln interop bench torture fuzz release e2e e2e-up e2e-down
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -40,8 +40,11 @@ test: lint ## everything that needs no cluster: lint, a moment of fuzzing, all t
 	@echo "testing concurrent code with the race detector"
 	@$(raced) $(concurrent:%=./%)
 	@echo "testing everything else"
-	@$(go) $(tests) -timeout 20m $(filter-out $(concurrent:%=imagemirror/%),$(shell $(go) list ./...))
+	@$(go) $(tests) -parallel 4 -timeout 20m $(filter-out $(concurrent:%=imagemirror/%),$(shell $(go) list ./...))
 	@$(go) -C $(cluster) $(tests) ./...
+
+race-wire: ## the tests of requests with the race detector, which CI runs too
+	@$(raced) -parallel 4 ./test/wire
 
 race: ## all tests with the race detector, and with it the commands that they start: twice as long
 	@$(raced) ./test/wire ./test/script ./...
