@@ -164,7 +164,8 @@ func TestSampleRunFitsThePipeline(t *testing.T) {
 	}
 }
 
-// What split does not know by its deadline fails alone, so the deadline is below the task's timeout.
+// What split does not know by its deadline fails alone, so the deadline is below the task's
+// timeout.
 func TestDeadlineIsBelowTheTimeoutOfSplit(t *testing.T) {
 	p := pipeline(t)
 	split := p.Spec.Tasks[slices.IndexFunc(p.Spec.Tasks, func(task v1.PipelineTask) bool { return task.Name == "split" })]

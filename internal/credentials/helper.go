@@ -33,7 +33,7 @@ func (e *HelperError) Error() string {
 
 func (e *HelperError) Unwrap() error { return e.Err }
 
-// Advice says what a person can do about it.
+// Advice returns what a person can do about it.
 func (e *HelperError) Advice() string {
 	first := "run " + e.Program + " by hand to see why it fails"
 	if errors.Is(e.Err, errMissing) {

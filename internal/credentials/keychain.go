@@ -149,7 +149,7 @@ func (k *Keychain) find(ctx context.Context, side reference.Side, registry, repo
 	return c, "no credentials: " + unmatched(files), err
 }
 
-// unmatched says which files have no entry that matches.
+// unmatched names the files that have no entry that matches.
 func unmatched(files []*file) string {
 	if len(files) == 0 {
 		return "there is no file with credentials"

@@ -32,7 +32,7 @@ type collector struct {
 	interrupted bool
 }
 
-// Image is called under the engine's lock, one at a time.
+// Image keeps an outcome. The engine calls it under its lock, one at a time.
 func (c *collector) Image(o mirror.Outcome) {
 	c.interrupted = c.interrupted || errors.Is(o.Err, mirror.ErrInterrupted)
 	c.results = append(c.results, resultOf(o))

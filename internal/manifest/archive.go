@@ -80,7 +80,7 @@ const (
 	digestSize = 52
 )
 
-// AddWithin is like Add, but adds the manifest only if it takes at most room bytes of memory. It
+// AddWithin adds a manifest as Add does, but only if it takes at most room bytes of memory. It
 // returns how many it takes, about, and whether the Archive has it.
 func (a *Archive) AddWithin(digest string, content []byte, parsed Manifest, room int64) (ref Ref, takes int64, ok bool) {
 	a.mu.Lock()

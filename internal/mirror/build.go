@@ -133,8 +133,8 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 	return m, nil
 }
 
-// parse returns what a manifest of the plan leads to, without layers that are not to be copied. Each
-// is checked and parsed once.
+// parse returns what a manifest of the plan leads to, without layers that are not to be copied.
+// Each is checked and parsed once.
 func (b *builder) parse(source *registry.Repository, named string) (manifest.Manifest, error) {
 	if p, ok := b.parsed[named]; ok {
 		return p, nil

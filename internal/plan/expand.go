@@ -73,8 +73,8 @@ func (r *resolver) batches(ctx context.Context, lines []line) map[*tagList][]*li
 	return by
 }
 
-// patience is how long the answers that make up a batch are waited for. Those that take longer
-// are dealt with by themselves.
+// patience returns how long a batch waits for the answers that it is made of. What takes longer
+// is dealt with by itself.
 func (r *resolver) patience() time.Duration { return r.Client.Patience() / 6 }
 
 // expand sets the targets of a batch of lines, which wait for a slow list if that is not nil, and

@@ -35,8 +35,8 @@ func (r *resolver) startPreflights(ctx context.Context, targets []*target) *sync
 }
 
 // preflight sets refused for targets on one registry whose destination refuses the credentials,
-// before anything is copied. It asks only for destinations of targets that are copying, so it gets no
-// more tokens than copying will need, unless a source fails meanwhile.
+// before anything is copied. It asks only for destinations of targets that are copying, so it gets
+// no more tokens than copying will need, unless a source fails meanwhile.
 func (r *resolver) preflight(ctx context.Context, targets []*target) {
 	waiting := map[*registry.Repository][]*target{}
 	exists := map[*registry.Repository]bool{}

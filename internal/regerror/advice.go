@@ -11,8 +11,8 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// advice says what a person can do about the error. If the cause has advice of its
-// own, that is returned.
+// advice returns what a person can do about the error: the cause's own advice, if it
+// has one.
 func (e *Error) advice() string {
 	var own interface{ Advice() string }
 	switch {

@@ -69,7 +69,7 @@ func (e *Error) meaning() meaning {
 	return e.meaningOfContent(said)
 }
 
-// meaningOfContent is meaning for answers about what was asked for or sent.
+// meaningOfContent returns the meaning of an answer about what was asked for or sent.
 func (e *Error) meaningOfContent(said string) meaning {
 	switch {
 	case e.Code == "NAME_UNKNOWN" || missingWords.MatchString(said):

@@ -90,7 +90,8 @@ func (h *host) lead(u *url.URL) (*http.Client, error) {
 	return h.routeTo(u).small, nil
 }
 
-// leadToTokens is lead for the token service, which may be down while the registry is not.
+// leadToTokens does what lead does for the token service, which may be down while the
+// registry is not.
 func (h *host) leadToTokens(_ context.Context, u *url.URL) (*http.Client, error) {
 	if h.tokens.tries(1) == 0 {
 		return nil, regerror.Permanent(regerror.ErrTokensDown)

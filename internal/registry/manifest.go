@@ -117,8 +117,8 @@ func (r *Repository) Manifest(ctx context.Context, identifier string) (m manifes
 	return m, err
 }
 
-// UseManifest is like Manifest, but calls use with the manifest, once. Only a few large manifests
-// of a registry are in memory until their use returns.
+// UseManifest reads a manifest as Manifest does, and calls use with it, once. Only a few large
+// manifests of a registry are in memory until their use returns.
 func (r *Repository) UseManifest(ctx context.Context, identifier string, use func(manifest.Raw)) (err error) {
 	for _, ep := range r.endpoints {
 		if err = ep.useManifest(ctx, identifier, use); err == nil {

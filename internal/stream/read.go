@@ -56,13 +56,13 @@ func Read(r io.Reader, name string) (*Content, error) {
 	return c, err
 }
 
-// Skim is like Read, but drops the manifests, which are nearly all bytes of a plan. It checks
-// them like all other records.
+// Skim reads as Read does, but drops the manifests, which are nearly all bytes of a plan. It
+// checks them like all other records.
 func Skim(r io.Reader, name string) (*Content, error) {
 	return read(r, newDecoder(name))
 }
 
-// SkimNext is like Skim, but reads only up to the end of a stream that others follow.
+// SkimNext reads as Skim does, but only up to the end of a stream that others follow.
 func SkimNext(r *bufio.Reader, name string) (*Content, error) {
 	d := newDecoder(name)
 	d.one = true

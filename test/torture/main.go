@@ -13,6 +13,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -93,24 +94,11 @@ func torture(pattern, group string) error {
 	if out, err := exec.Command("go", "build", "-o", dir+"/", "./cmd/split", "./cmd/copy", "./cmd/report").CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
-	self, err := os.Executable()
+	names, prepared, stop, err := startRegistries()
 	if err != nil {
 		return err
 	}
-	registries := exec.Command(self)
-	registries.Env, registries.Stderr = append(os.Environ(), serving+"=1"), os.Stderr
-	names, err := registries.StdinPipe()
-	if err != nil {
-		return err
-	}
-	prepared, err := registries.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := registries.Start(); err != nil {
-		return err
-	}
-	defer func() { _ = errors.Join(names.Close(), registries.Process.Kill(), registries.Wait()) }()
+	defer stop()
 	t := &torturer{dir: dir, group: group}
 	answers := json.NewDecoder(prepared)
 	fmt.Println("| case | plan goes to | split | copy | report |\n| :-- | :-- | --: | --: | --: |")
@@ -128,6 +116,25 @@ func torture(pattern, group string) error {
 		t.run(c.name, lines)
 	}
 	return errors.Join(t.failures...)
+}
+
+// startRegistries starts this program again, as the registries: their memory is not that of a
+// command. It takes names of cases, and answers each with the lines of a mapping file.
+func startRegistries() (names io.WriteCloser, prepared io.Reader, stop func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	registries := exec.Command(self)
+	registries.Env, registries.Stderr = append(os.Environ(), serving+"=1"), os.Stderr
+	if names, err = registries.StdinPipe(); err != nil {
+		return nil, nil, nil, err
+	}
+	if prepared, err = registries.StdoutPipe(); err != nil {
+		return nil, nil, nil, err
+	}
+	stop = func() { _ = errors.Join(names.Close(), registries.Process.Kill(), registries.Wait()) }
+	return names, prepared, stop, registries.Start()
 }
 
 // run mirrors the images of a case in each mode.
