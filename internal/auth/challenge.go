@@ -109,8 +109,8 @@ func cutName(s string) (name, rest string) {
 	return s[:end], s[end:]
 }
 
-// afterToken68 returns what follows the token68 of a scheme, such as Negotiate's, and s
-// if there is none.
+// afterToken68 returns what follows the token68 of a scheme, such as Negotiate's, or s if
+// the scheme has no token68.
 func afterToken68(s string) string {
 	rest := strings.TrimLeft(s, " \t")
 	rest = strings.TrimLeftFunc(rest, func(r rune) bool {

@@ -15,7 +15,7 @@ import (
 const unlimited = math.MaxInt64 >> 1
 
 // MemoryLimit returns the lowest memory limit of the process's control group and those above
-// it, in bytes, or 0 if there is none. It reads versions 1 and 2.
+// it, in bytes, or 0 without one. It reads versions 1 and 2.
 func MemoryLimit() int64 { return memoryLimit(os.DirFS("/")) }
 
 func memoryLimit(root fs.FS) int64 {

@@ -18,7 +18,7 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// nowhere is no directory of podman's, so that the tests read nothing of this machine's user.
+// nowhere does not exist, so that the tests read no file of this machine's user.
 const nowhere = "/nowhere"
 
 func TestMain(m *testing.M) {

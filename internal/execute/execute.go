@@ -99,7 +99,7 @@ func (p *Batch) add(s *stream.Content) error {
 	for _, m := range s.Mappings {
 		byID[m.ID] = m
 	}
-	exists := map[string]bool{} // destination repositories of which some tag exists
+	exists := map[string]bool{} // destination repositories that have a tag
 	for _, r := range s.Results {
 		if d, err := reference.Parse(byID[r.ID].Destination); err == nil && r.Old != "" {
 			exists[d.Name()] = true

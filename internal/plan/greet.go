@@ -54,7 +54,7 @@ func (g *greeting) ask(ctx context.Context, from *registry.Repository, tag strin
 	}
 }
 
-// wait returns the digest that the registry gave, or "" if there is none.
+// wait returns the digest that the registry gave, or "" if it gave none.
 func (g *greeting) wait() string {
 	if g == nil {
 		return ""

@@ -43,7 +43,7 @@ func (b *Bounds) Check(file string, s settings.Settings, found *finding.List) {
 	}
 }
 
-// checkPrefixes refuses prefixes of which a policy allows only a part, or nothing.
+// checkPrefixes refuses prefixes that a policy allows only in part, or not at all.
 func (b *Bounds) checkPrefixes(file, word string, allowed, asked settings.Prefixes, found *finding.List) {
 	for _, prefix := range asked {
 		if !allowed.Allow(prefix.Name) {

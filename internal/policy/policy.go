@@ -29,7 +29,7 @@ const maxInterval = 31 * 24 * time.Hour
 
 // A Policy is the content of a file.
 type Policy struct {
-	bounds Bounds // of sets that have none of their own
+	bounds Bounds // of sets without bounds of their own
 	sets   []setBounds
 }
 

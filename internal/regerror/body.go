@@ -161,7 +161,7 @@ func field(o map[string]any, name string) any {
 	return nil
 }
 
-// markup reads XML, as S3, Google and Azure answer, or a page of HTML, of which it takes
+// markup reads XML, as S3, Google and Azure answer, or a page of HTML. From a page it takes
 // the title and the first heading.
 func markup(s string) (c complaint, page bool) {
 	c = complaint{code: element(s, "Code"), message: element(s, "Message")}

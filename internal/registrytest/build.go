@@ -25,12 +25,8 @@ func Build(progress io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cache, err := os.UserCacheDir()
+	dir, err := cacheDirectory()
 	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, "imagemirror")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
 	program := filepath.Join(dir, "registry-"+key)
@@ -47,6 +43,16 @@ func Build(progress io.Writer) (string, error) {
 	}
 	fmt.Fprintf(progress, "building the registry that tests run against into %s (a few minutes if nothing is cached)\n", program)
 	return program, compile(tools, program)
+}
+
+// cacheDirectory returns this project's directory in the user's cache, and makes it if needed.
+func cacheDirectory() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "imagemirror")
+	return dir, os.MkdirAll(dir, 0o755)
 }
 
 func fileExists(path string) bool {

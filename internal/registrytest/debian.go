@@ -74,12 +74,8 @@ func findDebian(progress io.Writer) (string, error) {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return "", ErrNoDebian
 	}
-	cache, err := os.UserCacheDir()
+	dir, err := cacheDirectory()
 	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, "imagemirror")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
 	unpacked := filepath.Join(dir, debianPackage)
