@@ -1,0 +1,127 @@
+// Package record keeps what outlives the runs of an image set: which digest each destination
+// has and had, since when it fails and why, and the last runs. report alone updates it; pages,
+// metrics and notifications are made from it.
+package record
+
+import "time"
+
+// Version is the newest version of a record that this program reads and writes.
+const Version = 1
+
+// Bounds on a record. What is older than the newest that fit is dropped.
+const (
+	MaxRuns  = 200 // of a set
+	MaxMoves = 20  // of a destination
+)
+
+// A Record is all that is kept about one image set.
+type Record struct {
+	Version      int            `json:"version"`
+	Set          string         `json:"set"`
+	Owners       []string       `json:"owners,omitempty"`
+	Schedule     string         `json:"schedule,omitempty"` // five cron fields, if runs are scheduled
+	Updated      time.Time      `json:"updated"`
+	Runs         []*Run         `json:"runs,omitempty"`         // oldest first
+	Destinations []*Destination `json:"destinations,omitempty"` // by name
+	Causes       []*Cause       `json:"causes,omitempty"`       // of what fails now, by key
+}
+
+// A Run is what one run of the set did. Bytes counts the blob bytes that were sent.
+type Run struct {
+	ID         string      `json:"id"`
+	Trigger    string      `json:"trigger,omitempty"` // cron, manual or event
+	Program    string      `json:"program,omitempty"` // version of the program
+	Start      time.Time   `json:"start"`
+	End        time.Time   `json:"end"`
+	Verdict    Verdict     `json:"verdict"`
+	Reason     string      `json:"reason,omitempty"` // the verdict in one line, if it is not Good
+	Mappings   int         `json:"mappings"`
+	Copied     int         `json:"copied"`
+	Current    int         `json:"current"`
+	Failed     int         `json:"failed"`
+	Unknown    int         `json:"unknown,omitempty"` // mappings that a cut stream did not name
+	Bytes      int64       `json:"bytes"`
+	Registries []*Registry `json:"registries,omitempty"` // by host
+}
+
+// A Verdict says how a run ended.
+type Verdict string
+
+// The verdicts.
+const (
+	Good   Verdict = "good"   // every mapping is copied or current
+	Failed Verdict = "failed" // a mapping failed or has no result
+	NoPlan Verdict = "noPlan" // nothing was mirrored: split made no plan
+)
+
+// A Registry counts what a run asked of one host.
+type Registry struct {
+	Host      string `json:"host"`
+	Requests  int64  `json:"requests"`
+	Retries   int64  `json:"retries,omitempty"`
+	Throttled int64  `json:"throttled,omitempty"` // answers that asked to slow down
+	Bytes     int64  `json:"bytes,omitempty"`     // of blobs, read and sent
+}
+
+// A Destination is one tag that the set publishes. A destination that no mapping of the set
+// names any more has Gone set, and is dropped once its history is of no use.
+type Destination struct {
+	Name         string    `json:"name"`   // as in the mapping file: host/repository:tag
+	Source       string    `json:"source"` // as in the mapping file, with the tag that matched
+	File         string    `json:"file,omitempty"`
+	Line         int       `json:"line,omitempty"`
+	Digest       string    `json:"digest,omitempty"` // that it has, as far as is known
+	Since        time.Time `json:"since,omitzero"`   // when it got that digest, or when that was first seen
+	LastGood     time.Time `json:"lastGood,omitzero"`
+	FailingSince time.Time `json:"failingSince,omitzero"`
+	Cause        string    `json:"cause,omitempty"` // the key of why it fails
+	Error        string    `json:"error,omitempty"` // the message of its own failure
+	Run          string    `json:"run,omitempty"`   // the last run that had a result for it
+	Gone         time.Time `json:"gone,omitzero"`
+	Moves        []*Move   `json:"moves,omitempty"` // oldest first
+}
+
+// A Move is a change of the digest that a destination has.
+type Move struct {
+	Digest string    `json:"digest"`
+	When   time.Time `json:"when"`
+	Run    string    `json:"run,omitempty"`
+}
+
+// A Cause is why destinations of the set fail: what several failures have in common.
+type Cause struct {
+	Key     string    `json:"key"`            // stable, the same in every set that it strikes
+	Kind    string    `json:"kind"`           // of report.Cause
+	Side    string    `json:"side,omitempty"` // source or destination
+	Host    string    `json:"host,omitempty"` // at fault: a registry, a CDN or a token service
+	Message string    `json:"message"`
+	Advice  string    `json:"advice,omitempty"`
+	Count   int       `json:"count"` // destinations that fail for it
+	First   time.Time `json:"first"`
+	Last    time.Time `json:"last"`
+	Told    time.Time `json:"told,omitzero"` // when somebody was last notified of it
+}
+
+// Healthy reports whether no destination of the set fails and its last run was good.
+func (r *Record) Healthy() bool {
+	last := r.LastRun()
+	return len(r.Causes) == 0 && (last == nil || last.Verdict == Good)
+}
+
+// LastRun returns the newest run, or nil.
+func (r *Record) LastRun() *Run {
+	if len(r.Runs) == 0 {
+		return nil
+	}
+	return r.Runs[len(r.Runs)-1]
+}
+
+// LastGood returns the newest run that was good, or nil.
+func (r *Record) LastGood() *Run {
+	for i := len(r.Runs) - 1; i >= 0; i-- {
+		if r.Runs[i].Verdict == Good {
+			return r.Runs[i]
+		}
+	}
+	return nil
+}
