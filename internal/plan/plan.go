@@ -163,7 +163,14 @@ func (o Options) warnings() []string {
 func records(sets []*imageset.Set) []stream.Set {
 	var list []stream.Set
 	for _, s := range sets {
-		list = append(list, stream.Set{Name: s.Name, Owners: s.Owners, Notify: s.Settings.Notify})
+		set := stream.Set{Name: s.Name, Owners: s.Owners, Notify: s.Settings.Notify, StaleSeconds: int64(s.Settings.Stale.Seconds())}
+		for _, t := range s.Settings.Targets {
+			set.Targets = append(set.Targets, stream.Target(t))
+		}
+		if len(set.Targets) > 0 {
+			set.RemindSeconds = int64(s.Settings.WithDefaults().Remind.Seconds())
+		}
+		list = append(list, set)
 	}
 	return list
 }

@@ -52,6 +52,7 @@ type Bounds struct {
 	Retries      Limit[int]           `yaml:"retries"`
 	Timeout      Limit[time.Duration] `yaml:"timeout"`
 	Interval     Limit[time.Duration] `yaml:"interval"` // the least time between two runs
+	Notify       Hosts                `yaml:"notify"`   // that notifications may be sent to
 }
 
 // A Limit is a bound, and the line that it is on.
@@ -99,6 +100,7 @@ func (b *Bounds) keys() []strictyaml.Key {
 		{Name: "retries", Read: numberLimit(&b.Retries, 1, bounds.Retries)},
 		{Name: "timeout", Read: durationLimit(&b.Timeout, settings.MinTimeout, settings.MaxTimeout)},
 		{Name: "interval", Read: durationLimit(&b.Interval, time.Minute, maxInterval)},
+		{Name: "notify", Read: b.Notify.read},
 	}
 }
 
@@ -135,6 +137,9 @@ func (b *Bounds) replace(own Bounds) {
 	b.Retries = own.Retries.or(b.Retries)
 	b.Timeout = own.Timeout.or(b.Timeout)
 	b.Interval = own.Interval.or(b.Interval)
+	if len(own.Notify) > 0 {
+		b.Notify = own.Notify
+	}
 }
 
 func (l Limit[T]) or(other Limit[T]) Limit[T] {

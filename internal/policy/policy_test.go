@@ -27,6 +27,7 @@ const example = head + `  sources: [registry.ci.openshift.org]
   retries: 10
   timeout: 6h
   interval: 15m
+  notify: [hooks.slack.com, "mail.example.com:587"]
   sets:
     web:
       sources:
@@ -34,6 +35,7 @@ const example = head + `  sources: [registry.ci.openshift.org]
         - registry.ci.openshift.org/web
       cap: 128
       interval: 2h
+      notify: [hooks.example.com]
 `
 
 func parsed(t *testing.T, text string) *Policy {
@@ -53,13 +55,15 @@ func TestFor(t *testing.T) {
 		Destinations: settings.Prefixes{{Name: "quay.io/a", Line: 5}, {Name: "quay.io/b", Line: 5}},
 		Shards:       Limit[int]{8, 6}, Cap: Limit[int]{64, 7}, Rate: Limit[int]{50, 8}, Retries: Limit[int]{10, 9},
 		Timeout: Limit[time.Duration]{6 * time.Hour, 10}, Interval: Limit[time.Duration]{15 * time.Minute, 11},
+		Notify: Hosts{"hooks.slack.com", "mail.example.com:587"},
 	}
 	if diff := cmp.Diff(all, p.For("other")); diff != "" {
 		t.Errorf("a set without its own (-want +got):\n%s", diff)
 	}
 	web := all
-	web.Sources = settings.Prefixes{{Name: "quay.io/base", Line: 15}, {Name: "registry.ci.openshift.org/web", Line: 16}}
-	web.Cap, web.Interval = Limit[int]{128, 17}, Limit[time.Duration]{2 * time.Hour, 18}
+	web.Sources = settings.Prefixes{{Name: "quay.io/base", Line: 16}, {Name: "registry.ci.openshift.org/web", Line: 17}}
+	web.Cap, web.Interval = Limit[int]{128, 18}, Limit[time.Duration]{2 * time.Hour, 19}
+	web.Notify = Hosts{"hooks.example.com"}
 	if diff := cmp.Diff(web, p.For("web")); diff != "" {
 		t.Errorf("a set with its own (-want +got):\n%s", diff)
 	}
@@ -75,13 +79,16 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		{"an empty file", "", []string{"1: apiVersion is missing", "1: kind is missing"}},
 		{"settings", strings.Replace(head, "Policy", "Settings", 1), []string{`2: this is "Settings": write Policy`}},
-		{"an unknown key", head + "  caps: 8\n", []string{`4: unknown key "caps": write sources, destinations, shards, cap, rate, retries, timeout, interval or sets`}},
-		{"an unknown key of a set", head + "  sets:\n    a: {schedule: x}\n", []string{`5: unknown key "schedule": write sources, destinations, shards, cap, rate, retries, timeout or interval`}},
+		{"an unknown key", head + "  caps: 8\n", []string{`4: unknown key "caps": write sources, destinations, shards, cap, rate, retries, timeout, interval, notify or sets`}},
+		{"an unknown key of a set", head + "  sets:\n    a: {schedule: x}\n", []string{`5: unknown key "schedule": write sources, destinations, shards, cap, rate, retries, timeout, interval or notify`}},
 		{"a set twice", head + "  sets:\n    a: {cap: 8}\n    a: {cap: 9}\n", []string{`6: the key "a" is there twice`}},
 		{"sets in a list", head + "  sets: [a]\n", []string{"4: spec.sets is not a mapping"}},
 		{"out of bounds", head + "  cap: 1001\n  rate: 0\n  retries: 101\n  shards: 257\n  timeout: 169h\n  interval: 59s\n",
 			[]string{"4: spec.cap", "5: spec.rate", "6: spec.retries", "7: spec.shards", "8: spec.timeout", "9: spec.interval"}},
 		{"nothing is allowed", head + "  sources: []\n  sets:\n    a: {destinations: []}\n", []string{"4: spec.sources allows nothing", "6: spec.destinations allows nothing"}},
+		{"hosts that are none", head + "  notify: ['https://hooks.slack.com', 'a:b', '*.example.com', Host, 'a:0', '']\n", []string{
+			`4: notify "https://hooks.slack.com" is not a host`, `4: notify "a:b"`, `4: notify "*.example.com"`, `4: notify "Host"`, `4: notify "a:0"`, `4: an entry of spec.notify`}},
+		{"nobody may be notified", head + "  notify: []\n", []string{"4: spec.notify allows nothing"}},
 		{"prefixes that are none", head + "  sources: [\"quay.io/*\"]\n  destinations: [quay.io/a:v1]\n", []string{`4: source "quay.io/*" is not a prefix`, `5: destination "quay.io/a:v1" is not`}},
 		{"a large file", "#" + strings.Repeat(" ", MaxFile), []string{"1: the file has more than 256 KiB"}},
 	} {
@@ -191,7 +198,7 @@ func TestMappings(t *testing.T) {
 	for line, want := range map[string]string{
 		"registry.ci.openshift.org/web/x:1 quay.io/a/x":      "",
 		"quay.io/base/x:* quay.io/b":                         "",
-		"docker.io/evil/backdoor:1 quay.io/a/x":              "source docker.io/evil/backdoor:1 is outside of what image-sets/policy.yaml:15 allows (quay.io/base, registry.ci.openshift.org/web): correct it, or ask the owners of the policy",
+		"docker.io/evil/backdoor:1 quay.io/a/x":              "source docker.io/evil/backdoor:1 is outside of what image-sets/policy.yaml:16 allows (quay.io/base, registry.ci.openshift.org/web): correct it, or ask the owners of the policy",
 		"registry.ci.openshift.org/webs/x:1 quay.io/a/x":     "source registry.ci.openshift.org/webs/x:1 is outside",
 		"registry.ci.openshift.org/web/x:1 quay.io/ab/x":     "destination quay.io/ab/x:1 is outside of what image-sets/policy.yaml:5 allows (quay.io/a, quay.io/b)",
 		"registry.ci.openshift.org/web/x:1 quay.io:443/a/x":  "destination quay.io:443/a/x:1 is outside",

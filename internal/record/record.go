@@ -24,6 +24,20 @@ type Record struct {
 	Runs         []*Run         `json:"runs,omitempty"`         // oldest first
 	Destinations []*Destination `json:"destinations,omitempty"` // by name
 	Causes       []*Cause       `json:"causes,omitempty"`       // of what fails now, by key
+
+	// StaleSeconds is the age at which a destination that was not good since is stale; 0: none is.
+	StaleSeconds int64 `json:"staleSeconds,omitempty"`
+	// Recovered are causes that are over, until those who were told of them were told that, too.
+	Recovered     []*Cause      `json:"recovered,omitempty"`
+	Notifications Notifications `json:"notifications,omitzero"`
+}
+
+// Notifications count what was sent about the set, in all its runs.
+type Notifications struct {
+	Delivered int64     `json:"delivered,omitempty"`
+	Failed    int64     `json:"failed,omitempty"`    // after all attempts
+	LastFail  time.Time `json:"lastFail,omitzero"`   // when the last one failed
+	LastError string    `json:"lastError,omitempty"` // why; empty once one was delivered again
 }
 
 // A Run is what one run of the set did. Bytes counts the blob bytes that were sent.
@@ -99,7 +113,8 @@ type Cause struct {
 	Count   int       `json:"count"` // destinations that fail for it
 	First   time.Time `json:"first"`
 	Last    time.Time `json:"last"`
-	Told    time.Time `json:"told,omitzero"` // when somebody was last notified of it
+	Told    time.Time `json:"told,omitzero"`   // when somebody was last notified of it
+	Tried   int       `json:"tried,omitempty"` // runs that tried to notify somebody since
 }
 
 // Healthy reports whether no destination of the set fails and its last run was good.

@@ -60,6 +60,9 @@ func keys(above string, s reflect.Value, visit func(key string, value reflect.Va
 func written(key string, value reflect.Value) string {
 	switch v := value.Interface().(type) {
 	case time.Duration:
+		if key == "stale" {
+			return "never"
+		}
 		return text.Duration(v)
 	case Prefixes:
 		return "any"

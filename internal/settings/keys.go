@@ -73,6 +73,8 @@ func (s *Settings) spec(v strictyaml.Value) {
 		{Name: "retries", Read: number(&s.Retries, 1, bounds.Retries)},
 		{Name: "timeout", Read: duration(&s.Timeout, MinTimeout, MaxTimeout)},
 		{Name: "notify", Read: func(v strictyaml.Value) { v.List(s.notify) }},
+		{Name: "remind", Read: duration(&s.Remind, MinRemind, maxRemind)},
+		{Name: "stale", Read: duration(&s.Stale, time.Hour, maxStale)},
 		{Name: "history", Read: s.history},
 	}
 	s.Lines = map[string]int{}
@@ -120,16 +122,4 @@ func (s *Settings) immutable(v strictyaml.Value) {
 		return
 	}
 	s.Immutable = append(s.Immutable, text)
-}
-
-func (s *Settings) notify(v strictyaml.Value) {
-	text, ok := v.Text()
-	if !ok {
-		return
-	}
-	if len(text) > maxText {
-		v.Refuse("notify %.*q has more than %d bytes: write a name or an address", maxText, text, maxText)
-		return
-	}
-	s.Notify = append(s.Notify, text)
 }

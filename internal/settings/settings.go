@@ -37,6 +37,7 @@ const (
 	DefaultCap           = 64
 	DefaultRetries       = 10
 	DefaultTimeout       = 5 * time.Hour
+	DefaultRemind        = 24 * time.Hour
 	DefaultHistoryRuns   = 10
 	DefaultHistoryFailed = 3
 	DefaultHistoryAge    = 7 * 24 * time.Hour
@@ -50,6 +51,9 @@ const (
 	ForReport  = 15 * time.Minute
 	MinTimeout = 2 * ForReport
 	MaxTimeout = 7 * 24 * time.Hour
+	MinRemind  = time.Hour
+	maxRemind  = 31 * 24 * time.Hour
+	maxStale   = 366 * 24 * time.Hour
 	maxText    = 100 // bytes of a schedule, or of an entry of notify
 )
 
@@ -70,6 +74,9 @@ type Settings struct {
 	Retries      int            `yaml:"retries"`      // attempts per request on timeouts, 408, 429 and 5xx
 	Timeout      time.Duration  `yaml:"timeout"`      // of a whole run
 	Notify       []string       `yaml:"notify"`       // people whom a report of a failed run names
+	Targets      []Target       `yaml:"-"`            // entries of notify to which notifications are sent
+	Remind       time.Duration  `yaml:"remind"`       // time between two notifications of what goes on failing
+	Stale        time.Duration  `yaml:"stale"`        // age at which a destination that was not good since is stale; 0: none is
 	History      History        `yaml:"history"`
 }
 
@@ -95,6 +102,7 @@ func (s Settings) WithDefaults() Settings {
 	s.Cap = cmp.Or(s.Cap, DefaultCap)
 	s.Retries = cmp.Or(s.Retries, DefaultRetries)
 	s.Timeout = cmp.Or(s.Timeout, DefaultTimeout)
+	s.Remind = cmp.Or(s.Remind, DefaultRemind)
 	s.History.Runs = cmp.Or(s.History.Runs, DefaultHistoryRuns)
 	s.History.Failed = cmp.Or(s.History.Failed, DefaultHistoryFailed)
 	s.History.Age = cmp.Or(s.History.Age, DefaultHistoryAge)

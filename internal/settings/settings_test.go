@@ -32,12 +32,15 @@ spec:
   rate: 50
   retries: 10
   timeout: 5h
-  notify: ["@knative-release"]
+  notify: ["@knative-release", slack: releases, {email: on-call}]
+  remind: 12h
+  stale: 48h
   history: {runs: 10, failed: 3, age: 168h}
 `, Settings{
 			Name: "knative", NameLine: 4, LocalConfig: true, Schedule: "7 * * * *", Immutable: []string{"v*"},
 			Sources: Prefixes{{"registry.ci.openshift.org", 9}}, Destinations: Prefixes{{"quay.io/openshift-knative", 10}},
 			Shards: 8, Cap: 64, Rate: 50, Retries: 10, Timeout: 5 * time.Hour, Notify: []string{"@knative-release"},
+			Targets: []Target{{Slack, "releases"}, {Email, "on-call"}}, Remind: 12 * time.Hour, Stale: 48 * time.Hour,
 			History: History{Runs: 10, Failed: 3, Age: 168 * time.Hour},
 		}},
 		{"nothing", head, Settings{Name: "knative", NameLine: 4}},
@@ -70,7 +73,7 @@ func TestParseRefuses(t *testing.T) {
 		{"an empty file", "", []string{"1: apiVersion is missing", "1: kind is missing", "1: metadata.name is missing"}},
 		{"another object", strings.Replace(head, "Settings", "ConfigMap", 1), []string{`2: this is "ConfigMap": write Settings`}},
 		{"another version", strings.Replace(head, "v1", "v2", 1), []string{`1: this is "imagemirror/v2": write imagemirror/v1`}},
-		{"an unknown key", spec("shard: 8"), []string{`6: unknown key "shard": write schedule, sources, destinations, immutable, shards, cap, rate, retries, timeout, notify or history`}},
+		{"an unknown key", spec("shard: 8"), []string{`6: unknown key "shard": write schedule, sources, destinations, immutable, shards, cap, rate, retries, timeout, notify, remind, stale or history`}},
 		{"an unknown key of another level", head + "schedule: x\n", []string{`5: unknown key "schedule": write apiVersion, kind, metadata or spec`}},
 		{"a key twice", spec("cap: 8\n  cap: 9"), []string{"7: the key cap is there twice"}},
 		{"all mistakes", spec("cap: many\n  shards: 257\n  retries: 0\n  timeout: 5\n  history: {runs: -1}"), []string{
@@ -94,6 +97,13 @@ func TestParseRefuses(t *testing.T) {
 		{"patterns that are none", spec(`immutable: ["v1@x", "a b", "-v*", 1.0]`), []string{
 			`6: immutable "v1@x" is not a tag`, `6: immutable "a b"`, `6: immutable "-v*"`, `6: an entry of spec.immutable is "1.0", which YAML does not`}},
 		{"one who cannot be shown", spec(`notify: ["\e[1m"]`), []string{`6: an entry of spec.notify is "\x1b[1m", which has characters`}},
+		{"an unknown kind of target", spec("notify: [{pager: x}]"), []string{`6: unknown key "pager": write slack, webhook or email`}},
+		{"targets that have no name", spec("notify: [{slack: '#releases'}, {webhook: ../x}, {email: }, slack: 7]"), []string{
+			`6: slack "#releases" is not the name of a target`, `6: webhook "../x" is not the name`, `6: an entry of spec.notify.email has no value`, `6: an entry of spec.notify.slack is "7", which YAML`}},
+		{"two targets of a name", spec("notify:\n    - slack: x\n    - webhook: x"), []string{`8: notify has two targets x, whose secrets`}},
+		{"too many targets", spec("notify: [slack: a0, slack: a1, slack: a2, slack: a3, slack: a4, slack: a5, slack: a6, slack: a7, slack: a8, slack: a9, slack: b]"),
+			[]string{"6: notify has more than 10 targets"}},
+		{"reminders each minute", spec("remind: 1m\n  stale: 1m"), []string{`6: spec.remind is "1m": write a time from 1h to 744h`, `7: spec.stale is "1m": write a time from 1h to 8784h`}},
 		{"too many to tell", spec("notify: [" + strings.Repeat("a,", 1001) + "]"), []string{"6: spec.notify has more than 1000 entries"}},
 		{"one text for a list", spec("notify: ada"), []string{"6: spec.notify is not a list"}},
 		{"a list for a text", spec("schedule: [a]"), []string{"6: spec.schedule is not a single value"}},

@@ -67,6 +67,17 @@ type Set struct {
 	Name   string   `json:"name"`
 	Owners []string `json:"owners,omitempty"` // the approvers of its OWNERS file
 	Notify []string `json:"notify,omitempty"` // whom else to mention when an image fails
+
+	// Where notifications are sent, how often they remind, and when a destination is stale.
+	Targets       []Target `json:"targets,omitempty"`
+	RemindSeconds int64    `json:"remindSeconds,omitempty"`
+	StaleSeconds  int64    `json:"staleSeconds,omitempty"`
+}
+
+// A Target is where notifications are sent: a target of the set's settings.
+type Target struct {
+	Kind string `json:"kind"` // slack, webhook or email
+	Name string `json:"name"`
 }
 
 // A Mapping is one pair of a source and a destination. A line with three destinations is

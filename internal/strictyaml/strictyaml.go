@@ -264,6 +264,9 @@ func (v Value) Word() (string, bool) {
 	return "", false
 }
 
+// IsMapping reports whether the value is a mapping, which Keys reads.
+func (v Value) IsMapping() bool { return !v.empty() && v.node.Kind == yaml.MappingNode }
+
 // Bool returns a truth value, or false if the value is refused.
 func (v Value) Bool() bool {
 	var b bool
