@@ -164,19 +164,21 @@ func TestSampleRunFitsThePipeline(t *testing.T) {
 	}
 }
 
-// What split does not know by its deadline fails alone, so the deadline is below the task's
+// What is not known or there by a deadline fails alone, so the deadline is below the task's
 // timeout.
-func TestDeadlineIsBelowTheTimeoutOfSplit(t *testing.T) {
+func TestDeadlinesAreBelowTheTimeoutsOfTheirTasks(t *testing.T) {
 	p := pipeline(t)
-	split := p.Spec.Tasks[slices.IndexFunc(p.Spec.Tasks, func(task v1.PipelineTask) bool { return task.Name == "split" })]
-	for where, params := range map[string]v1.ParamSpecs{"the Pipeline": p.Spec.Params, "the Task": named(t)["mirror-split"].Spec.Params} {
-		at := slices.IndexFunc(params, func(p v1.ParamSpec) bool { return p.Name == "deadline" })
-		if at < 0 {
-			t.Errorf("%s has no parameter deadline", where)
-			continue
-		}
-		if d, err := time.ParseDuration(params[at].Default.StringVal); err != nil || d > split.Timeout.Duration*4/5 {
-			t.Errorf("the deadline in %s is %s, and the timeout of split %s", where, params[at].Default.StringVal, split.Timeout.Duration)
+	for name, param := range map[string]string{"split": "deadline", "copy": "copy-deadline"} {
+		timeout := p.Spec.Tasks[slices.IndexFunc(p.Spec.Tasks, func(task v1.PipelineTask) bool { return task.Name == name })].Timeout.Duration
+		for where, params := range map[string]v1.ParamSpecs{"the Pipeline": p.Spec.Params, "the Task": named(t)["mirror-"+name].Spec.Params} {
+			at := slices.IndexFunc(params, func(p v1.ParamSpec) bool { return p.Name == param })
+			if at < 0 {
+				t.Errorf("%s has no parameter %s", where, param)
+				continue
+			}
+			if d, err := time.ParseDuration(params[at].Default.StringVal); err != nil || d > timeout*4/5 {
+				t.Errorf("the %s in %s is %s, and the timeout of %s %s", param, where, params[at].Default.StringVal, name, timeout)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package execute
 
 import (
 	"context"
+	"errors"
 
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/mirror"
@@ -15,15 +16,53 @@ const portion = 40_000
 const jobWeight = 2
 
 // carry copies the images, in portions that are carried out one after the other. A layer that
-// several portions need crosses once for each.
+// several portions need crosses once for each. Each gets a share of the time that is left, so that
+// none takes that of the others; what it does not copy in its share is tried again after the last.
 func (p *Batch) carry(ctx context.Context, o mirror.Options) {
-	for rest := p.jobs; ; {
-		n := p.portion(rest)
-		mirror.Run(ctx, o, rest[:n], p.manifest)
-		if rest = rest[n:]; len(rest) == 0 {
-			return
-		}
+	portions := p.portions(p.jobs)
+	if len(portions) > 1 {
+		late := &lateJobs{Observer: o.Observer}
+		first := o
+		first.Observer = late
+		p.round(ctx, first, portions, len(portions)+1)
+		portions = p.portions(late.jobs)
 	}
+	p.round(ctx, o, portions, len(portions))
+}
+
+// round carries out portions. The time that is left is divided into shares, and each portion gets
+// one.
+func (p *Batch) round(ctx context.Context, o mirror.Options, portions [][]mirror.Job, shares int) {
+	until := o.Until
+	for i, jobs := range portions {
+		o.Until = Share(until, shares-i)
+		mirror.Run(ctx, o, jobs, p.manifest)
+	}
+}
+
+// portions cuts the jobs into portions.
+func (p *Batch) portions(jobs []mirror.Job) (all [][]mirror.Job) {
+	for len(jobs) > 0 {
+		n := p.portion(jobs)
+		all = append(all, jobs[:n])
+		jobs = jobs[n:]
+	}
+	return all
+}
+
+// lateJobs keeps the jobs that were late, and passes the outcome of the others on.
+type lateJobs struct {
+	mirror.Observer
+	jobs []mirror.Job
+}
+
+// Image is called by the engine under its lock, one at a time.
+func (l *lateJobs) Image(o mirror.Outcome) {
+	if errors.Is(o.Err, mirror.ErrLate) {
+		l.jobs = append(l.jobs, o.Job)
+		return
+	}
+	l.Observer.Image(o)
 }
 
 // portion returns how many of the jobs, from the first on, the engine carries out at once. It is at

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	digests "imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
@@ -53,5 +54,34 @@ func TestPortions(t *testing.T) {
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 		}
+	}
+}
+
+// Late jobs are kept for another round, and no other outcome is.
+func TestLateJobsAreKept(t *testing.T) {
+	c := &collector{Observer: ignoring{}}
+	l := &lateJobs{Observer: c}
+	l.Image(mirror.Outcome{Job: mirror.Job{ID: 1}, Err: fmt.Errorf("waited: %w", mirror.ErrLate)})
+	l.Image(mirror.Outcome{Job: mirror.Job{ID: 2}, Err: mirror.ErrInterrupted})
+	l.Image(mirror.Outcome{Job: mirror.Job{ID: 3}})
+	if len(l.jobs) != 1 || l.jobs[0].ID != 1 || len(c.results) != 2 {
+		t.Errorf("kept %+v and passed %+v on, want the first to be kept", l.jobs, c.results)
+	}
+}
+
+type ignoring struct{}
+
+func (ignoring) Blob(string, string, int64) mirror.Transfer { return nil }
+func (ignoring) Mounted(int64)                              {}
+func (ignoring) Image(mirror.Outcome)                       {}
+
+// Portions share the time that is left, so that none takes that of the others.
+func TestShare(t *testing.T) {
+	if got := Share(time.Time{}, 3); !got.IsZero() {
+		t.Errorf("a share of no deadline is %s", got)
+	}
+	now := time.Now()
+	if got := Share(now.Add(time.Hour), 3).Sub(now).Round(time.Minute); got != 20*time.Minute {
+		t.Errorf("a third of an hour is %s", got)
 	}
 }

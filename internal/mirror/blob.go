@@ -144,6 +144,7 @@ func (e *engine) mount(w *wantedBlob, at *registryBlob, from string) {
 // fails them.
 func (e *engine) settleLocked(s *sink) {
 	w := s.wanted
+	w.settled = true
 	if s.err != nil {
 		err := e.reasonLocked(s.err)
 		for _, m := range w.waiting {

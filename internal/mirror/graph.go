@@ -65,6 +65,7 @@ type wantedBlob struct {
 	repo    *repo
 	blob    *blob
 	owner   *jobState         // the first that needed it
+	settled bool              // the registry has it, or it failed
 	waiting []*wantedManifest // that need it
 
 	mountedFrom string // path that the registry says it mounted the blob from; "" if it was sent

@@ -58,6 +58,7 @@ type Options struct {
 	Observer Observer
 	Foreign  bool          // also copy layers that are not for redistribution
 	Grace    time.Duration // for requests under way when the run is told to stop
+	Until    time.Time     // when jobs without an outcome fail with ErrLate; zero is never
 }
 
 // Manifests returns the manifest with a digest, and whether there is one. It is safe for concurrent
@@ -80,6 +81,9 @@ func Run(ctx context.Context, o Options, jobs []Job, manifests Manifests) {
 		e.stop()
 	}
 	e.build(ctx, jobs)
+	if !o.Until.IsZero() {
+		defer time.AfterFunc(time.Until(o.Until), e.expire).Stop()
+	}
 	e.start()
 	var workers sync.WaitGroup
 	for _, q := range e.queues {

@@ -43,7 +43,8 @@ func (s *Starter) newRun(set *imageSet) *v1.PipelineRun {
 				param("cap", strconv.Itoa(set.settings.Cap)),
 				param("cap-rate", strconv.Itoa(set.settings.Rate)),
 				param("retries", strconv.Itoa(set.settings.Retries)),
-				param("deadline", deadline(set.settings.Timeout).String()),
+				param("deadline", answered(splitShare(set.settings.Timeout))),
+				param("copy-deadline", answered(copyShare(set.settings.Timeout))),
 				param("cluster-registry", s.registry),
 			},
 			Timeouts:     timeouts(set.settings.Timeout),
@@ -100,18 +101,19 @@ func splitShare(whole time.Duration) time.Duration {
 	return min(splitTime, (whole-settings.ForReport)/4)
 }
 
-// deadline returns the time that the registries get to answer split. The rest of its time is for
-// the start of its pod and for writing the plan.
-func deadline(whole time.Duration) time.Duration {
-	return (splitShare(whole) * 4 / 5).Truncate(time.Second)
+// copyShare returns the time of each attempt of copy, so that all of them end in time.
+func copyShare(whole time.Duration) time.Duration {
+	return ((whole - settings.ForReport - splitShare(whole)) / (1 + copyRetries)).Truncate(time.Second)
 }
 
-// shares divides a run's time among its tasks, so that copy with all its retries ends in time.
+// answered returns the part of a task's time that its registries get. The rest is for the start of
+// its pod and for writing what came of it.
+func answered(share time.Duration) string { return (share * 4 / 5).Truncate(time.Second).String() }
+
+// shares divides a run's time among its tasks.
 func shares(whole time.Duration) []v1.PipelineTaskRunSpec {
-	tasks, split := whole-settings.ForReport, splitShare(whole)
-	copies := (tasks - split) / (1 + copyRetries)
 	share := func(task string, d time.Duration) v1.PipelineTaskRunSpec {
 		return v1.PipelineTaskRunSpec{PipelineTaskName: task, Timeout: &metav1.Duration{Duration: d.Truncate(time.Second)}}
 	}
-	return []v1.PipelineTaskRunSpec{share("split", split), share("copy", copies), share("report", reportTime)}
+	return []v1.PipelineTaskRunSpec{share("split", splitShare(whole)), share("copy", copyShare(whole)), share("report", reportTime)}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"imagemirror/internal/cli/registries"
 	"imagemirror/internal/command"
@@ -27,6 +28,7 @@ are in the state.`
 
 type config struct {
 	registries.Env
+	execute.CopyLimits
 	state.Place
 	command.TaskResults
 
@@ -49,12 +51,16 @@ func Command() *command.Command {
 }
 
 func (c *config) run(ctx context.Context, shards []string) error {
+	if err := c.CopyLimits.Check(); err != nil {
+		return command.Refuse(err)
+	}
+	until := c.Until()
 	client, err := c.Client()
 	if err != nil {
 		return command.Refuse(err)
 	}
 	if c.Asked() {
-		return c.fromState(ctx, client, shards)
+		return c.fromState(ctx, client, shards, until)
 	}
 	plan, err := readPlan(shards)
 	if err != nil {
@@ -64,21 +70,22 @@ func (c *config) run(ctx context.Context, shards []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	err = c.carry(ctx, client, plan, out)
+	err = c.carry(ctx, client, plan, until, out)
 	if closed := out.Close(); err == nil {
 		err = closed
 	}
 	return err
 }
 
-// carry carries out a plan and shows its progress.
-func (c *config) carry(ctx context.Context, client *registry.Client, plan *execute.Batch, out io.Writer) error {
+// carry carries out a plan by the given time and shows its progress.
+func (c *config) carry(ctx context.Context, client *registry.Client, plan *execute.Batch, until time.Time, out io.Writer) error {
 	client.Keep(plan.Cap().InFlight, plan.Cap().Rate)
 	images, bytes := plan.Work()
 	display := progress.New(os.Stderr, slog.Default(), images, bytes)
 	defer display.Close()
 	defer context.AfterFunc(ctx, func() { display.Stopping(execute.Grace) })()
-	return plan.Carry(ctx, mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: execute.Grace}, out)
+	o := mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: execute.Grace, Until: until}
+	return plan.Carry(ctx, o, out)
 }
 
 // readPlan reads the whole plan before anything is started.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"time"
 
 	"imagemirror/internal/command"
 	"imagemirror/internal/execute"
@@ -13,7 +14,8 @@ import (
 )
 
 // fromState carries out shards of the state, one after the other, and keeps the results there.
-func (c *config) fromState(ctx context.Context, client *registry.Client, shards []string) error {
+// Each gets a share of the time until then.
+func (c *config) fromState(ctx context.Context, client *registry.Client, shards []string, until time.Time) error {
 	if c.out != "" || len(shards) == 0 {
 		return command.Refuse(errors.New("with MIRROR_STATE, name shards, such as s0, and leave -out out"))
 	}
@@ -35,7 +37,7 @@ func (c *config) fromState(ctx context.Context, client *registry.Client, shards 
 	for i, name := range shards {
 		var out bytes.Buffer
 		// If the first is interrupted, the others still write results: that they were not started.
-		errs = append(errs, c.carry(ctx, client, plans[i], &out))
+		errs = append(errs, c.carry(ctx, client, plans[i], execute.Share(until, len(shards)-i), &out))
 		errs = append(errs, run.PutResults(context.WithoutCancel(ctx), name, out.Bytes()))
 		results, err := stream.Skim(&out, name)
 		if err != nil {

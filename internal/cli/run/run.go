@@ -3,6 +3,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ Exit status: 0 every image is at its destination, 1 some mapping failed, 2 the i
 type config struct {
 	registries.Env
 	plan.Limits
+	execute.CopyLimits
 
 	out    string
 	dryRun bool
@@ -70,7 +72,7 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	if os.Getenv(command.Prefix+"_STATE") != "" {
 		c.warn(command.Prefix + "_STATE is ignored: this command keeps no state; split, copy and report do")
 	}
-	if err := c.Limits.Check(); err != nil {
+	if err := cmp.Or(c.Limits.Check(), c.CopyLimits.Check()); err != nil {
 		return command.Refuse(err)
 	}
 	client, err := c.Client()
@@ -102,7 +104,7 @@ func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.
 	if err != nil {
 		return nil, err
 	}
-	return []*stream.Content{work.Run(ctx, mirror.Options{Client: o.Client, Observer: display, Foreign: o.Foreign, Grace: execute.Grace})}, nil
+	return []*stream.Content{work.Run(ctx, mirror.Options{Client: o.Client, Observer: display, Foreign: o.Foreign, Grace: execute.Grace, Until: c.Until()})}, nil
 }
 
 // limitHeap lets garbage be collected more often as the memory comes near to what a run may
