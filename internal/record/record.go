@@ -114,7 +114,8 @@ type Cause struct {
 	First   time.Time `json:"first"`
 	Last    time.Time `json:"last"`
 	Told    time.Time `json:"told,omitzero"`   // when somebody was last notified of it
-	Tried   int       `json:"tried,omitempty"` // runs that tried to notify somebody since
+	Tried   int       `json:"tried,omitempty"` // runs that began to notify somebody since, and did not end
+	Owed    []string  `json:"owed,omitempty"`  // targets that did not get what others were told
 }
 
 // Healthy reports whether no destination of the set fails and its last run was good.
