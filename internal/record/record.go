@@ -3,15 +3,30 @@
 // metrics and notifications are made from it.
 package record
 
-import "time"
+import (
+	"time"
+
+	"imagemirror/internal/text"
+)
 
 // Version is the newest version of a record that this program reads and writes.
 const Version = 1
 
 // Bounds on a record. What is older than the newest that fit is dropped.
 const (
-	MaxRuns  = 200 // of a set
-	MaxMoves = 20  // of a destination
+	MaxRuns         = 200    // of a set
+	MaxMoves        = 20     // of a destination
+	MaxDestinations = 50_000 // of a set
+	MaxCauses       = 500    // of a set
+	maxRegistries   = 100    // of a run
+)
+
+// Bounds on texts, in characters. Names are as long as a report's.
+const (
+	maxName  = 1000
+	maxShort = 500 // messages and advice, which the report of the run has in full
+	maxID    = 300
+	maxList  = 50 // owners
 )
 
 // A Record is all that is kept about one image set.
@@ -117,6 +132,9 @@ type Cause struct {
 	Tried   int       `json:"tried,omitempty"` // runs that began to notify somebody since, and did not end
 	Owed    []string  `json:"owed,omitempty"`  // targets that did not get what others were told
 }
+
+// New returns the record of a set that no run has been recorded of.
+func New(set string) *Record { return &Record{Version: Version, Set: text.Line(set, maxName)} }
 
 // Healthy reports whether no destination of the set fails and its last run was good.
 func (r *Record) Healthy() bool {

@@ -1,0 +1,343 @@
+package record
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"imagemirror/internal/digest"
+	"imagemirror/internal/report"
+	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
+)
+
+// How long a destination stays in the record that no mapping names any more, and how long one
+// stays in use that no run has named, if runs do not read all files of the set.
+const (
+	goneKept   = 30 * 24 * time.Hour
+	unseenKept = 7 * 24 * time.Hour
+)
+
+// An Update is what one run tells of one image set.
+type Update struct {
+	Run      Run            // its ID, Trigger, Program, Start, End and Registries
+	Report   *report.Report // of this set: see Split
+	Schedule string         // of the set, if it is known
+	Whole    bool           // the run read all files of the set
+	Now      time.Time      // nothing in the run is later
+}
+
+// Apply returns the record after a run. It changes nothing in r, and returns r itself if there is
+// nothing to record: the run is in it already, or was a dry run.
+//
+// Runs may be applied in any order. What a later run saw of a destination stays.
+func (r *Record) Apply(u Update) *Record {
+	run := u.run()
+	dry := u.Report.Summary.Planned != nil && len(u.Report.Summary.NoPlan) == 0
+	if dry || r.has(run) {
+		return r
+	}
+	a := &application{Update: u, run: run, ends: map[string]time.Time{}, latest: true}
+	runs := notAhead(r.Runs, u.Now, run.End)
+	for _, other := range runs {
+		a.ends[other.ID] = other.End
+		a.latest = a.latest && !other.End.After(run.End)
+	}
+	next := &Record{
+		Version: Version, Set: r.Set, Owners: r.Owners, Schedule: cmp.Or(text.Line(u.Schedule, maxID), r.Schedule), Updated: u.Now.UTC(),
+		Runs: addRun(runs, run), Destinations: a.destinations(r.Destinations),
+	}
+	next.Causes = a.causes(r.Causes, next.Destinations)
+	if len(u.Report.Results) > 0 && a.latest {
+		owners := u.Report.Results[0].Owners
+		next.Owners = slices.Clone(owners[:min(len(owners), maxList)])
+	}
+	return next
+}
+
+// notAhead returns runs of which those that end after now end at end instead: a clock that was
+// ahead once does not make what runs see from then on the older news.
+func notAhead(runs []*Run, now, end time.Time) []*Run {
+	all := slices.Clone(runs)
+	for i, run := range all {
+		if run.End.After(now) {
+			early := *run
+			early.End, early.Start = end, earlier(run.Start, end)
+			all[i] = &early
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *Run) int { return a.End.Compare(b.End) })
+	return all
+}
+
+// run returns the run with its counts and verdict.
+func (u *Update) run() *Run {
+	run, s := u.Run, u.Report.Summary
+	run.ID, run.Program, run.Trigger = text.Line(run.ID, maxID), text.Line(run.Program, maxID), text.Line(run.Trigger, maxID)
+	run.End = earlier(run.End.UTC(), u.Now.UTC())
+	run.Start = earlier(run.Start.UTC(), run.End)
+	run.Mappings, run.Copied, run.Current, run.Failed, run.Unknown, run.Bytes = s.Mappings, s.Copied, s.Current, s.Failed, s.Unknown, s.Bytes
+	run.Verdict = Good
+	if err := u.Report.Err(); err != nil {
+		run.Verdict, run.Reason = Failed, text.Line(err.Error(), maxShort)
+	}
+	if len(s.NoPlan) > 0 {
+		run.Verdict = NoPlan
+	}
+	run.Bytes = max(run.Bytes, 0)
+	run.Registries = run.Registries[:min(len(run.Registries), maxRegistries)]
+	return &run
+}
+
+// earlier returns the earlier of two times. A time that is not known is not earlier.
+func earlier(t, bound time.Time) time.Time {
+	if t.IsZero() || t.After(bound) {
+		return bound
+	}
+	return t
+}
+
+// has reports whether the run is recorded, or is older than all runs that there is room for.
+func (r *Record) has(run *Run) bool {
+	if len(r.Runs) >= MaxRuns && run.End.Before(r.Runs[0].End) {
+		return true
+	}
+	return slices.ContainsFunc(r.Runs, func(other *Run) bool { return other.ID == run.ID })
+}
+
+func addRun(runs []*Run, run *Run) []*Run {
+	at, _ := slices.BinarySearchFunc(runs, run, func(a, b *Run) int {
+		if a.End.After(b.End) {
+			return 1
+		}
+		return -1
+	})
+	next := slices.Insert(slices.Clone(runs), at, run)
+	return next[max(0, len(next)-MaxRuns):]
+}
+
+// An application is an Update on its way into a record.
+type application struct {
+	Update
+	run    *Run
+	ends   map[string]time.Time // of recorded runs, by ID
+	latest bool                 // no recorded run ended later
+}
+
+// destinations returns the destinations after the run, by name.
+func (a *application) destinations(old []*Destination) []*Destination {
+	known := make(map[string]*Destination, len(old))
+	for _, d := range old {
+		known[d.Name] = d
+	}
+	next := make(map[string]*Destination, len(old))
+	files := map[string]bool{}
+	for _, m := range a.Report.Results {
+		name := nameOf(m)
+		if name == "" {
+			continue
+		}
+		files[baseOf(m.File)] = true
+		// Of two results of a name, the one that failed counts: both are images pushed by digest.
+		if first := next[name]; first == nil || m.Status == stream.Failed {
+			next[name] = a.destination(known[name], name, m)
+		}
+	}
+	for _, d := range old {
+		if next[d.Name] == nil {
+			if d = a.unnamed(d, files[baseOf(d.File)]); d != nil {
+				next[d.Name] = d
+			}
+		}
+	}
+	return bounded(slices.Collect(maps.Values(next)))
+}
+
+// bounded returns the destinations by name. If there are too many, those that are gone go first.
+func bounded(all []*Destination) []*Destination {
+	byName := func(a, b *Destination) int { return strings.Compare(a.Name, b.Name) }
+	if len(all) > MaxDestinations {
+		slices.SortFunc(all, func(a, b *Destination) int { return cmp.Or(a.Gone.Compare(b.Gone), byName(a, b)) })
+		all = all[:MaxDestinations]
+	}
+	slices.SortFunc(all, byName)
+	return all
+}
+
+// nameOf returns the name of a result's destination. An image that is pushed by its digest has no
+// tag, so that the digest tells it from others in the repository.
+func nameOf(m *report.Result) string {
+	if i := strings.LastIndexByte(m.Destination, ':'); i > strings.LastIndexByte(m.Destination, '/') || !digest.Valid(m.Digest) {
+		return m.Destination
+	}
+	return m.Destination + "@" + m.Digest
+}
+
+// baseOf returns the name of a mapping file without its directory, which differs between runs
+// that were started in different directories.
+func baseOf(file string) string { return file[strings.LastIndexByte(file, '/')+1:] }
+
+// destination returns a destination after the run's result for it. old is nil if it is new.
+func (a *application) destination(old *Destination, name string, m *report.Result) *Destination {
+	d := &Destination{Name: name}
+	if old != nil {
+		if a.ends[old.Run].After(a.run.End) {
+			return old // a later run saw it
+		}
+		*d = *old
+	}
+	d.Source, d.File, d.Line, d.Run, d.Gone = m.Source, m.File, max(m.Line, 0), a.run.ID, time.Time{}
+	d.move(m.Old, a.run.Start, a.run.ID) // by somebody else, if it was not there before
+	if m.Status == stream.Failed {
+		d.Error, d.Cause = text.Line(m.Error, maxShort), causeOf(m).Key
+		if d.FailingSince.IsZero() {
+			d.FailingSince = a.run.End
+		}
+		return d
+	}
+	d.move(m.Digest, a.run.End, a.run.ID)
+	d.LastGood, d.FailingSince, d.Error, d.Cause = a.run.End, time.Time{}, "", ""
+	return d
+}
+
+// move notes the digest that the destination has, if it is known. It does not change d.Moves in
+// place, which another record shares.
+func (d *Destination) move(to string, when time.Time, run string) {
+	if to == d.Digest || !digest.Valid(to) {
+		return
+	}
+	d.Digest, d.Since = to, when
+	d.Moves = append(slices.Clone(d.Moves), &Move{to, when, run})
+	d.Moves = d.Moves[max(0, len(d.Moves)-MaxMoves):]
+}
+
+// unnamed returns a destination that the run has no result for, or nil if it is no longer kept.
+// fileRead tells whether the run read the mapping file that named it.
+func (a *application) unnamed(old *Destination, fileRead bool) *Destination {
+	s := a.Report.Summary
+	switch {
+	case !a.latest || len(s.NoPlan)+len(s.Problems)+s.Unknown+len(a.Report.Cuts) > 0:
+		return old // nothing is known of it
+	case !old.Gone.IsZero() && a.Now.Sub(old.Gone) > goneKept:
+		return nil
+	case !old.Gone.IsZero() || !a.Whole && !fileRead && a.Now.Sub(a.ends[old.Run]) < unseenKept:
+		return old
+	}
+	d := *old
+	d.Gone, d.FailingSince, d.Error, d.Cause = a.run.End, time.Time{}, "", ""
+	return &d
+}
+
+// causes returns why the destinations fail after the run. A cause that goes on keeps its first
+// time, and when it was told.
+func (a *application) causes(old []*Cause, destinations []*Destination) []*Cause {
+	next := map[string]*Cause{}
+	for _, c := range a.reported() {
+		next[c.Key] = c
+	}
+	for _, c := range old {
+		now := next[c.Key]
+		switch {
+		case now == nil || !a.latest:
+			kept := *c
+			if now != nil {
+				kept.First = earlier(now.First, c.First)
+			}
+			next[c.Key] = &kept
+		default:
+			now.First, now.Told = c.First, c.Told
+		}
+	}
+	return a.counted(next, destinations)
+}
+
+// counted returns the causes that destinations fail for, and that of the run itself, by key.
+func (a *application) counted(causes map[string]*Cause, destinations []*Destination) []*Cause {
+	for _, c := range causes {
+		c.Count = 0
+	}
+	for _, d := range destinations {
+		if c := causes[d.Cause]; c != nil && d.Cause != "" {
+			c.Count++
+		}
+	}
+	var all []*Cause
+	for key, c := range causes {
+		if c.Count > 0 || key == runCause && !(a.latest && c.Last.Before(a.run.End)) {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b *Cause) int { return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.Key, b.Key)) })
+	all = all[:min(len(all), MaxCauses)]
+	slices.SortFunc(all, func(a, b *Cause) int { return strings.Compare(a.Key, b.Key) })
+	return all
+}
+
+// runCause is the key of the cause that a run was not good although no mapping of it failed.
+const runCause = "run"
+
+// reported returns the causes that the run's report has.
+func (a *application) reported() []*Cause {
+	var all []*Cause
+	for _, m := range a.Report.Results {
+		if m.Status == stream.Failed {
+			c := causeOf(m)
+			all = append(all, &c)
+		}
+	}
+	if a.run.Verdict != Good && a.run.Failed == 0 && a.latest {
+		all = append(all, &Cause{Key: runCause, Kind: string(a.run.Verdict), Message: a.run.Reason})
+	}
+	for _, c := range all {
+		c.First, c.Last = a.run.End, a.run.End
+	}
+	return all
+}
+
+// causeOf returns why a mapping failed.
+func causeOf(m *report.Result) Cause {
+	image, kind := m.Destination, "failed"
+	if m.Side == "source" {
+		image = m.Source
+	}
+	host, _, _ := strings.Cut(image, "/")
+	if m.HTTPStatus != 0 {
+		kind = "http-" + strconv.Itoa(m.HTTPStatus)
+	}
+	return Cause{
+		Key: text.Line(strings.Join([]string{m.Side, host, kind}, "/"), maxID), Kind: kind, Side: text.Line(m.Side, maxID), Host: text.Line(host, maxID),
+		Message: text.Line(m.Error, maxShort), Advice: text.Line(m.Advice, maxShort),
+	}
+}
+
+// Split returns the report of each image set in a report, by the set's name. What the report does
+// not know the set of counts for each.
+func Split(r *report.Report) map[string]*report.Report {
+	sets := map[string]*report.Report{}
+	for _, m := range r.Results {
+		one := sets[m.Set]
+		if one == nil {
+			one = &report.Report{Summary: report.Summary{
+				Planned: r.Summary.Planned, Unknown: r.Summary.Unknown, NoPlan: r.Summary.NoPlan, Problems: r.Summary.Problems,
+				Warnings: r.Summary.Warnings, DurationSeconds: r.Summary.DurationSeconds,
+			}, Cuts: r.Cuts}
+			sets[m.Set] = one
+		}
+		one.Results = append(one.Results, m)
+		one.Summary.Mappings++
+		switch m.Status {
+		case stream.Copied:
+			one.Summary.Copied++
+		case stream.Current:
+			one.Summary.Current++
+		case stream.Failed:
+			one.Summary.Failed++
+		}
+		one.Summary.Bytes = min(one.Summary.Bytes, math.MaxInt64-m.Bytes) + m.Bytes
+	}
+	return sets
+}

@@ -1,0 +1,269 @@
+package record
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"imagemirror/internal/report"
+	"imagemirror/internal/stream"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func sha(c string) string { return "sha256:" + strings.Repeat(c, 64) }
+
+// A line is one result, in short: the tag, the status, the digest and that before.
+type line struct{ tag, status, digest, old string }
+
+// run returns the update of a run that ended an hour times n after noon.
+func run(n int, lines ...line) Update {
+	r := &report.Report{}
+	for i, l := range lines {
+		m := &report.Result{
+			Source: "ci.example.com/a:" + l.tag, Destination: "quay.io/org/a:" + l.tag, Status: l.status,
+			Set: "tekton", Owners: []string{"alice"}, File: "image-sets/tekton/mapping_a", Line: i + 1,
+		}
+		if l.digest != "" {
+			m.Digest = sha(l.digest)
+		}
+		if l.old != "" {
+			m.Old = sha(l.old)
+		}
+		if l.status == stream.Failed {
+			m.Error, m.Side, m.HTTPStatus = "HTTP 403: denied", "destination", 403
+		}
+		r.Results = append(r.Results, m)
+	}
+	if len(lines) > 0 {
+		r = Split(r)["tekton"]
+	}
+	end := noon.Add(time.Duration(n) * time.Hour)
+	return Update{Run: Run{ID: fmt.Sprintf("run-%d", n), Trigger: "cron", Start: end.Add(-time.Minute), End: end}, Report: r, Whole: true, Now: end.Add(time.Second)}
+}
+
+// brief returns what a test compares of a record: a line for each destination and cause.
+func brief(r *Record) []string {
+	short := func(d string) string { return d[min(len(d), 7):min(len(d), 8)] }
+	hour := func(t time.Time) string {
+		if t.IsZero() {
+			return "-"
+		}
+		return fmt.Sprint(t.Sub(noon).Round(time.Hour).Hours())
+	}
+	var all []string
+	for _, d := range r.Destinations {
+		s := fmt.Sprintf("%s %s since %s good %s", d.Name[strings.LastIndexByte(d.Name, ':')+1:], short(d.Digest), hour(d.Since), hour(d.LastGood))
+		if !d.FailingSince.IsZero() {
+			s += " failing " + hour(d.FailingSince)
+		}
+		if !d.Gone.IsZero() {
+			s += " gone " + hour(d.Gone)
+		}
+		s += " moves "
+		for _, m := range d.Moves {
+			s += short(m.Digest)
+		}
+		all = append(all, s)
+	}
+	for _, c := range r.Causes {
+		all = append(all, fmt.Sprintf("cause %s: %d, %s to %s", c.Kind, c.Count, hour(c.First), hour(c.Last)))
+	}
+	last := r.LastRun()
+	return append(all, fmt.Sprintf("%d runs, the last %s %s", len(r.Runs), last.ID, last.Verdict))
+}
+
+func TestApply(t *testing.T) {
+	good := func(n int) Update {
+		return run(n, line{"v1", stream.Copied, "a", ""}, line{"v2", stream.Current, "b", "b"})
+	}
+	part := func(n int, lines ...line) Update { u := run(n, lines...); u.Whole = false; return u }
+	elsewhere := func(u Update) Update {
+		for _, m := range u.Report.Results {
+			m.File = "mapping_b"
+		}
+		return u
+	}
+	late := func(u Update) Update { u.Now = noon.Add(1e6 * time.Second); return u }
+	failed := func(n int) Update {
+		return run(n, line{"v1", stream.Failed, "c", "a"}, line{"v2", stream.Current, "b", "b"})
+	}
+	for _, c := range []struct {
+		name string
+		runs []Update
+		want []string
+	}{
+		{"first run", []Update{good(1)}, []string{"v1 a since 1 good 1 moves a", "v2 b since 1 good 1 moves b", "1 runs, the last run-1 good"}},
+		{"the same run twice", []Update{good(1), good(1)}, []string{"v1 a since 1 good 1 moves a", "v2 b since 1 good 1 moves b", "1 runs, the last run-1 good"}},
+		{"nothing new", []Update{good(1), good(2)}, []string{"v1 a since 1 good 2 moves a", "v2 b since 1 good 2 moves b", "2 runs, the last run-2 good"}},
+		{"a move", []Update{good(1), run(2, line{"v1", stream.Copied, "c", "a"}, line{"v2", stream.Current, "b", ""})},
+			[]string{"v1 c since 2 good 2 moves ac", "v2 b since 1 good 2 moves b", "2 runs, the last run-2 good"}},
+		{"moved by somebody else, and back", []Update{good(1), run(2, line{"v1", stream.Copied, "a", "e"}, line{"v2", stream.Current, "b", ""})},
+			[]string{"v1 a since 2 good 2 moves aea", "v2 b since 1 good 2 moves b", "2 runs, the last run-2 good"}},
+		{"a failure", []Update{good(1), failed(2)}, []string{"v1 a since 1 good 1 failing 2 moves a", "v2 b since 1 good 2 moves b", "cause http-403: 1, 2 to 2", "2 runs, the last run-2 failed"}},
+		{"it goes on", []Update{good(1), failed(2), failed(3)}, []string{"v1 a since 1 good 1 failing 2 moves a", "v2 b since 1 good 3 moves b", "cause http-403: 1, 2 to 3", "3 runs, the last run-3 failed"}},
+		{"it ends", []Update{good(1), failed(2), good(3)}, []string{"v1 a since 1 good 3 moves a", "v2 b since 1 good 3 moves b", "3 runs, the last run-3 good"}},
+		{"a run that was cut", []Update{good(1), run(2, line{"v1", stream.Failed, "", ""}, line{"v2", stream.Failed, "", ""})},
+			[]string{"v1 a since 1 good 1 failing 2 moves a", "v2 b since 1 good 1 failing 2 moves b", "cause http-403: 2, 2 to 2", "2 runs, the last run-2 failed"}},
+		{"a mapping was removed", []Update{failed(1), run(2, line{"v2", stream.Current, "b", ""})}, []string{"v1 a since 1 good - gone 2 moves a", "v2 b since 1 good 2 moves b", "2 runs, the last run-2 good"}},
+		{"and comes back", []Update{good(1), run(2, line{"v2", stream.Current, "b", ""}), good(3)}, []string{"v1 a since 1 good 3 moves a", "v2 b since 1 good 3 moves b", "3 runs, the last run-3 good"}},
+		{"and is forgotten", []Update{good(1), run(2, line{"v2", stream.Current, "b", ""}), run(2+31*24, line{"v2", stream.Current, "b", ""})}, []string{"v2 b since 1 good 746 moves b", "3 runs, the last run-746 good"}},
+		{"a run of another file", []Update{failed(1), elsewhere(part(2, line{"v3", stream.Current, "d", ""}))},
+			[]string{"v1 a since 1 good - failing 1 moves a", "v2 b since 1 good 1 moves b", "v3 d since 2 good 2 moves d", "cause http-403: 1, 1 to 1", "2 runs, the last run-2 good"}},
+		{"a run of the same file", []Update{good(1), part(2, line{"v1", stream.Current, "a", ""})}, []string{"v1 a since 1 good 2 moves a", "v2 b since 1 good 1 gone 2 moves b", "2 runs, the last run-2 good"}},
+		{"a file that no run read for a week", []Update{good(1), elsewhere(part(200, line{"v3", stream.Current, "d", ""}))},
+			[]string{"v1 a since 1 good 1 gone 200 moves a", "v2 b since 1 good 1 gone 200 moves b", "v3 d since 200 good 200 moves d", "2 runs, the last run-200 good"}},
+		{"no plan", []Update{failed(1), func() Update { u := run(2); u.Report = report.NoPlan("split: no secret"); return u }()},
+			[]string{"v1 a since 1 good - failing 1 moves a", "v2 b since 1 good 1 moves b", "cause http-403: 1, 1 to 1", "cause noPlan: 0, 2 to 2", "2 runs, the last run-2 noPlan"}},
+		{"a plan again", []Update{func() Update { u := run(1); u.Report = report.NoPlan("split: no secret"); return u }(), good(2)},
+			[]string{"v1 a since 2 good 2 moves a", "v2 b since 2 good 2 moves b", "2 runs, the last run-2 good"}},
+		{"unknown mappings", []Update{good(1), func() Update {
+			u := run(2, line{"v1", stream.Current, "a", ""})
+			u.Report.Summary.Unknown = 1
+			return u
+		}()}, []string{"v1 a since 1 good 2 moves a", "v2 b since 1 good 1 moves b", "cause failed: 0, 2 to 2", "2 runs, the last run-2 failed"}},
+		{"out of order", []Update{good(3), late(failed(2))}, []string{"v1 a since 3 good 3 moves a", "v2 b since 3 good 3 moves b", "2 runs, the last run-3 good"}},
+		{"out of order, another part", []Update{part(3, line{"v1", stream.Copied, "c", ""}), late(part(2, line{"v2", stream.Failed, "b", ""}))},
+			[]string{"v1 c since 3 good 3 moves c", "v2  since - good - failing 2 moves ", "cause http-403: 1, 2 to 2", "2 runs, the last run-3 good"}},
+		{"a clock that was ahead", []Update{good(1000), func() Update { u := failed(2); return u }()},
+			[]string{"v1 a since 1000 good 1000 failing 2 moves a", "v2 b since 1000 good 2 moves b", "cause http-403: 1, 2 to 2", "2 runs, the last run-2 failed"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := New("tekton")
+			for _, u := range c.runs {
+				r = applied(t, r, u)
+			}
+			if diff := cmp.Diff(c.want, brief(r)); diff != "" {
+				t.Errorf("the record (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// applied applies an update, and checks what holds for each.
+func applied(t testing.TB, r *Record, u Update) *Record {
+	t.Helper()
+	before := encoded(t, r)
+	next := r.Apply(u)
+	if encoded(t, r) != before {
+		t.Error("the record before was changed")
+	}
+	if again := next.Apply(u); again != next {
+		t.Error("applying a run twice changes the record")
+	}
+	decoded, err := Decode([]byte(encoded(t, next)))
+	if err != nil {
+		t.Fatalf("%v:\n%.2000s", err, encoded(t, next))
+	}
+	if diff := cmp.Diff(next, decoded); diff != "" {
+		t.Fatalf("encoding changes the record:\n%s", diff)
+	}
+	return next
+}
+
+func encoded(t testing.TB, r *Record) string {
+	t.Helper()
+	content, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func TestDryRunIsNotRecorded(t *testing.T) {
+	r, u := New("tekton"), run(1, line{"v1", report.Planned, "a", ""})
+	u.Report.Summary.Planned = new(int)
+	if r.Apply(u) != r {
+		t.Error("it is recorded")
+	}
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	r := New("tekton")
+	for n := range 2 * MaxRuns {
+		r = r.Apply(run(n, line{"v1", stream.Copied, string("0123456789abcdef"[n%16]), ""}))
+	}
+	d := r.Destinations[0]
+	if len(r.Runs) != MaxRuns || len(d.Moves) != MaxMoves || r.LastRun().ID != "run-399" || d.Moves[MaxMoves-1].Digest != sha("f") {
+		t.Errorf("there are %d runs, the last %s, and %d moves", len(r.Runs), r.LastRun().ID, len(d.Moves))
+	}
+	if r.Apply(run(3, line{"v1", stream.Failed, "", ""})) != r {
+		t.Error("a run that is older than all that are kept is recorded")
+	}
+}
+
+func TestDestinationsAreBounded(t *testing.T) {
+	var lines []line
+	for n := range MaxDestinations {
+		lines = append(lines, line{fmt.Sprintf("v%05d", n), stream.Current, "a", ""})
+	}
+	r := New("tekton").Apply(run(1, append(slices.Clone(lines[1:]), line{"gone", stream.Current, "a", ""})...))
+	r = r.Apply(run(2, lines...))
+	if len(r.Destinations) != MaxDestinations || r.Destinations[0].Name != "quay.io/org/a:v00000" {
+		t.Errorf("there are %d destinations, the first %s", len(r.Destinations), r.Destinations[0].Name)
+	}
+}
+
+func TestImagesThatArePushedByDigestAreDestinations(t *testing.T) {
+	u := run(1, line{"x", stream.Copied, "a", ""}, line{"y", stream.Copied, "b", ""}, line{"z", stream.Failed, "", ""})
+	for _, m := range u.Report.Results {
+		m.Destination = "quay.io:443/org/a"
+	}
+	var names []string
+	for _, d := range applied(t, New("tekton"), u).Destinations {
+		names = append(names, d.Name)
+	}
+	if diff := cmp.Diff([]string{"quay.io:443/org/a", "quay.io:443/org/a@" + sha("a"), "quay.io:443/org/a@" + sha("b")}, names); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSplitKeepsSetsApart(t *testing.T) {
+	r := &report.Report{Summary: report.Summary{Unknown: 2, Mappings: 4, Failed: 1}, Results: []*report.Result{
+		{Set: "a", Status: stream.Copied, Bytes: 5, Destination: "quay.io/a:1"}, {Set: "b", Status: stream.Failed, Destination: "quay.io/b:1"},
+		{Set: "a", Status: stream.Current, Destination: "quay.io/a:2"}, {Status: stream.Current, Destination: "quay.io/c:2"},
+	}}
+	got := map[string]string{}
+	for set, one := range Split(r) {
+		s := one.Summary
+		got[set] = fmt.Sprint(len(one.Results), s.Mappings, s.Copied, s.Current, s.Failed, s.Unknown, s.Bytes)
+	}
+	if diff := cmp.Diff(map[string]string{"a": "2 2 1 1 0 2 5", "b": "1 1 0 0 1 2 0", "": "1 1 0 1 0 2 0"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Runs in any order, with the same destinations or others, leave a record that can be read, in
+// which a destination is as the last run saw it.
+func FuzzApply(f *testing.F) {
+	f.Add(uint64(1), "quay.io/a:b", "denied", int64(5))
+	f.Add(uint64(2), "", "\x1b[2J\xff…", int64(-5))
+	f.Add(uint64(3), strings.Repeat("ü", 3000), "a\nb", int64(1)<<62)
+	f.Fuzz(func(t *testing.T, seed uint64, name, message string, n int64) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		r := New(name)
+		for range 8 {
+			b := report.NewBuilder()
+			c := &stream.Content{Header: stream.Header{Stream: stream.Results, Run: message, Mappings: 4}}
+			for id := range 4 {
+				c.Mappings = append(c.Mappings, stream.Mapping{ID: id, Source: message, Destination: name + fmt.Sprint(id), Set: name, File: message, Line: int(n)})
+				one := stream.Result{ID: id, Status: stream.Copied, Digest: sha(string("abc"[random.IntN(3)])), Bytes: max(n, 0)}
+				if random.IntN(2) == 0 {
+					one.Status, one.Error = stream.Failed, &stream.Error{Side: name, Status: int(n), Message: message, Advice: name}
+				}
+				c.Results = append(c.Results, one)
+			}
+			if err := b.Add(c); err != nil {
+				return
+			}
+			end := noon.Add(time.Duration(random.Int64N(1e15)))
+			u := Update{Run: Run{ID: message + fmt.Sprint(random.IntN(6)), Program: name, End: end, Start: time.Unix(n, 0)}, Report: b.Report(), Now: noon.Add(1e14), Schedule: message}
+			r = applied(t, r, u)
+		}
+	})
+}
