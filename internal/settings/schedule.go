@@ -49,3 +49,16 @@ func ShortestGap(schedule string) time.Duration {
 	}
 	return gap
 }
+
+// NextStart returns when a schedule next starts a run after a time, or the zero time if it never
+// does or is not one that CheckSchedule accepts.
+func NextStart(schedule string, after time.Time) time.Time {
+	if CheckSchedule(schedule) != nil {
+		return time.Time{}
+	}
+	when, err := cron.ParseStandard(schedule)
+	if err != nil {
+		return time.Time{}
+	}
+	return when.Next(after.UTC())
+}
