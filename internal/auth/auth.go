@@ -93,7 +93,7 @@ type Authorizer struct {
 	length    verdict                // whether tokens are too long
 	proved    bool                   // a token with several was accepted
 	tokens    map[tokenKey]*token    // those that were not announced
-	batches   map[batchKey][]*token  // those that were, by each repository's scope
+	batches   map[batchKey][]*token  // those that were, by each repository's access
 	open      map[groupKey]*token    // the token that the next announced scope joins
 	wanted    map[bool][]*token      // those to prefetch, in the order in which they were announced, by whether they push
 }
@@ -214,7 +214,7 @@ func (a *Authorizer) Authorize(ctx context.Context, want Access, last Authorizat
 		user := want.Credential.Username + ":" + password(want.Credential)
 		next.Header = "Basic " + base64.StdEncoding.EncodeToString([]byte(user))
 	case want.Credential.RegistryToken != "":
-		next.Header = "Bearer " + want.Credential.RegistryToken
+		next.Header = bearerPrefix + want.Credential.RegistryToken
 	default:
 		a.prefetch(ctx, a.Challenge(), want.Push)
 		return a.tokenWith(ctx, want, next, last.value)
@@ -227,7 +227,7 @@ func (a *Authorizer) Authorize(ctx context.Context, want Access, last Authorizat
 func (a *Authorizer) tokenWith(ctx context.Context, want Access, next Authorization, refused string) (Authorization, error) {
 	for {
 		t := a.tokenFor(want, next.answers, next.step)
-		value, err := a.valueOf(ctx, t, next.answers, refused, want.Credential)
+		header, err := a.headerOf(ctx, t, next.answers, refused, want.Credential)
 		switch {
 		case errors.Is(err, errFewerScopes):
 		case err != nil && refuses(err) && next.named && a.forgetNamed(want):
@@ -238,7 +238,7 @@ func (a *Authorizer) tokenWith(ctx context.Context, want Access, next Authorizat
 		case next.step < few && len(t.scopes) > 1 && t.withholds(want.Repository):
 			next.step = alone
 		default:
-			next.Header, next.token, next.value = "Bearer "+value, t, value
+			next.Header, next.token, next.value = header, t, header[len(bearerPrefix):]
 			return next, nil
 		}
 	}

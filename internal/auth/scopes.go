@@ -29,8 +29,10 @@ type tokenKey struct {
 
 type batchKey struct {
 	credential credentials.Credential
-	scope      string
+	accessKey
 }
+
+func (a Access) batch() batchKey { return batchKey{a.Announced, a.key()} }
 
 type groupKey struct {
 	credential credentials.Credential
@@ -44,7 +46,7 @@ type groupKey struct {
 func (a *Authorizer) Announce(want Access, mountFrom []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key := batchKey{want.Announced, want.scope()}
+	key := want.batch()
 	var missing []string
 	for _, from := range mountFrom {
 		if from != want.Repository && !slices.ContainsFunc(a.batches[key], func(t *token) bool { return t.reads(from) }) {
@@ -93,7 +95,7 @@ func (a *Authorizer) Await(ctx context.Context, want Access) {
 
 // batchLocked returns the announced token that has all scopes that want needs, or nil.
 func (a *Authorizer) batchLocked(want Access) *token {
-	for _, t := range slices.Backward(a.batches[batchKey{want.Announced, want.scope()}]) {
+	for _, t := range slices.Backward(a.batches[want.batch()]) {
 		if len(t.scopes) <= a.scopes && (!want.mounts() || t.reads(want.MountFrom)) {
 			return t
 		}
@@ -137,7 +139,7 @@ func (a *Authorizer) prefetchAll(ctx context.Context, c Challenge, left []*token
 		get := func() error {
 			defer close(t.prefetched)
 			defer a.service.Slots.Release()
-			_, err := a.valueOf(ctx, t, c, "", t.credential)
+			_, err := a.headerOf(ctx, t, c, "", t.credential)
 			return err
 		}
 		if a.isProved() {
@@ -151,8 +153,8 @@ func (a *Authorizer) prefetchAll(ctx context.Context, c Challenge, left []*token
 // errFewerScopes means that a token has to be asked for again, with fewer scopes.
 var errFewerScopes = errors.New("a token may not have so many scopes")
 
-// valueOf returns a token's value.
-func (a *Authorizer) valueOf(ctx context.Context, t *token, c Challenge, refused string, with credentials.Credential) (string, error) {
+// headerOf returns the Authorization header of a token.
+func (a *Authorizer) headerOf(ctx context.Context, t *token, c Challenge, refused string, with credentials.Credential) (string, error) {
 	many := a.seal(t)
 	ask := func(ctx context.Context) (issued, error) {
 		if many > 1 {
@@ -160,11 +162,11 @@ func (a *Authorizer) valueOf(ctx context.Context, t *token, c Challenge, refused
 		}
 		return a.service.fetch(ctx, c, with, t.scopes)
 	}
-	value, err := t.get(ctx, ask, refused)
+	header, err := t.get(ctx, ask, refused)
 	if err != nil && many > 1 && refuses(err) {
 		return "", errFewerScopes
 	}
-	return value, err
+	return header, err
 }
 
 // askForMany asks for a token with several scopes. Until one was accepted, they are asked for
@@ -198,17 +200,18 @@ func (a *Authorizer) seal(t *token) int {
 func (a *Authorizer) tokenFor(want Access, c Challenge, at step) *token {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	scopes := want.scopes()
 	named := a.named[want.key()]
+	if at < few && len(named) == 0 && c == a.challenge {
+		if t := a.batchLocked(want); t != nil {
+			return t
+		}
+	}
+	scopes := want.scopes()
 	switch {
 	case at == alone:
 		scopes = scopes[:1]
 	case len(named) > 0:
 		scopes = append(slices.Clone(named), scopes[1:]...)
-	case at != few && c == a.challenge:
-		if t := a.batchLocked(want); t != nil {
-			return t
-		}
 	}
 	scopes = scopes[:min(len(scopes), a.scopes)]
 	key := tokenKey{want.Announced, c, strings.Join(scopes, " ")}

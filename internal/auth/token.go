@@ -25,18 +25,21 @@ type token struct {
 	prefetched chan struct{} // closed once a prefetch has ended; nil until one begins
 
 	mu      sync.Mutex
-	value   string
+	header  string    // bearerPrefix and the value; a request's header is not made anew each time
 	renew   time.Time // when to fetch it again
 	refused error     // why the token service gives no token with so many scopes
 }
 
-// get returns the token, fetched again if it has expired or is the one that was refused.
-// Callers that come meanwhile wait for the same answer.
+// bearerPrefix comes before a token in an Authorization header.
+const bearerPrefix = "Bearer "
+
+// get returns the token as an Authorization header, fetched again if it has expired or has the
+// value that was refused. Callers that come meanwhile wait for the same answer.
 func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, error), refused string) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.value != "" && t.value != refused && time.Now().Before(t.renew) {
-		return t.value, nil
+	if t.header != "" && t.header[len(bearerPrefix):] != refused && time.Now().Before(t.renew) {
+		return t.header, nil
 	}
 	if t.refused != nil {
 		return "", t.refused
@@ -50,12 +53,12 @@ func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, er
 		return "", err
 	}
 	// A request takes a while to be judged, so the last fifth of a lifetime is not used.
-	t.value, t.renew = got.value, asked.Add(got.lifetime-min(got.lifetime/5, 30*time.Second))
+	t.header, t.renew = bearerPrefix+got.value, asked.Add(got.lifetime-min(got.lifetime/5, 30*time.Second))
 	t.granted.Store(nil)
-	if granted := accessOf(t.value); granted != nil && onlyAsked(granted, repositoriesOf(t.scopes)) {
+	if granted := accessOf(got.value); granted != nil && onlyAsked(granted, repositoriesOf(t.scopes)) {
 		t.granted.Store(&granted)
 	}
-	return t.value, nil
+	return t.header, nil
 }
 
 // takes reports whether a repository, and all that it mounts from, can still be announced for

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -32,7 +33,8 @@ type transport struct{ base http.RoundTripper }
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	raw := req.Header.Get("Accept-Encoding") != ""
 	if !raw {
-		req = req.Clone(req.Context())
+		req = req.WithContext(req.Context()) // a copy
+		req.Header = maps.Clone(req.Header)
 		req.Header.Set("Accept-Encoding", Identity)
 	}
 	resp, err := t.base.RoundTrip(req)

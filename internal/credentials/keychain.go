@@ -108,8 +108,8 @@ func (k *Keychain) For(ctx context.Context, side reference.Side, registry, repos
 
 // Origin says where the credential that For returns comes from. It shows nothing secret.
 func (k *Keychain) Origin(ctx context.Context, side reference.Side, registry, repository string) string {
-	_, origin, _ := k.find(ctx, side, registry, repository)
-	return origin
+	_, from, _ := k.find(ctx, side, registry, repository)
+	return from()
 }
 
 // Empty reports whether no file has an entry and there is no registry of the cluster.
@@ -122,8 +122,8 @@ func (k *Keychain) Empty() bool {
 	return k.cluster.registry == ""
 }
 
-// find returns the credential with its origin.
-func (k *Keychain) find(ctx context.Context, side reference.Side, registry, repository string) (c Credential, origin string, err error) {
+// find returns the credential and what describes its origin, which only an error needs.
+func (k *Keychain) find(ctx context.Context, side reference.Side, registry, repository string) (c Credential, origin func() string, err error) {
 	host := normalizeHost(registry)
 	files := k.current(side)
 	var unasked error
@@ -131,22 +131,22 @@ func (k *Keychain) find(ctx context.Context, side reference.Side, registry, repo
 		for _, f := range files {
 			c, err := k.entry(ctx, f, key, &unasked)
 			if err != nil || c != (Credential{}) {
-				return c, fmt.Sprintf("the entry %q of %q", key, f.path), err
+				return c, func() string { return fmt.Sprintf("the entry %q of %q", key, f.path) }, err
 			}
 		}
 	}
 	if k.cluster.serves(host) {
 		c, err := k.cluster.credential()
-		return c, fmt.Sprintf("the service account's token in %q", k.cluster.file), err
+		return c, func() string { return fmt.Sprintf("the service account's token in %q", k.cluster.file) }, err
 	}
 	c, err = k.cloud(ctx, host)
 	switch {
 	case c != (Credential{}):
-		return c, "this machine's identity in a cloud", err
+		return c, func() string { return "this machine's identity in a cloud" }, err
 	case err == nil:
 		err = unasked
 	}
-	return c, "no credentials: " + unmatched(files), err
+	return c, func() string { return "no credentials: " + unmatched(files) }, err
 }
 
 // unmatched names the files that have no entry that matches.

@@ -90,7 +90,7 @@ func (r *resolver) keep(ctx context.Context, t *target, digest string) {
 	if t.to, t.err = r.Client.Destination(ctx, t.destination, false); t.err != nil {
 		return
 	}
-	if t.old, t.err = askDestination(ctx, t); t.err != nil || t.old == "" || t.old == digest {
+	if t.old, t.err = headDestination(ctx, t); t.err != nil || t.old == "" || t.old == digest {
 		return
 	}
 	t.digest = digest

@@ -154,6 +154,11 @@ func (r *resolver) locate(ctx context.Context, t *target, known map[[2]string]*r
 // settle resolves the targets of one source. A destination that is slow to answer does not keep
 // the others waiting.
 func (r *resolver) settle(ctx context.Context, g *group) {
+	if len(g.targets) == 1 { // nearly all: there are no others
+		askDestination(ctx, g.targets[0])
+		r.settleAnswered(ctx, g, g.targets)
+		return
+	}
 	answers := askDestinations(ctx, g.targets)
 	enough := time.NewTimer(r.patience())
 	defer enough.Stop()
@@ -218,16 +223,21 @@ func askDestinations(ctx context.Context, targets []*target) <-chan *target {
 	answers := make(chan *target, len(targets))
 	for _, t := range targets {
 		go func() {
-			if ctx.Err() == nil {
-				t.old, t.err = askDestination(ctx, t)
-			}
+			askDestination(ctx, t)
 			answers <- t
 		}()
 	}
 	return answers
 }
 
-func askDestination(ctx context.Context, t *target) (string, error) {
+// askDestination sets the target's digest, or why it is not known. It asks nothing after ctx's end.
+func askDestination(ctx context.Context, t *target) {
+	if ctx.Err() == nil {
+		t.old, t.err = headDestination(ctx, t)
+	}
+}
+
+func headDestination(ctx context.Context, t *target) (string, error) {
 	t.asked = ask(reference.Destination, t.to.Registry())
 	identifier := t.destination.Tag
 	if identifier == "" {

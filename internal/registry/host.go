@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"imagemirror/internal/addresses"
 	"imagemirror/internal/auth"
 	"imagemirror/internal/coding"
 	"imagemirror/internal/regerror"
@@ -29,6 +30,7 @@ type host struct {
 	client    *Client
 	endpoint  registriesconf.Endpoint // Repository is empty
 	address   string                  // host or host:port to dial
+	metadata  bool                    // a cloud gives its machines secrets there
 	auth      *auth.Authorizer
 	budget    *budget
 	health    health
@@ -64,6 +66,7 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 	if registriesconf.Localhost(e.Registry) && !e.Insecure { // else TLS is tried first, as elsewhere
 		h.setScheme("http")
 	}
+	h.metadata = kindOf(h.address) == addresses.Metadata
 	trust := c.tls.Clone()
 	trust.InsecureSkipVerify = e.Insecure //nolint:gosec // insecure in registries.conf means this
 	h.standing = newStanding(h.address)
@@ -200,7 +203,7 @@ func (h *host) allowsPlainHTTP() bool {
 
 // at reports whether an address is on the registry itself, however it is written.
 func (h *host) at(u *url.URL) bool {
-	return withPort(u.Host, u.Scheme) == withPort(h.address, u.Scheme)
+	return u.Host == h.address || withPort(u.Host, u.Scheme) == withPort(h.address, u.Scheme)
 }
 
 // withPort returns host:port, in lower case, for the host of a URL.

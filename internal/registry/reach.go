@@ -25,14 +25,19 @@ type standing struct {
 // newStanding returns the standing of a registry whose address may be a literal one.
 func newStanding(address string) *standing {
 	s := &standing{seen: map[addresses.Kind]bool{}}
+	if kind := kindOf(address); kind != addresses.Public {
+		s.found(kind)
+	}
+	return s
+}
+
+// kindOf returns the kind of a host or host:port, as far as that is known without a look-up.
+func kindOf(address string) addresses.Kind {
 	name, _, err := net.SplitHostPort(address)
 	if err != nil {
 		name = address
 	}
-	if kind := addresses.OfHost(name); kind != addresses.Public {
-		s.found(kind)
-	}
-	return s
+	return addresses.OfHost(name)
 }
 
 // found takes in the addresses of one look-up.
@@ -102,11 +107,10 @@ func (o others) refuse(kind addresses.Kind, address string) error {
 // stranger must not reach: a machine's metadata service, or a service in the cluster. Other
 // names are judged when they are dialed, unless a proxy does that.
 func (h *host) mayLead(u *url.URL) error {
-	kind := addresses.OfHost(u.Hostname())
-	if h.at(u) && kind != addresses.Metadata {
+	if h.at(u) && !h.metadata {
 		return nil
 	}
-	return others{h.standing}.refuse(kind, u.Hostname())
+	return others{h.standing}.refuse(addresses.OfHost(u.Hostname()), u.Hostname())
 }
 
 // misled returns the error of an address that is not connected to.

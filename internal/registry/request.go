@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -234,10 +235,11 @@ func (c *call) request(ctx context.Context, u *url.URL, stream *streamedBody) (*
 	case c.body != nil:
 		body = bytes.NewReader(c.body)
 	}
-	req, err := http.NewRequestWithContext(ctx, c.method, u.String(), body)
+	req, err := http.NewRequestWithContext(ctx, c.method, "", body)
 	if err != nil {
 		return nil, err
 	}
+	req.URL, req.Host = u, strings.TrimSuffix(u.Host, ":") // without writing u out and parsing it again
 	if stream != nil {
 		req.ContentLength = c.length
 		if c.length == 0 {
