@@ -111,7 +111,7 @@ func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.
 // take, which only a plan of thousands of images with large manifests does.
 func limitHeap() {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(min(140<<20, debug.SetMemoryLimit(-1))) // a container may allow less
+		command.CollectLate(100, min(140<<20, debug.SetMemoryLimit(-1))) // a container may allow less
 	}
 }
 

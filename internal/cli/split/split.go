@@ -181,7 +181,7 @@ func (c *config) split(ctx context.Context, paths []string, run *state.Run) erro
 // is cheap: it takes about a tenth more CPU time, and a third less memory.
 func collectOften() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(20)
+		command.CollectLate(20, debug.SetMemoryLimit(-1))
 	}
 }
 

@@ -1,0 +1,33 @@
+package command
+
+import (
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+)
+
+func TestCollectLate(t *testing.T) {
+	percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(-1)
+	t.Cleanup(func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	})
+	CollectLate(70, roomy)
+	if got := debug.SetGCPercent(100); got != 70 {
+		t.Errorf("with little memory, GOGC is %d, want 70 at once", got)
+	}
+	CollectLate(80, 1<<40)
+	if got := debug.SetMemoryLimit(-1); got != roomy {
+		t.Errorf("the limit is %d before the first collection, want %d", got, roomy)
+	}
+	for end := time.Now().Add(10 * time.Second); debug.SetMemoryLimit(-1) != 1<<40; {
+		if time.Now().After(end) {
+			t.Fatal("the limit is not raised after a collection")
+		}
+		runtime.GC() // the cleanup runs in a goroutine
+	}
+	if got := debug.SetGCPercent(100); got != 80 {
+		t.Errorf("GOGC is %d after the first collection, want 80", got)
+	}
+}
