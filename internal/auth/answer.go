@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/secret"
 )
@@ -33,8 +34,9 @@ type issued struct {
 // unusable is the error of an answer that asking again will not change, with advice.
 type unusable struct{ what, advice string }
 
-func (e unusable) Error() string  { return e.what }
-func (e unusable) Advice() string { return e.advice }
+func (e unusable) Error() string    { return e.what }
+func (e unusable) Advice() string   { return e.advice }
+func (e unusable) Kind() fault.Kind { return fault.Answer }
 
 // askOperators is the advice about an answer that breaks the specification.
 const askOperators = "ask the registry's operators: by distribution's token specification, this is not a valid answer"

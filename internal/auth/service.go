@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"imagemirror/internal/credentials"
+	"imagemirror/internal/fault"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 	"imagemirror/internal/secret"
@@ -60,10 +61,10 @@ func (s *tokenService) fetch(ctx context.Context, c Challenge, cred credentials.
 
 // keepsToRegistry returns the error of a credential that a token service does not get.
 func (s *tokenService) keepsToRegistry(service string) error {
-	return unusable{
+	return fault.Credentials.Mark(unusable{
 		fmt.Sprintf("the service account's token goes to %s only, whose token service is on another host, %s", s.Registry, service),
 		fmt.Sprintf("ask the registry's operators for a token service on %s, or add an entry for it to the credentials", s.Registry),
-	}
+	})
 }
 
 // password returns the password of a credential, which its refresh token is if it has no

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strings"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/secret"
 )
@@ -110,6 +111,9 @@ func (e unsupportedError) Error() string {
 }
 
 func (e unsupportedError) Is(target error) bool { return target == ErrUnsupported }
+
+// Kind returns what kind of failure the error is the cause of.
+func (e unsupportedError) Kind() fault.Kind { return fault.Answer }
 
 // Advice returns what a person can do about the error.
 func (e unsupportedError) Advice() string {

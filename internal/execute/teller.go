@@ -55,7 +55,7 @@ func (t *teller) Image(o mirror.Outcome) {
 func resultOf(o mirror.Outcome) stream.Result {
 	r := stream.Result{
 		ID: o.ID, Status: stream.Copied, Digest: o.Digest, Old: o.Old,
-		Bytes: o.Bytes, Seconds: o.Took.Seconds(),
+		Bytes: o.Bytes, Seconds: o.Took.Seconds(), Time: time.Now().UTC(),
 	}
 	if o.Err != nil {
 		r.Status, r.Error = stream.Failed, stream.ErrorOf(o.Err)

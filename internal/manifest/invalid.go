@@ -3,6 +3,8 @@ package manifest
 import (
 	"errors"
 	"fmt"
+
+	"imagemirror/internal/fault"
 )
 
 // ErrSchema1 is the error of Parse for an image in Docker schema 1.
@@ -22,8 +24,9 @@ type invalidError struct {
 	advice string
 }
 
-func (e *invalidError) Advice() string { return e.advice }
-func (e *invalidError) Unwrap() error  { return e.error }
+func (e *invalidError) Advice() string   { return e.advice }
+func (e *invalidError) Kind() fault.Kind { return fault.Image }
+func (e *invalidError) Unwrap() error    { return e.error }
 
 // What a person can do about an invalidError.
 const (

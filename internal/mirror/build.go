@@ -7,10 +7,10 @@ import (
 	"slices"
 
 	"imagemirror/internal/digest"
+	"imagemirror/internal/fault"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
-	"imagemirror/internal/stream"
 )
 
 // build makes the graph of what the jobs need. Jobs that cannot be carried out end here.
@@ -105,7 +105,7 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 		return m, m.err
 	}
 	if depth > manifest.MaxDepth {
-		return nil, stream.Blame(reference.Source, fmt.Sprintf("reading manifests of %s at the source: the image has more than %d levels of nested indexes", source.Name(), manifest.MaxDepth), "rebuild it with fewer")
+		return nil, badImage(source, "rebuild it with fewer", "reading manifests of %s at the source: the image has more than %d levels of nested indexes", source.Name(), manifest.MaxDepth)
 	}
 	parsed, err := b.parse(source, digest)
 	if err != nil {
@@ -141,10 +141,10 @@ func (b *builder) parse(source *registry.Repository, named string) (manifest.Man
 	}
 	m, ok := b.manifests(named)
 	if !ok {
-		return manifest.Manifest{}, stream.WithAdvice("the plan lacks the manifest "+named, "make the plan again")
+		return manifest.Manifest{}, badPlan("the plan lacks the manifest %s", named)
 	}
 	if got := digest.Of(m.Content); got != named {
-		return manifest.Manifest{}, stream.WithAdvice(fmt.Sprintf("the plan's manifest %s has the digest %s", named, got), "make the plan again")
+		return manifest.Manifest{}, badPlan("the plan's manifest %s has the digest %s", named, got)
 	}
 	p, err := manifest.Parse(m.MediaType, m.Content)
 	if err != nil {
@@ -160,7 +160,7 @@ func (b *builder) parse(source *registry.Repository, named string) (manifest.Man
 // blob adds a blob to a repository.
 func (b *builder) blob(j *jobState, r *repo, source *registry.Repository, d manifest.Descriptor) (*wantedBlob, error) {
 	if size, ok := b.sizes[d.Digest]; ok && size != d.Size {
-		return nil, stream.Blame(reference.Source, fmt.Sprintf("two manifests of the image give the blob %s the sizes %d and %d", d.Digest, size, d.Size), "rebuild the image")
+		return nil, badImage(source, "rebuild the image", "two manifests of the image give the blob %s the sizes %d and %d", d.Digest, size, d.Size)
 	}
 	b.sizes[d.Digest] = d.Size
 	id := blobID{d.Digest, d.Size}
@@ -192,4 +192,15 @@ func (b *builder) blob(j *jobState, r *repo, source *registry.Repository, d mani
 	at.wanted = append(at.wanted, w)
 	r.blobs[id] = w
 	return w, nil
+}
+
+// badImage returns the error of an image that contradicts itself.
+func badImage(source *registry.Repository, advice, format string, args ...any) error {
+	return fault.New(
+		fault.Fault{Kind: fault.Image, Side: reference.Source, Host: source.Registry(), Advice: advice}, fmt.Sprintf(format, args...))
+}
+
+// badPlan returns the error of a plan that does not have what it needs.
+func badPlan(format string, args ...any) error {
+	return fault.New(fault.Fault{Kind: fault.Internal, Advice: "make the plan again"}, fmt.Sprintf(format, args...))
 }

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"net/http"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
-	"imagemirror/internal/stream"
 )
 
 func (e *engine) queuePushLocked(m *wantedManifest) {
@@ -93,9 +93,9 @@ func (e *engine) checkImmutable(m *wantedManifest, tag string) (there bool, err 
 	case regerror.StatusOf(err) == http.StatusNotFound:
 		return false, nil
 	case err == nil && at != m.digest:
-		return false, stream.Blame(reference.Destination,
-			fmt.Sprintf("the tag %s is immutable and points at %s, which was pushed after the plan was made with %s: it is left as it is", tag, at, m.digest),
-			"find out who else pushes to it, then run again")
+		return false, fault.New(fault.Fault{
+			Kind: fault.Immutable, Side: reference.Destination, Host: m.repo.to.Registry(), Advice: "find out who else pushes to it, then run again",
+		}, fmt.Sprintf("the tag %s is immutable and points at %s, which was pushed after the plan was made with %s: it is left as it is", tag, at, m.digest))
 	}
 	return err == nil, err
 }

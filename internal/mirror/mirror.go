@@ -5,10 +5,10 @@ import (
 	"sync"
 	"time"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
-	"imagemirror/internal/stream"
 )
 
 // A Job is one image to bring to one destination.
@@ -33,7 +33,8 @@ type Outcome struct {
 }
 
 // ErrInterrupted is the error of jobs that were not finished when the run was told to stop.
-var ErrInterrupted = stream.WithAdvice("interrupted before the image was there", "run again: what has arrived is not sent again")
+var ErrInterrupted = fault.New(
+	fault.Fault{Kind: fault.Unfinished, Advice: "run again: what has arrived is not sent again"}, "interrupted before the image was there")
 
 // A Transfer watches one blob go over the wire.
 type Transfer interface {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 )
@@ -109,6 +110,9 @@ type foreignError struct{ digest string }
 func (f foreignError) Error() string {
 	return fmt.Sprintf("the layer %s is not for redistribution, and was left out", f.digest)
 }
+
+// Kind returns what kind of failure the error is the cause of.
+func (foreignError) Kind() fault.Kind { return fault.Unsupported }
 
 func (foreignError) Advice() string {
 	return "set MIRROR_FOREIGN_LAYERS=true to push such layers too, if their license allows that"

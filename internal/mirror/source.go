@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"imagemirror/internal/digest"
+	"imagemirror/internal/fault"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
@@ -146,7 +147,7 @@ func (s *blobSource) early(err error) error {
 	case s.hashed == s.offset && s.hash.Digest() == s.blob.digest:
 		return s.fault(manifest.WrongSize(s.blob.size, fmt.Sprint(s.offset)))
 	case err == io.EOF && s.from.Recode():
-		return &corruptError{s.fault(fmt.Errorf("the content ends at byte %d of %d", s.offset, s.blob.size))}
+		return &corruptError{s.fault(fault.Image.Mark(fmt.Errorf("the content ends at byte %d of %d", s.offset, s.blob.size)))}
 	}
 	return nil
 }
@@ -199,7 +200,7 @@ func (s *blobSource) took(p []byte) (int, error) {
 		if !s.from.Recode() && !s.mixed { // otherwise the repository that sent the end is asked for the whole
 			s.from.Turn()
 		}
-		err := fmt.Errorf("the content has the digest %s", got)
+		err := fault.Image.Mark(fmt.Errorf("the content has the digest %s", got))
 		if longer {
 			err = manifest.WrongSize(s.blob.size, "more")
 		}

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"sync"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
-	"imagemirror/internal/stream"
 )
 
 // maxPlan is the memory that the manifests of a run take at most, in bytes, packed as the archive
@@ -38,9 +38,10 @@ func (b *budget) add(im *imageTree, digest string, content []byte, parsed manife
 	room := min(max((b.room+im.taken)/8, smallImage)-im.taken, (b.room-b.taken[name])/2)
 	_, takes, ok := im.archive.AddWithin(digest, content, parsed, room)
 	if !ok {
-		return overError{stream.Blame(reference.Source,
-			fmt.Sprintf("the plan has %d KiB left for the manifests of this image, and they take %d KiB or more", max(im.taken+room, 0)>>10, (im.taken+takes)>>10),
-			"mirror fewer or smaller images of the repository in one run")}
+		return overError{fault.New(fault.Fault{
+			Kind: fault.TooLarge, Side: reference.Source, Host: im.from.Registry(),
+			Advice: "mirror fewer or smaller images of the repository in one run",
+		}, fmt.Sprintf("the plan has %d KiB left for the manifests of this image, and they take %d KiB or more", max(im.taken+room, 0)>>10, (im.taken+takes)>>10))}
 	}
 	im.taken += takes
 	b.taken[name] += takes

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"time"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
-	"imagemirror/internal/stream"
 )
 
 // Limits is the part of the environment that bounds how long a plan takes.
@@ -48,6 +48,7 @@ func ask(side reference.Side, host string) question { return question{side, host
 
 // A lateError is the cause of a question without an answer at the deadline.
 type lateError struct {
+	kind             fault.Kind
 	host             string
 	waited, deadline time.Duration
 }
@@ -55,6 +56,9 @@ type lateError struct {
 func (e *lateError) Error() string {
 	return fmt.Sprintf("waited %s for %s, and all registries have %s (MIRROR_DEADLINE)", e.waited.Round(time.Second), e.host, e.deadline)
 }
+
+// Kind returns what kind of failure the error is the cause of.
+func (e *lateError) Kind() fault.Kind { return e.kind }
 
 // Advice returns what a person can do about the error.
 func (e *lateError) Advice() string {
@@ -70,12 +74,15 @@ func (r *resolver) explain(ctx context.Context, q question, err error) error {
 	case err == nil && cause == nil, err != nil && !misses(ctx, err):
 		return err
 	}
-	late := &lateError{q.host, time.Since(q.since), r.Deadline}
+	late := &lateError{fault.Deadline, q.host, time.Since(q.since), r.Deadline}
 	var known *regerror.Error
 	if !errors.As(err, &known) {
-		return stream.Blame(q.side, late.Error(), late.Advice())
+		return fault.New(fault.Fault{Kind: fault.Deadline, Side: q.side, Host: q.host, Advice: late.Advice()}, late.Error())
 	}
 	e := *known
+	if !errors.Is(err, errDeadline) {
+		late.kind = known.Kind() // why it was asked again and again
+	}
 	late.host = cmp.Or(e.Host, q.host)
 	e.Err = late
 	return &e

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/mapping"
 	"imagemirror/internal/reference"
@@ -204,9 +205,9 @@ func matches(set *imageset.Set, m mapping.Mapping, list *tagList) []*target {
 	t := newTarget(set, m, m.Source, m.Destination)
 	t.settled = true
 	if t.err = list.err; t.err == nil {
-		t.err = stream.Blame(reference.Source,
-			fmt.Sprintf("no tag of %s matches %s (%d listed)", m.Source.Name(), m.Source.Tag, len(list.tags)),
-			"correct the pattern or push a matching tag")
+		t.err = fault.New(
+			fault.Fault{Kind: fault.Missing, Side: reference.Source, Host: m.Source.Registry, Advice: "correct the pattern or push a matching tag"},
+			fmt.Sprintf("no tag of %s matches %s (%d listed)", m.Source.Name(), m.Source.Tag, len(list.tags)))
 	}
 	return []*target{t}
 }
@@ -217,8 +218,9 @@ func matches(set *imageset.Set, m mapping.Mapping, list *tagList) []*target {
 func (r *resolver) contested(targets []*target) (repeated map[*target]bool) {
 	name := func(t *target) any { return t.Destination }
 	return r.collide(targets, name, func(other *target) error {
-		return stream.Blame(reference.Destination,
-			fmt.Sprintf("%s:%d copies %s to the same destination", other.File, other.Line, other.Source), "remove one of the two")
+		return fault.New(
+			fault.Fault{Kind: fault.Conflict, Side: reference.Destination, Advice: "remove one of the two"},
+			fmt.Sprintf("%s:%d copies %s to the same destination", other.File, other.Line, other.Source))
 	})
 }
 

@@ -3,8 +3,8 @@ package plan
 import (
 	"fmt"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/reference"
-	"imagemirror/internal/stream"
 )
 
 // kept reports whether an immutable tag exists at the destination and its source has the same
@@ -25,7 +25,8 @@ func (t *target) mayBeKept() bool {
 
 // moved returns the error of a target whose immutable tag would have to move.
 func (t *target) moved() error {
-	return stream.Blame(reference.Destination,
-		fmt.Sprintf("the tag %s is immutable and points to %s, but its source is %s: the tag was not moved", t.destination.Tag, t.old, t.digest),
-		"mirror the new image to another tag, or remove the tag from spec.immutable in the set's settings.yaml")
+	return fault.New(fault.Fault{
+		Kind: fault.Immutable, Side: reference.Destination, Host: t.destination.Registry,
+		Advice: "mirror the new image to another tag, or remove the tag from spec.immutable in the set's settings.yaml",
+	}, fmt.Sprintf("the tag %s is immutable and points to %s, but its source is %s: the tag was not moved", t.destination.Tag, t.old, t.digest))
 }

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
@@ -29,7 +30,7 @@ import (
 
 // ErrInterrupted is the error of mappings that were not resolved before the run was
 // interrupted.
-var ErrInterrupted = stream.WithAdvice("interrupted before the registries were asked", "run again")
+var ErrInterrupted = fault.New(fault.Fault{Kind: fault.Unfinished, Advice: "run again"}, "interrupted before the registries were asked")
 
 // Options are what a plan needs besides the image sets.
 type Options struct {

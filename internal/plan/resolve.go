@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
@@ -126,9 +127,9 @@ func (r *resolver) meet(targets []*target) {
 	type place struct{ registry, path, tag string }
 	at := func(t *target) any { return place{t.to.Registry(), t.to.Path(), t.destination.Tag} }
 	r.collide(targets, at, func(other *target) error {
-		return stream.Blame(reference.Destination,
-			fmt.Sprintf("%s:%d copies %s to %s, which is the same destination because of registries.conf", other.File, other.Line, other.Source, other.Destination),
-			"remove one of the two")
+		return fault.New(
+			fault.Fault{Kind: fault.Conflict, Side: reference.Destination, Advice: "remove one of the two"},
+			fmt.Sprintf("%s:%d copies %s to %s, which is the same destination because of registries.conf", other.File, other.Line, other.Source, other.Destination))
 	})
 }
 
@@ -210,7 +211,7 @@ func (r *resolver) settleAnswered(ctx context.Context, g *group, targets []*targ
 
 // result returns the result of a settled target.
 func (t *target) result() stream.Result {
-	r := stream.Result{ID: t.ID, Status: stream.Current, Digest: t.digest, Old: t.old}
+	r := stream.Result{ID: t.ID, Status: stream.Current, Digest: t.digest, Old: t.old, Time: time.Now().UTC()}
 	if t.err != nil {
 		r.Status, r.Error = stream.Failed, stream.ErrorOf(t.err)
 	}
@@ -306,6 +307,9 @@ func explainMissing(err error, digest, tag string) error {
 
 // A missingError names the tag that the digest of a missing manifest was announced for.
 type missingError string
+
+// Kind returns what kind of failure the error is the cause of.
+func (e missingError) Kind() fault.Kind { return fault.Missing }
 
 func (e missingError) Error() string {
 	return "the registry announced this digest for the tag " + string(e)

@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
-	"imagemirror/internal/stream"
 )
 
 // trees reads manifests into an archive. It reads each digest once, from the first repository
@@ -87,7 +87,10 @@ func (im *imageTree) all(ctx context.Context, digest string, known *archived) er
 // tooLarge returns the error of an image that exceeds a bound.
 func (im *imageTree) tooLarge(format string, args ...any) error {
 	what := "reading manifests of " + im.from.Name() + " at the source: "
-	return stream.Blame(reference.Source, what+fmt.Sprintf(format, args...), "mirror the parts of the image by themselves, or rebuild it with fewer")
+	return fault.New(fault.Fault{
+		Kind: fault.TooLarge, Side: reference.Source, Host: im.from.Registry(),
+		Advice: "mirror the parts of the image by themselves, or rebuild it with fewer",
+	}, what+fmt.Sprintf(format, args...))
 }
 
 // first returns the error of the first manifest that could not be read, in the order of the

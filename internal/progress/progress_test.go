@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/reference"
 )
@@ -34,11 +35,11 @@ func outcome(name string, bytes int64, err error) mirror.Outcome {
 	}
 }
 
-// A fault is a registry's error.
-type fault struct{ error }
+// A refusal is a registry's error.
+type refusal struct{ error }
 
-func (fault) Fault() (side string, status int, advice string) {
-	return "destination", 403, "ask for\x1b[2J the right to push"
+func (refusal) Fault() fault.Fault {
+	return fault.Fault{Side: reference.Destination, Status: 403, Advice: "ask for\x1b[2J the right to push"}
 }
 
 func TestLinesLogEachImage(t *testing.T) {
@@ -64,7 +65,7 @@ level=INFO msg=finished copied=1 failed=0 bytes=1024 took=0s
 	}, {
 		name:     "failed, with a hostile name, error and advice",
 		images:   1,
-		outcomes: []mirror.Outcome{outcome("org/\x1b[31ma\n", 0, fault{errors.New("denied:\r\n\u202egnorw\x9b")})},
+		outcomes: []mirror.Outcome{outcome("org/\x1b[31ma\n", 0, refusal{errors.New("denied:\r\n\u202egnorw\x9b")})},
 		want: `level=INFO msg=copying images=1 bytes=0
 level=ERROR msg=failed source=ci.io/org/\x1b[31ma\n:v1 destination=quay.io/org/\x1b[31ma\n:v1 digest=` + digest +
 			` bytes=0 took=1.2s error="denied: \\u202egnorw�" advice="ask for\\x1b[2J the right to push"

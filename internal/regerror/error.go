@@ -10,15 +10,17 @@ import (
 	"time"
 
 	"imagemirror/internal/digest"
+	"imagemirror/internal/fault"
 	"imagemirror/internal/reference"
 )
 
 // An Error is a request that a registry refused or did not answer. Callers branch on
-// Side and Status. It is a stream.Fault.
+// Side and Status.
 type Error struct {
 	Side   reference.Side
 	Doing  string // such as "pushing manifest"
 	Name   string // HOST/PATH of the repository; of a token service's error, the registry
+	At     string // the registry that was asked, if registries.conf may lead to another than Name's
 	Ref    string // tag or digest in the repository, or ""
 	Host   string // the host that answered, or did not, if the registry led to another
 	Status int    // HTTP status; 0 if no answer came
@@ -83,10 +85,10 @@ func (e *Error) object() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Fault returns the side at fault, the HTTP status or 0, and what a person can do about
-// it.
-func (e *Error) Fault() (side string, status int, advice string) {
-	return string(e.Side), e.Status, e.advice()
+// Fault returns what is known about who is at fault, and what a person can do about it.
+func (e *Error) Fault() fault.Fault {
+	kind := e.Kind()
+	return fault.Fault{Kind: kind, Side: e.Side, Host: e.host(kind), Status: e.Status, Advice: e.advice()}
 }
 
 // StatusOf returns the HTTP status of the Error in err's chain, or 0.

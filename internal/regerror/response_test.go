@@ -97,7 +97,7 @@ func FuzzFromResponse(f *testing.F) {
 		}
 		for _, doing := range []string{PushingManifest, OpeningUpload, GettingToken} {
 			e.Side, e.Doing = "destination", doing
-			if _, _, advice := e.Fault(); advice == "" {
+			if advice := e.Fault().Advice; advice == "" {
 				t.Errorf("%v has no advice", e)
 			}
 		}

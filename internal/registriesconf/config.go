@@ -16,6 +16,7 @@ import (
 	"go.podman.io/image/v5/pkg/sysregistriesv2"
 	"go.podman.io/image/v5/types"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/reference"
 )
 
@@ -115,7 +116,7 @@ func (c *Config) find(name string) *rewrite {
 	case registry == nil:
 		return nil
 	case registry.Blocked:
-		return &rewrite{err: fmt.Errorf("%s is blocked: registries.conf %q blocks the prefix %q", name, c.path, registry.Prefix)}
+		return &rewrite{err: fault.Blocked.Mark(fmt.Errorf("%s is blocked: registries.conf %q blocks the prefix %q", name, c.path, registry.Prefix))}
 	}
 	r := &rewrite{}
 	if r.tagged, err = endpoints(registry, name); err == nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/text"
 )
@@ -48,6 +49,9 @@ type TooLargeError struct {
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("the limit on a request's body seems to be below %s", text.Size(e.Size))
 }
+
+// Kind returns what kind of failure the error is the cause of.
+func (e *TooLargeError) Kind() fault.Kind { return fault.TooLarge }
 
 // Advice returns what a person can do about it.
 func (e *TooLargeError) Advice() string {

@@ -288,6 +288,6 @@ func (r *Repository) fail(err error, doing, ref string) error {
 	if e.Doing == "" {
 		e.Doing, e.Ref = doing, ref
 	}
-	e.Name = cmp.Or(e.Name, r.name)
+	e.Name, e.At = cmp.Or(e.Name, r.name), cmp.Or(e.At, r.Registry())
 	return &e
 }

@@ -7,6 +7,7 @@ import (
 
 	"imagemirror/internal/auth"
 	"imagemirror/internal/credentials"
+	"imagemirror/internal/fault"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 )
@@ -34,6 +35,7 @@ func (h *host) explainDenial(ctx context.Context, want auth.Access, e *regerror.
 // the credentials can be described.
 func (h *host) denial(ctx context.Context, want auth.Access, e *regerror.Error) (why notAllowed, known bool) {
 	name := h.endpoint.Registry + "/" + want.Repository
+	why.kind = kindOfDenial(want, e)
 	who := "the credentials"
 	if e.Doing == checkingPush {
 		who = "that account" // which the message has named
@@ -64,8 +66,24 @@ func (h *host) denial(ctx context.Context, want auth.Access, e *regerror.Error) 
 	return why, known
 }
 
-// notAllowed is the cause of a request that is denied, with its own advice.
-type notAllowed struct{ origin, advice string }
+// kindOfDenial returns the kind of a request that was denied. A preflight has no answer: its token
+// does not have the scope.
+func kindOfDenial(want auth.Access, e *regerror.Error) fault.Kind {
+	switch {
+	case want.Credential == credentials.Credential{}:
+		return fault.Credentials
+	case e.Status == 0:
+		return fault.Denied
+	}
+	return e.Kind()
+}
 
-func (n notAllowed) Error() string  { return "denied with " + n.origin }
-func (n notAllowed) Advice() string { return n.advice }
+// notAllowed is the cause of a request that is denied, with its own advice.
+type notAllowed struct {
+	origin, advice string
+	kind           fault.Kind
+}
+
+func (n notAllowed) Error() string    { return "denied with " + n.origin }
+func (n notAllowed) Advice() string   { return n.advice }
+func (n notAllowed) Kind() fault.Kind { return n.kind }

@@ -34,7 +34,7 @@ func TestDenialNamesTheCredential(t *testing.T) {
 		p.Heal()
 		p.Inject(registrytest.FaultRule{Fault: registrytest.Status(c.status, c.body)})
 		e := read(t, withConfig(t, c.config), p.Host)
-		if _, _, advice := e.Fault(); !strings.Contains(e.Error(), c.message) || !strings.HasPrefix(advice, c.advice) {
+		if advice := e.Fault().Advice; !strings.Contains(e.Error(), c.message) || !strings.HasPrefix(advice, c.advice) {
 			t.Errorf("%s: got %v with the advice %q, want %q and %q", c.name, e, advice, c.message, c.advice)
 		}
 	}
@@ -51,7 +51,7 @@ func TestWebPageIsNoManifest(t *testing.T) {
 		login.Heal()
 		login.Inject(registrytest.FaultRule{Fault: page})
 		e := read(t, noKeys{}, p.Host)
-		if _, _, advice := e.Fault(); !strings.Contains(e.Error(), name) || !strings.HasSuffix(e.Error(), `HTTP 200 OK: a web page: "Log in"`) || !strings.HasPrefix(advice, "check that "+p.Host+"/ci/a is an image") {
+		if advice := e.Fault().Advice; !strings.Contains(e.Error(), name) || !strings.HasSuffix(e.Error(), `HTTP 200 OK: a web page: "Log in"`) || !strings.HasPrefix(advice, "check that "+p.Host+"/ci/a is an image") {
 			t.Errorf("got %v with the advice %q", e, advice)
 		}
 	}
@@ -98,7 +98,7 @@ func TestProxyThatRefusesIsNamed(t *testing.T) {
 		tr.Proxy = http.ProxyURL(u)
 		_, err = (&http.Client{Transport: tr}).Get("https://registry.example/v2/")
 		e := &regerror.Error{Err: regerror.Plain(t.Context(), err)}
-		if _, _, advice := e.Fault(); !strings.Contains(e.Error(), "the proxy "+u.Host+" does not connect: HTTP ") || !strings.HasPrefix(advice, "correct HTTPS_PROXY") || e.Transient() == c.final {
+		if advice := e.Fault().Advice; !strings.Contains(e.Error(), "the proxy "+u.Host+" does not connect: HTTP ") || !strings.HasPrefix(advice, "correct HTTPS_PROXY") || e.Transient() == c.final {
 			t.Errorf("%d: got %v with the advice %q, transient %v", c.status, e, advice, e.Transient())
 		}
 	}

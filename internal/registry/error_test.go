@@ -106,9 +106,9 @@ func TestAdviceOnRefusals(t *testing.T) {
 		} else {
 			e = write(t, p.Host)
 		}
-		side, status, advice := e.Fault()
-		if side != string(c.side) || status != c.status || !strings.HasPrefix(advice, c.advice) {
-			t.Errorf("%d at the %s: got %q for status %d at the %s, want %q", c.status, c.side, advice, status, side, c.advice)
+		f := e.Fault()
+		if f.Side != c.side || f.Status != c.status || !strings.HasPrefix(f.Advice, c.advice) {
+			t.Errorf("%d at the %s: got %q for status %d at the %s, want %q", c.status, c.side, f.Advice, f.Status, f.Side, c.advice)
 		}
 	}
 }
@@ -173,8 +173,8 @@ func TestAdviceWhereNothingAnswers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := c.err(t)
-			if _, status, advice := e.Fault(); status != 0 || !strings.HasPrefix(advice, c.advice) {
-				t.Errorf("%v: got the advice %q and the status %d, want %q", e, advice, status, c.advice)
+			if advice := e.Fault().Advice; e.Status != 0 || !strings.HasPrefix(advice, c.advice) {
+				t.Errorf("%v: got the advice %q and the status %d, want %q", e, advice, e.Status, c.advice)
 			}
 		})
 	}
@@ -210,7 +210,7 @@ func TestAdviceOnCauses(t *testing.T) {
 		{"an interrupted run", regerror.Error{Doing: regerror.Locating, Err: context.Canceled}, "run again"},
 		{"a download without a slot", regerror.Error{Err: regerror.ErrBusy}, "run again"},
 	} {
-		if _, _, advice := c.err.Fault(); !strings.HasPrefix(advice, c.advice) {
+		if advice := c.err.Fault().Advice; !strings.HasPrefix(advice, c.advice) {
 			t.Errorf("%s: got the advice %q, want %q", c.name, advice, c.advice)
 		}
 	}
@@ -222,7 +222,7 @@ func TestAdviceOnTokens(t *testing.T) {
 		p.Heal()
 		p.Inject(registrytest.FaultRule{Kind: "token", Fault: registrytest.Status(status, "")})
 		e := read(t, noKeys{}, p.Host)
-		if _, got, advice := e.Fault(); got != status || !strings.HasPrefix(advice, "log in to "+p.Host+" again") {
+		if advice := e.Fault().Advice; e.Status != status || !strings.HasPrefix(advice, "log in to "+p.Host+" again") {
 			t.Errorf("%v: got the advice %q, want that to log in", e, advice)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/secret"
 )
@@ -113,6 +114,9 @@ func misleads(resp *http.Response, format string, args ...any) error {
 type misleading string
 
 func (m misleading) Error() string { return string(m) }
+
+// Kind returns what kind of failure the error is the cause of.
+func (m misleading) Kind() fault.Kind { return fault.Answer }
 
 // Advice returns what a person can do about the error.
 func (m misleading) Advice() string {

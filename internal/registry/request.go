@@ -46,7 +46,7 @@ const commitPatience = 5
 func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	tries := h.health.tries(h.client.config.Retries)
 	if tries == 0 {
-		return nil, &regerror.Error{Err: regerror.ErrDown}
+		return nil, &regerror.Error{At: h.endpoint.Registry, Err: regerror.ErrDown}
 	}
 	if c.once() {
 		tries = 1
@@ -76,6 +76,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 		h.healthOf(e).gaveUp()
 	}
 	h.explainDenial(ctx, c.access, e)
+	e.At = h.endpoint.Registry
 	return nil, e
 }
 

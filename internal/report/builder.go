@@ -10,6 +10,8 @@ import (
 	"time"
 	"unique"
 
+	"imagemirror/internal/fault"
+	"imagemirror/internal/reference"
 	"imagemirror/internal/secret"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
@@ -256,10 +258,15 @@ func (e *pending) take(r stream.Result, started time.Time) {
 	e.Status, e.Bytes, e.Seconds = r.Status, r.Bytes, min(r.Seconds, maxSeconds)
 	e.Digest = cmp.Or(text.Line(r.Digest, maxName), e.Digest)
 	e.Old = cmp.Or(text.Line(r.Old, maxName), e.Old)
-	e.Error, e.Side, e.HTTPStatus, e.Advice = "", "", 0, ""
+	e.Time = boundTime(r.Time)
+	e.Error, e.Side, e.Host, e.Kind, e.HTTPStatus, e.Advice = "", "", "", "", 0, ""
 	if r.Status == stream.Failed {
+		e.Kind = fault.Parse(string(r.Error.Kind))
+		e.Host = text.Line(secret.Hide(r.Error.Host), maxHost)
 		e.Error = text.Line(secret.Hide(r.Error.Message), maxMessage)
-		e.Side = text.Line(r.Error.Side, maxName)
+		if s := reference.Side(r.Error.Side); s == reference.Source || s == reference.Destination {
+			e.Side = r.Error.Side
+		}
 		e.HTTPStatus = r.Error.Status
 		e.Advice = text.Line(secret.Hide(r.Error.Advice), maxMessage)
 	}
@@ -325,6 +332,7 @@ func (b *Builder) Report() *Report {
 	if !b.started.IsZero() && b.ended.After(b.started) {
 		r.Summary.DurationSeconds = math.Round(b.ended.Sub(b.started).Seconds()*1000) / 1000
 	}
+	r.findCauses(cmp.Or(boundTime(b.ended), boundTime(b.started)))
 	return r
 }
 
@@ -336,7 +344,7 @@ func (b *Builder) results() []*Result {
 	for _, e := range entries {
 		e.conclude(b.executed)
 		if why := e.disagreement(b.isPlanned(e.run, e.resultsOf)); why != "" && e.Status != stream.Failed {
-			e.Status, e.Error, e.Bytes, e.Advice = stream.Failed, why, 0, lookAtTag
+			e.Status, e.Error, e.Bytes, e.Advice, e.Kind = stream.Failed, why, 0, lookAtTag, fault.Disagreement
 		}
 		if e.Status == stream.Failed && e.planned != nil {
 			e.Digest = e.planned.digest
@@ -390,5 +398,5 @@ func (e *pending) conclude(executed bool) {
 		}
 		e.Error = fmt.Sprintf(neverRan, by)
 	}
-	e.Status, e.Bytes, e.Advice = stream.Failed, 0, runAgain
+	e.Status, e.Bytes, e.Advice, e.Kind = stream.Failed, 0, runAgain, fault.Unfinished
 }

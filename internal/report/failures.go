@@ -6,98 +6,87 @@ import (
 	"slices"
 	"strings"
 
-	"imagemirror/internal/stream"
+	"imagemirror/internal/fault"
+	"imagemirror/internal/text"
 )
 
-// listedPeople bounds how many owners of a set are named, and how many people to tell.
-const listedPeople = 10
+// Bounds on what people are shown of a cause.
+const (
+	listedPeople       = 10 // owners of a set, and people to tell
+	listedSets         = 10 // that a cause hits
+	listedDestinations = 5  // of one line of a mapping file
+	listedLines        = 20 // of mapping files
+)
 
-// A cause is why a mapping failed. Mappings that failed for the same cause are shown together.
-type cause struct {
-	side    string
-	status  int
-	message string
-	advice  string
-}
+// share returns how many lines of each set are listed.
+func (c *Cause) share() int { return max(2, listedLines/max(2, len(c.Sets))) }
 
-func (r *Result) cause() cause { return cause{r.Side, r.HTTPStatus, r.Error, r.Advice} }
-
-// String returns the cause without the advice, in one line.
-func (c cause) String() string {
-	if where := c.where(); where != "" {
-		return where + ": " + c.message
+// happened returns the result's error with the side at fault and the HTTP status, in one line.
+func (r *Result) happened() string {
+	if where := r.where(); where != "" {
+		return where + ": " + r.Error
 	}
-	return c.message
+	return r.Error
 }
 
-func (c cause) where() string {
+func (r *Result) where() string {
 	switch {
-	case c.side != "" && c.status != 0:
-		return fmt.Sprintf("%s, HTTP %d", c.side, c.status)
-	case c.status != 0:
-		return fmt.Sprintf("HTTP %d", c.status)
+	case r.Side != "" && r.HTTPStatus != 0:
+		return fmt.Sprintf("%s, HTTP %d", r.Side, r.HTTPStatus)
+	case r.HTTPStatus != 0:
+		return fmt.Sprintf("HTTP %d", r.HTTPStatus)
 	}
-	return c.side
+	return r.Side
 }
 
-// A failure is a cause and the mappings that failed for it.
-type failure struct {
-	cause
-	groups []*failedGroup
-	count  int
-}
-
-// A failedGroup is those mappings of a failure that belong to the same set and people.
-type failedGroup struct {
-	set     string
-	people  contacts
-	results []*Result
-}
-
-// failures groups what failed. The cause of most mappings comes first; otherwise the order is
-// that of the results.
-func (r *Report) failures() []*failure {
-	type groupKey struct {
-		cause
-		set, owners, notify string
-	}
-	var all []*failure
-	byCause, byGroup := map[cause]*failure{}, map[groupKey]*failedGroup{}
-	for _, m := range r.withStatus(stream.Failed) {
-		f := byCause[m.cause()]
-		if f == nil {
-			f = &failure{cause: m.cause()}
-			byCause[f.cause] = f
-			all = append(all, f)
-		}
-		f.count++
-		key := groupKey{f.cause, m.Set, strings.Join(m.Owners, "\n"), strings.Join(m.Notify, "\n")}
-		g := byGroup[key]
-		if g == nil {
-			g = &failedGroup{set: m.Set, people: contacts{m.Owners, m.Notify}}
-			byGroup[key] = g
-			f.groups = append(f.groups, g)
-		}
-		g.results = append(g.results, m)
-	}
-	slices.SortStableFunc(all, func(a, b *failure) int { return cmp.Compare(b.count, a.count) })
-	return all
-}
-
-// heading returns how many mappings of which set failed, who owns it, and whom to tell. show
+// extent returns how much failed for the cause, when, and whose it is if that is one set. show
 // escapes names for the format.
-func (g *failedGroup) heading(show func(string) string) string {
-	s := count(len(g.results), "mapping")
-	if g.set != "" {
-		s += " of " + show(g.set)
+func (c *Cause) extent(show func(string) string) string {
+	s := count(c.Mappings, "mapping")
+	if len(c.Sets) > 1 {
+		s += fmt.Sprintf(" of %d sets", len(c.Sets))
+	} else if c.Sets[0].Set != "" {
+		s += " of " + show(c.Sets[0].Set)
 	}
-	if owners := listPeople(g.people.owners, show); owners != "" {
-		s += ", owned by " + owners
+	switch {
+	case c.Host == "":
+	case c.Side == "source":
+		s += " from it"
+	case c.Side == "destination":
+		s += " to it"
 	}
-	if notify := listPeople(g.people.notify, show); notify != "" {
-		s += "; tell " + notify
+	switch first, last := c.First.Format(clock), c.Last.Format(clock); {
+	case c.First.IsZero():
+	case first == last:
+		s += ", at " + first
+	default:
+		s += ", " + first + " to " + last
+	}
+	if len(c.Sets) == 1 {
+		s += c.Sets[0].people(show)
 	}
 	return s
+}
+
+// clock is the form of a time of day. Times are in UTC.
+const clock = "15:04:05"
+
+// heading returns how many mappings of the set failed, and its people. show escapes names for the
+// format.
+func (s *CauseSet) heading(show func(string) string) string {
+	return show(cmp.Or(s.Set, noSet)) + ": " + count(s.Mappings, "mapping") + s.people(show)
+}
+
+// people returns who owns the set, and whom to tell.
+func (s *CauseSet) people(show func(string) string) string {
+	line := ""
+	if owners := listPeople(s.Owners, show); owners != "" {
+		line += "; owned by " + owners
+	}
+	if notify := listPeople(s.Notify, show); notify != "" {
+		line += "; tell " + notify
+	}
+	return line
 }
 
 // listPeople returns the first of names, and how many more there are.
@@ -112,10 +101,91 @@ func listPeople(names []string, show func(string) string) string {
 	return strings.Join(list, ", ")
 }
 
-// culprit returns the image that the error is about.
-func (r *Result) culprit() string {
-	if r.Side == "source" {
-		return "from " + r.Source
-	}
-	return "to " + r.Destination
+// A failedLine is a line of a mapping file with those of its destinations that failed for one
+// cause.
+type failedLine struct {
+	*Result // the first of them
+	results []*Result
 }
+
+// lines returns the lines of a set that failed for the cause.
+func (c *Cause) lines(set string) []*failedLine {
+	type place struct {
+		file   string
+		line   int
+		source string // differs for the tags that a wildcard matches
+	}
+	var all []*failedLine
+	at := map[place]*failedLine{}
+	for _, m := range c.Results {
+		if m.Set != set {
+			continue
+		}
+		where := place{m.File, m.Line, m.Source}
+		l := at[where]
+		if l == nil {
+			l = &failedLine{Result: m}
+			at[where] = l
+			all = append(all, l)
+		}
+		l.results = append(l.results, m)
+	}
+	return all
+}
+
+// culprits returns the images that the failure is about: the source, or the destinations.
+func (l *failedLine) culprits() []string {
+	if l.Side == "source" {
+		return []string{l.Source}
+	}
+	var all []string
+	for _, m := range l.results[:min(listedDestinations, len(l.results))] {
+		all = append(all, m.Destination)
+	}
+	return all
+}
+
+// aim returns the images that the failure is about, for people.
+func (l *failedLine) aim() string {
+	direction := "to "
+	if l.Side == "source" {
+		direction = "from "
+	}
+	s := direction + strings.Join(clipAll(l.culprits()), ", ")
+	if n := len(l.results) - listedDestinations; n > 0 && l.Side != "source" {
+		s += fmt.Sprintf(" and %d more", n)
+	}
+	return s
+}
+
+func clipAll(names []string) []string {
+	all := slices.Clone(names)
+	for i, name := range all {
+		all[i] = text.Clip(name, shownName)
+	}
+	return all
+}
+
+// speaks reports whether lines of the cause are shown with their own errors: those of images are
+// about each, those of a registry say the same.
+func (c *Cause) speaks() bool {
+	return c.Kind.PerImage() && slices.ContainsFunc(c.Results, func(m *Result) bool { return m.Error != c.Message })
+}
+
+// reasons returns the errors that tell what the cause is. Those of a run that did not finish name
+// no image, so that each is a reason of its own: a shard that never ran, one that was interrupted.
+func (c *Cause) reasons() []string {
+	all := []string{c.Message}
+	if c.Kind != fault.Unfinished {
+		return all
+	}
+	for _, m := range c.Results {
+		if len(all) < listedReasons && !slices.Contains(all, m.Error) {
+			all = append(all, m.Error)
+		}
+	}
+	return all
+}
+
+// byFailures compares sets for a list in which those with most failures come first.
+func byFailures(a, b *setCounts) int { return cmp.Compare(b.failed, a.failed) }

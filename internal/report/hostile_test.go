@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/junit"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
@@ -52,7 +53,7 @@ func hostileRun(t testing.TB, kind string) *Report {
 			s.add("mapping", stream.Mapping{ID: id, Source: h, Destination: h, Set: hostile[(i+id)%len(hostile)], File: h, Line: -id})
 		}
 		rest = append(rest,
-			stream.Result{ID: id, Digest: digest("h"), Old: digest("o"), Status: stream.Failed, Seconds: 1e300, Error: &stream.Error{Side: h, Status: -1, Message: h, Advice: h}},
+			stream.Result{ID: id, Digest: digest("h"), Old: digest("o"), Status: stream.Failed, Seconds: 1e300, Error: &stream.Error{Kind: fault.Kind(h), Side: h, Host: h, Status: -1, Message: h, Advice: h}},
 			stream.Result{ID: id - 1, Digest: digest("h"), Old: digest("o"), Status: done, Bytes: 1<<63 - 1, Seconds: 1e300})
 		if kind == stream.Plan {
 			rest = append(rest, stream.Copy{ID: id - 2, Digest: digest("h"), Old: digest("o"), Bytes: 1<<63 - 1})
@@ -186,12 +187,21 @@ func TestJSONShowsHostileTextSafely(t *testing.T) {
 		if len(got.Results) != len(r.Results) {
 			t.Errorf("%d results, want %d", len(got.Results), len(r.Results))
 		}
+		var texts []string
 		for _, m := range got.Results {
-			for _, s := range append([]string{m.Source, m.Destination, m.Error, m.Advice, m.Side, m.Set, m.File, m.Digest, m.Old}, append(m.Owners, m.Notify...)...) {
-				printable(t, s)
-				if n := utf8.RuneCountInString(s); n > maxMessage+1 {
-					t.Errorf("a text of %d characters", n)
-				}
+			texts = append(texts, m.Source, m.Destination, m.Error, m.Advice, m.Side, m.Host, string(m.Kind), m.Cause, m.Set, m.File, m.Digest, m.Old)
+			texts = slices.Concat(texts, m.Owners, m.Notify)
+		}
+		for _, c := range got.Causes {
+			texts = append(texts, c.Key, c.Host, c.Title, c.Message, c.Advice)
+			for _, s := range c.Sets {
+				texts = append(slices.Concat(texts, s.Owners, s.Notify), s.Set)
+			}
+		}
+		for _, s := range texts {
+			printable(t, s)
+			if n := utf8.RuneCountInString(s); n > maxMessage+1 {
+				t.Errorf("a text of %d characters", n)
 			}
 		}
 	})
@@ -202,6 +212,7 @@ func decode(t *testing.T, content []byte) Report {
 	t.Helper()
 	var got struct {
 		Summary Summary   `json:"summary"`
+		Causes  []*Cause  `json:"causes"`
 		Results []*Result `json:"results"`
 	}
 	dec := json.NewDecoder(bytes.NewReader(content))
@@ -209,7 +220,7 @@ func decode(t *testing.T, content []byte) Report {
 	if err := dec.Decode(&got); err != nil {
 		t.Fatal(err)
 	}
-	return Report{Summary: got.Summary, Results: got.Results}
+	return Report{Summary: got.Summary, Causes: got.Causes, Results: got.Results}
 }
 
 func TestMarkdownCode(t *testing.T) {
@@ -242,7 +253,9 @@ func TestMarkdownIsBounded(t *testing.T) {
 		each func(s *sheet, id int)
 		want string
 	}{
-		{"as many causes", stream.Results, func(s *sheet, id int) { s.with(broken(id, fmt.Sprint(id, wide))) }, " more, for "},
+		{"as many causes", stream.Results, func(s *sheet, id int) {
+			s.with(failed(id, stream.Error{Kind: fault.Denied, Host: fmt.Sprint(id, wide), Message: wide}))
+		}, " more, for "},
 		{"one cause", stream.Results, func(s *sheet, id int) { s.with(broken(id, wide)) }, " other sets."},
 		{"as many copies", stream.Results, func(s *sheet, id int) { s.with(result(id, stream.Copied, 1)) }, " more\n\n</details>"},
 		{"as many plans", stream.Plan, func(s *sheet, id int) { s.with(stream.Copy{ID: id, Digest: digest("w")}) }, "### To copy"},

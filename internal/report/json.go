@@ -7,27 +7,52 @@ import (
 	"io"
 )
 
-// WriteJSON writes one result a line, so that grep finds whole ones and no report is in memory
-// twice.
+// WriteJSON writes one cause and one result a line, so that grep finds whole ones and no report is
+// in memory twice.
 func (r *Report) WriteJSON(w io.Writer) error {
-	summary, err := json.Marshal(r.Summary)
-	if err != nil {
-		return err
+	out := jsonWriter{w: w}
+	out.print("{\n\"summary\": ")
+	out.value(r.Summary)
+	out.print(",\n\"causes\": [")
+	for i, c := range r.Causes {
+		out.item(i, c)
 	}
-	fmt.Fprintf(w, "{\n\"summary\": %s,\n\"results\": [", summary)
-	var line bytes.Buffer
-	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false)
+	out.print("\n],\n\"results\": [")
 	for i, m := range r.Results {
-		line.Reset()
-		if err := enc.Encode(m); err != nil {
-			return err
-		}
-		if i > 0 {
-			fmt.Fprint(w, ",")
-		}
-		fmt.Fprintf(w, "\n%s", bytes.TrimRight(line.Bytes(), "\n"))
+		out.item(i, m)
 	}
-	_, err = fmt.Fprint(w, "\n]\n}\n")
-	return err
+	out.print("\n]\n}\n")
+	return out.err
+}
+
+// A jsonWriter writes JSON in pieces. It keeps its first error.
+type jsonWriter struct {
+	w    io.Writer
+	line bytes.Buffer
+	err  error
+}
+
+func (o *jsonWriter) print(s string) {
+	if o.err == nil {
+		_, o.err = fmt.Fprint(o.w, s)
+	}
+}
+
+// item writes the item of a list that has the index, on a line of its own.
+func (o *jsonWriter) item(index int, v any) {
+	if index > 0 {
+		o.print(",")
+	}
+	o.print("\n")
+	o.value(v)
+}
+
+func (o *jsonWriter) value(v any) {
+	o.line.Reset()
+	enc := json.NewEncoder(&o.line)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil && o.err == nil {
+		o.err = err
+	}
+	o.print(string(bytes.TrimRight(o.line.Bytes(), "\n")))
 }

@@ -61,7 +61,7 @@ func (r *Result) testCase() junit.Case {
 	}
 	switch r.Status {
 	case stream.Failed:
-		c.Failure = &junit.Detail{Message: r.cause().String(), Type: r.Side, Text: r.story()}
+		c.Failure = &junit.Detail{Message: r.happened(), Type: r.Side, Text: r.story()}
 	case Planned:
 		c.Skipped = &junit.Detail{Message: "dry run: to be copied"}
 	}
@@ -73,7 +73,7 @@ func (r *Result) story() string {
 	lines := []string{
 		r.position(),
 		r.Source + " to " + r.Destination,
-		r.cause().String(),
+		r.happened(),
 	}
 	if r.Advice != "" {
 		lines = append(lines, "What to do: "+r.Advice)

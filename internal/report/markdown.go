@@ -11,8 +11,9 @@ import (
 
 // Bounds of the Markdown. GitHub refuses a comment of more than 65536 characters.
 const (
-	maxMarkdown  = 60_000 // bytes
-	listedInPage = 50     // of what was copied
+	maxMarkdown   = 60_000 // bytes
+	listedInPage  = 50     // of what was copied
+	listedReasons = 10     // for which the run is not good
 )
 
 // WriteMarkdown writes the report as GitHub shows it in a run's summary or a comment.
@@ -73,37 +74,43 @@ func (c *setCounts) numbers(format string) []string {
 }
 
 func (r *Report) markdownFailures(p *page) {
-	failures := r.failures()
-	if len(failures) == 0 {
+	if r.Summary.Failed == 0 {
 		return
 	}
 	p.line("### Failed\n")
 	told := 0
-	for i, f := range failures {
+	for i, c := range r.Causes {
 		if !p.room() {
-			p.line("And %s more, for %s.\n", count(r.Summary.Failed-told, "mapping"), count(len(failures)-i, "other reason"))
+			p.line("And %s more, for %s.\n", count(r.Summary.Failed-told, "mapping"), count(len(r.Causes)-i, "other cause"))
 			return
 		}
-		told += f.count
-		p.line("#### %s\n", code(f.String()))
-		if f.advice != "" {
-			p.line("What to do: %s\n", code(f.advice))
+		told += c.Mappings
+		p.line("#### %s\n", code(c.Title))
+		p.line("%s\n", c.extent(code))
+		for _, reason := range c.reasons() {
+			p.line("%s\n", code(reason))
 		}
-		for n, g := range f.groups {
+		if c.Advice != "" {
+			p.line("What to do: %s\n", code(c.Advice))
+		}
+		for n, s := range c.Sets {
 			if !p.room() {
-				p.line("And mappings of %s.\n", count(len(f.groups)-n, "other set"))
+				p.line("And mappings of %s.\n", count(len(c.Sets)-n, "other set"))
 				break
 			}
-			r.markdownGroup(p, g)
+			c.markdownSet(p, s)
 		}
 	}
 }
 
-func (r *Report) markdownGroup(p *page, g *failedGroup) {
-	p.line("%s\n", g.heading(code))
-	p.table([]string{"Mapping", "Source", "Destination"}, len(g.results), listedFailures, func(i int) []string {
-		m := g.results[i]
-		return []string{cell(m.position()), cell(m.Source), cell(m.Destination)}
+func (c *Cause) markdownSet(p *page, s *CauseSet) {
+	if len(c.Sets) > 1 {
+		p.line("%s\n", s.heading(code))
+	}
+	lines := c.lines(s.Set)
+	p.table([]string{"Mapping", "Source", "Destination"}, len(lines), c.share(), func(i int) []string {
+		l := lines[i]
+		return []string{cell(l.position()), cell(l.Source), cell(l.Destination)}
 	})
 }
 
@@ -112,11 +119,11 @@ func (r *Report) markdownLines(p *page, heading string, lines []string) {
 		return
 	}
 	p.line("### %s\n", heading)
-	for _, l := range lines[:min(listedFailures, len(lines))] {
+	for _, l := range lines[:min(listedReasons, len(lines))] {
 		p.line("- %s", code(l))
 	}
 	p.line("")
-	p.more(len(lines) - listedFailures)
+	p.more(len(lines) - listedReasons)
 }
 
 func (r *Report) markdownMoves(p *page) {

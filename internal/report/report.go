@@ -14,7 +14,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"time"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
 )
@@ -27,6 +29,7 @@ const Planned = "planned"
 type Report struct {
 	Summary Summary
 	Results []*Result // one for each mapping, by run and by ID
+	Causes  []*Cause  // why mappings failed, and why the run is not good; none if all is well
 	Cuts    []string  // a line for each stream that was cut or could not be read
 }
 
@@ -54,22 +57,26 @@ type Summary struct {
 
 // A Result is the outcome of one mapping. Each of its texts is one printable line.
 type Result struct {
-	Source      string   `json:"source"`
-	Destination string   `json:"destination"`
-	Status      string   `json:"status"`
-	Digest      string   `json:"digest"` // of the image, if it is known
-	Error       string   `json:"error"`  // why it failed
-	Bytes       int64    `json:"bytes"`  // blob bytes sent for it; in a dry run, to be sent
-	Old         string   `json:"old,omitempty"`
-	Seconds     float64  `json:"seconds,omitempty"`
-	Side        string   `json:"side,omitempty"`       // "source" or "destination", if one of them is at fault
-	HTTPStatus  int      `json:"httpStatus,omitempty"` // of the response that decided it
-	Advice      string   `json:"advice,omitempty"`     // what to do
-	Set         string   `json:"set,omitempty"`
-	Owners      []string `json:"owners,omitempty"`
-	Notify      []string `json:"notify,omitempty"` // whom to tell that it failed
-	File        string   `json:"file"`             // the mapping file, named as split was given it
-	Line        int      `json:"line"`
+	Source      string     `json:"source"`
+	Destination string     `json:"destination"`
+	Status      string     `json:"status"`
+	Digest      string     `json:"digest"` // of the image, if it is known
+	Error       string     `json:"error"`  // why it failed
+	Bytes       int64      `json:"bytes"`  // blob bytes sent for it; in a dry run, to be sent
+	Old         string     `json:"old,omitempty"`
+	Seconds     float64    `json:"seconds,omitempty"`
+	Side        string     `json:"side,omitempty"`       // "source" or "destination", if one of them is at fault
+	HTTPStatus  int        `json:"httpStatus,omitempty"` // of the response that decided it
+	Host        string     `json:"host,omitempty"`       // at fault: a registry, or what it leads to
+	Kind        fault.Kind `json:"kind,omitempty"`       // of failure
+	Cause       string     `json:"cause,omitempty"`      // key of the Cause that it failed for
+	Advice      string     `json:"advice,omitempty"`     // what to do
+	Time        time.Time  `json:"time,omitzero"`        // when the outcome was known
+	Set         string     `json:"set,omitempty"`
+	Owners      []string   `json:"owners,omitempty"`
+	Notify      []string   `json:"notify,omitempty"` // whom to tell that it failed
+	File        string     `json:"file"`             // the mapping file, named as split was given it
+	Line        int        `json:"line"`
 }
 
 // NoPlan returns the report of a run that split made no plan for.
@@ -81,6 +88,7 @@ func NoPlan(reasons ...string) *Report {
 	if n := len(reasons) - maxReasons; n > 0 {
 		r.Summary.NoPlan = append(r.Summary.NoPlan, fmt.Sprintf("and %d more", n))
 	}
+	r.findCauses(time.Now().UTC())
 	return r
 }
 
@@ -104,6 +112,15 @@ func (r *Report) Err() error {
 		return fmt.Errorf("%s; and %d more", s.Problems[0], len(s.Problems)-1)
 	}
 	return nil
+}
+
+// findCauses groups the failures, and names the cause of a verdict that they do not explain. ended
+// is when the run ended.
+func (r *Report) findCauses(ended time.Time) {
+	r.Causes = causes(r.withStatus(stream.Failed), ended)
+	if c := r.Summary.ofRun(ended, r.Err()); c != nil {
+		r.Causes = append(r.Causes, c)
+	}
 }
 
 // Headline sums the report up in a few words.

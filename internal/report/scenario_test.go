@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/stream"
 )
 
@@ -114,7 +115,7 @@ func done(id int, status string) stream.Result {
 }
 
 func failed(id int, e stream.Error) stream.Result {
-	return stream.Result{ID: id, Status: stream.Failed, Seconds: 1.25, Error: &e}
+	return stream.Result{ID: id, Status: stream.Failed, Seconds: 1.25, Time: noon.Add(time.Duration(id) * time.Second), Error: &e}
 }
 
 // dryRun returns the plan that split writes to a pipe.
@@ -126,7 +127,7 @@ func dryRun() *sheet {
 	for _, m := range w.mappings {
 		switch {
 		case m.ID == 9:
-			s.add("result", failed(m.ID, stream.Error{Side: "source", Status: 404, Message: "MANIFEST_UNKNOWN: manifest unknown: tag=knative-serving-activator", Advice: "correct the tag, or remove the line"}))
+			s.add("result", failed(m.ID, stream.Error{Kind: fault.Missing, Side: "source", Host: "registry.ci.openshift.org", Status: 404, Message: "MANIFEST_UNKNOWN: manifest unknown: tag=knative-serving-activator", Advice: "correct the tag, or remove the line"}))
 		case m.ID == 30:
 			s.add("copy", move(m.ID, 1234))
 		case m.ID%5 == 0 || m.ID == 12:
@@ -143,12 +144,12 @@ func dryRun() *sheet {
 // started.
 func wholeRun() []*sheet {
 	w := newWorld()
-	unauthorized := stream.Error{Side: "destination", Status: 401, Message: "UNAUTHORIZED: access to the requested resource is not authorized", Advice: "give the account for quay.io/integreatly the right to push"}
+	unauthorized := stream.Error{Kind: fault.Denied, Side: "destination", Host: "quay.io", Status: 401, Message: "UNAUTHORIZED: access to the requested resource is not authorized", Advice: "give the account for quay.io/integreatly the right to push"}
 	settled := w.sheet(stream.Plan, "settled", 0, 1, 10)
 	settled.ended = noon.Add(2 * time.Second)
 	for id := 1; id <= 10; id++ {
 		if id == 6 {
-			settled.add("result", failed(id, stream.Error{Side: "source", Status: 404, Message: "MANIFEST_UNKNOWN: manifest unknown: tag=knative-eventing-controller", Advice: "correct the tag, or remove the line"}))
+			settled.add("result", failed(id, stream.Error{Kind: fault.Missing, Side: "source", Host: "registry.ci.openshift.org", Status: 404, Message: "MANIFEST_UNKNOWN: manifest unknown: tag=knative-eventing-controller", Advice: "correct the tag, or remove the line"}))
 		} else {
 			settled.add("result", done(id, stream.Current))
 		}
@@ -173,7 +174,7 @@ func wholeRun() []*sheet {
 		case id > 16:
 			a.add("result", failed(id, unauthorized))
 		case id == 15:
-			a.add("result", failed(id, stream.Error{Side: "source", Message: `dial tcp: lookup registry.ci.openshift.org: no such host`, Advice: "check the registry's name, and that this machine reaches it"}))
+			a.add("result", failed(id, stream.Error{Kind: fault.Unavailable, Side: "source", Host: "registry.ci.openshift.org", Message: `dial tcp: lookup registry.ci.openshift.org: no such host`, Advice: "check the registry's name, and that this machine reaches it"}))
 		default:
 			a.add("result", done(id, stream.Copied))
 		}

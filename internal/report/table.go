@@ -16,7 +16,6 @@ import (
 // Bounds on what the table lists.
 const (
 	listedCopies   = 10
-	listedFailures = 10 // of one cause in one set
 	listedWarnings = 10
 )
 
@@ -89,30 +88,44 @@ func (r *Report) tableMoves(w io.Writer) {
 
 // tableFailures lists each cause once, with the mappings that failed for it.
 func (r *Report) tableFailures(w io.Writer) {
-	failures := r.failures()
-	if len(failures) == 0 {
+	if r.Summary.Failed == 0 {
 		return
 	}
 	fmt.Fprintf(w, "\nFAILED\n")
-	for i, f := range failures {
+	for i, c := range r.Causes {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "  %s\n", f.cause)
-		if f.advice != "" {
-			fmt.Fprintf(w, "  What to do: %s\n", f.advice)
+		plain := func(name string) string { return name }
+		fmt.Fprintf(w, "  %s\n    %s\n    %s\n", c.Title, c.extent(plain), strings.Join(c.reasons(), "\n    "))
+		if c.Advice != "" {
+			fmt.Fprintf(w, "    What to do: %s\n", c.Advice)
 		}
-		for _, g := range f.groups {
-			fmt.Fprintf(w, "    %s\n", g.heading(func(name string) string { return name }))
-			out := tableWriter(w)
-			for _, m := range g.results[:min(listedFailures, len(g.results))] {
-				fmt.Fprintf(out, "      %s\t%s\n", text.Clip(m.position(), shownName), text.Clip(m.culprit(), shownName))
+		for _, s := range c.Sets[:min(listedSets, len(c.Sets))] {
+			if len(c.Sets) > 1 {
+				fmt.Fprintf(w, "    %s\n", s.heading(plain))
 			}
-			out.Flush()
-			if n := len(g.results) - listedFailures; n > 0 {
-				fmt.Fprintf(w, "      and %d more\n", n)
-			}
+			c.tableLines(w, s)
 		}
+		if n := len(c.Sets) - listedSets; n > 0 {
+			fmt.Fprintf(w, "    and %s\n", count(n, "more set"))
+		}
+	}
+}
+
+// tableLines lists the lines of a set that failed for the cause.
+func (c *Cause) tableLines(w io.Writer, s *CauseSet) {
+	lines := c.lines(s.Set)
+	out := tableWriter(w)
+	for _, l := range lines[:min(c.share(), len(lines))] {
+		fmt.Fprintf(out, "      %s\t%s\n", text.Clip(l.position(), shownName), l.aim())
+		if c.speaks() {
+			fmt.Fprintf(out, "        %s\n", text.Clip(l.Error, shownText))
+		}
+	}
+	out.Flush()
+	if n := len(lines) - c.share(); n > 0 {
+		fmt.Fprintf(w, "      and %d more\n", n)
 	}
 }
 

@@ -38,6 +38,15 @@ func formatSeconds(seconds float64) string {
 	return text.Round(d).String()
 }
 
+// boundTime returns a time in UTC, to the millisecond, or the zero time if it is in no year that a run could be in:
+// time.Time has no JSON for years of more than four digits.
+func boundTime(t time.Time) time.Time {
+	if t = t.UTC().Truncate(time.Millisecond); t.Year() < 2000 || t.Year() > 2999 {
+		return time.Time{}
+	}
+	return t
+}
+
 // oldImage returns what the destination's tag pointed to, for people.
 func (r *Result) oldImage() string {
 	if r.Old != "" {

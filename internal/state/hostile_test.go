@@ -251,7 +251,7 @@ func TestSquattedPlans(t *testing.T) {
 	}{
 		{"of another split", "plan", edit("plan", "", ""), "plan of the run r was not put by the split that began the run: it is not of this run"},
 		{"begun by another", "begun", as("x"), "was not put by the split that began the run"},
-		{"null shards, as the plan was before", "plan", as(`{"shards":[null]}` + "\n"), "plan of the run r:1: the stream has version 0, and this program reads version 2"},
+		{"null shards, as the plan was before", "plan", as(`{"shards":[null]}` + "\n"), "plan of the run r:1: the stream has version 0, and this program reads version 3"},
 		{"null shards", "plan", change(`"shards":["`, `"shards":[null,"`), "shard 3 in the plan of the run r: the input is empty"},
 		{"a shard too few", "plan", func(s string) string { return s[:strings.LastIndex(s, `{"header"`)] }, "shard 2 in the plan of the run r: the input is empty"},
 		{"a shard too many", "plan", func(s string) string { return s + "{}" }, "plan of the run r has more than 2 shards"},
@@ -264,7 +264,7 @@ func TestSquattedPlans(t *testing.T) {
 		{"a key twice", "plan", change(`"run":"r"`, `"run":"r","run":"r"`), `the key "run" appears twice`},
 		{"a key in another spelling", "plan", change(`"settled"`, `"Settled"`), `the key "Settled" has to be spelled "settled"`},
 		{"an unknown key", "plan", change(`"settled"`, `"more":1,"settled"`), `unknown key "more"`},
-		{"of the next release", "plan", change(`"version":2,"begun"`, `"version":3,"new":[],"begun"`), "plan of the run r:1: the stream has version 3, and this program reads version 2"},
+		{"of the next release", "plan", change(`"version":3,"begun"`, `"version":4,"new":[],"begun"`), "plan of the run r:1: the stream has version 4, and this program reads version 3"},
 		{"too many shards", "plan", change(`"shards":[`, `"shards":[`+strings.Repeat(`"",`, 256)), "the plan has 258 shards, and at most 256 are allowed"},
 		{"an endless line", "plan", as(strings.Repeat("x", 1<<20)), "reading the head of the plan: bufio: buffer full"},
 		{"of another run", "plan", change(`"run":"r"`, `"run":"q"`), `shard 1 in the plan of the run r is of the run "r", the plan of "q"`},
@@ -393,7 +393,7 @@ func FuzzOutline(f *testing.F) {
 	}
 	f.Add(plan)
 	f.Add([]byte(`{"shards":[null]}` + "\n"))
-	f.Add([]byte(`{"outline":{"version":2,"begun":"x","run":"r","settled":"","shards":[null]}}` + "\n"))
+	f.Add([]byte(`{"outline":{"version":3,"begun":"x","run":"r","settled":"","shards":[null]}}` + "\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		o, err := readOutline(bytes.NewReader(in), "plan")
 		if err != nil {

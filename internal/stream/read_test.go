@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	planHeader     = `{"header":{"version":2,"stream":"plan","run":"r","mappings":1,"started":"2026-03-01T12:00:00Z"}}`
-	resultsHeader  = `{"header":{"version":2,"stream":"results","run":"r","mappings":1,"started":"2026-03-01T12:00:00Z"}}`
+	planHeader     = `{"header":{"version":3,"stream":"plan","run":"r","mappings":1,"started":"2026-03-01T12:00:00Z"}}`
+	resultsHeader  = `{"header":{"version":3,"stream":"results","run":"r","mappings":1,"started":"2026-03-01T12:00:00Z"}}`
 	mapping        = `{"mapping":{"id":1,"source":"a/b:c","destination":"d/e:f","file":"mapping_x","line":3}}`
 	current        = `{"result":{"id":1,"status":"current"}}`
 	manifestRecord = `{"manifest":{"digest":"` + image + `","mediaType":"m","content":"e30="}}`
@@ -177,9 +177,9 @@ func TestReadRefuses(t *testing.T) {
 		{"a cut header", planHeader[:20], "in: the stream is cut before its header ends"},
 		{"a mapping file", lines("a/b:c d/e:f"), "in:1: the first record is not a header"},
 		{"no header", lines(mapping, current, ended(2)), "in:1: the first record is not a header"},
-		{"a future version", lines(edit(planHeader, `"version":2`, `"version":3`)), "in:1: the stream has version 3, and this program reads version 2"},
-		{"a future version with new keys", lines(edit(planHeader, `"version":2`, `"version":3,"new":[]`)), "in:1: the stream has version 3"},
-		{"no version", lines(edit(planHeader, `"version":2,`, ``)), "in:1: the stream has version 0"},
+		{"a future version", lines(edit(planHeader, `"version":3`, `"version":4`)), "in:1: the stream has version 4, and this program reads version 3"},
+		{"a future version with new keys", lines(edit(planHeader, `"version":3`, `"version":4,"new":[]`)), "in:1: the stream has version 4"},
+		{"no version", lines(edit(planHeader, `"version":3,`, ``)), "in:1: the stream has version 0"},
 		{"no known stream", lines(edit(planHeader, `"plan"`, `"journal"`)), `in:1: the stream "journal" is neither "plan" nor "results"`},
 		{"fewer than no mappings", lines(edit(planHeader, `"mappings":1`, `"mappings":-1`)), "in:1: the header announces -1 mappings"},
 		{"too many mappings", lines(edit(planHeader, `"mappings":1`, `"mappings":99999999`)), "in:1: the header announces 99999999 mappings"},

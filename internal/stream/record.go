@@ -10,11 +10,12 @@ package stream
 import (
 	"time"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/manifest"
 )
 
 // Version is the version of the format, and the only one that Read accepts.
-const Version = 2
+const Version = 3
 
 // Kinds of streams.
 const (
@@ -105,22 +106,25 @@ type Copy struct {
 
 // A Result is the outcome of a mapping. Every mapping gets exactly one.
 type Result struct {
-	ID      int     `json:"id"` // of the Mapping
-	Status  string  `json:"status"`
-	Digest  string  `json:"digest,omitempty"` // of the source, if it was resolved
-	Old     string  `json:"old,omitempty"`    // digest of the destination's tag before, if it existed
-	Bytes   int64   `json:"bytes,omitempty"`  // blob bytes sent to the destination for this mapping
-	Seconds float64 `json:"seconds,omitempty"`
-	Error   *Error  `json:"error,omitempty"` // set if Status is Failed
+	ID      int       `json:"id"` // of the Mapping
+	Status  string    `json:"status"`
+	Digest  string    `json:"digest,omitempty"` // of the source, if it was resolved
+	Old     string    `json:"old,omitempty"`    // digest of the destination's tag before, if it existed
+	Bytes   int64     `json:"bytes,omitempty"`  // blob bytes sent to the destination for this mapping
+	Seconds float64   `json:"seconds,omitempty"`
+	Time    time.Time `json:"time,omitzero"`   // when it was known
+	Error   *Error    `json:"error,omitempty"` // set if Status is Failed
 }
 
 // An Error tells people why a mapping failed. Parts of it come from outside: escape it for
 // the output.
 type Error struct {
-	Side    string `json:"side,omitempty"`   // "source" or "destination", if one is at fault
-	Status  int    `json:"status,omitempty"` // the HTTP status that caused it, if any
-	Message string `json:"message"`          // one line
-	Advice  string `json:"advice,omitempty"` // what to do, one line
+	Kind    fault.Kind `json:"kind"`
+	Side    string     `json:"side,omitempty"`   // "source" or "destination", if one is at fault
+	Host    string     `json:"host,omitempty"`   // at fault: a registry, or what it leads to
+	Status  int        `json:"status,omitempty"` // the HTTP status that caused it, if any
+	Message string     `json:"message"`          // one line
+	Advice  string     `json:"advice,omitempty"` // what to do, one line
 }
 
 // An End is the last record.

@@ -162,7 +162,7 @@ func TestProcess(t *testing.T) {
 	}{
 		{"help", []string{"-h"}, nil, 0, "Usage: report [-out DIR] [RESULTS...]\n", ""},
 		{"all well", nil, results(t, stream.Current), 0, "(no set)         1        0        1       0         0 B\n", ""},
-		{"a failure", nil, results(t, stream.Failed), 1, "  destination, HTTP 403: denied\n    1 mapping\n      mapping_a:7  to quay.io/org/a:v1\n", "report: 1 of 1 mapping failed\n"},
+		{"a failure", nil, results(t, stream.Failed), 1, "  failures of other kinds\n    1 mapping, at ", "report: 1 of 1 mapping failed\n"},
 		{"nothing", nil, nil, 2, "", "report: standard input: the input is empty: check the command that should have written it\n"},
 		{"unknown flag", []string{"-fast"}, nil, 2, "", "report: flag provided but not defined: -fast: see report -h\n"},
 		{"flag after a file", []string{"a.jsonl", "-out", "dir"}, nil, 2, "", "report: flag -out must come before \"a.jsonl\"\n"},
@@ -191,15 +191,15 @@ func TestProcess(t *testing.T) {
 // With -out - the archive is all that is written, whatever the verdict, because a pod's log
 // mixes standard output and standard error.
 func TestArchiveIsAllThatIsWritten(t *testing.T) {
-	cmd := newProcess(t, "-out", "-")
+	cmd, input := newProcess(t, "-out", "-"), results(t, stream.Failed)
 	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(results(t, stream.Failed)), &stdout, &stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &stdout, &stderr
 	if err := cmd.Run(); err != nil || stderr.Len() > 0 {
 		t.Fatalf("%v, and on standard error\n%s", err, stderr.String())
 	}
 	dir := filepath.Join(t.TempDir(), "want")
 	cmd = newProcess(t, "-out", dir)
-	cmd.Stdin = bytes.NewReader(results(t, stream.Failed))
+	cmd.Stdin = bytes.NewReader(input)
 	if err := cmd.Run(); err == nil {
 		t.Error("with a failure and a directory the verdict is good")
 	}
