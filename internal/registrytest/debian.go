@@ -14,8 +14,9 @@ import (
 	"github.com/rogpeppe/go-internal/lockedfile"
 )
 
-// ErrNoDebian is the error of StartDebian on a machine that is not Debian or made from it.
-var ErrNoDebian = errors.New("docker-registry is a package of Debian, and there is no apt-get")
+// ErrNoDebian is the error of StartDebian and FindDebian on a machine that is not Debian or made
+// from it.
+var ErrNoDebian = errors.New("it is a package of Debian, and there is no apt-get")
 
 // debianPackage is the name of the package and of its program.
 const debianPackage = "docker-registry"
@@ -26,9 +27,12 @@ const debianPackage = "docker-registry"
 // accepts Docker schema 1, and checks that all that a manifest refers to is there. The process
 // ends with Close, and when this process ends.
 func StartDebian(contentDir string) (*Registry, error) {
-	path, err := findDebian(os.Stderr)
+	path, err := FindDebian(os.Stderr, debianPackage, debianPackage)
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", debianPackage, err)
+	}
+	if err := checkDebian(path); err != nil {
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "registrytest-")
 	if err != nil {
@@ -64,12 +68,12 @@ func startDebian(path, dir, contentDir string) (*Registry, error) {
 	})
 }
 
-// findDebian returns the path of the program: an installed one, or one in the user's cache
-// directory, into which it unpacks the package if it is not there. If several processes want it,
-// one does that and the others wait.
-func findDebian(progress io.Writer) (string, error) {
-	if path, err := exec.LookPath(debianPackage); err == nil {
-		return path, checkDebian(path)
+// FindDebian returns the path of a program of a Debian package: an installed one, or one in the
+// user's cache directory, into which it unpacks the package if it is not there. If several
+// processes want it, one does that and the others wait.
+func FindDebian(progress io.Writer, pkg, program string) (string, error) {
+	if path, err := exec.LookPath(program); err == nil {
+		return path, nil
 	}
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return "", ErrNoDebian
@@ -78,25 +82,25 @@ func findDebian(progress io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	unpacked := filepath.Join(dir, debianPackage)
-	path := filepath.Join(unpacked, "usr", "bin", debianPackage)
+	unpacked := filepath.Join(dir, pkg)
+	path := filepath.Join(unpacked, "usr", "bin", program)
 	unlock, err := lockedfile.MutexAt(unpacked + ".lock").Lock()
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
 	if !fileExists(path) {
-		fmt.Fprintf(progress, "downloading the Debian package %s into %s\n", debianPackage, unpacked)
-		if err := downloadDebian(unpacked); err != nil {
+		fmt.Fprintf(progress, "downloading the Debian package %s into %s\n", pkg, unpacked)
+		if err := downloadDebian(unpacked, pkg); err != nil {
 			return "", err
 		}
 	}
-	return path, checkDebian(path)
+	return path, nil
 }
 
 // downloadDebian unpacks the package into dir. On a machine without lists of packages it gets
 // them for itself, since that needs no root.
-func downloadDebian(dir string) error {
+func downloadDebian(dir, pkg string) error {
 	temporary := dir + ".new"
 	for _, sub := range []string{"lists/partial", "archives/partial", "root"} {
 		if err := os.MkdirAll(filepath.Join(temporary, sub), 0o755); err != nil {
@@ -105,7 +109,7 @@ func downloadDebian(dir string) error {
 	}
 	defer os.RemoveAll(temporary)
 	own := []string{"-qq", "-o", "Dir::State::Lists=" + temporary + "/lists", "-o", "Dir::Cache=" + temporary}
-	get := []string{"download", debianPackage}
+	get := []string{"download", pkg}
 	if run(temporary, "apt-get", append([]string{"-qq"}, get...)...) != nil {
 		if err := run(temporary, "apt-get", append(own, "update")...); err != nil {
 			return err
@@ -114,7 +118,7 @@ func downloadDebian(dir string) error {
 			return err
 		}
 	}
-	packages, err := filepath.Glob(filepath.Join(temporary, debianPackage+"_*.deb"))
+	packages, err := filepath.Glob(filepath.Join(temporary, pkg+"_*.deb"))
 	if err != nil || len(packages) != 1 {
 		return fmt.Errorf("apt-get downloaded the packages %q, %v", packages, err)
 	}
