@@ -25,7 +25,7 @@ const (
 	Quota       Kind = "quota"       // no room left, or not in this plan
 	ReadOnly    Kind = "read-only"   // no pushes at all
 	Answer      Kind = "invalid-answer"
-	Deadline    Kind = "deadline" // it has not answered before MIRROR_DEADLINE
+	Deadline    Kind = "deadline" // it was not done by MIRROR_DEADLINE or MIRROR_COPY_DEADLINE
 
 	// Images one by one.
 	Missing     Kind = "missing"       // no such image, tag or repository

@@ -14,7 +14,7 @@ var titles = map[Kind]string{
 	Quota:       "HOST has no room for what is pushed",
 	ReadOnly:    "HOST accepts no pushes",
 	Answer:      "HOST gives invalid answers",
-	Deadline:    "HOST did not answer before the deadline",
+	Deadline:    "HOST was too slow for the deadline",
 
 	Missing:     "HOST does not have what the mapping names",
 	Image:       "images from HOST are invalid",

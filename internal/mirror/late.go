@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/reference"
 )
 
@@ -12,16 +13,20 @@ var ErrLate = errors.New("the time for copying is over (MIRROR_COPY_DEADLINE)")
 
 // A lateError is the error of a job without an outcome by the deadline.
 type lateError struct {
-	side   reference.Side
-	waited string // what the job waited for
+	side   reference.Side // that was waited for, or ""
+	host   string         // that was waited for, or ""
+	waited string         // what the job waited for
 }
 
 func (e *lateError) Error() string        { return fmt.Sprintf("%s: %v", e.waited, ErrLate) }
 func (e *lateError) Is(target error) bool { return target == ErrLate }
 
-// Fault returns the side that was waited for, and what a person can do.
-func (e *lateError) Fault() (side string, status int, advice string) {
-	return string(e.side), 0, "run again: what has arrived is not sent again; if the registries are only slow, raise MIRROR_COPY_DEADLINE"
+// Fault returns what was waited for, and what a person can do.
+func (e *lateError) Fault() fault.Fault {
+	return fault.Fault{
+		Kind: fault.Deadline, Side: e.side, Host: e.host,
+		Advice: "run again: what has arrived is not sent again; if the registries are only slow, raise MIRROR_COPY_DEADLINE",
+	}
 }
 
 // expire ends the jobs that have no outcome at the deadline.
@@ -62,11 +67,11 @@ func (e *engine) lateLocked(j *jobState, missing map[*wantedManifest]*wantedBlob
 	w := missing[m]
 	switch {
 	case w != nil && w.owner.began.IsZero():
-		return &lateError{"", fmt.Sprintf("other images came before the blob %s of %s", w.blob.digest, j.Source.Name())}
+		return &lateError{"", "", fmt.Sprintf("other images came before the blob %s of %s", w.blob.digest, j.Source.Name())}
 	case w != nil:
-		return &lateError{reference.Source, fmt.Sprintf("waited for the blob %s of %s", w.blob.digest, j.Source.Name())}
+		return &lateError{reference.Source, j.Source.Registry, fmt.Sprintf("waited for the blob %s of %s", w.blob.digest, j.Source.Name())}
 	}
-	return &lateError{reference.Destination, fmt.Sprintf("waited for %s to accept the manifest %s", j.Destination.Name(), m.digest)}
+	return &lateError{reference.Destination, j.Destination.Registry, fmt.Sprintf("waited for %s to accept the manifest %s", j.Destination.Name(), m.digest)}
 }
 
 // absentLocked returns a child that is not in the repository yet, or nil.
