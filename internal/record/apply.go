@@ -27,6 +27,7 @@ type Update struct {
 	Run      Run            // its ID, Trigger, Program, Start, End and Registries
 	Report   *report.Report // of this set: see Split
 	Schedule string         // of the set, if it is known
+	Stale    time.Duration  // of the set: the age at which a destination is stale, or 0
 	Whole    bool           // the run read all files of the set
 	Now      time.Time      // nothing in the run is later
 }
@@ -49,9 +50,10 @@ func (r *Record) Apply(u Update) *Record {
 	}
 	next := &Record{
 		Version: Version, Set: r.Set, Owners: r.Owners, Schedule: cmp.Or(text.Line(u.Schedule, maxID), r.Schedule), Updated: u.Now.UTC(),
-		Runs: addRun(runs, run), Destinations: a.destinations(r.Destinations),
+		StaleSeconds: cmp.Or(int64(u.Stale/time.Second), r.StaleSeconds), Runs: addRun(runs, run), Destinations: a.destinations(r.Destinations),
 	}
 	next.Causes = a.causes(r.Causes, next.Destinations)
+	next.KeepTold(r)
 	if len(u.Report.Results) > 0 && a.latest {
 		owners := u.Report.Results[0].Owners
 		next.Owners = slices.Clone(owners[:min(len(owners), maxList)])
@@ -233,7 +235,7 @@ func (a *application) unnamed(old *Destination, fileRead bool) *Destination {
 }
 
 // causes returns why the destinations fail after the run. A cause that goes on keeps its first
-// time, and when it was told.
+// time.
 func (a *application) causes(old []*Cause, destinations []*Destination) []*Cause {
 	next := map[string]*Cause{}
 	for _, c := range a.reported() {
@@ -249,7 +251,7 @@ func (a *application) causes(old []*Cause, destinations []*Destination) []*Cause
 			}
 			next[c.Key] = &kept
 		default:
-			now.First, now.Told = c.First, c.Told
+			now.First = c.First
 		}
 	}
 	return a.counted(next, destinations)

@@ -115,16 +115,19 @@ func (r *Record) check() error {
 	switch {
 	case r.Version != Version:
 		return fmt.Errorf("it has version %d, want %d", r.Version, Version)
-	case len(r.Runs) > MaxRuns || len(r.Destinations) > MaxDestinations || len(r.Causes) > MaxCauses || len(r.Owners) > maxList:
+	case len(r.Runs) > MaxRuns || len(r.Destinations) > MaxDestinations || len(r.Causes) > MaxCauses || len(r.Recovered) > maxRecovered || len(r.Owners) > maxList:
 		return errors.New("it has more runs, destinations, causes or owners than are kept")
+	case r.StaleSeconds < 0 || r.Notifications.Delivered < 0 || r.Notifications.Failed < 0:
+		return errors.New("it has a negative count")
 	}
-	if err := checkTexts(maxName, append([]string{r.Set, r.Schedule}, r.Owners...)...); err != nil {
+	if err := checkTexts(maxName, append([]string{r.Set, r.Schedule, r.Notifications.LastError}, r.Owners...)...); err != nil {
 		return err
 	}
 	return errors.Join(
 		checkEach("run", r.Runs, (*Run).check, func(a, b *Run) bool { return !a.End.After(b.End) }),
 		checkEach("destination", r.Destinations, (*Destination).check, func(a, b *Destination) bool { return a.Name < b.Name }),
 		checkEach("cause", r.Causes, (*Cause).check, func(a, b *Cause) bool { return a.Key < b.Key }),
+		checkEach("recovered cause", r.Recovered, (*Cause).check, func(a, b *Cause) bool { return a.Key < b.Key }),
 	)
 }
 
@@ -187,10 +190,10 @@ func (d *Destination) check() error {
 }
 
 func (c *Cause) check() error {
-	if c.Count < 0 || c.Key == "" {
-		return fmt.Errorf("it has no key, or the count %d", c.Count)
+	if c.Count < 0 || c.Tried < 0 || c.Key == "" || len(c.Owed) > maxList {
+		return fmt.Errorf("it has no key, the counts %d and %d, or %d targets", c.Count, c.Tried, len(c.Owed))
 	}
-	return checkTexts(maxName, c.Key, c.Kind, c.Side, c.Host, c.Message, c.Advice)
+	return checkTexts(maxName, append([]string{c.Key, c.Kind, c.Side, c.Host, c.Message, c.Advice}, c.Owed...)...)
 }
 
 // checkTexts fails if a text is not one printable line of at most limit characters, and the "…"

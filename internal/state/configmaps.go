@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -23,7 +22,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"imagemirror/internal/apiserver"
-	"imagemirror/internal/retry"
 )
 
 const (
@@ -34,9 +32,6 @@ const (
 	maxRunName = 180
 	maxLabel   = 63
 )
-
-// patience lasts at least half a minute, in which an API server can restart.
-var patience = retry.Policy{Tries: 8, First: 500 * time.Millisecond, Max: 32 * time.Second}
 
 // The label with the name of the run, and the keys in ConfigMaps.
 const (
@@ -193,7 +188,7 @@ func (s *configMaps) create(ctx context.Context, name string, m *corev1.ConfigMa
 	m.Immutable = new(bool)
 	*m.Immutable = true
 	again := false
-	err := insist(ctx, func() error {
+	err := apiserver.Insist(ctx, func() error {
 		err := s.client.Post().Namespace(s.namespace).Resource("configmaps").Body(m).Do(ctx).Error()
 		if again && apierrors.IsAlreadyExists(err) && s.same(ctx, name, m) {
 			return nil
@@ -217,7 +212,7 @@ func (s *configMaps) same(ctx context.Context, name string, m *corev1.ConfigMap)
 
 func (s *configMaps) get(ctx context.Context, name string) (*corev1.ConfigMap, error) {
 	var m corev1.ConfigMap
-	err := insist(ctx, func() error {
+	err := apiserver.Insist(ctx, func() error {
 		return s.client.Get().Namespace(s.namespace).Resource("configmaps").Name(s.prefix + name).Do(ctx).Into(&m)
 	})
 	if apierrors.IsNotFound(err) {
@@ -244,19 +239,4 @@ func (s *configMaps) checkOwner(m *corev1.ConfigMap) error {
 		}
 	}
 	return nil
-}
-
-// insist calls ask again if the API server does not respond, or is temporarily unable to.
-func insist(ctx context.Context, ask func() error) error {
-	return patience.Do(ctx, func(n int) (time.Duration, error) {
-		err := ask()
-		var status apierrors.APIStatus
-		if errors.As(err, &status) && !retry.Transient(int(status.Status().Code)) {
-			return retry.Never, err
-		}
-		if err != nil && n < patience.Tries && ctx.Err() == nil {
-			slog.Warn("retrying a request to the API server", "error", err)
-		}
-		return 0, err
-	})
 }
