@@ -82,6 +82,7 @@ func (u *Update) run() *Run {
 	run.ID, run.Program, run.Trigger = text.Line(run.ID, maxID), text.Line(run.Program, maxID), text.Line(run.Trigger, maxID)
 	run.End = earlier(run.End.UTC(), u.Now.UTC())
 	run.Start = earlier(run.Start.UTC(), run.End)
+	run.ID = cmp.Or(run.ID, run.End.Format(time.RFC3339Nano)) // destinations name their last run
 	run.Mappings, run.Copied, run.Current, run.Failed, run.Unknown, run.Bytes = s.Mappings, s.Copied, s.Current, s.Failed, s.Unknown, s.Bytes
 	run.Verdict = Good
 	if err := u.Report.Err(); err != nil {
