@@ -147,7 +147,7 @@ func TestConfigMaps(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := &Run{store: s, name: "died", attempts: 3}
-		if err := r.PutResults(t.Context(), "s0", results(t, part("s0", 7), 5)); err != nil {
+		if err := r.PutResults(t.Context(), "s0", results(part("s0", 7), 5)); err != nil {
 			t.Fatal(err)
 		}
 		if got := told(r.Attempts(t.Context(), part("s0", 7))); got != "2 5 false\n" {

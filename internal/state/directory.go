@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,8 @@ func (d directory) Put(_ context.Context, name string, write func(io.Writer) err
 		return err
 	}
 	defer os.Remove(f.Name())
-	if err := errors.Join(write(f), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+	out := bufio.NewWriterSize(f, 64<<10)
+	if err := errors.Join(write(out), out.Flush(), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return claim(f.Name(), filepath.Join(d.path, name))

@@ -306,7 +306,7 @@ func TestPlanBeforeSplit(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &Run{store: s, name: "r", attempts: 3}
-	if err := s.Put(t.Context(), "plan", literal(content)); err != nil {
+	if err := s.Put(t.Context(), "plan", literal(string(content))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Outline(t.Context()); !errors.Is(err, ErrForeign) {
@@ -348,11 +348,7 @@ func TestForeignResults(t *testing.T) {
 			forged.Header.Stream, forged.Manifests, forged.Copies = stream.Results, nil, nil
 			forged.Results = []stream.Result{{ID: 2, Status: stream.Copied, Digest: digest}}
 			c.edit(&forged)
-			var b bytes.Buffer
-			if _, err := stream.Write(&b, &forged); err != nil {
-				t.Fatal(err)
-			}
-			if err := errors.Join(r.PutResults(t.Context(), "s0", b.Bytes()), r.PutResults(t.Context(), "s0", results(t, plan, 1))); err != nil {
+			if err := errors.Join(r.PutResults(t.Context(), "s0", &forged), r.PutResults(t.Context(), "s0", results(plan, 1))); err != nil {
 				t.Fatal(err)
 			}
 			all := r.Attempts(t.Context(), plan)

@@ -186,9 +186,13 @@ func checkResults(c, plan *stream.Content) error {
 }
 
 // PutResults stores the results of a shard under the first free number of an attempt.
-func (r *Run) PutResults(ctx context.Context, shard string, results []byte) error {
+func (r *Run) PutResults(ctx context.Context, shard string, results *stream.Content) error {
+	write := func(w io.Writer) error {
+		_, err := stream.Write(w, results)
+		return err
+	}
 	for n := 1; n <= r.attempts; n++ {
-		if err := r.put(ctx, attemptObject(shard, n), maxResults, literal(results)); !errors.Is(err, ErrExists) {
+		if err := r.put(ctx, attemptObject(shard, n), maxResults, write); !errors.Is(err, ErrExists) {
 			return err
 		}
 	}
@@ -199,9 +203,9 @@ func attemptObject(shard string, n int) string {
 	return fmt.Sprintf("%s%s-%d", resultsObject, shard, n)
 }
 
-// PutReport stores a file of the report, unless there is one already.
-func (r *Run) PutReport(ctx context.Context, name string, content []byte) error {
-	err := r.store.Put(ctx, name, literal(content))
+// PutReport stores a file of the report, as write writes it, unless there is one already.
+func (r *Run) PutReport(ctx context.Context, name string, write func(io.Writer) error) error {
+	err := r.store.Put(ctx, name, write)
 	if errors.Is(err, ErrExists) {
 		return nil
 	}
@@ -209,9 +213,9 @@ func (r *Run) PutReport(ctx context.Context, name string, content []byte) error 
 }
 
 // literal returns a function that writes content, for Store.Put.
-func literal[T string | []byte](content T) func(io.Writer) error {
+func literal(content string) func(io.Writer) error {
 	return func(w io.Writer) error {
-		_, err := w.Write([]byte(content))
+		_, err := io.WriteString(w, content)
 		return err
 	}
 }

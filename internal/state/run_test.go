@@ -1,7 +1,6 @@
 package state
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -36,16 +35,11 @@ func part(shard string, id int) *stream.Content {
 }
 
 // results returns the results of a shard that part returns. seconds tells them apart.
-func results(t *testing.T, plan *stream.Content, seconds int) []byte {
-	t.Helper()
+func results(plan *stream.Content, seconds int) *stream.Content {
 	c := *plan
 	c.Header.Stream, c.Manifests, c.Copies = stream.Results, nil, nil
 	c.Results = []stream.Result{{ID: c.Mappings[0].ID, Status: stream.Copied, Digest: digest, Seconds: float64(seconds)}}
-	var b bytes.Buffer
-	if _, err := stream.Write(&b, &c); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	return &c
 }
 
 // testRun is what a run promises in either store.
@@ -132,11 +126,11 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 	t.Run("attempts are numbered", func(t *testing.T) {
 		r := run(t, "attempts")
 		for n := range 3 {
-			if err := run(t, "attempts").PutResults(ctx, "s0", results(t, part("s0", 7), n)); err != nil {
+			if err := run(t, "attempts").PutResults(ctx, "s0", results(part("s0", 7), n)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := r.PutResults(ctx, "s0", nil); err == nil || !strings.HasPrefix(err.Error(), "the shard s0 has had 3 attempts") {
+		if err := r.PutResults(ctx, "s0", part("s0", 7)); err == nil || !strings.HasPrefix(err.Error(), "the shard s0 has had 3 attempts") {
 			t.Errorf("a fourth is %v", err)
 		}
 		want := "1 0 false\n2 1 false\n3 2 true\n"
@@ -149,7 +143,7 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 	})
 	t.Run("results that cannot be read", func(t *testing.T) {
 		r := run(t, "damaged")
-		if err := r.PutResults(ctx, "s0", []byte("garbage\n")); err != nil {
+		if err := r.put(ctx, attemptObject("s0", 1), maxResults, literal("garbage\n")); err != nil {
 			t.Fatal(err)
 		}
 		if all := r.Attempts(ctx, part("s0", 7)); len(all) != 1 || all[0].Err == nil || !strings.HasPrefix(all[0].Err.Error(), "results-s0-1 of the run damaged:1: ") {
@@ -159,7 +153,7 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 	t.Run("the first report stays", func(t *testing.T) {
 		r := run(t, "report")
 		for _, text := range []string{"first", "second"} {
-			if err := r.PutReport(ctx, "report.json", []byte(text)); err != nil {
+			if err := r.PutReport(ctx, "report.json", literal(text)); err != nil {
 				t.Fatal(err)
 			}
 		}

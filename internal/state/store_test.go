@@ -25,7 +25,7 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 	ctx := t.Context()
 	mustPut := func(t *testing.T, s Store, name string, content []byte) {
 		t.Helper()
-		if err := s.Put(ctx, name, literal(content)); err != nil {
+		if err := s.Put(ctx, name, literal(string(content))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -57,7 +57,7 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 		s := open(t, "once")
 		mustPut(t, s, "a", []byte("first"))
 		for _, content := range []string{"first", "second"} {
-			if err := open(t, "once").Put(ctx, "a", literal(content)); !errors.Is(err, ErrExists) || !strings.Contains(err.Error(), "once") {
+			if err := open(t, "once").Put(ctx, "a", literal(string(content))); !errors.Is(err, ErrExists) || !strings.Contains(err.Error(), "once") {
 				t.Errorf("putting it again is %v, want that it exists, and of which run it is", err)
 			}
 		}
@@ -120,7 +120,7 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 		var all sync.WaitGroup
 		for i := range 8 {
 			all.Go(func() {
-				switch err := open(t, "race").Put(ctx, "a", literal(bytes.Repeat([]byte{byte(i)}, 1000))); {
+				switch err := open(t, "race").Put(ctx, "a", literal(strings.Repeat(string(rune(i)), 1000))); {
 				case err == nil:
 					won.Add(1)
 					winner.Store(int64(i))

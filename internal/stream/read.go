@@ -140,6 +140,7 @@ type decoder struct {
 	one     bool         // read no further than the end record
 	known   map[int]bool // by mapping ID: whether it has a copy or a result
 	content map[string]bool
+	shared  map[string]string
 
 	manifests []manifest.Ref
 }
@@ -230,6 +231,7 @@ func (d *decoder) header(h Header) error {
 	d.c.Header = h
 	d.known = map[int]bool{}
 	d.content = map[string]bool{}
+	d.shared = map[string]string{}
 	return nil
 }
 
@@ -244,6 +246,7 @@ func (d *decoder) mapping(m Mapping) error {
 		return fmt.Errorf("mapping %d has no source or no destination", m.ID)
 	}
 	d.known[m.ID] = false
+	d.share(&m.Set, &m.File)
 	d.c.Mappings = append(d.c.Mappings, m)
 	return nil
 }
@@ -321,8 +324,24 @@ func (d *decoder) result(r Result) error {
 	if err := d.settle(r.ID); err != nil {
 		return err
 	}
+	d.share(&r.Status)
+	if r.Error != nil {
+		d.share(&r.Error.Side, &r.Error.Advice)
+	}
 	d.c.Results = append(d.c.Results, r)
 	return nil
+}
+
+// share replaces texts that many records have by one copy of each.
+func (d *decoder) share(texts ...*string) {
+	for _, t := range texts {
+		one, ok := d.shared[*t]
+		if !ok {
+			one = *t
+			d.shared[one] = one
+		}
+		*t = one
+	}
 }
 
 // digestError returns the error of a record with an invalid digest.

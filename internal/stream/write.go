@@ -51,6 +51,9 @@ func Write(w io.Writer, c *Content) (*End, error) {
 	for _, one := range c.Copies {
 		sw.Copy(one)
 	}
+	if c.End != nil && c.End.Interrupted {
+		sw.Interrupted()
+	}
 	err := sw.End()
 	end := sw.end // a pointer into the Writer would keep its buffers
 	return &end, err

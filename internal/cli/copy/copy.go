@@ -70,22 +70,27 @@ func (c *config) run(ctx context.Context, shards []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	err = c.carry(ctx, client, plan, until, out)
+	o, done := c.begin(ctx, client, plan, until)
+	err = plan.Carry(ctx, o, out)
+	done()
 	if closed := out.Close(); err == nil {
 		err = closed
 	}
 	return err
 }
 
-// carry carries out a plan by the given time and shows its progress.
-func (c *config) carry(ctx context.Context, client *registry.Client, plan *execute.Batch, until time.Time, out io.Writer) error {
+// begin starts to show the progress of a plan. It returns what the plan is carried out with by
+// the given time, and a function for when that is done.
+func (c *config) begin(ctx context.Context, client *registry.Client, plan *execute.Batch, until time.Time) (o mirror.Options, done func()) {
 	client.Keep(plan.Cap().InFlight, plan.Cap().Rate)
 	images, bytes := plan.Work()
 	display := progress.New(os.Stderr, slog.Default(), images, bytes)
-	defer display.Close()
-	defer context.AfterFunc(ctx, func() { display.Stopping(execute.Grace) })()
-	o := mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: execute.Grace, Until: until}
-	return plan.Carry(ctx, o, out)
+	ended := context.AfterFunc(ctx, func() { display.Stopping(execute.Grace) })
+	done = func() {
+		ended()
+		display.Close()
+	}
+	return mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: execute.Grace, Until: until}, done
 }
 
 // readPlan reads the whole plan before anything is started.

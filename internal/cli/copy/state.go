@@ -1,7 +1,6 @@
 package copy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -35,18 +34,23 @@ func (c *config) fromState(ctx context.Context, client *registry.Client, shards 
 	var errs []error
 	var tally execute.Tally
 	for i, name := range shards {
-		var out bytes.Buffer
-		// If the first is interrupted, the others still write results: that they were not started.
-		errs = append(errs, c.carry(ctx, client, plans[i], execute.Share(until, len(shards)-i), &out))
-		errs = append(errs, run.PutResults(context.WithoutCancel(ctx), name, out.Bytes()))
-		results, err := stream.Skim(&out, name)
-		if err != nil {
-			return errors.Join(append(errs, err)...)
+		// If the first is interrupted, the others still have results: that they were not started.
+		results := c.carry(ctx, client, plans[i], execute.Share(until, len(shards)-i))
+		if results.End.Interrupted {
+			errs = append(errs, execute.ErrInterrupted)
 		}
+		errs = append(errs, run.PutResults(context.WithoutCancel(ctx), name, results))
 		tally.Add(results)
 	}
 	images, sentence := tally.Say()
 	return errors.Join(append(errs, c.Write("IMAGES", images), c.Summarize(sentence))...)
+}
+
+// carry carries out a plan by the given time, shows its progress and returns the results.
+func (c *config) carry(ctx context.Context, client *registry.Client, plan *execute.Batch, until time.Time) *stream.Content {
+	o, done := c.begin(ctx, client, plan, until)
+	defer done()
+	return plan.Run(ctx, o)
 }
 
 // load returns the plan of a shard. If an earlier attempt carried out a part of it, all of it

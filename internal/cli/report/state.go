@@ -1,7 +1,6 @@
 package report
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -36,8 +35,7 @@ func (c *config) reportRun(ctx context.Context, run *state.Run, out report.Direc
 func (c *config) keep(ctx context.Context, run *state.Run, r *report.Report) error {
 	var errs []error
 	for _, file := range r.Files() {
-		var content bytes.Buffer
-		errs = append(errs, file.Write(&content), run.PutReport(ctx, file.Name, content.Bytes()))
+		errs = append(errs, run.PutReport(ctx, file.Name, file.Write))
 	}
 	headline := r.Headline()
 	if r.Err() == nil {
