@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -20,6 +21,8 @@ type line struct {
 	set     *imageset.Set
 	mapping *mapping.Mapping
 	list    *tagList // nil unless the source is a wildcard
+	tags    []string // that match, once the list is read
+	err     error    // why the wildcard makes no mappings
 	targets []*target
 }
 
@@ -59,12 +62,11 @@ func (r *resolver) targets(ctx context.Context, sets []*imageset.Set, resolve fu
 }
 
 // batches divides lines by the slow list that they need, which is nil for all others.
-func (r *resolver) batches(ctx context.Context, lines []line) map[*tagList][]*line {
+func (r *resolver) batches(ctx context.Context, lines []*line) map[*tagList][]*line {
 	by := map[*tagList][]*line{}
 	enough, cancel := context.WithTimeout(ctx, r.patience())
 	defer cancel()
-	for i := range lines {
-		l := &lines[i]
+	for _, l := range lines {
 		slow := l.list
 		if slow != nil && slow.isReadBefore(enough) {
 			slow = nil
@@ -84,14 +86,14 @@ func (r *resolver) expand(slow *tagList, batch []*line) []*target {
 	var targets []*target
 	for _, l := range batch {
 		if l.list != nil {
-			l.targets = matches(l.set, *l.mapping, l.list)
+			l.targets = l.matches()
 		} else {
 			l.targets = []*target{newTarget(l.set, *l.mapping, l.mapping.Source, l.mapping.Destination)}
 		}
 		for _, t := range l.targets {
 			t.batch = slow
 		}
-		l.list = nil // which frees the tags
+		l.list, l.tags = nil, nil
 		targets = append(targets, l.targets...)
 	}
 	repeated := r.contested(targets)
@@ -112,13 +114,14 @@ func newTarget(set *imageset.Set, m mapping.Mapping, source, destination referen
 	}
 }
 
-// A tagList is the answer of one repository.
+// A tagList is the list of one repository.
 type tagList struct {
-	from  *registry.Repository
-	asked question
-	read  chan struct{} // closed when the answer is there
-	tags  []string
-	err   error
+	from   *registry.Repository
+	asked  question
+	lines  []*line       // the wildcards that it is for
+	read   chan struct{} // closed when the lines have their tags or their errors
+	listed int           // number of tags
+	err    error
 }
 
 // isReadBefore waits for the list until ctx ends, and reports whether it is there.
@@ -138,20 +141,21 @@ func (l *tagList) isReadBefore(ctx context.Context) bool {
 
 // readLists returns the mappings of the sets. It begins to read the tags of every repository
 // that a wildcard names, once each.
-func (r *resolver) readLists(ctx context.Context, sets []*imageset.Set) []line {
-	var lines []line
+func (r *resolver) readLists(ctx context.Context, sets []*imageset.Set) []*line {
+	var lines []*line
 	lists := map[string]*tagList{}
 	unread := map[string][]*tagList{} // by registry
 	for _, set := range sets {
 		for i := range set.Mappings {
 			m := &set.Mappings[i]
-			l := line{set: set, mapping: m}
+			l := &line{set: set, mapping: m}
 			if m.Source.Wildcard() {
 				name := m.Source.Name()
 				if lists[name] == nil {
 					lists[name] = r.newList(ctx, m.Source, unread)
 				}
 				l.list = lists[name]
+				l.list.lines = append(l.list.lines, l)
 			}
 			lines = append(lines, l)
 		}
@@ -178,36 +182,47 @@ func (r *resolver) newList(ctx context.Context, source reference.Reference, unre
 	return l
 }
 
-func (r *resolver) readTags(ctx context.Context, l *tagList) {
+// readTags reads a list, and gives its lines the tags that match, as far as there is room.
+func (r *resolver) readTags(ctx context.Context, list *tagList) {
+	var tags []string
 	if ctx.Err() == nil {
-		l.tags, l.err = l.from.Tags(ctx)
-		slices.Sort(l.tags)
-		l.tags = slices.Compact(l.tags)
+		tags, list.err = list.from.Tags(ctx)
+		slices.Sort(tags)
+		tags = slices.Compact(tags)
 	}
-	if l.err != nil || l.tags == nil && ctx.Err() != nil {
-		l.err = r.explain(ctx, l.asked, l.err)
+	if list.err != nil || tags == nil && ctx.Err() != nil {
+		list.err = r.explain(ctx, list.asked, list.err)
+		return
+	}
+	list.listed = len(tags)
+	for _, l := range list.lines {
+		for _, tag := range tags {
+			if l.mapping.Source.Match(tag) {
+				l.tags = append(l.tags, tag)
+			}
+		}
+		if l.err = r.matched.take(l.mapping, l.tags); l.err != nil {
+			l.tags = nil
+		}
 	}
 }
 
 // matches returns the targets of a wildcard.
-func matches(set *imageset.Set, m mapping.Mapping, list *tagList) []*target {
+func (l *line) matches() []*target {
+	m := *l.mapping
 	var targets []*target
-	for _, tag := range list.tags {
-		// Registries are not trusted: a tag may be invalid.
-		source, err := reference.Parse(m.Source.Name() + ":" + tag)
-		if err == nil && m.Source.Match(tag) {
-			targets = append(targets, newTarget(set, m, source, m.Destination.WithTag(tag)))
-		}
+	for _, tag := range l.tags {
+		targets = append(targets, newTarget(l.set, m, m.Source.WithTag(tag), m.Destination.WithTag(tag)))
 	}
 	if len(targets) > 0 {
 		return targets
 	}
-	t := newTarget(set, m, m.Source, m.Destination)
+	t := newTarget(l.set, m, m.Source, m.Destination)
 	t.settled = true
-	if t.err = list.err; t.err == nil {
+	if t.err = cmp.Or(l.list.err, l.err); t.err == nil {
 		t.err = fault.New(
 			fault.Fault{Kind: fault.Missing, Side: reference.Source, Host: m.Source.Registry, Advice: "correct the pattern or push a matching tag"},
-			fmt.Sprintf("no tag of %s matches %s (%d listed)", m.Source.Name(), m.Source.Tag, len(list.tags)))
+			fmt.Sprintf("no tag of %s matches %s (%d listed)", m.Source.Name(), m.Source.Tag, l.list.listed))
 	}
 	return []*target{t}
 }

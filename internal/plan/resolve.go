@@ -21,7 +21,8 @@ import (
 // A resolver asks the registries about targets.
 type resolver struct {
 	Options
-	trees *trees
+	trees   *trees
+	matched room
 
 	mu         sync.Mutex
 	first      map[any]*target // the first target at a place: see collide; nil if there is one batch

@@ -101,6 +101,8 @@ type Client struct {
 	challenged   chan struct{} // closed when a registry has demanded authentication
 	sawChallenge func()        // closes challenged
 
+	tagRoom tagRoom
+
 	mu      sync.Mutex
 	hosts   map[hostKey]*host
 	budgets map[string]*budget // by registry

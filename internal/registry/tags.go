@@ -17,6 +17,7 @@ import (
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 	"imagemirror/internal/secret"
+	"imagemirror/internal/strictjson"
 )
 
 // Bounds on a list of tags.
@@ -88,6 +89,7 @@ func refusesPageSize(err error) bool {
 // be empty.
 func (ep repoEndpoint) list(ctx context.Context, size string) ([]string, error) {
 	l := &tagList{repoEndpoint: ep, size: size, room: maxTagsBytes, tags: map[string]bool{}, pages: map[string]bool{}}
+	defer func() { ep.host.client.tagRoom.release(l.holds) }()
 	for at := (&tagsPage{query: size}); at != nil; {
 		if err := l.visit(at); err != nil {
 			return nil, &regerror.Error{Err: err}
@@ -115,6 +117,7 @@ type tagList struct {
 	repoEndpoint
 	size  string // the query that asks for the size of a page, or ""
 	room  int    // bytes that may still come, with those of pages that are read again
+	holds int64  // bytes of the client's tagRoom
 	count int    // tags that came, with repeated and invalid ones
 	stale int    // pages without a new tag since the last one that had some
 	cut   int    // tags on a page that may have been cut; 0: none was
@@ -172,6 +175,9 @@ func (l *tagList) sizeFault(at *tagsPage, err error) error {
 func (l *tagList) add(tags []string) (fresh int, err error) {
 	for _, tag := range tags {
 		if isTag(tag) && !l.tags[tag] {
+			if err := l.hold(int64(len(tag) + tagSize)); err != nil {
+				return 0, err
+			}
 			l.tags[tag] = true
 			l.all = append(l.all, tag)
 			fresh++
@@ -184,7 +190,7 @@ func (l *tagList) add(tags []string) (fresh int, err error) {
 	}
 	switch {
 	case l.count > maxTags:
-		return 0, regerror.Malformed("the list of tags exceeds %d tags", maxTags)
+		return 0, errTooManyTags
 	case l.stale > maxStale:
 		return 0, regerror.Malformed("the list of tags goes on for %d pages without a new tag", maxStale)
 	}
@@ -253,9 +259,15 @@ func (l *tagList) read(ctx context.Context, at *tagsPage) (found foundTags, agai
 		return found, false, err
 	}
 	defer resp.Body.Close()
-	limit := min(maxTagsPage, l.room)
-	b, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	limit, held := min(maxTagsPage, l.room), l.holds
+	b, err := l.readBody(resp.Body, limit)
+	defer func() {
+		l.host.client.tagRoom.release(l.holds - held)
+		l.holds = held
+	}()
 	switch {
+	case errors.Is(err, tagRoomError{}):
+		return found, false, &regerror.Error{Err: err}
 	case len(b) > maxTagsPage:
 		return found, false, &regerror.Error{Err: regerror.Malformed("a page of the list of tags exceeds %d bytes", maxTagsPage)}
 	case len(b) > limit:
@@ -284,6 +296,9 @@ func parseTags(b []byte, first bool) (tags []string, again bool, err error) {
 		Tags json.RawMessage `json:"tags"`
 	}
 	if err = json.Unmarshal(b, &answer); err == nil && answer.Tags != nil {
+		if hasTooMany(answer.Tags) {
+			return nil, false, &regerror.Error{Err: errTooManyTags}
+		}
 		err = json.Unmarshal(answer.Tags, &tags)
 	}
 	var syntax *json.SyntaxError
@@ -301,6 +316,22 @@ func parseTags(b []byte, first bool) (tags []string, again bool, err error) {
 	e := regerror.FromResponse(&http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(b))})
 	e.Err = err
 	return nil, false, e
+}
+
+var errTooManyTags = regerror.Malformed("the list of tags exceeds %d tags", maxTags)
+
+// hasTooMany reports whether a list has more than maxTags elements. Empty ones would take six times
+// the memory of their text.
+func hasTooMany(list json.RawMessage) bool {
+	n := 0
+	if list[0] == '[' {
+		for range strictjson.Value(list).Elements() {
+			if n++; n > maxTags {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // next returns the page that an answer's Link leads to, or nil. A list of tags is always

@@ -121,6 +121,9 @@ func TestEndlessListOfTagsIsRefused(t *testing.T) {
 		{"of many tags", func(w io.Writer) {
 			fmt.Fprintf(w, `{"tags":[%s"v1"]}`, strings.Repeat(`"v1",`, 150_000))
 		}, 2, "exceeds 200000 tags"},
+		{"of many tags on one page", func(w io.Writer) {
+			fmt.Fprintf(w, `{"tags":[%s"v1"]}`, strings.Repeat(`"",`, 5_000_000))
+		}, 1, "exceeds 200000 tags"},
 		{"of a page that is too large", func(w io.Writer) { fmt.Fprintf(w, `{"tags":[]%s`, strings.Repeat(" ", maxTagsPage)) }, 1, "a page of the list of tags exceeds 16777216 bytes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

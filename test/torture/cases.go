@@ -42,12 +42,11 @@ var space = []hostileCase{
 		}
 		h.tag("evil/urls", h.index(0, parts...))
 	}},
-	{"a wildcard on 190,000 tags", func(h *hostile) {
-		for i := range 190_000 {
-			h.lists["evil/tags"] = append(h.lists["evil/tags"], fmt.Sprintf("v1.%06d", i))
+	{"a wildcard on 190,000 tags", func(h *hostile) { h.wildcard("evil/tags", 190_000) }},
+	{"wildcards that fill the plan", func(h *hostile) {
+		for n := 21_000; n > 500; n = n * 9 / 20 {
+			h.wildcard(fmt.Sprintf("evil/%s/%d", strings.Repeat("a", 100), n), n)
 		}
-		h.anything = h.image("all", 3)
-		h.lines = append(h.lines, "evil/tags:*")
 	}},
 }
 

@@ -24,7 +24,6 @@ type hostile struct {
 	blobs     map[string][]byte   // by digest
 	tags      map[string]string   // by REPOSITORY:TAG, without the host
 	lists     map[string][]string // tags, by repository
-	anything  string              // the digest of all other tags
 	lines     []string            // of the mapping file: REPOSITORY[:TAG]
 	random    *rand.Rand
 }
@@ -34,7 +33,7 @@ func (h *hostile) prepare(one hostileCase) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.manifests, h.blobs, h.tags, h.lists = map[string][]byte{}, map[string][]byte{}, map[string]string{}, map[string][]string{}
-	h.anything, h.lines, h.random = "", nil, rand.New(rand.NewPCG(1, 2))
+	h.lines, h.random = nil, rand.New(rand.NewPCG(1, 2))
 	one.make(h)
 	for i := range good {
 		h.tag(fmt.Sprintf("good/%d", i), h.image(fmt.Sprint("good ", i), 3))
@@ -46,6 +45,25 @@ func (h *hostile) prepare(one hostileCase) []string {
 func (h *hostile) tag(repository, digest string) {
 	h.tags[repository+":v1"] = digest
 	h.lines = append(h.lines, repository+":v1")
+}
+
+// wildcard maps all tags of a repository: the longest ones, as many as a page of the list has room
+// for, and then short ones. Each is an image of its own.
+func (h *hostile) wildcard(repository string, tags int) {
+	for i := range tags {
+		tag := fmt.Sprintf("v1.%06d", i)
+		if i < 100_000 {
+			tag += strings.Repeat("x", 119)
+		}
+		h.lists[repository] = append(h.lists[repository], tag)
+	}
+	h.lines = append(h.lines, repository+":*")
+}
+
+// tagged makes the image of a tag that a wildcard finds.
+func tagged(tag string) string {
+	one := fmt.Sprintf(`{"digest":%q,"size":1}`, digest.Of([]byte(tag)))
+	return fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[%s]}`, manifest.OCIManifest, one, one)
 }
 
 func (h *hostile) add(content string) string {
@@ -122,8 +140,11 @@ func (h *hostile) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 	repository, id, _ := strings.Cut(path, "/manifests/")
 	if !strings.HasPrefix(id, "sha256:") {
-		if id = h.tags[repository+":"+id]; id == "" {
-			id = h.anything
+		tag := id
+		if id = h.tags[repository+":"+tag]; id == "" {
+			content := tagged(tag)
+			send(w, q, []byte(content), manifest.OCIManifest, digest.Of([]byte(content)))
+			return
 		}
 	}
 	kind := ""

@@ -205,16 +205,28 @@ func isGC(variable string) bool {
 // last returns the end of what a command said.
 func last(said string) string { return said[max(0, len(said)-300):] }
 
-// arrived returns how many good images the report in a directory calls copied.
+// arrived returns how many good images the report in a directory calls copied. It holds one result
+// at a time: Linux counts the memory of this process as that of the next command, too.
 func arrived(dir string) (n int, err error) {
-	content, err := os.ReadFile(filepath.Join(dir, "report.json"))
-	var report struct {
-		Results []struct{ Source, Status string }
-	}
-	if err = errors.Join(err, json.Unmarshal(content, &report)); err != nil {
+	f, err := os.Open(filepath.Join(dir, "report.json"))
+	if err != nil {
 		return 0, err
 	}
-	for _, r := range report.Results {
+	defer f.Close()
+	in := json.NewDecoder(f)
+	for token := json.Token(nil); token != "results"; {
+		if token, err = in.Token(); err != nil {
+			return 0, err
+		}
+	}
+	if _, err := in.Token(); err != nil {
+		return 0, err
+	}
+	for in.More() {
+		var r struct{ Source, Status string }
+		if err := in.Decode(&r); err != nil {
+			return 0, err
+		}
 		if strings.Contains(r.Source, "/good/") && r.Status == "copied" {
 			n++
 		}

@@ -1,0 +1,84 @@
+package plan
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"imagemirror/internal/mapping"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/registrytest"
+)
+
+// However many tags some wildcards find, ordinary ones of others have room.
+func TestLargeWildcardsLeaveRoomForOthers(t *testing.T) {
+	var r room
+	m := &mapping.Mapping{Source: reference.Reference{Registry: "a.io", Repository: "b", Tag: "*"}, Destination: reference.Reference{Registry: "c.io", Repository: "d"}}
+	tags := func(n int) []string { return strings.Split(strings.Repeat("v1.2.3 ", n-1)+"v1.2.3", " ") }
+	err := r.take(m, tags(190_000))
+	if err == nil || !strings.Contains(err.Error(), "a.io/b:* matches 190000 tags") || !strings.Contains(err.Error(), "has room for 31956 mappings of it") {
+		t.Errorf("190,000 tags: %v", err)
+	}
+	for range 5 { // each takes half of what is left, nearly
+		for n := 32_000; n > 1000 && r.take(m, tags(n)) != nil; n -= 500 {
+		}
+	}
+	for range 8 {
+		if err := r.take(m, tags(200)); err != nil {
+			t.Errorf("an ordinary wildcard: %v", err)
+		}
+	}
+	for r.take(m, tags(500)) == nil {
+	}
+	if r.taken > maxMatches {
+		t.Errorf("%d bytes are taken, of %d", r.taken, maxMatches)
+	}
+	if err := r.take(m, nil); err != nil {
+		t.Errorf("no tags: %v", err)
+	}
+}
+
+// A wildcard on a repository of very many tags fails alone.
+func TestWildcardOfVeryManyTagsFailsAlone(t *testing.T) {
+	r := registrytest.InProcess(t)
+	push(t, r.Host, "ci/good:v1")
+	push(t, r.Host, "evil/tags:v1.000001")
+	p := registrytest.NewProxy(t, r, registrytest.ProxyOptions{})
+	var list strings.Builder
+	for i := range 60_000 {
+		fmt.Fprintf(&list, `"v1.%06d",`, i)
+	}
+	p.Inject(registrytest.FaultRule{
+		Kind: "GET tags", Match: func(q *http.Request) bool { return strings.Contains(q.URL.Path, "/evil/") },
+		Fault: registrytest.Status(http.StatusOK, `{"tags":[`+list.String()+`"v2"]}`),
+	})
+	lines := []string{
+		p.Host + "/evil/tags:* " + r.Host + "/m/all", p.Host + "/evil/tags:*.000001 " + r.Host + "/m/one",
+		p.Host + "/evil/tags:*999 " + r.Host + "/m/some", p.Host + "/ci/good:* " + r.Host + "/m/good",
+	}
+	plan, err := Make(t.Context(), options(t), load(t, lines...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := plan.Header.Mappings; got != 1+1+60+1 {
+		t.Errorf("the plan has %d mappings", got)
+	}
+	copied := map[int]string{}
+	for _, m := range plan.Mappings {
+		copied[m.ID] = strings.TrimPrefix(m.Destination, r.Host)
+	}
+	for _, c := range plan.Copies {
+		delete(copied, c.ID)
+	}
+	for _, one := range plan.Results {
+		if to := copied[one.ID]; to == "/m/all" && !strings.Contains(one.Error.Message, "evil/tags:* matches 60001 tags") || one.Error.Advice == "" {
+			t.Errorf("%s: %+v", to, one.Error)
+		}
+	}
+	for id, to := range copied {
+		if strings.HasPrefix(to, "/m/good") || strings.HasPrefix(to, "/m/one") || id > len(plan.Mappings) {
+			t.Errorf("%s is not copied", to)
+		}
+	}
+}
