@@ -164,7 +164,7 @@ func (o Options) warnings() []string {
 func records(sets []*imageset.Set) []stream.Set {
 	var list []stream.Set
 	for _, s := range sets {
-		set := stream.Set{Name: s.Name, Owners: s.Owners, Notify: s.Settings.Notify, StaleSeconds: int64(s.Settings.Stale.Seconds())}
+		set := stream.Set{Name: s.Name, Owners: s.Owners, Notify: s.Settings.Notify, Schedule: s.Settings.Schedule, StaleSeconds: int64(s.Settings.Stale.Seconds())}
 		for _, t := range s.Settings.Targets {
 			set.Targets = append(set.Targets, stream.Target(t))
 		}

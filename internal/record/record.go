@@ -6,6 +6,7 @@ package record
 import (
 	"time"
 
+	"imagemirror/internal/settings"
 	"imagemirror/internal/text"
 )
 
@@ -45,6 +46,11 @@ type Record struct {
 	// Recovered are causes that are over, until those who were told of them were told that, too.
 	Recovered     []*Cause      `json:"recovered,omitempty"`
 	Notifications Notifications `json:"notifications,omitzero"`
+
+	// What the settings of the last run that had a plan say of notifications.
+	Notify        []string          `json:"notify,omitempty"` // people to mention
+	Targets       []settings.Target `json:"targets,omitempty"`
+	RemindSeconds int64             `json:"remindSeconds,omitempty"` // 0: the default
 }
 
 // Notifications count what was sent about the set, in all its runs.

@@ -13,6 +13,7 @@ import (
 	"imagemirror/internal/fault"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/secret"
+	"imagemirror/internal/settings"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
 )
@@ -29,6 +30,7 @@ const (
 type Builder struct {
 	mappings map[mappingKey]*pending
 	sets     map[setKey]contacts
+	settings map[string]*Set
 	executed bool              // the plans were carried out: this is no dry run
 	runs     map[string]string // by run: the first of its streams
 	cuts     []string
@@ -77,6 +79,7 @@ func NewBuilder() *Builder {
 	return &Builder{
 		mappings: map[mappingKey]*pending{},
 		sets:     map[setKey]contacts{},
+		settings: map[string]*Set{},
 		runs:     map[string]string{},
 		unnamed:  map[announcement]int{},
 		named:    map[shardKey]int{},
@@ -97,6 +100,7 @@ func (b *Builder) Add(c *stream.Content) error {
 	b.addWarnings(c.Header.Warnings)
 	for _, s := range c.Sets {
 		b.sets[setKey{c.Header.Run, s.Name}] = contacts{owners: boundNames(s.Owners), notify: boundNames(s.Notify)}
+		b.addSettings(s)
 	}
 	for _, m := range c.Mappings {
 		if err := b.addMapping(c, m); err != nil {
@@ -163,6 +167,24 @@ func (b *Builder) addTimes(c *stream.Content) {
 	if c.End != nil && c.End.Ended.After(b.ended) {
 		b.ended = c.End.Ended
 	}
+}
+
+// addSettings notes what a stream says of a set's settings, as far as settings can say it.
+func (b *Builder) addSettings(s stream.Set) {
+	set := &Set{Name: text.Line(s.Name, maxName), Notify: boundNames(s.Notify)}
+	for _, t := range s.Targets[:min(len(s.Targets), settings.MaxTargets)] {
+		if t := settings.Target(t); settings.IsTarget(t) {
+			set.Targets = append(set.Targets, t)
+		}
+	}
+	if settings.CheckSchedule(s.Schedule) == nil {
+		set.Schedule = s.Schedule
+	}
+	span := func(seconds int64) time.Duration {
+		return time.Duration(min(max(seconds, 0), maxSeconds)) * time.Second
+	}
+	set.Remind, set.Stale = span(s.RemindSeconds), span(s.StaleSeconds)
+	b.settings[set.Name] = set
 }
 
 func boundNames(list []string) []string {
@@ -315,6 +337,9 @@ func (b *Builder) addCut(c *stream.Content) {
 // Report returns the report, in which every mapping has its result.
 func (b *Builder) Report() *Report {
 	r := &Report{Results: b.results(), Cuts: b.cuts}
+	for _, name := range slices.Sorted(maps.Keys(b.settings)) {
+		r.Sets = append(r.Sets, b.settings[name])
+	}
 	_, total := r.countBySet()
 	r.Summary = Summary{
 		Mappings: total.mappings,

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"imagemirror/internal/fault"
+	"imagemirror/internal/settings"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
 )
@@ -31,6 +32,18 @@ type Report struct {
 	Results []*Result // one for each mapping, by run and by ID
 	Causes  []*Cause  // why mappings failed, and why the run is not good; none if all is well
 	Cuts    []string  // a line for each stream that was cut or could not be read
+	Sets    []*Set    // that streams name, by name
+}
+
+// A Set is what the settings of an image set tell those who follow its runs. A key that they
+// leave out is the zero value.
+type Set struct {
+	Name     string
+	Notify   []string // people to mention, as they are
+	Targets  []settings.Target
+	Schedule string
+	Remind   time.Duration
+	Stale    time.Duration
 }
 
 // A Summary counts the results.

@@ -9,8 +9,8 @@ import (
 // A Target is where notifications about a set are sent. Its address and its secrets are in the
 // set's secret, below its name.
 type Target struct {
-	Kind string // Slack, Webhook or Email
-	Name string
+	Kind string `json:"kind"` // Slack, Webhook or Email
+	Name string `json:"name"`
 }
 
 // The kinds of targets.
@@ -20,8 +20,8 @@ const (
 	Email   = "email"
 )
 
-// maxTargets bounds the targets of a set: report sends to each within minutes.
-const maxTargets = 10
+// MaxTargets bounds the targets of a set: report sends to each within minutes.
+const MaxTargets = 10
 
 // targetRE matches the names of targets: a part of a key of a secret, and of a file's name.
 var targetRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
@@ -61,8 +61,8 @@ func (s *Settings) target(v strictyaml.Value, kind string) {
 	case !targetRE.MatchString(name):
 		v.Refuse("%s %.*q is not the name of a target: write 1 to 40 lower-case letters, digits and '-', with no '-' at its ends", kind, maxText, name)
 		return
-	case len(s.Targets) == maxTargets:
-		v.Refuse("notify has more than %d targets: remove some", maxTargets)
+	case len(s.Targets) == MaxTargets:
+		v.Refuse("notify has more than %d targets: remove some", MaxTargets)
 		return
 	}
 	for _, other := range s.Targets {

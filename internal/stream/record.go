@@ -69,7 +69,9 @@ type Set struct {
 	Owners []string `json:"owners,omitempty"` // the approvers of its OWNERS file
 	Notify []string `json:"notify,omitempty"` // whom else to mention when an image fails
 
-	// Where notifications are sent, how often they remind, and when a destination is stale.
+	// When runs start, where notifications are sent, how often they remind, and when a
+	// destination is stale.
+	Schedule      string   `json:"schedule,omitempty"`
 	Targets       []Target `json:"targets,omitempty"`
 	RemindSeconds int64    `json:"remindSeconds,omitempty"`
 	StaleSeconds  int64    `json:"staleSeconds,omitempty"`

@@ -1,0 +1,168 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"syscall"
+	"time"
+
+	"imagemirror/internal/addresses"
+	"imagemirror/internal/retry"
+	"imagemirror/internal/secret"
+)
+
+// maxBody bounds what is read of an answer, in bytes.
+const maxBody = 4 << 10
+
+// An endpoint is where messages are posted.
+type endpoint struct {
+	url    *url.URL
+	client *http.Client
+	now    func() time.Time
+}
+
+// endpoint reads the URL of a target, and the authorities that it trusts besides the system's.
+// The whole URL is a secret: whoever knows Slack's may post.
+func (s *Sender) endpoint(k keys) (*endpoint, error) {
+	text, err := k.get("url", true)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		secret.Add(k.target, text)
+		return nil, fmt.Errorf("the key %s.url is not a URL: write https://HOST/PATH", k.target)
+	}
+	secret.Add(k.target, text)
+	secret.Add(k.target, u.RequestURI())
+	if password, has := u.User.Password(); has {
+		secret.Add(u.User.Username(), password)
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	if err := s.mayReach(u.Hostname(), port); err != nil {
+		return nil, err
+	}
+	if u.Scheme == "http" && !s.hosts.Name(u.Hostname(), port) {
+		return nil, fmt.Errorf("the key %s.url is not https: only a host that the policy or MIRROR_NOTIFY_HOSTS lists may get messages in the clear", k.target)
+	}
+	trust, err := trusted(k)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: s.dial, TLSClientConfig: trust,
+		TLSHandshakeTimeout: tryTime, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
+	}
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err == nil && proxy != nil {
+		transport.DialContext = nil // the operator's proxy may have any address; it dials the host
+	}
+	// A redirect would take the secrets along, or leave them out and fail.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &endpoint{u, &http.Client{Transport: transport, CheckRedirect: stay}, s.now}, nil
+}
+
+// trusted returns the TLS configuration of a target.
+func trusted(k keys) (*tls.Config, error) {
+	pem, err := k.get("ca", false)
+	if err != nil || pem == "" {
+		return &tls.Config{MinVersion: tls.VersionTLS12}, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM([]byte(pem)) {
+		return nil, fmt.Errorf("the key %s.ca has no certificate: write them as PEM", k.target)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, nil
+}
+
+// post posts a body once.
+func (e *endpoint) post(ctx context.Context, body []byte, header http.Header) (time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url.String(), bytes.NewReader(body))
+	if err != nil {
+		return retry.Never, err
+	}
+	req.Header = header
+	req.Header.Set("User-Agent", "imagemirror")
+	resp, err := e.client.Do(req)
+	if err != nil {
+		return waitAfter(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 == 2 {
+		return 0, nil
+	}
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && to != "" {
+		return retry.Never, fmt.Errorf("HTTP %d: it redirects, and secrets are not sent along: give the URL that it leads to", resp.StatusCode)
+	}
+	return refusal(resp.StatusCode, resp.Header, answer, e.now())
+}
+
+// waitAfter returns the error of a request without its URL, which may be a secret.
+func waitAfter(err error) (time.Duration, error) {
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		err = outer.Err
+	}
+	if errors.As(err, new(*unreachable)) {
+		return retry.Never, err
+	}
+	return 0, err
+}
+
+// An unreachable error is about an address that no message is sent to.
+type unreachable struct{ host string }
+
+func (u *unreachable) Error() string {
+	return fmt.Sprintf("%s is a private or reserved address: list the host under notify in the operator's policy.yaml, or in MIRROR_NOTIFY_HOSTS", u.host)
+}
+
+// mayReach refuses a host that messages must not be sent to, as far as its name tells.
+func (s *Sender) mayReach(host, port string) error {
+	kind := addresses.OfHost(host)
+	listed := s.hosts.Name(host, port)
+	switch {
+	case kind == addresses.Metadata:
+		return &unreachable{host}
+	case len(s.hosts) > 0 && !listed:
+		return fmt.Errorf("the policy or MIRROR_NOTIFY_HOSTS does not list %s: ask its owners", net.JoinHostPort(host, port))
+	case kind != addresses.Public && !listed:
+		return &unreachable{host}
+	}
+	return nil
+}
+
+// dial opens a connection. It judges each address that a name turns out to have, right before it
+// connects to it.
+func (s *Sender) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	listed := s.hosts.Name(host, port)
+	d := net.Dialer{Timeout: tryTime, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		to, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return err
+		}
+		if kind := addresses.Of(to.Addr()); kind == addresses.Metadata || kind != addresses.Public && !listed {
+			return &unreachable{to.Addr().String()}
+		}
+		return nil
+	}}
+	return d.DialContext(ctx, network, address)
+}

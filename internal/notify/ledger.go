@@ -1,0 +1,137 @@
+package notify
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"imagemirror/internal/record"
+	"imagemirror/internal/secret"
+	"imagemirror/internal/text"
+)
+
+// An Outcome is what became of a message.
+type Outcome struct {
+	*Message
+	Failed []string // names of the targets that did not get it
+	Errs   []error  // why
+}
+
+// A Round is the notifications of one run about one set. That of a nil Sender has none.
+type Round struct {
+	sender *Sender
+	set    *record.Record
+	due    []*Message
+}
+
+// NewRound returns a Round.
+func (s *Sender) NewRound() *Round { return &Round{sender: s} }
+
+// Begin returns a record in which it is noted what is about to be sent: call it where the record
+// is updated after a run. It does not change r.
+func (p *Round) Begin(r *record.Record) *record.Record {
+	p.set, p.due = r, nil
+	if p.sender == nil {
+		return r
+	}
+	now := p.sender.now()
+	p.due = Due(r, now, p.sender.status)
+	return begin(r, p.due, now)
+}
+
+// Finish sends what is due, and notes in the record what became of it.
+func (p *Round) Finish(ctx context.Context, store record.Store) error {
+	if len(p.due) == 0 {
+		return nil
+	}
+	outcomes := p.sender.Send(ctx, p.set.Set, p.set.Targets, p.due)
+	return store.Update(context.WithoutCancel(ctx), p.set.Set, func(r *record.Record) *record.Record { return settle(r, outcomes, p.sender.now()) })
+}
+
+// begin returns a record in which it is noted that messages are about to be sent. A report that is
+// ended while it sends may have sent them: after maxBroken of those they count as sent.
+func begin(r *record.Record, due []*Message, now time.Time) *record.Record {
+	if len(due) == 0 {
+		return r
+	}
+	next := clone(r)
+	each(next, due, func(c *record.Cause) {
+		if c.Tried++; c.Tried >= maxBroken {
+			c.Told, c.Tried, c.Owed = now, 0, []string{}
+		}
+	})
+	next.Recovered = slices.DeleteFunc(next.Recovered, func(c *record.Cause) bool { return c.Owed != nil && len(c.Owed) == 0 })
+	return next
+}
+
+// settle returns a record in which it is noted what became of messages. What no target got is due
+// again with the next run; of a target that did not get what others did, only that one's.
+func settle(r *record.Record, outcomes []Outcome, now time.Time) *record.Record {
+	next := clone(r)
+	for _, o := range outcomes {
+		o.count(&next.Notifications, now)
+		each(next, []*Message{o.Message}, func(c *record.Cause) {
+			c.Tried = 0
+			if len(o.Failed) == len(o.to) {
+				return
+			}
+			c.Owed = append([]string{}, o.Failed...)
+			if o.Event == Reminder || c.Told.IsZero() {
+				c.Told = now
+			}
+		})
+	}
+	// Nobody needs to hear of what is over for long.
+	next.Recovered = slices.DeleteFunc(next.Recovered, func(c *record.Cause) bool {
+		return c.Owed != nil && len(c.Owed) == 0 || now.Sub(c.Last) > keepRecovered
+	})
+	for _, c := range next.Causes {
+		if len(c.Owed) == 0 {
+			c.Owed = nil
+		}
+	}
+	return next
+}
+
+// count adds what became of a message to the counts of a record.
+func (o Outcome) count(n *record.Notifications, now time.Time) {
+	n.Delivered += int64(len(o.to) - len(o.Failed))
+	n.Failed += int64(len(o.Failed))
+	n.LastError = ""
+	if len(o.Failed) > 0 {
+		n.LastFail, n.LastError = now, text.Line(secret.Hide(o.Errs[0].Error()), maxShort)
+	}
+}
+
+// keepRecovered is how long somebody is still told that a cause is over.
+const keepRecovered = 7 * 24 * time.Hour
+
+// clone returns a record whose causes may be changed.
+func clone(r *record.Record) *record.Record {
+	next := *r
+	for _, list := range []*[]*record.Cause{&next.Causes, &next.Recovered} {
+		*list = slices.Clone(*list)
+		for i, c := range *list {
+			own := *c
+			(*list)[i] = &own
+		}
+	}
+	return &next
+}
+
+// each calls visit for the causes of a record that messages are about.
+func each(r *record.Record, messages []*Message, visit func(*record.Cause)) {
+	for _, m := range messages {
+		list := r.Causes
+		if m.Event == Recovered {
+			list = r.Recovered
+		}
+		for _, about := range m.causes {
+			for _, c := range list {
+				if c.Key == about.Key {
+					visit(c)
+				}
+			}
+		}
+	}
+}

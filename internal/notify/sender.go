@@ -1,0 +1,192 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"imagemirror/internal/policy"
+	"imagemirror/internal/retry"
+	"imagemirror/internal/secret"
+	"imagemirror/internal/settings"
+	"imagemirror/internal/text"
+)
+
+// A Config is what the place in which a command runs tells of notifications.
+type Config struct {
+	NotifyDir   string   `split_words:"true" desc:"directory with the secrets of notification targets, in files such as NAME.url; if unset, nothing is sent"`
+	NotifyHosts []string `split_words:"true" desc:"hosts that notifications may be sent to, even at a private address, with commas in between; if unset, all with a public address"`
+	StatusURL   string   `envconfig:"STATUS_URL" desc:"address of the status pages, for links in notifications"`
+}
+
+// Times that one run takes for notifications.
+const (
+	wholeTime = 3 * time.Minute
+	tryTime   = 15 * time.Second
+)
+
+// maxSecret bounds the file of a secret, in bytes.
+const maxSecret = 64 << 10
+
+// A Sender sends messages.
+type Sender struct {
+	dir    string
+	hosts  policy.Hosts
+	status string // address of the status pages
+	retry  retry.Policy
+	now    func() time.Time
+}
+
+// Open returns a Sender, or nil if nothing is to be sent.
+func (c Config) Open() (*Sender, error) {
+	for _, host := range c.NotifyHosts {
+		if !policy.IsHost(host) {
+			return nil, fmt.Errorf("MIRROR_NOTIFY_HOSTS has %.100q: give HOST or HOST:PORT", host)
+		}
+	}
+	if c.NotifyDir == "" {
+		return nil, nil
+	}
+	return &Sender{
+		dir: c.NotifyDir, hosts: c.NotifyHosts, status: c.StatusURL, now: time.Now,
+		retry: retry.Policy{Tries: 3, First: time.Second, Max: 10 * time.Second},
+	}, nil
+}
+
+// Send sends each message to those of the targets that are to get it, and logs what failed. The
+// targets wait for each other only if they are the same: one that is down delays no other.
+func (s *Sender) Send(ctx context.Context, set string, targets []settings.Target, messages []*Message) []Outcome {
+	ctx, cancel := context.WithTimeoutCause(ctx, wholeTime, fmt.Errorf("notifications took more than %s", text.Duration(wholeTime)))
+	defer cancel()
+	failed := make([][]error, len(targets)) // by target and message
+	var g errgroup.Group
+	for i, t := range targets {
+		failed[i] = make([]error, len(messages))
+		g.Go(func() error {
+			s.sendAll(ctx, t, messages, failed[i])
+			return nil
+		})
+	}
+	_ = g.Wait()
+	outcomes := make([]Outcome, len(messages))
+	for j, m := range messages {
+		outcomes[j].Message = m
+		for i, t := range targets {
+			if err := failed[i][j]; err != nil {
+				slog.Warn("a notification was not delivered", "set", set, "target", t.Name, "about", m.Headline(), "error", err)
+				outcomes[j].Failed = append(outcomes[j].Failed, t.Name)
+				outcomes[j].Errs = append(outcomes[j].Errs, err)
+			}
+		}
+	}
+	return outcomes
+}
+
+// sendAll sends messages to one target, in their order, up to the first that fails.
+func (s *Sender) sendAll(ctx context.Context, t settings.Target, messages []*Message, failed []error) {
+	deliver, err := s.open(t)
+	for i, m := range messages {
+		if !slices.Contains(m.to, t.Name) {
+			continue
+		}
+		if err == nil {
+			err = s.retry.Do(ctx, func(int) (time.Duration, error) {
+				ctx, cancel := context.WithTimeout(ctx, tryTime)
+				defer cancel()
+				return deliver(ctx, m)
+			})
+			if err == nil {
+				slog.Info("notified", "set", m.Set, "target", t.Name, "about", m.Headline())
+				continue
+			}
+			err = fmt.Errorf("%s %s: %s", t.Kind, t.Name, text.Line(secret.Hide(err.Error()), maxLong))
+		}
+		failed[i] = err
+	}
+}
+
+// A delivery sends a message once. If another try may help, the wait is the least before it;
+// otherwise it is retry.Never.
+type delivery func(ctx context.Context, m *Message) (wait time.Duration, err error)
+
+// open reads the secrets of a target.
+func (s *Sender) open(t settings.Target) (delivery, error) {
+	var d delivery
+	err := errors.New("it is not a target that settings can name")
+	keys := keys{s.dir, t.Name}
+	if settings.IsTarget(t) { // its name becomes a path
+		switch t.Kind {
+		case settings.Slack:
+			d, err = s.slack(keys)
+		case settings.Webhook:
+			d, err = s.webhook(keys)
+		case settings.Email:
+			d, err = s.email(keys)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%.40s %.40q: %w", t.Kind, t.Name, err)
+	}
+	return d, nil
+}
+
+// keys are the secrets of one target.
+type keys struct{ dir, target string }
+
+// get returns a secret without the white space around it. If it is not there, it returns "" or,
+// if it is required, an error.
+func (k keys) get(key string, required bool) (string, error) {
+	name := k.target + "." + key
+	f, err := os.Open(filepath.Join(k.dir, name))
+	if errors.Is(err, os.ErrNotExist) {
+		if required {
+			return "", fmt.Errorf("there is no key %s: add it to the set's secret notify-SET, or to MIRROR_NOTIFY_DIR", name)
+		}
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the key %s: %w", name, err)
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err == nil && len(content) > maxSecret {
+		err = fmt.Errorf("it has more than %d KiB", maxSecret>>10)
+	}
+	value := strings.TrimSpace(string(content))
+	if err == nil && value == "" && required {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the key %s: %w", name, err)
+	}
+	return value, nil
+}
+
+// hidden returns a secret as get does, and hides it in all that the process writes.
+func (k keys) hidden(key string, required bool) (string, error) {
+	value, err := k.get(key, required)
+	secret.Add(k.target, value)
+	return value, err
+}
+
+// refusal returns the error of an answer, and when to try again.
+func refusal(status int, header http.Header, body []byte, now time.Time) (time.Duration, error) {
+	err := fmt.Errorf("HTTP %d: %s", status, text.Line(secret.Hide(strings.TrimSpace(string(body))), maxShort))
+	if len(body) == 0 {
+		err = fmt.Errorf("HTTP %d", status)
+	}
+	if !retry.Transient(status) {
+		return retry.Never, err
+	}
+	return retry.After(header, now), err
+}
