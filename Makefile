@@ -19,7 +19,7 @@ concurrent = $(sort $(patsubst %/,%,$(dir $(shell grep -rlE '[.]Go\b|go func|"sy
 # The module that builds the cluster of the end-to-end tests.
 cluster := test/e2e/cluster
 
-.PHONY: help demo new-set sets test race-wire race lint vuln interop bench torture fuzz release e2e e2e-up e2e-down
+.PHONY: help demo new-set sets test browser race-wire race lint vuln interop bench torture fuzz release e2e e2e-up e2e-down
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ new-set: ## write a new image set: NAME=payments DEST=quay.io/payments [OWNERS=a
 sets: ## write the kustomizations of the image sets, after you have added, renamed or removed files
 	@$(go) run ./cmd/imagemirror sets
 
-test: lint ## everything that needs no cluster: lint, a moment of fuzzing, all tests (concurrent code with the race detector)
+test: lint browser ## everything that needs no cluster: lint, a moment of fuzzing, all tests (concurrent code with the race detector)
 	@echo "compiling the registry that tests run against (minutes without caches)"
 	@$(go) -C tools build -buildvcs=false -o /dev/null ./registry
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2000x
@@ -42,6 +42,11 @@ test: lint ## everything that needs no cluster: lint, a moment of fuzzing, all t
 	@echo "testing everything else"
 	@$(go) $(tests) -parallel 4 -timeout 20m $(filter-out $(concurrent:%=imagemirror/%),$(shell $(go) list ./...))
 	@$(go) -C $(cluster) $(tests) ./...
+
+browser: ## install Chromium for the tests of the status pages, in CI; elsewhere they are skipped without it
+	@[ -z "$(CI)" ] || command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+		echo "installing Chromium" && apt-get -qq update && \
+		DEBIAN_FRONTEND=noninteractive apt-get -qqy install --no-install-recommends chromium >/dev/null; }
 
 race-wire: ## the tests of requests with the race detector, which CI runs too
 	@$(raced) -parallel 4 ./test/wire

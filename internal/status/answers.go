@@ -1,0 +1,93 @@
+package status
+
+import (
+	"net/http"
+	"strings"
+)
+
+func overviewAnswer(v view, r *http.Request) (*answer, error) {
+	q, err := parseQuery(r.URL.RawQuery, setStates, setColumns)
+	if err != nil {
+		return nil, err
+	}
+	return v.overview(q).html()
+}
+
+func causesAnswer(v view, _ *http.Request) (*answer, error) { return v.causesPage().html() }
+
+func causeAnswer(v view, r *http.Request) (*answer, error) {
+	c := v.cause(r.PathValue("cause"))
+	if c == nil {
+		return nil, errNotFound
+	}
+	q, err := parseQuery(r.URL.RawQuery, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return v.causePage(c, q).html()
+}
+
+// ofSet returns the answer about the set that the path names.
+func ofSet(v view, r *http.Request, from func(*set) (*answer, error)) (*answer, error) {
+	s := v.set(r.PathValue("set"))
+	if s == nil {
+		return nil, errNotFound
+	}
+	return from(s)
+}
+
+func setAnswer(v view, r *http.Request) (*answer, error) {
+	return ofSet(v, r, func(s *set) (*answer, error) {
+		q, err := parseQuery(r.URL.RawQuery, destinationStates, destinationColumns)
+		if err != nil {
+			return nil, err
+		}
+		return v.setPage(s, q).html()
+	})
+}
+
+func runsAnswer(v view, r *http.Request) (*answer, error) {
+	return ofSet(v, r, func(s *set) (*answer, error) { return v.runsPage(s).html() })
+}
+
+func runAnswer(v view, r *http.Request) (*answer, error) {
+	return ofSet(v, r, func(s *set) (*answer, error) {
+		before, run, after := s.run(r.PathValue("run"))
+		if run == nil {
+			return nil, errNotFound
+		}
+		return v.runPage(s, before, run, after).html()
+	})
+}
+
+func badgeAnswer(v view, r *http.Request) (*answer, error) {
+	id, found := strings.CutSuffix(r.PathValue("file"), ".svg")
+	s := v.set(id)
+	if !found || s == nil {
+		return nil, errNotFound
+	}
+	body, err := s.badge()
+	return content(svgKind, body), err
+}
+
+func setListAnswer(v view, r *http.Request) (*answer, error) {
+	q, err := parseQuery(r.URL.RawQuery, setStates, nil)
+	if err != nil {
+		return nil, err
+	}
+	return jsonOf(v.list(q))
+}
+
+func setDetailAnswer(v view, r *http.Request) (*answer, error) {
+	return ofSet(v, r, func(s *set) (*answer, error) { return jsonOf(v.detail(s)) })
+}
+
+func causeListAnswer(v view, _ *http.Request) (*answer, error) { return jsonOf(v.causeList()) }
+
+func causeDetailAnswer(v view, r *http.Request) (*answer, error) {
+	c := v.cause(r.PathValue("cause"))
+	if c == nil {
+		return nil, errNotFound
+	}
+	return jsonOf(c.detail())
+}

@@ -1,0 +1,76 @@
+package status
+
+import (
+	"time"
+
+	"imagemirror/internal/fault"
+	"imagemirror/internal/record"
+)
+
+// A causeRow is a cause in a table.
+type causeRow struct {
+	Key, Kind, Side, Host, Message, Advice string
+	Count, Sets                            int
+	First, Last                            time.Time
+	Owners                                 []string
+}
+
+// rowOf returns a cause as one set has it.
+func rowOf(c *record.Cause) causeRow {
+	return causeRow{
+		Key: c.Key, Kind: c.Kind, Side: c.Side, Host: c.Host, Message: c.Message, Advice: c.Advice,
+		Count: c.Count, Sets: 1, First: c.First, Last: c.Last,
+	}
+}
+
+// row returns a cause with all that it hits.
+func (c *cause) row() causeRow {
+	row := rowOf(c.Cause)
+	row.Count, row.Sets, row.First, row.Last, row.Owners = c.count, len(c.hits), c.first, c.last, c.owners()
+	return row
+}
+
+// A causesBody is what the list of causes shows.
+type causesBody struct{ Causes []causeRow }
+
+func (v view) causesPage() *page {
+	b := &causesBody{}
+	for _, c := range v.causes {
+		b.Causes = append(b.Causes, c.row())
+	}
+	return v.page(causesPath, query{}, "causes", "Causes", b)
+}
+
+// A causeBody is what the page of a cause shows.
+type causeBody struct {
+	causeRow
+	PerImage bool // each failure has a message of its own to read
+	Hits     []hitRow
+	Rows     []destinationRow
+	Pager    pager
+}
+
+// A hitRow is what a cause does to a set.
+type hitRow struct {
+	Set         string
+	Owners      []string
+	Count, All  int // destinations
+	First, Last time.Time
+	LastGood    time.Time
+}
+
+func (v view) causePage(c *cause, q query) *page {
+	b := &causeBody{causeRow: c.row(), PerImage: fault.Parse(c.Kind).PerImage()}
+	p := v.page(causePath(c.Key), q, "cause", c.Message, b)
+	for _, h := range c.hits {
+		b.Hits = append(b.Hits, hitRow{
+			h.set.Set, h.set.Owners, h.cause.Count, h.set.total(), h.cause.First, h.cause.Last, h.set.lastGood(),
+		})
+	}
+	var failures []failure
+	failures, b.Pager = cut(c.failures(), q, destinationsShown, func(q query) string { return p.variant(p.Path, q) })
+	for _, f := range failures {
+		b.Rows = append(b.Rows, f.set.destinationRow(f.Destination))
+	}
+	return p
+}

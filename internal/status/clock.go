@@ -1,0 +1,58 @@
+package status
+
+import (
+	"fmt"
+	"time"
+)
+
+// A moment is a time as pages show it.
+type moment struct {
+	ISO  string // for programs; "" if there is no such time
+	Text string // "3 h ago" on a page that is served, since files may be read much later
+	Full string
+}
+
+const fullTime = "2006-01-02 15:04:05 UTC"
+
+// momentOf returns a time as pages show it. Served pages show how far it is from now.
+func momentOf(t, now time.Time, files bool) moment {
+	if t.IsZero() {
+		return moment{}
+	}
+	t = t.UTC()
+	m := moment{ISO: t.Format(time.RFC3339), Full: t.Format(fullTime), Text: distance(t.Sub(now))}
+	switch {
+	case files && t.Year() == now.Year():
+		m.Text = t.Format("2 Jan 15:04")
+	case files:
+		m.Text = t.Format("2 Jan 2006")
+	}
+	return m
+}
+
+// distance says how far from now a time is that comes after d.
+func distance(d time.Duration) string {
+	if d > 0 {
+		return "in " + roughly(d)
+	}
+	if d > -time.Minute {
+		return "just now"
+	}
+	return roughly(-d) + " ago"
+}
+
+// roughly returns a duration as people say it: one number.
+func roughly(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	case d < 2*day:
+		return fmt.Sprintf("%d h", d/time.Hour)
+	case d < 2*365*day:
+		return fmt.Sprintf("%d days", d/day)
+	}
+	return fmt.Sprintf("%d years", d/(365*day))
+}
