@@ -18,6 +18,7 @@ import (
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/retry"
+	"imagemirror/internal/waits"
 )
 
 // An Access is the access that a request needs, and the credential to get it with.
@@ -167,6 +168,7 @@ func (a *Authorizer) Begin(ctx context.Context) (answered func(), err error) {
 		return nil, nil
 	default:
 	}
+	defer waits.Begin(ctx, waits.Wait{Kind: waits.Answer, Host: a.service.Registry, Limit: patience})()
 	enough := time.NewTimer(patience)
 	defer enough.Stop()
 	select {

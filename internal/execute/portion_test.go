@@ -11,6 +11,7 @@ import (
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/reference"
+	"imagemirror/internal/waits"
 )
 
 // Each portion fits into the engine's memory, and every image is in one, in order.
@@ -73,6 +74,7 @@ type ignoring struct{}
 
 func (ignoring) Blob(string, string, int64) mirror.Transfer { return nil }
 func (ignoring) Mounted(int64)                              {}
+func (ignoring) Begin(waits.Wait) func()                    { return func() {} }
 func (ignoring) Image(mirror.Outcome)                       {}
 
 // Portions share the time that is left, so that none takes that of the others.

@@ -17,6 +17,7 @@ import (
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/stream"
+	"imagemirror/internal/waits"
 )
 
 type anonymous struct{}
@@ -42,6 +43,7 @@ func (w *watcher) Image(mirror.Outcome) {
 
 func (w *watcher) Blob(string, string, int64) mirror.Transfer { return nil }
 func (w *watcher) Mounted(int64)                              {}
+func (w *watcher) Begin(waits.Wait) func()                    { return func() {} }
 
 func options(t *testing.T, o mirror.Observer) mirror.Options {
 	t.Helper()

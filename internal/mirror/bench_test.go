@@ -19,6 +19,7 @@ import (
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/waits"
 )
 
 type anonymous struct{}
@@ -31,6 +32,7 @@ type silent struct{}
 
 func (silent) Blob(string, string, int64) Transfer { return silent{} }
 func (silent) Add(int64)                           {}
+func (silent) Begin(waits.Wait) (end func())       { return func() {} }
 func (silent) Done(error)                          {}
 func (silent) Mounted(int64)                       {}
 func (silent) Image(Outcome)                       {}

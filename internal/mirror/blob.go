@@ -22,6 +22,7 @@ func (e *engine) queueUploadLocked(bl *blob, at []*registryBlob) {
 type sink struct {
 	wanted  *wantedBlob
 	at      *registryBlob
+	ctx     context.Context  // of send: the blob's transfer is told what it waits for
 	up      *registry.Upload // nil if the blob was mounted, or could not be opened
 	from    string           // path that the last mount was asked from
 	mounted bool

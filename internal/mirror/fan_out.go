@@ -53,14 +53,14 @@ func (e *engine) fanOut(src *blobSource, sinks []*sink) {
 	for _, s := range sinks {
 		// All transfers reserve slots in the order of registries, so that none waits for another in a
 		// circle.
-		if s.err = s.up.Reserve(e.work); s.err != nil {
+		if s.err = s.up.Reserve(s.ctx); s.err != nil {
 			continue
 		}
 		r, w := io.Pipe()
 		pipes = append(pipes, w)
 		sent.Go(func() {
 			defer s.up.Unreserve()
-			s.err = s.up.Put(e.work, src.blob.digest, r, src.blob.size)
+			s.err = s.up.Put(s.ctx, src.blob.digest, r, src.blob.size)
 			_ = r.CloseWithError(errUploadEnded)
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/retry"
+	"imagemirror/internal/waits"
 )
 
 // A firstPush keeps all other pushes to a repository waiting until one has been answered. Some
@@ -84,10 +85,12 @@ func (e *engine) awaitFirst(ctx context.Context, r *repo) (first bool, err error
 		}
 		pending := r.first.pending
 		e.mu.Unlock()
+		answered := waits.Begin(ctx, waits.Wait{Kind: waits.First, Host: r.to.Registry()})
 		select {
 		case <-pending:
 		case <-ctx.Done():
 		}
+		answered()
 		e.mu.Lock()
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/waits"
 )
 
 // A Job is one image to bring to one destination.
@@ -36,15 +37,17 @@ type Outcome struct {
 var ErrInterrupted = fault.New(
 	fault.Fault{Kind: fault.Unfinished, Advice: "run again: what has arrived is not sent again"}, "interrupted before the image was there")
 
-// A Transfer watches one blob go over the wire.
+// A Transfer watches one blob go over the wire, and is told what the blob waits for.
 type Transfer interface {
+	waits.Watcher
 	Add(n int64) // bytes that were read; negative if the blob starts again
 	Done(err error)
 }
 
-// An Observer is told what happens, so that it can show it. Many goroutines call its methods at
-// once, and the methods must not block.
+// An Observer is told what happens, so that it can show it, and what requests wait for that belong
+// to no transfer. Many goroutines call its methods at once, and the methods must not block.
 type Observer interface {
+	waits.Watcher
 	// Blob begins a transfer. A blob that goes to several registries at once has their number times
 	// its size.
 	Blob(digest, repository string, size int64) Transfer
@@ -70,7 +73,7 @@ type Manifests func(digest string) (manifest.Raw, bool)
 // the jobs' digests lead to. When ctx ends, no new request starts, and those under
 // way get o.Grace to finish.
 func Run(ctx context.Context, o Options, jobs []Job, manifests Manifests) {
-	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	work, cancel := context.WithCancelCause(waits.Watch(context.WithoutCancel(ctx), o.Observer))
 	defer cancel(nil)
 	e := newEngine(work, cancel, o, manifests)
 	stop := context.AfterFunc(ctx, func() {

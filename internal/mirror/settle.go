@@ -40,7 +40,9 @@ func (s settling) hopeless() bool { return !s.worked && s.never >= neverAtMost }
 // what was sent to it, putManifest waits and pushes again.
 func (e *engine) putManifest(m *wantedManifest, identifier string) error {
 	began, waited := time.Now(), false
-	err := settlePolicy().Do(e.work, func(n int) (time.Duration, error) {
+	p := settlePolicy()
+	p.Host = m.repo.to.Registry()
+	err := p.Do(e.work, func(n int) (time.Duration, error) {
 		err := e.putOnce(m, identifier)
 		if !e.mayKnowLater(m, err) || time.Since(began) >= min(settleTime, e.Client.Patience()) {
 			return retry.Never, withTries(err, n)

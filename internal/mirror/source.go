@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"imagemirror/internal/digest"
 	"imagemirror/internal/fault"
@@ -13,6 +14,7 @@ import (
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/retry"
+	"imagemirror/internal/waits"
 )
 
 // A blobSource reads a blob from the repositories that have it. It resumes a transfer that breaks
@@ -27,6 +29,7 @@ type blobSource struct {
 	brokeAt  int64 // offset at which the last one broke off
 	slow     int   // transfers that were too slow
 	policy   retry.Policy
+	patience time.Duration // how long the source may stay silent
 
 	from   *registry.Download
 	body   io.ReadCloser
@@ -39,7 +42,7 @@ type blobSource struct {
 
 func (e *engine) newSource(bl *blob, t Transfer) *blobSource {
 	return &blobSource{
-		ctx: e.work, blob: bl, transfer: t, policy: e.retryPolicy(),
+		ctx: waits.Watch(e.work, t), blob: bl, transfer: t, policy: e.retryPolicy(), patience: e.Client.Patience(),
 		from: registry.NewDownload(bl.digest, bl.size, bl.sources), hash: digest.NewHash(),
 	}
 }
@@ -96,7 +99,7 @@ func (s *blobSource) Read(p []byte) (int, error) {
 		if err := s.Open(); err != nil {
 			return 0, err
 		}
-		n, err := s.body.Read(p)
+		n, err := s.receive(p)
 		if n > 0 {
 			return s.took(p[:n])
 		}
@@ -110,10 +113,23 @@ func (s *blobSource) Read(p []byte) (int, error) {
 		if s.err = s.brokeOff(err); s.err != nil {
 			return 0, s.err
 		}
-		if s.err = retry.Sleep(s.ctx, s.policy.Backoff(s.broken)); s.err != nil {
+		if s.err = s.pause(); s.err != nil {
 			return 0, s.err
 		}
 	}
+}
+
+// receive reads what the source sends next.
+func (s *blobSource) receive(p []byte) (int, error) {
+	defer waits.Begin(s.ctx, waits.Wait{Kind: waits.Bytes, Host: s.from.Registry(), Limit: s.patience})()
+	return s.body.Read(p)
+}
+
+// pause waits before the next transfer.
+func (s *blobSource) pause() error {
+	backoff := s.policy.Backoff(s.broken)
+	defer waits.Begin(s.ctx, waits.Wait{Kind: waits.Again, Host: s.from.Registry(), Limit: backoff})()
+	return retry.Sleep(s.ctx, backoff)
 }
 
 // brokeOff notes a transfer that broke off because of err. It returns the error of the read if that

@@ -12,6 +12,7 @@ import (
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/retry"
+	"imagemirror/internal/waits"
 )
 
 // Sizes, in bytes.
@@ -39,6 +40,10 @@ func (e *engine) send(bl *blob, sinks []*sink) {
 	t := e.Observer.Blob(bl.digest, sinks[0].wanted.repo.to.Name(), registries*bl.size)
 	if registries > 1 {
 		t = multiplied{t, registries}
+	}
+	ctx := waits.Watch(e.work, t)
+	for _, s := range sinks {
+		s.ctx = ctx
 	}
 	switch {
 	case bl.size <= small:
@@ -79,7 +84,7 @@ func (e *engine) sendSmall(bl *blob, sinks []*sink, t Transfer) {
 	var sent sync.WaitGroup
 	for _, s := range sinks {
 		sent.Go(func() {
-			e.retry(s, func() error { return s.up.PutBytes(e.work, bl.digest, b) }, func() bool { return e.reopen(s) })
+			e.retry(s, func() error { return s.up.PutBytes(s.ctx, bl.digest, b) }, func() bool { return e.reopen(s) })
 		})
 	}
 	sent.Wait()
@@ -90,7 +95,7 @@ func (e *engine) readBlob(bl *blob, t Transfer) ([]byte, error) {
 	src := e.newSource(bl, t)
 	defer src.Close()
 	b := make([]byte, bl.size)
-	err := e.retryPolicy().Do(e.work, func(n int) (time.Duration, error) {
+	err := src.policy.Do(src.ctx, func(n int) (time.Duration, error) {
 		if n > 1 {
 			src.seek(0)
 		}
@@ -113,7 +118,9 @@ func (e *engine) retryPolicy() retry.Policy {
 // error. Between attempts reopen gets the sink a usable upload. It returns false if there is none:
 // the registry has the blob after all, or refuses.
 func (e *engine) retry(s *sink, attempt func() error, reopen func() bool) {
-	_ = e.retryPolicy().Do(e.work, func(n int) (time.Duration, error) {
+	p := e.retryPolicy()
+	p.Host = s.wanted.repo.to.Registry()
+	_ = p.Do(s.ctx, func(n int) (time.Duration, error) {
 		if n > 1 && !reopen() {
 			return retry.Never, s.err
 		}
@@ -165,11 +172,11 @@ func (e *engine) reopen(s *sink) bool {
 	if s.from != "" && refusesSession(s.err) {
 		s.wanted.repo.to.DoubtMount(s.from)
 		s.from = ""
-		s.up, s.err = e.beginUpload(e.work, s.wanted.repo, s.wanted.blob.digest, "")
+		s.up, s.err = e.beginUpload(s.ctx, s.wanted.repo, s.wanted.blob.digest, "")
 		return s.up != nil
 	}
 	e.cancelUpload(s)
-	e.open(e.work, s, "")
+	e.open(s.ctx, s, "")
 	return s.up != nil
 }
 

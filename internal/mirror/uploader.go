@@ -77,16 +77,16 @@ func (u *uploader) send() error {
 func (u *uploader) sendBy(size int64) error {
 	bl := u.src.blob
 	if !u.split {
-		return u.up.Put(u.work, bl.digest, u.src.span(bl.size), bl.size)
+		return u.up.Put(u.ctx, bl.digest, u.src.span(bl.size), bl.size)
 	}
 	for u.have < bl.size {
 		n := min(size, bl.size-u.have)
-		if err := u.up.Patch(u.work, u.src.span(n), u.have, n); err != nil {
+		if err := u.up.Patch(u.ctx, u.src.span(n), u.have, n); err != nil {
 			return err
 		}
 		u.have += n
 	}
-	return u.up.Put(u.work, bl.digest, http.NoBody, 0)
+	return u.up.Put(u.ctx, bl.digest, http.NoBody, 0)
 }
 
 // brokeOn makes requests smaller after a connection broke on one of so many bytes. The registry may
@@ -118,7 +118,7 @@ func (u *uploader) resume() bool {
 	u.have = 0
 	var corrupt *corruptError
 	if u.src.blob.size >= resuming && u.up != nil && u.up.Resumes() && !u.inOne && !errors.As(u.err, &corrupt) && retry.Sleep(u.work, noticeDelay) == nil {
-		if n, err := u.up.Offset(u.work); err == nil && n <= u.src.offset {
+		if n, err := u.up.Offset(u.ctx); err == nil && n <= u.src.offset {
 			u.have = n
 		}
 	}

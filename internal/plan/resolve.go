@@ -52,20 +52,21 @@ func (r *resolver) resolve(ctx context.Context, targets []*target) {
 	routes := r.routes(ctx, targets)
 	for _, t := range targets {
 		if t.settled {
-			r.Progress.resolved.Add(1)
+			r.Progress.note(t)
 		}
 	}
 	checked := r.startPreflights(ctx, targets)
 	greeted := greet(ctx, routes)
 	each(routes, workers*r.Client.Concurrency(), func(g *group) {
 		r.settle(ctx, g)
-		r.Progress.resolved.Add(int64(len(g.targets)))
+		r.Progress.note(g.targets...)
 	})
 	greeted()
 	checked.Wait()
 	for _, t := range targets {
 		if !t.settled && t.refused != nil {
 			t.settled, t.err = true, t.refused
+			r.Progress.failed.Add(1)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -23,6 +24,8 @@ const (
 	otherLines = 4
 	minName    = 24              // characters of a repository's name
 	minBar     = 14              // characters of the bar
+	maxHeld    = 56              // characters for what a transfer waits for, in a wide terminal
+	maxCrowds  = 3               // lines for what requests wait for
 	memory     = 8 * time.Second // how far back the rate looks, roughly
 	learning   = 2 * time.Second // before this, there is no estimate of the time left
 )
@@ -37,9 +40,12 @@ type frame struct {
 	*live
 	height func() int
 	rows   int // lines for transfers
+	room   int // lines for crowds
 
+	now      time.Time
 	shown    [maxRows]*transfer
 	more     int // transfers that wait for a line
+	crowds   []crowd
 	finished int64
 	crossed  int64 // bytes
 	total    int64 // bytes that have to cross
@@ -60,6 +66,12 @@ func (f *frame) bar(container *mpb.Progress) *mpb.Bar {
 		}))
 	}
 	extra = append(extra, mpb.BarFillerFunc(f.drawMore))
+	f.room = max(min(maxCrowds, f.height()-otherLines-f.rows), 0)
+	for row := range f.room {
+		extra = append(extra, mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
+			return drawCrowd(w, f.crowds, row, st.AvailableWidth, f.now)
+		}))
+	}
 	first := extra[0]
 	extra[0] = mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
 		f.update(time.Now())
@@ -84,9 +96,9 @@ func (f *frame) bar(container *mpb.Progress) *mpb.Bar {
 // update takes the picture at now.
 func (f *frame) update(now time.Time) {
 	f.shown, f.more = f.flights.show(min(f.rows, f.height()-otherLines))
+	f.now, f.crowds = now, crowds(f.waitFor(f.shown[:]), now)
 	f.finished = f.over()
-	f.crossed = max(f.done.Load(), 0)
-	f.total = max(f.bytes-f.mounted.Load(), f.crossed)
+	f.crossed, f.total = f.tally.crossed()
 	done := float64(f.crossed) + float64(f.finished)*perImage
 	all := float64(f.total) + float64(f.images)*perImage
 	f.rate.sample(now, float64(f.crossed))
@@ -101,10 +113,12 @@ func (f *frame) update(now time.Time) {
 	}
 }
 
-// drawTransfer draws a transfer. It leaves out the digest and the sizes if they leave no room
-// for the repository's name.
+// drawTransfer draws a transfer. What it waits for comes last in a wide terminal, and replaces its
+// sizes in others. The digest and the sizes are left out if they leave no room for the
+// repository's name.
 func (f *frame) drawTransfer(w io.Writer, t *transfer, width int) error {
-	if t == nil {
+	room := width - len("  ") - len(" 100%")
+	if t == nil || room <= 0 {
 		return nil
 	}
 	crossed := max(t.crossed.Load(), 0)
@@ -114,18 +128,42 @@ func (f *frame) drawTransfer(w io.Writer, t *transfer, width int) error {
 	}
 	digest := fitColumn(text.ShortDigest(t.digest), shortDigest) + "  "
 	amount := fmt.Sprintf("%10s / %-10s", text.Size(crossed), text.Size(t.size))
-	room := width - len("  ") - len(" 100%")
-	switch {
-	case room >= minName+len(digest)+len(amount):
-	case room >= minName+len(amount):
-		digest = ""
-	case room > 0:
-		digest, amount = "", ""
-	default:
+	held := func(int) string { return "" }
+	if waits, ok := t.waitsFor(); ok && waits.noticeable(f.now) {
+		held = func(room int) string { return "  " + waits.say(f.now, room-len("  ")) }
+	}
+	last := ""
+	if wide := maxHeld + 2*minName; room >= wide+len(digest)+len(amount) {
+		room -= maxHeld
+		last, held = held(maxHeld), func(int) string { return "" }
+	}
+	digest, rest := layOut(room-minName, digest, amount, held(room-minName))
+	name := fitColumn(t.repository, room-len(digest)-utf8.RuneCountInString(rest))
+	_, err := fmt.Fprintf(w, home+"  %s%s%s %4s%s\n", digest, name, rest, percent, last)
+	return err
+}
+
+// layOut chooses what fits into room beside a transfer's name: what stands before and after it.
+func layOut(room int, digest, amount, held string) (before, after string) {
+	choices := [][2]string{{digest, amount}, {"", amount}}
+	if held != "" {
+		choices = [][2]string{{digest, held}, {"", held}, {"", amount}}
+	}
+	for _, c := range choices {
+		if len(c[0])+utf8.RuneCountInString(c[1]) <= room {
+			return c[0], c[1]
+		}
+	}
+	return "", ""
+}
+
+// drawCrowd draws what requests wait for, if there are as many crowds.
+func drawCrowd(w io.Writer, crowds []crowd, row, width int, now time.Time) error {
+	if row >= len(crowds) || width <= len("  ") {
 		return nil
 	}
-	name := fitColumn(t.repository, room-len(digest)-len(amount))
-	_, err := fmt.Fprintf(w, home+"  %s%s%s %4s\n", digest, name, amount, percent)
+	said := []rune(crowds[row].say(now, width-len("  ")))
+	_, err := fmt.Fprintf(w, home+"  %s\n", string(said[:min(len(said), width-len("  "))]))
 	return err
 }
 
@@ -150,7 +188,10 @@ func (f *frame) drawImages(decor.Statistics) string {
 func (f *frame) drawBytes(st decor.Statistics) string {
 	s := ""
 	left := ""
-	if f.left >= time.Second {
+	switch ends := f.ends.Load(); {
+	case ends > 0:
+		left = "stops in " + shortly(max(time.Unix(0, ends).Sub(f.now), 0))
+	case f.left >= time.Second:
 		left = f.left.Round(time.Second).String() + " left"
 	}
 	for _, part := range []string{

@@ -14,23 +14,31 @@ import (
 type lines struct {
 	log *slog.Logger
 	*tally
+	pulse *pulse
+	last  int64 // bytes that had crossed at the last line
 }
 
 func newLines(log *slog.Logger, t *tally) *lines {
 	l := &lines{log: log, tally: t}
 	if t.images == 0 {
 		log.Info("nothing to copy")
-	} else {
-		log.Info("copying", "images", t.images, "bytes", t.bytes)
+		return l
 	}
+	log.Info("copying", "images", t.images, "bytes", t.bytes)
+	l.pulse = newPulse(func() []wait { return t.waitFor(nil) }, l.logProgress)
 	return l
 }
 
-// Blob shows nothing: an image has one line, when it is finished.
-func (*lines) Blob(string, string, int64) mirror.Transfer { return silent{} }
-
-// Mounted shows nothing.
-func (*lines) Mounted(int64) {}
+// logProgress writes a line about the run so far.
+func (l *lines) logProgress(slowest string, held []crowd) {
+	crossed, total := l.crossed()
+	rate := max(crossed-l.last, 0) / int64(logEvery/time.Second)
+	l.last = crossed
+	l.log.Info("progress", append([]any{
+		"done", l.over(), "images", l.images, "failed", l.failed.Load(),
+		"sent", text.Size(crossed), "of", text.Size(total), "rate", text.Size(rate) + "/s",
+	}, attrsOf(slowest, held)...)...)
+}
 
 // Image writes the image's line.
 func (l *lines) Image(o mirror.Outcome) {
@@ -59,7 +67,7 @@ func (l *lines) Image(o mirror.Outcome) {
 
 // Stopping writes a line.
 func (l *lines) Stopping(grace time.Duration) {
-	l.log.Warn("interrupted: finishing what is under way", "grace", grace.String())
+	l.log.Warn("stopping: what is under way may finish", "grace", grace.String())
 }
 
 // Close writes the last line.
@@ -67,14 +75,10 @@ func (l *lines) Close() {
 	if l.images == 0 {
 		return
 	}
+	l.pulse.end()
 	attrs := []any{"copied", l.copied.Load(), "failed", l.failed.Load()}
 	if n := l.interrupted.Load(); n > 0 {
 		attrs = append(attrs, "interrupted", n)
 	}
 	l.log.Info("finished", append(attrs, "bytes", l.sent.Load(), "took", text.Round(l.took()).String())...)
 }
-
-type silent struct{}
-
-func (silent) Add(int64)  {}
-func (silent) Done(error) {}

@@ -3,6 +3,7 @@ package progress
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 
 	"imagemirror/internal/mirror"
+	"imagemirror/internal/secret"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
 )
@@ -26,10 +28,9 @@ type live struct {
 	container *mpb.Progress
 	bar       *mpb.Bar
 	above     *above
-	flights   flights
-	done      atomic.Int64 // bytes that have crossed
-	mounted   atomic.Int64 // bytes that need not be sent
 	printed   atomic.Int64 // failures
+	unlog     func()       // ends the printing of log lines above the moving ones
+	ends      atomic.Int64 // when the run ends at the latest, in Unix nanoseconds; 0 unless it stops
 }
 
 // newLive starts to draw on out. height returns how many lines out has at the moment.
@@ -37,20 +38,11 @@ func newLive(out io.Writer, height func() int, t *tally, options ...mpb.Containe
 	l := &live{tally: t, out: out}
 	l.container = mpb.New(append([]mpb.ContainerOption{mpb.WithOutput(out)}, options...)...)
 	l.above = newAbove(l.container, out)
+	l.unlog = l.above.log()
 	f := &frame{live: l, height: height}
 	l.bar = f.bar(l.container)
 	return l
 }
-
-// Blob begins a transfer. It gets a line only if it takes long enough for a line to be read.
-func (l *live) Blob(digest, repository string, size int64) mirror.Transfer {
-	t := &transfer{live: l, digest: digest, repository: repository, size: size, began: time.Now()}
-	l.flights.add(t)
-	return t
-}
-
-// Mounted subtracts bytes from those that have to be sent.
-func (l *live) Mounted(size int64) { l.mounted.Add(size) }
 
 // Image counts the image, and prints a line if it failed.
 func (l *live) Image(o mirror.Outcome) {
@@ -68,11 +60,13 @@ func (l *live) Image(o mirror.Outcome) {
 
 // Stopping prints a line: without it, a person may take the wait for a hang.
 func (l *live) Stopping(grace time.Duration) {
-	l.above.print(fmt.Sprintf("Interrupted: finishing what is under way, up to %s. Ctrl-C again quits at once.\n", grace))
+	l.ends.Store(time.Now().Add(grace).UnixNano())
+	l.above.print(fmt.Sprintf("Stopping: what is under way gets up to %s. Ctrl-C again quits at once.\n", grace))
 }
 
 // Close replaces the moving lines with a summary.
 func (l *live) Close() {
+	l.unlog()
 	l.above.close()
 	l.bar.Abort(true)
 	l.container.Wait()
@@ -143,6 +137,19 @@ func (a *above) serve() {
 			}
 		}
 	}
+}
+
+// log has the default logger print above the moving lines, which would wipe its lines otherwise.
+func (a *above) log() (end func()) {
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(secret.NewWriter(text.NewCIWriter(a)), nil)))
+	return func() { slog.SetDefault(before) }
+}
+
+// Write prints the lines in p.
+func (a *above) Write(p []byte) (int, error) {
+	a.print(string(p))
+	return len(p), nil
 }
 
 // close returns once all lines have been passed on.

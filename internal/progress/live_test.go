@@ -274,8 +274,8 @@ func TestLiveStopping(t *testing.T) {
 		d.Stopping(8 * time.Second)
 		pass(170 * time.Millisecond)
 		expect(t, s, `
-Interrupted: finishing what is under way, up to 8s. Ctrl-C again quits at once.
-0/1 images [                          ] 0 B / 10.0 MiB         0 B/s            `)
+Stopping: what is under way gets up to 8s. Ctrl-C again quits at once.
+0/1 images [                          ] 0 B / 10.0 MiB         0 B/s stops in 7s`)
 		d.Image(outcome("org/a", 0, mirror.ErrInterrupted))
 		d.Close()
 	})

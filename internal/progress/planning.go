@@ -11,12 +11,18 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"imagemirror/internal/text"
+	"imagemirror/internal/waits"
 )
 
-// A Planning display shows the progress of a plan that is being made.
+// A Planning display shows the progress of a plan that is being made, and what it waits for.
 type Planning interface {
-	// Close shows a summary and leaves the terminal to others. It must be the last call.
-	Close(Planned)
+	waits.Watcher
+	// Stopping shows that the plan was told to stop.
+	Stopping()
+	// Close leaves the terminal to others. Only Summarize may follow.
+	Close()
+	// Summarize shows what was planned.
+	Summarize(Planned)
 }
 
 // Planned counts what a plan holds.
@@ -25,53 +31,100 @@ type Planned struct {
 	Bytes                             int64 // to send
 }
 
-// NewPlanning starts to display a plan that is being made. It polls count for how many mappings
-// are resolved, and how many there are: 0 until that is known. If f is not a terminal,
+// A Count returns how many mappings of a plan are resolved, how many of these failed, and how many
+// there are: 0 until that is known.
+type Count func() (resolved, failed, mappings int64)
+
+// NewPlanning starts to display a plan that is being made. It polls count. If f is not a terminal,
 // everything goes to log.
-func NewPlanning(f *os.File, log *slog.Logger, count func() (resolved, mappings int64)) Planning {
+func NewPlanning(f *os.File, log *slog.Logger, count Count) Planning {
 	if canDraw(f) {
-		return newLivePlanning(f, count)
+		return newLivePlanning(f, heightOf(f), count)
 	}
 	return newPlanningLines(log, count)
 }
 
-// livePlanning displays a plan on a terminal, as one line with a bar.
+// livePlanning displays a plan on a terminal, as a line with a bar. Above it are lines for what is
+// waited for.
 type livePlanning struct {
+	pool
+	count     Count
 	out       io.Writer
 	began     time.Time
+	took      time.Duration
 	container *mpb.Progress
+	above     *above
+	unlog     func()
 	bar       *mpb.Bar
+
+	now    time.Time // of the frame
+	crowds []crowd
 }
 
-func newLivePlanning(out io.Writer, count func() (resolved, mappings int64), options ...mpb.ContainerOption) *livePlanning {
-	l := &livePlanning{out: out, began: time.Now()}
+func newLivePlanning(out io.Writer, height func() int, count Count, options ...mpb.ContainerOption) *livePlanning {
+	l := &livePlanning{count: count, out: out, began: time.Now()}
 	l.container = mpb.New(append([]mpb.ContainerOption{mpb.WithOutput(out)}, options...)...)
+	l.above = newAbove(l.container, out)
+	l.unlog = l.above.log()
 	fill := func(style mpb.BarFiller) mpb.BarFiller {
 		return mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
-			s.Current, s.Total = count()
+			s.Current, _, s.Total = count()
 			return style.Fill(w, s)
 		})
 	}
-	head := func(decor.Statistics) string {
-		resolved, mappings := count()
-		if mappings == 0 {
-			return home + "reading the tags of wildcards"
-		}
-		all := fmt.Sprint(mappings)
-		return home + fmt.Sprintf("planning %*d/%s mappings", len(all), resolved, all)
-	}
-	tail := func(decor.Statistics) string {
-		return fmt.Sprintf("%4s", time.Since(l.began).Truncate(time.Second))
-	}
+	tail := func(decor.Statistics) string { return fmt.Sprintf("%4s", shortly(time.Since(l.began))) }
 	l.bar = l.container.New(0, mpb.BarStyle().Padding(" "), mpb.BarFillerMiddleware(fill),
-		mpb.PrependDecorators(decor.Any(head)), mpb.AppendDecorators(decor.Any(tail)), mpb.BarRemoveOnComplete())
+		mpb.BarTopExtender(l.extra(height)...),
+		mpb.PrependDecorators(decor.Any(l.head)), mpb.AppendDecorators(decor.Any(tail)), mpb.BarRemoveOnComplete())
 	return l
 }
 
-func (l *livePlanning) Close(p Planned) {
+// extra returns the lines above the bar. mpb draws the last one on top, and there is always one.
+func (l *livePlanning) extra(height func() int) []mpb.BarFiller {
+	rows := max(min(maxCrowds, height()-otherLines), 1)
+	fillers := make([]mpb.BarFiller, rows)
+	for row := range rows {
+		fillers[rows-1-row] = mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
+			if row == 0 {
+				l.now = time.Now()
+				l.crowds = crowds(l.all(), l.now)
+			}
+			return drawCrowd(w, l.crowds, row, st.AvailableWidth, l.now)
+		})
+	}
+	return fillers
+}
+
+func (l *livePlanning) head(decor.Statistics) string {
+	resolved, failed, mappings := l.count()
+	if mappings == 0 {
+		return home + "reading the tags of wildcards"
+	}
+	all := fmt.Sprint(mappings)
+	s := home + fmt.Sprintf("planning %*d/%s mappings", len(all), resolved, all)
+	if failed > 0 {
+		s += fmt.Sprintf(", %d failed", failed)
+	}
+	return s
+}
+
+// Stopping prints a line.
+func (l *livePlanning) Stopping() {
+	l.above.print("Stopping. Ctrl-C again quits at once.\n")
+}
+
+// Close removes the moving lines.
+func (l *livePlanning) Close() {
+	l.unlog()
+	l.above.close()
 	l.bar.Abort(true)
 	l.container.Wait()
-	s := home + fmt.Sprintf("Planned %d mappings in %s: %d to copy", p.Mappings, text.Round(time.Since(l.began)), p.Copies)
+	l.took = time.Since(l.began)
+}
+
+// Summarize writes a line.
+func (l *livePlanning) Summarize(p Planned) {
+	s := home + fmt.Sprintf("Planned %d mappings in %s: %d to copy", p.Mappings, text.Round(l.took), p.Copies)
 	if p.Copies > 0 {
 		s += fmt.Sprintf(" (%s)", text.Size(p.Bytes))
 	}
@@ -82,40 +135,29 @@ func (l *livePlanning) Close(p Planned) {
 	_, _ = io.WriteString(l.out, s+"\n")
 }
 
-// logEvery is the time between two log lines about a plan that is being made.
-const logEvery = 10 * time.Second
-
 // planningLines displays a plan as log lines.
 type planningLines struct {
-	log  *slog.Logger
-	stop chan struct{}
-	over chan struct{}
+	pool
+	log   *slog.Logger
+	pulse *pulse
 }
 
-func newPlanningLines(log *slog.Logger, count func() (resolved, mappings int64)) *planningLines {
-	l := &planningLines{log: log, stop: make(chan struct{}), over: make(chan struct{})}
-	log.Info("planning")
-	go l.serve(count)
+func newPlanningLines(log *slog.Logger, count Count) *planningLines {
+	l := &planningLines{log: log}
+	l.pulse = newPulse(l.all, func(slowest string, held []crowd) {
+		resolved, failed, mappings := count()
+		log.Info("planning", append([]any{"resolved", resolved, "mappings", mappings, "failed", failed}, attrsOf(slowest, held)...)...)
+	})
 	return l
 }
 
-func (l *planningLines) serve(count func() (resolved, mappings int64)) {
-	defer close(l.over)
-	next := time.NewTicker(logEvery)
-	defer next.Stop()
-	for {
-		select {
-		case <-l.stop:
-			return
-		case <-next.C:
-			resolved, mappings := count()
-			l.log.Info("planning", "resolved", resolved, "mappings", mappings)
-		}
-	}
-}
+// Stopping writes a line.
+func (l *planningLines) Stopping() { l.log.Warn("stopping") }
 
-func (l *planningLines) Close(p Planned) {
-	close(l.stop)
-	<-l.over
+// Close ends the lines about what goes on.
+func (l *planningLines) Close() { l.pulse.end() }
+
+// Summarize writes a line.
+func (l *planningLines) Summarize(p Planned) {
 	l.log.Info("planned", "mappings", p.Mappings, "current", p.Current, "copies", p.Copies, "failed", p.Failed, "bytes", p.Bytes)
 }

@@ -1,5 +1,6 @@
-// Package progress shows on standard error what copy does. On a terminal it draws the blobs in
-// flight and the time left. Elsewhere it logs a line for each image.
+// Package progress shows on standard error what a run does: how far it is, how fast, and what it
+// waits for. On a terminal it draws the blobs in flight and the time left. Elsewhere it logs a
+// line for each image, and one every half minute.
 package progress
 
 import (
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"imagemirror/internal/mirror"
+	"imagemirror/internal/waits"
 )
 
 // A Display shows what the copy engine does. Many goroutines may call its methods at once, and
@@ -35,6 +37,13 @@ func New(f *os.File, log *slog.Logger, images int, bytes int64) Display {
 	return newLines(log, t)
 }
 
+// Announce logs that something begins, unless f is a terminal, on which a display shows that.
+func Announce(f *os.File, log *slog.Logger, what string) {
+	if !canDraw(f) {
+		log.Info(what)
+	}
+}
+
 func canDraw(f *os.File) bool {
 	return term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
@@ -50,7 +59,7 @@ func heightOf(f *os.File) func() int {
 	}
 }
 
-// A tally counts the outcomes of a run.
+// A tally counts the outcomes of a run, and has what is under way.
 type tally struct {
 	images int
 	bytes  int64
@@ -58,6 +67,35 @@ type tally struct {
 
 	copied, failed, interrupted atomic.Int64 // images
 	sent                        atomic.Int64 // bytes, as the images' outcomes count them
+
+	flights flights
+	others  pool         // waits of requests that belong to no transfer
+	done    atomic.Int64 // bytes that have crossed
+	mounted atomic.Int64 // bytes that need not be sent
+}
+
+// Blob begins a transfer.
+func (t *tally) Blob(digest, repository string, size int64) mirror.Transfer {
+	begun := &transfer{run: t, digest: digest, repository: repository, size: size, began: time.Now()}
+	t.flights.add(begun)
+	return begun
+}
+
+// Mounted subtracts bytes from those that have to be sent.
+func (t *tally) Mounted(size int64) { t.mounted.Add(size) }
+
+// Begin adds a wait of a request that belongs to no transfer.
+func (t *tally) Begin(w waits.Wait) (end func()) { return t.others.Begin(w) }
+
+// waitFor returns all that is waited for, without what the shown transfers wait for.
+func (t *tally) waitFor(shown []*transfer) []wait {
+	return append(t.others.all(), t.flights.waitFor(shown)...)
+}
+
+// crossed returns the bytes that have crossed, and those that have to.
+func (t *tally) crossed() (crossed, total int64) {
+	crossed = max(t.done.Load(), 0)
+	return crossed, max(t.bytes-t.mounted.Load(), crossed)
 }
 
 // count counts an image, and reports whether it failed for a reason of its own. An interrupted

@@ -6,11 +6,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"imagemirror/internal/waits"
 )
 
-// A transfer is one blob on its way.
+// A transfer is one blob on its way. It is told what it waits for.
 type transfer struct {
-	*live
+	run *tally
+	stack
 	digest, repository string
 	size               int64
 	began              time.Time
@@ -20,15 +23,22 @@ type transfer struct {
 // Add counts bytes that were sent, or takes back some that have to be sent again.
 func (t *transfer) Add(n int64) {
 	t.crossed.Add(n)
-	t.done.Add(n)
+	t.run.done.Add(n)
 }
 
 // Done ends the transfer. If it failed, its bytes do not count.
 func (t *transfer) Done(err error) {
-	t.flights.remove(t)
+	t.run.flights.remove(t)
 	if err != nil {
-		t.done.Add(-t.crossed.Load())
+		t.run.done.Add(-t.crossed.Load())
 	}
+}
+
+// waitsFor returns what the transfer waits for, and whether it waits.
+func (t *transfer) waitsFor() (wait, bool) {
+	w, ok := t.top()
+	w.sent = w.Kind == waits.Upload && t.crossed.Load() >= t.size
+	return w, ok
 }
 
 const (
@@ -87,4 +97,20 @@ func (f *flights) waiting() []*transfer {
 	}
 	slices.SortStableFunc(waiting, func(a, b *transfer) int { return cmp.Compare(b.size, a.size) })
 	return waiting
+}
+
+// waitFor returns what transfers wait for, without those that are shown.
+func (f *flights) waitFor(shown []*transfer) []wait {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all []wait
+	for _, t := range f.running {
+		if slices.Contains(shown, t) {
+			continue
+		}
+		if w, ok := t.waitsFor(); ok {
+			all = append(all, w)
+		}
+	}
+	return all
 }

@@ -13,6 +13,7 @@ import (
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
+	"imagemirror/internal/waits"
 )
 
 // A budget bounds the requests to one registry: how many are in flight, and optionally
@@ -25,6 +26,7 @@ import (
 type budget struct {
 	rate *rate.Limiter // nil without a rate
 	max  int           // what limit grows to
+	host string        // the registry, for whoever watches the waits
 
 	mu        sync.Mutex
 	sides     map[reference.Side]bool // that the registry is on
@@ -92,10 +94,13 @@ func (b *budget) acquire(ctx context.Context, k slotKind) error {
 	ready := make(chan struct{})
 	at := b.waiting[k].PushBack(ready)
 	b.mu.Unlock()
+	granted := waits.Begin(ctx, waits.Wait{Kind: waits.Slot, Host: b.host})
 	select {
 	case <-ready:
+		granted()
 		return b.start(ctx, k)
 	case <-ctx.Done():
+		granted()
 	}
 	b.mu.Lock()
 	select {
@@ -168,7 +173,10 @@ func (b *budget) start(ctx context.Context, k slotKind) error {
 		if wait <= 0 {
 			break
 		}
-		if err := retry.Sleep(ctx, wait); err != nil {
+		over := waits.Begin(ctx, waits.Wait{Kind: waits.Pause, Host: b.host, Limit: wait})
+		err := retry.Sleep(ctx, wait)
+		over()
+		if err != nil {
 			b.release(k)
 			return err
 		}
@@ -176,6 +184,7 @@ func (b *budget) start(ctx context.Context, k slotKind) error {
 	if b.rate == nil {
 		return nil
 	}
+	defer waits.Begin(ctx, waits.Wait{Kind: waits.Turn, Host: b.host})()
 	if err := b.rate.Wait(ctx); err != nil {
 		b.release(k)
 		return cmp.Or(context.Cause(ctx), retry.ErrTooLong)

@@ -27,7 +27,6 @@ import (
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registriesconf"
-	"imagemirror/internal/retry"
 )
 
 // Config is the part of the environment that is about registries.
@@ -228,6 +227,7 @@ func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side ref
 	b := c.budgets[e.Registry]
 	if b == nil {
 		b = newBudget(c.config.Concurrency, c.config.Rate)
+		b.host = e.Registry
 		c.budgets[e.Registry] = b
 	}
 	b.use(side)
@@ -245,11 +245,6 @@ func (c *Client) Retries() int { return c.config.Retries }
 
 // Patience returns how long a registry may stay silent.
 func (c *Client) Patience() time.Duration { return c.config.Stall }
-
-// policy returns how requests are retried.
-func (c *Client) policy() retry.Policy {
-	return retry.Policy{Tries: c.config.Retries, First: 250 * time.Millisecond, Max: 10 * time.Second}
-}
 
 // Registries returns all registries that the repository may be read from.
 func (r *Repository) Registries() []string {

@@ -82,6 +82,9 @@ func (d *Download) openAt(ctx context.Context, r *Repository, offset int64) (bod
 // At returns the repository that was opened last.
 func (d *Download) At() *Repository { return d.at }
 
+// Registry returns the registry that was asked last, after an Open.
+func (d *Download) Registry() string { return d.by.endpoint.Registry }
+
 // Stalled notes that the last transfer stalled: other repositories go first from now on,
 // for this blob and for others.
 func (d *Download) Stalled() {

@@ -76,7 +76,7 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 		Registry:  e.Registry,
 		PlainHTTP: h.allowsPlainHTTP(),
 		Timeout:   c.config.Stall,
-		Retry:     c.policy(),
+		Retry:     h.policy(),
 		Slots:     b,
 		Client:    h.leadToTokens,
 		Own:       h.at,

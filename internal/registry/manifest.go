@@ -139,7 +139,7 @@ func (ep repoEndpoint) manifest(ctx context.Context, identifier string) (m manif
 }
 
 func (ep repoEndpoint) useManifest(ctx context.Context, identifier string, use func(manifest.Raw)) error {
-	return ep.host.client.policy().Do(ctx, func(n int) (wait time.Duration, err error) {
+	return ep.host.policy().Do(ctx, func(n int) (wait time.Duration, err error) {
 		m, release, wait, err := ep.readManifest(ctx, identifier)
 		defer release()
 		if err == nil {
@@ -278,7 +278,7 @@ func (r *Repository) PutManifest(ctx context.Context, identifier string, m manif
 // digest. It waits for it as for a request that is tried again.
 func (ep repoEndpoint) lacksManifest(ctx context.Context, identifier, digest string) bool {
 	found := ""
-	err := ep.host.client.policy().Do(ctx, func(int) (wait time.Duration, err error) {
+	err := ep.host.policy().Do(ctx, func(int) (wait time.Duration, err error) {
 		found, err = ep.head(ctx, identifier)
 		if err == nil && found != digest || regerror.StatusOf(err) == http.StatusNotFound {
 			return 0, errLacks

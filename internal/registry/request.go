@@ -16,6 +16,7 @@ import (
 	"imagemirror/internal/coding"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
+	"imagemirror/internal/waits"
 )
 
 // A call is one logical request to a registry; do sends it, with retries.
@@ -54,7 +55,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	h.renew(ctx, c)
 	var resp *http.Response
 	var e *regerror.Error
-	err := h.client.policy().Do(ctx, func(n int) (wait time.Duration, err error) {
+	err := h.policy().Do(ctx, func(n int) (wait time.Duration, err error) {
 		if resp, wait, e = h.try(ctx, c); e == nil {
 			return 0, nil
 		}
@@ -88,14 +89,18 @@ func (c *call) once() bool { return c.stream != nil || c.optional }
 // answer's body releases the request slot.
 func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*http.Response, auth.Authorization, error) {
 	if !c.hasSlot(h.budget) {
+		prefetched := h.await(ctx, waits.Token)
 		h.auth.Await(ctx, c.access)
+		prefetched()
 	}
 	release, err := h.slot(ctx, c)
 	if err != nil {
 		return nil, last, err
 	}
 	// The token comes last: it may have expired while the request waited for its slot.
+	issued := h.await(ctx, waits.Token)
 	with, err := h.auth.Authorize(ctx, c.access, last)
+	issued()
 	if err != nil {
 		release()
 		return nil, last, err
@@ -109,7 +114,9 @@ func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*htt
 		release()
 		body.letGo()
 	})
+	answered := h.await(ctx, c.awaits())
 	resp, err := h.follow(ctx, c, with.Header, body)
+	answered()
 	if err != nil {
 		done()
 		return nil, with, err
@@ -118,6 +125,27 @@ func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*htt
 	pace := newPace(w, resp.Request.URL.Host, h.rateOf(c, resp))
 	resp.Body = &responseBody{ReadCloser: resp.Body, ctx: ctx, pace: pace, done: done}
 	return resp, with, nil
+}
+
+// await begins to wait for what the registry has to give within the time that it may stay
+// silent.
+func (h *host) await(ctx context.Context, k waits.Kind) (end func()) {
+	return waits.Begin(ctx, waits.Wait{Kind: k, Host: h.endpoint.Registry, Limit: h.client.config.Stall})
+}
+
+// awaits returns what a request waits for once it is sent.
+func (c *call) awaits() waits.Kind {
+	if c.stream != nil {
+		return waits.Upload
+	}
+	return waits.Answer
+}
+
+// policy returns how requests to the registry are retried.
+func (h *host) policy() retry.Policy {
+	return retry.Policy{
+		Tries: h.client.config.Retries, First: 250 * time.Millisecond, Max: 10 * time.Second, Host: h.endpoint.Registry,
+	}
 }
 
 // rateOf returns the least rate of an answer, in bytes per second, or 0.

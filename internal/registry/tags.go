@@ -235,7 +235,7 @@ func isPageSize(n int) bool {
 // page reads one page, with retries if it breaks off.
 func (l *tagList) page(ctx context.Context, at *tagsPage) (foundTags, error) {
 	var found foundTags
-	err := l.host.client.policy().Do(ctx, func(n int) (time.Duration, error) {
+	err := l.host.policy().Do(ctx, func(n int) (time.Duration, error) {
 		var again bool
 		var err error
 		if found, again, err = l.read(ctx, at); !again {

@@ -195,7 +195,7 @@ const pushingBlob = "pushing blob"
 // lacks reports whether the registry says that it does not have a blob. It waits for the
 // blob as for a request that is tried again.
 func (ep repoEndpoint) lacks(ctx context.Context, digest string) bool {
-	err := ep.host.client.policy().Do(ctx, func(int) (time.Duration, error) {
+	err := ep.host.policy().Do(ctx, func(int) (time.Duration, error) {
 		err := ep.headBlob(ctx, digest)
 		if regerror.StatusOf(err) == http.StatusNotFound {
 			return 0, err

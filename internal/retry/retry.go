@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"imagemirror/internal/waits"
 )
 
 // Never is the wait after a try that must be the last.
@@ -23,6 +25,7 @@ type Policy struct {
 	First     time.Duration // wait between two tries, which doubles each time
 	Max       time.Duration // longest wait, unless a try asks for more
 	Immediate bool          // the second try does not wait; First is the wait before the third
+	Host      string        // that is tried, for whoever watches the waits
 }
 
 // Do calls try with 1, 2 and so on until it succeeds, and returns the error of the last
@@ -35,10 +38,20 @@ func (p Policy) Do(ctx context.Context, try func(n int) (wait time.Duration, err
 		if err == nil || wait == Never || n >= p.Tries || ctx.Err() != nil {
 			return err
 		}
-		if Sleep(ctx, max(wait, p.Backoff(n))) != nil {
+		if p.sleep(ctx, wait, p.Backoff(n)) != nil {
 			return err
 		}
 	}
+}
+
+// sleep waits as long as the host asks for, and for the backoff at least.
+func (p Policy) sleep(ctx context.Context, asked, backoff time.Duration) error {
+	w := waits.Wait{Kind: waits.Again, Host: p.Host, Limit: max(asked, backoff)}
+	if asked > backoff {
+		w.Kind = waits.Pause
+	}
+	defer waits.Begin(ctx, w)()
+	return Sleep(ctx, w.Limit)
 }
 
 // Backoff returns how long to wait after the nth try. Jitter makes it half of the full

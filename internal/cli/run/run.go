@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"imagemirror/internal/cli/planning"
 	"imagemirror/internal/cli/registries"
 	"imagemirror/internal/command"
 	"imagemirror/internal/execute"
@@ -92,14 +93,19 @@ func (c *config) run(ctx context.Context, paths []string) error {
 
 // carryOut plans and copies, or only plans, and returns the streams to report.
 func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.Set) ([]*stream.Content, error) {
-	p := makePlan(ctx, o, sets)
+	// A plan that was interrupted is whole: what was not resolved has failed in it.
+	progress.Announce(os.Stderr, slog.Default(), "planning")
+	p, summarize, _ := planning.Make(ctx, o, sets)
+	summarize()
 	if c.dryRun {
 		p.End = &stream.End{Ended: time.Now().UTC()}
 		return []*stream.Content{&p.Content}, nil
 	}
 	display := progress.New(os.Stderr, slog.Default(), len(p.Copies), p.Bytes())
 	defer display.Close()
-	defer context.AfterFunc(ctx, func() { display.Stopping(execute.Grace) })()
+	if ctx.Err() == nil {
+		defer context.AfterFunc(ctx, func() { display.Stopping(execute.Grace) })()
+	}
 	work, err := execute.Gather([]*stream.Content{&p.Content})
 	if err != nil {
 		return nil, err
@@ -113,18 +119,6 @@ func limitHeap() {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		command.CollectLate(100, min(140<<20, debug.SetMemoryLimit(-1))) // a container may allow less
 	}
-}
-
-// makePlan makes the plan and shows it. A plan that was interrupted is whole: what was not
-// resolved has failed in it.
-func makePlan(ctx context.Context, o plan.Options, sets []*imageset.Set) *plan.Plan {
-	o.Progress = &plan.Progress{}
-	display := progress.NewPlanning(os.Stderr, slog.Default(), o.Progress.Count)
-	p, _ := plan.Make(ctx, o, sets)
-	display.Close(progress.Planned{
-		Mappings: len(p.Mappings), Current: p.Count(stream.Current), Copies: len(p.Copies), Failed: p.Count(stream.Failed), Bytes: p.Bytes(),
-	})
-	return p
 }
 
 // directory opens the directory of -out, if it is given.

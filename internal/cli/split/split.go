@@ -18,6 +18,7 @@ import (
 	"github.com/kelseyhightower/envconfig"
 
 	"imagemirror/internal/bounds"
+	"imagemirror/internal/cli/planning"
 	"imagemirror/internal/cli/registries"
 	"imagemirror/internal/command"
 	"imagemirror/internal/finding"
@@ -159,20 +160,20 @@ func (c *config) split(ctx context.Context, paths []string, run *state.Run) erro
 		return refuseStart(err)
 	}
 	collectOften()
-	p, interrupted := plan.Make(ctx, options, input.Sets)
+	p, summarize, interrupted := planning.Make(ctx, options, input.Sets)
 	shards, err := out.write(p)
 	if err != nil {
 		return fmt.Errorf("writing the plan to %s: %w", out.name, err)
 	}
-	current, failed := p.Count(stream.Current), p.Count(stream.Failed)
-	slog.Info("planned", "mappings", len(p.Mappings), "current", current, "copies", len(p.Copies), "failed", failed, "bytes", p.Bytes())
+	summarize()
 	if out.cut {
 		slog.Info("cut", "shards", len(shards.Shards), "duplicated", shards.Duplicated)
 	}
 	if run == nil {
 		return interrupted
 	}
-	sentence := fmt.Sprintf("%d mappings: %d to copy in %d shards, %d current, %d failed", len(p.Mappings), len(p.Copies), len(shards.Shards), current, failed)
+	sentence := fmt.Sprintf("%d mappings: %d to copy in %d shards, %d current, %d failed",
+		len(p.Mappings), len(p.Copies), len(shards.Shards), p.Count(stream.Current), p.Count(stream.Failed))
 	return errors.Join(interrupted, c.writeResults(shards.Names(), sentence))
 }
 
