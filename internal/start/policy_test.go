@@ -15,7 +15,7 @@ import (
 )
 
 // bounds is a policy with its keys from line 4.
-const bounds = "apiVersion: imagemirror/v1\nkind: Policy\nspec:\n  shards: 4\n  cap: 32\n  rate: 9\n  retries: 5\n  timeout: 1h\n  interval: 1h\n"
+const bounds = "apiVersion: imagemirror/v1\nkind: Policy\nspec:\n  shards: 4\n  cap: 32\n  rate: 9\n  retries: 5\n  timeout: 1h\n  interval: 1h\n  notify: [hooks.slack.com, \"mail.example.com:587\"]\n"
 
 // boundSet returns the set knative with lines below the spec of its settings, from line 6, bound by
 // a policy.
@@ -44,12 +44,12 @@ func TestRunIsWithinThePolicy(t *testing.T) {
 		{"all that is more", "  cap: 1000\n  retries: 100\n  shards: 256\n  timeout: 168h\n  schedule: '* * * * *'\n  rate: 10000\n",
 			[]string{"6: spec.cap is 1000, and image-sets/policy.yaml:5 allows 32 at most", "7: spec.retries is 100, and image-sets/policy.yaml:7", "8: spec.shards is 256, and image-sets/policy.yaml:4",
 				"9: spec.timeout is 168h, and image-sets/policy.yaml:8", `10: spec.schedule is "* * * * *", which starts a run 1m after another, and image-sets/policy.yaml:9`, "11: spec.rate is 10000, and image-sets/policy.yaml:6"},
-			map[string]string{"shards": "4", "cap": "32", "cap-rate": "9", "retries": "5"}, time.Hour},
-		{"defaults", "", nil, map[string]string{"shards": "4", "cap": "32", "cap-rate": "9", "retries": "5"}, time.Hour},
+			map[string]string{"shards": "4", "cap": "32", "cap-rate": "9", "retries": "5", "notify-hosts": "hooks.slack.com,mail.example.com:587"}, time.Hour},
+		{"defaults", "", nil, map[string]string{"shards": "4", "cap": "32", "cap-rate": "9", "retries": "5", "notify-hosts": "hooks.slack.com,mail.example.com:587"}, time.Hour},
 		{"less", "  cap: 8\n  retries: 2\n  shards: 1\n  timeout: 30m\n  rate: 3\n  schedule: 5 */2 * * *\n", nil,
-			map[string]string{"shards": "1", "cap": "8", "cap-rate": "3", "retries": "2"}, 30 * time.Minute},
+			map[string]string{"shards": "1", "cap": "8", "cap-rate": "3", "retries": "2", "notify-hosts": "hooks.slack.com,mail.example.com:587"}, 30 * time.Minute},
 		{"another mistake, too", "  cap: 33\n  shard: 1\n", []string{"6: spec.cap is 33", `7: unknown key "shard"`},
-			map[string]string{"shards": "4", "cap": "32", "cap-rate": "9", "retries": "5"}, time.Hour},
+			map[string]string{"shards": "4", "cap": "32", "cap-rate": "9", "retries": "5", "notify-hosts": "hooks.slack.com,mail.example.com:587"}, time.Hour},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := boundSet(t, bounds, c.spec)
@@ -104,7 +104,7 @@ func TestPolicyConfigMap(t *testing.T) {
 		{"whole", map[string]string{"policy.yaml": bounds}, "<nil>"},
 		{"another key", map[string]string{"policy.yml": bounds}, `the ConfigMap policy has "policy.yml" and no policy.yaml: rename the key`},
 		{"an empty file", map[string]string{"policy.yaml": ""}, "image-sets/policy.yaml:1: apiVersion is missing"},
-		{"a mistake", map[string]string{"policy.yaml": bounds + "  caps: 1\n"}, `image-sets/policy.yaml:10: unknown key "caps"`},
+		{"a mistake", map[string]string{"policy.yaml": bounds + "  caps: 1\n"}, `image-sets/policy.yaml:11: unknown key "caps"`},
 	} {
 		if _, err := policyOf(configMap("policy", c.data)); !strings.HasPrefix(fmt.Sprint(err), c.says) {
 			t.Errorf("%s: got %v, want %s", c.name, err, c.says)

@@ -2,6 +2,7 @@ package start
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/pod"
@@ -45,7 +46,9 @@ func (s *Starter) newRun(set *imageSet) *v1.PipelineRun {
 				param("retries", strconv.Itoa(set.settings.Retries)),
 				param("deadline", answered(splitShare(set.settings.Timeout))),
 				param("copy-deadline", answered(copyShare(set.settings.Timeout))),
-				param("cluster-registry", s.registry),
+				param("cluster-registry", s.ClusterRegistry),
+				param("notify-hosts", strings.Join(set.bounds.Notify, ",")),
+				param("status-url", s.StatusURL),
 			},
 			Timeouts:     timeouts(set.settings.Timeout),
 			TaskRunSpecs: shares(set.settings.Timeout),
@@ -80,6 +83,7 @@ func workspaces(set *imageSet) []v1.WorkspaceBinding {
 		{Name: "mappings", Projected: files},
 		{Name: "credentials", Secret: &corev1.SecretVolumeSource{SecretName: "push-" + set.name, Optional: &yes}},
 		{Name: "pull-credentials", Secret: &corev1.SecretVolumeSource{SecretName: "pull-" + set.name, Optional: &yes}},
+		{Name: "notifications", Secret: &corev1.SecretVolumeSource{SecretName: "notify-" + set.name, Optional: &yes}},
 		{Name: "registries", ConfigMap: &corev1.ConfigMapVolumeSource{
 			LocalObjectReference: corev1.LocalObjectReference{Name: "registries"}, Optional: &yes,
 		}},

@@ -52,7 +52,7 @@ func TestRunFitsThePipeline(t *testing.T) {
 	for _, timeout := range []time.Duration{settings.MinTimeout, time.Hour, settings.DefaultTimeout, 7 * 24 * time.Hour} {
 		s := mustSet(t, configMap("set-knative", nil), configMap("set-2-knative", nil))
 		s.settings.Timeout = timeout
-		run := (&Starter{registry: "registry.svc:5000"}).newRun(s)
+		run := (&Starter{Place: Place{"registry.svc:5000", "https://mirror.example.com"}}).newRun(s)
 		run.Name = run.GenerateName + "x" // as the API server will
 		run.SetDefaults(context.Background())
 		if err := run.Validate(context.Background()); err != nil {
@@ -109,13 +109,16 @@ func TestRunHasTheSettingsAndFilesOfItsSet(t *testing.T) {
 	s := mustSet(t,
 		configMap("set-knative", map[string]string{"OWNERS": "", "settings.yaml": "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: knative\nspec:\n  shards: 3\n  cap: 20\n  rate: 7\n  timeout: 2h\n"}),
 		configMap("set-2-knative", map[string]string{"mapping_b": ""}))
-	run := (&Starter{registry: "registry.svc:5000"}).newRun(s)
+	run := (&Starter{Place: Place{"registry.svc:5000", "https://mirror.example.com"}}).newRun(s)
 	got := map[string]string{}
 	for _, p := range run.Spec.Params {
 		got[p.Name] = p.Value.StringVal
 	}
 	if got["set"] != "knative" || got["shards"] != "3" || got["cap"] != "20" || got["cap-rate"] != "7" || run.Spec.Timeouts.Pipeline.Duration != 2*time.Hour {
 		t.Errorf("of the settings, the run has the parameters %v and the timeout %s", got, run.Spec.Timeouts.Pipeline.Duration)
+	}
+	if got["cluster-registry"] != "registry.svc:5000" || got["notify-hosts"] != "" || got["status-url"] != "https://mirror.example.com" {
+		t.Errorf("of the place and the policy, the run has the parameters %v", got)
 	}
 	if run.GenerateName != "mirror-knative-" || run.Labels[SetLabel] != "knative" || run.Spec.TaskRunTemplate.ServiceAccountName != "mirror-knative" {
 		t.Errorf("the run is %+v of the service account %s", run.ObjectMeta, run.Spec.TaskRunTemplate.ServiceAccountName)
@@ -139,6 +142,9 @@ func TestRunHasTheSettingsAndFilesOfItsSet(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"set-knative", "set-2-knative"}, mounted); diff != "" {
 		t.Errorf("mappings (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"push-knative", "pull-knative", "notify-knative"}, secrets); diff != "" {
+		t.Errorf("secrets (-want +got):\n%s", diff)
 	}
 	for _, secret := range secrets {
 		if !strings.HasSuffix(secret, "-knative") {

@@ -20,25 +20,30 @@ import (
 // SetLabel is the label with the set's name on every object of a set: its ConfigMaps, its runs.
 const SetLabel = "imagemirror/set"
 
+// A Place is what the place where start runs tells of all runs, from the environment.
+type Place struct {
+	ClusterRegistry string `split_words:"true" desc:"value of the parameter cluster-registry of the runs"`
+	StatusURL       string `envconfig:"STATUS_URL" desc:"value of the parameter status-url of the runs: address of the status pages"`
+}
+
 // A Starter starts runs in one namespace.
 type Starter struct {
 	clients
 	namespace string
 	self      string // this process, as holder of a Lease
 	now       func() time.Time
-	registry  string // host of the cluster's own registry, for the runs
+	Place
 }
 
-// New returns a Starter. self is its name as the holder of a Lease. registry is the host of the
-// cluster's own registry, or "": see the Pipeline's parameter cluster-registry.
-func New(config *rest.Config, namespace, self, registry string) (*Starter, error) {
+// New returns a Starter. self is its name as the holder of a Lease.
+func New(config *rest.Config, namespace, self string, place Place) (*Starter, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent, config.Timeout = "imagemirror-start", requestTimeout
 	clients, err := newClients(config, namespace)
 	if err != nil {
 		return nil, err
 	}
-	return &Starter{clients: clients, namespace: namespace, self: self, now: time.Now, registry: registry}, nil
+	return &Starter{clients: clients, namespace: namespace, self: self, now: time.Now, Place: place}, nil
 }
 
 // An Action is what Start did for a set.

@@ -24,8 +24,8 @@ Exit status: 0 each set has a run or was skipped, 1 the API server failed, 2 a s
 or cannot run.`
 
 type config struct {
-	Namespace       string `desc:"namespace of the image sets (default that of the pod or the kubeconfig)"`
-	ClusterRegistry string `split_words:"true" desc:"value of the parameter cluster-registry of the runs"`
+	Namespace string `desc:"namespace of the image sets (default that of the pod or the kubeconfig)"`
+	start.Place
 
 	warn func(string)
 }
@@ -85,7 +85,7 @@ func (c *config) connect() (*start.Starter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start.New(config, namespace, fmt.Sprintf("%s/%d", self, os.Getpid()), c.ClusterRegistry)
+	return start.New(config, namespace, fmt.Sprintf("%s/%d", self, os.Getpid()), c.Place)
 }
 
 // log logs what was done for a set.
