@@ -3,9 +3,7 @@ package record
 import (
 	"cmp"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,7 +23,7 @@ const (
 // An Update is what one run tells of one image set.
 type Update struct {
 	Run      Run            // its ID, Trigger, Program, Start, End and Registries
-	Report   *report.Report // of this set: see Split
+	Report   *report.Report // of this set: see its BySet
 	Schedule string         // of the set, if it is known
 	Stale    time.Duration  // of the set: the age at which a destination is stale, or 0
 	Whole    bool           // the run read all files of the set
@@ -196,7 +194,7 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 	d.Source, d.File, d.Line, d.Run, d.Gone = m.Source, m.File, max(m.Line, 0), a.run.ID, time.Time{}
 	d.move(m.Old, a.run.Start, a.run.ID) // by somebody else, if it was not there before
 	if m.Status == stream.Failed {
-		d.Error, d.Cause = text.Line(m.Error, maxShort), causeOf(m).Key
+		d.Error, d.Cause = text.Line(m.Error, maxShort), text.Line(m.Cause, maxID)
 		if d.FailingSince.IsZero() {
 			d.FailingSince = a.run.End
 		}
@@ -235,31 +233,34 @@ func (a *application) unnamed(old *Destination, fileRead bool) *Destination {
 	return &d
 }
 
-// causes returns why the destinations fail after the run. A cause that goes on keeps its first
-// time.
+// causes returns why the destinations fail after the run, and why the run is not good if none of
+// its mappings failed. A cause that goes on keeps its first time.
 func (a *application) causes(old []*Cause, destinations []*Destination) []*Cause {
-	next := map[string]*Cause{}
-	for _, c := range a.reported() {
-		next[c.Key] = c
+	next, ofRun := map[string]*Cause{}, map[string]bool{}
+	for _, c := range a.Report.Causes {
+		if len(c.Results) == 0 && !a.latest {
+			continue // a later run was good
+		}
+		now := a.cause(c)
+		next[now.Key], ofRun[now.Key] = now, len(c.Results) == 0
 	}
 	for _, c := range old {
 		now := next[c.Key]
-		switch {
-		case now == nil || !a.latest:
-			kept := *c
-			if now != nil {
-				kept.First = earlier(now.First, c.First)
-			}
-			next[c.Key] = &kept
-		default:
-			now.First = c.First
+		if now != nil && a.latest {
+			now.First = earlier(c.First, now.First)
+			continue
 		}
+		kept := *c
+		if now != nil {
+			kept.First = earlier(now.First, c.First)
+		}
+		next[c.Key], ofRun[c.Key] = &kept, c.Count == 0 && !a.latest
 	}
-	return a.counted(next, destinations)
+	return counted(next, ofRun, destinations)
 }
 
-// counted returns the causes that destinations fail for, and that of the run itself, by key.
-func (a *application) counted(causes map[string]*Cause, destinations []*Destination) []*Cause {
+// counted returns the causes that destinations fail for, and those of a run itself, by key.
+func counted(causes map[string]*Cause, ofRun map[string]bool, destinations []*Destination) []*Cause {
 	for _, c := range causes {
 		c.Count = 0
 	}
@@ -270,7 +271,7 @@ func (a *application) counted(causes map[string]*Cause, destinations []*Destinat
 	}
 	var all []*Cause
 	for key, c := range causes {
-		if c.Count > 0 || key == runCause && !(a.latest && c.Last.Before(a.run.End)) {
+		if c.Count > 0 || ofRun[key] {
 			all = append(all, c)
 		}
 	}
@@ -280,67 +281,12 @@ func (a *application) counted(causes map[string]*Cause, destinations []*Destinat
 	return all
 }
 
-// runCause is the key of the cause that a run was not good although no mapping of it failed.
-const runCause = "run"
-
-// reported returns the causes that the run's report has.
-func (a *application) reported() []*Cause {
-	var all []*Cause
-	for _, m := range a.Report.Results {
-		if m.Status == stream.Failed {
-			c := causeOf(m)
-			all = append(all, &c)
-		}
+// cause returns a cause of the report as the record has it.
+func (a *application) cause(c *report.Cause) *Cause {
+	last := earlier(c.Last.UTC(), a.run.End)
+	return &Cause{
+		Key: text.Line(c.Key, maxID), Kind: string(c.Kind), Side: text.Line(c.Side, maxID), Host: text.Line(c.Host, maxID),
+		Message: text.Line(c.Message, maxShort), Advice: text.Line(c.Advice, maxShort),
+		First: earlier(c.First.UTC(), last), Last: last,
 	}
-	if a.run.Verdict != Good && a.run.Failed == 0 && a.latest {
-		all = append(all, &Cause{Key: runCause, Kind: string(a.run.Verdict), Message: a.run.Reason})
-	}
-	for _, c := range all {
-		c.First, c.Last = a.run.End, a.run.End
-	}
-	return all
-}
-
-// causeOf returns why a mapping failed.
-func causeOf(m *report.Result) Cause {
-	image, kind := m.Destination, "failed"
-	if m.Side == "source" {
-		image = m.Source
-	}
-	host, _, _ := strings.Cut(image, "/")
-	if m.HTTPStatus != 0 {
-		kind = "http-" + strconv.Itoa(m.HTTPStatus)
-	}
-	return Cause{
-		Key: text.Line(strings.Join([]string{m.Side, host, kind}, "/"), maxID), Kind: kind, Side: text.Line(m.Side, maxID), Host: text.Line(host, maxID),
-		Message: text.Line(m.Error, maxShort), Advice: text.Line(m.Advice, maxShort),
-	}
-}
-
-// Split returns the report of each image set in a report, by the set's name. What the report does
-// not know the set of counts for each.
-func Split(r *report.Report) map[string]*report.Report {
-	sets := map[string]*report.Report{}
-	for _, m := range r.Results {
-		one := sets[m.Set]
-		if one == nil {
-			one = &report.Report{Summary: report.Summary{
-				Planned: r.Summary.Planned, Unknown: r.Summary.Unknown, NoPlan: r.Summary.NoPlan, Problems: r.Summary.Problems,
-				Warnings: r.Summary.Warnings, DurationSeconds: r.Summary.DurationSeconds,
-			}, Cuts: r.Cuts}
-			sets[m.Set] = one
-		}
-		one.Results = append(one.Results, m)
-		one.Summary.Mappings++
-		switch m.Status {
-		case stream.Copied:
-			one.Summary.Copied++
-		case stream.Current:
-			one.Summary.Current++
-		case stream.Failed:
-			one.Summary.Failed++
-		}
-		one.Summary.Bytes = min(one.Summary.Bytes, math.MaxInt64-m.Bytes) + m.Bytes
-	}
-	return sets
 }

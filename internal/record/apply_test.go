@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/report"
 	"imagemirror/internal/stream"
 )
@@ -23,27 +24,36 @@ type line struct{ tag, status, digest, old string }
 
 // run returns the update of a run that ended an hour times n after noon.
 func run(n int, lines ...line) Update {
-	r := &report.Report{}
+	end := noon.Add(time.Duration(n) * time.Hour)
+	b := report.NewBuilder()
+	b.MarkExecuted()
+	c := &stream.Content{
+		Header: stream.Header{Stream: stream.Results, Run: "r", Mappings: len(lines)}, End: &stream.End{Ended: end},
+		Sets: []stream.Set{{Name: "tekton", Owners: []string{"alice"}}},
+	}
 	for i, l := range lines {
-		m := &report.Result{
-			Source: "ci.example.com/a:" + l.tag, Destination: "quay.io/org/a:" + l.tag, Status: l.status,
-			Set: "tekton", Owners: []string{"alice"}, File: "image-sets/tekton/mapping_a", Line: i + 1,
-		}
+		c.Mappings = append(c.Mappings, stream.Mapping{
+			ID: i, Source: "ci.example.com/a:" + l.tag, Destination: "quay.io/org/a:" + l.tag, Set: "tekton", File: "image-sets/tekton/mapping_a", Line: i + 1,
+		})
+		one := stream.Result{ID: i, Status: l.status}
 		if l.digest != "" {
-			m.Digest = sha(l.digest)
+			one.Digest = sha(l.digest)
 		}
 		if l.old != "" {
-			m.Old = sha(l.old)
+			one.Old = sha(l.old)
 		}
 		if l.status == stream.Failed {
-			m.Error, m.Side, m.HTTPStatus = "HTTP 403: denied", "destination", 403
+			one.Error = &stream.Error{Side: "destination", Host: "quay.io", Kind: fault.Denied, Status: 403, Message: "HTTP 403: denied"}
 		}
-		r.Results = append(r.Results, m)
+		c.Results = append(c.Results, one)
 	}
+	if err := b.Add(c); err != nil {
+		panic(err)
+	}
+	r := b.Report()
 	if len(lines) > 0 {
-		r = Split(r)["tekton"]
+		r = r.BySet()["tekton"]
 	}
-	end := noon.Add(time.Duration(n) * time.Hour)
 	return Update{Run: Run{ID: fmt.Sprintf("run-%d", n), Trigger: "cron", Start: end.Add(-time.Minute), End: end}, Report: r, Whole: true, Now: end.Add(time.Second)}
 }
 
@@ -105,33 +115,34 @@ func TestApply(t *testing.T) {
 			[]string{"v1 c since 2 good 2 moves ac", "v2 b since 1 good 2 moves b", "2 runs, the last run-2 good"}},
 		{"moved by somebody else, and back", []Update{good(1), run(2, line{"v1", stream.Copied, "a", "e"}, line{"v2", stream.Current, "b", ""})},
 			[]string{"v1 a since 2 good 2 moves aea", "v2 b since 1 good 2 moves b", "2 runs, the last run-2 good"}},
-		{"a failure", []Update{good(1), failed(2)}, []string{"v1 a since 1 good 1 failing 2 moves a", "v2 b since 1 good 2 moves b", "cause http-403: 1, 2 to 2", "2 runs, the last run-2 failed"}},
-		{"it goes on", []Update{good(1), failed(2), failed(3)}, []string{"v1 a since 1 good 1 failing 2 moves a", "v2 b since 1 good 3 moves b", "cause http-403: 1, 2 to 3", "3 runs, the last run-3 failed"}},
+		{"a failure", []Update{good(1), failed(2)}, []string{"v1 a since 1 good 1 failing 2 moves a", "v2 b since 1 good 2 moves b", "cause denied: 1, 2 to 2", "2 runs, the last run-2 failed"}},
+		{"it goes on", []Update{good(1), failed(2), failed(3)}, []string{"v1 a since 1 good 1 failing 2 moves a", "v2 b since 1 good 3 moves b", "cause denied: 1, 2 to 3", "3 runs, the last run-3 failed"}},
 		{"it ends", []Update{good(1), failed(2), good(3)}, []string{"v1 a since 1 good 3 moves a", "v2 b since 1 good 3 moves b", "3 runs, the last run-3 good"}},
 		{"a run that was cut", []Update{good(1), run(2, line{"v1", stream.Failed, "", ""}, line{"v2", stream.Failed, "", ""})},
-			[]string{"v1 a since 1 good 1 failing 2 moves a", "v2 b since 1 good 1 failing 2 moves b", "cause http-403: 2, 2 to 2", "2 runs, the last run-2 failed"}},
+			[]string{"v1 a since 1 good 1 failing 2 moves a", "v2 b since 1 good 1 failing 2 moves b", "cause denied: 2, 2 to 2", "2 runs, the last run-2 failed"}},
 		{"a mapping was removed", []Update{failed(1), run(2, line{"v2", stream.Current, "b", ""})}, []string{"v1 a since 1 good - gone 2 moves a", "v2 b since 1 good 2 moves b", "2 runs, the last run-2 good"}},
 		{"and comes back", []Update{good(1), run(2, line{"v2", stream.Current, "b", ""}), good(3)}, []string{"v1 a since 1 good 3 moves a", "v2 b since 1 good 3 moves b", "3 runs, the last run-3 good"}},
 		{"and is forgotten", []Update{good(1), run(2, line{"v2", stream.Current, "b", ""}), run(2+31*24, line{"v2", stream.Current, "b", ""})}, []string{"v2 b since 1 good 746 moves b", "3 runs, the last run-746 good"}},
 		{"a run of another file", []Update{failed(1), elsewhere(part(2, line{"v3", stream.Current, "d", ""}))},
-			[]string{"v1 a since 1 good - failing 1 moves a", "v2 b since 1 good 1 moves b", "v3 d since 2 good 2 moves d", "cause http-403: 1, 1 to 1", "2 runs, the last run-2 good"}},
+			[]string{"v1 a since 1 good - failing 1 moves a", "v2 b since 1 good 1 moves b", "v3 d since 2 good 2 moves d", "cause denied: 1, 1 to 1", "2 runs, the last run-2 good"}},
 		{"a run of the same file", []Update{good(1), part(2, line{"v1", stream.Current, "a", ""})}, []string{"v1 a since 1 good 2 moves a", "v2 b since 1 good 1 gone 2 moves b", "2 runs, the last run-2 good"}},
 		{"a file that no run read for a week", []Update{good(1), elsewhere(part(200, line{"v3", stream.Current, "d", ""}))},
 			[]string{"v1 a since 1 good 1 gone 200 moves a", "v2 b since 1 good 1 gone 200 moves b", "v3 d since 200 good 200 moves d", "2 runs, the last run-200 good"}},
 		{"no plan", []Update{failed(1), func() Update { u := run(2); u.Report = report.NoPlan("split: no secret"); return u }()},
-			[]string{"v1 a since 1 good - failing 1 moves a", "v2 b since 1 good 1 moves b", "cause http-403: 1, 1 to 1", "cause noPlan: 0, 2 to 2", "2 runs, the last run-2 noPlan"}},
+			[]string{"v1 a since 1 good - failing 1 moves a", "v2 b since 1 good 1 moves b", "cause no-plan: 0, 2 to 2", "cause denied: 1, 1 to 1", "2 runs, the last run-2 noPlan"}},
 		{"a plan again", []Update{func() Update { u := run(1); u.Report = report.NoPlan("split: no secret"); return u }(), good(2)},
 			[]string{"v1 a since 2 good 2 moves a", "v2 b since 2 good 2 moves b", "2 runs, the last run-2 good"}},
 		{"unknown mappings", []Update{good(1), func() Update {
 			u := run(2, line{"v1", stream.Current, "a", ""})
 			u.Report.Summary.Unknown = 1
+			u.Report = u.Report.BySet()["tekton"]
 			return u
-		}()}, []string{"v1 a since 1 good 2 moves a", "v2 b since 1 good 1 moves b", "cause failed: 0, 2 to 2", "2 runs, the last run-2 failed"}},
+		}()}, []string{"v1 a since 1 good 2 moves a", "v2 b since 1 good 1 moves b", "cause unfinished: 0, 2 to 2", "2 runs, the last run-2 failed"}},
 		{"out of order", []Update{good(3), late(failed(2))}, []string{"v1 a since 3 good 3 moves a", "v2 b since 3 good 3 moves b", "2 runs, the last run-3 good"}},
 		{"out of order, another part", []Update{part(3, line{"v1", stream.Copied, "c", ""}), late(part(2, line{"v2", stream.Failed, "b", ""}))},
-			[]string{"v1 c since 3 good 3 moves c", "v2  since - good - failing 2 moves ", "cause http-403: 1, 2 to 2", "2 runs, the last run-3 good"}},
+			[]string{"v1 c since 3 good 3 moves c", "v2  since - good - failing 2 moves ", "cause denied: 1, 2 to 2", "2 runs, the last run-3 good"}},
 		{"a clock that was ahead", []Update{good(1000), func() Update { u := failed(2); return u }()},
-			[]string{"v1 a since 1000 good 1000 failing 2 moves a", "v2 b since 1000 good 2 moves b", "cause http-403: 1, 2 to 2", "2 runs, the last run-2 failed"}},
+			[]string{"v1 a since 1000 good 1000 failing 2 moves a", "v2 b since 1000 good 2 moves b", "cause denied: 1, 2 to 2", "2 runs, the last run-2 failed"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := New("tekton")
@@ -219,21 +230,6 @@ func TestImagesThatArePushedByDigestAreDestinations(t *testing.T) {
 		names = append(names, d.Name)
 	}
 	if diff := cmp.Diff([]string{"quay.io:443/org/a", "quay.io:443/org/a@" + sha("a"), "quay.io:443/org/a@" + sha("b")}, names); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestSplitKeepsSetsApart(t *testing.T) {
-	r := &report.Report{Summary: report.Summary{Unknown: 2, Mappings: 4, Failed: 1}, Results: []*report.Result{
-		{Set: "a", Status: stream.Copied, Bytes: 5, Destination: "quay.io/a:1"}, {Set: "b", Status: stream.Failed, Destination: "quay.io/b:1"},
-		{Set: "a", Status: stream.Current, Destination: "quay.io/a:2"}, {Status: stream.Current, Destination: "quay.io/c:2"},
-	}}
-	got := map[string]string{}
-	for set, one := range Split(r) {
-		s := one.Summary
-		got[set] = fmt.Sprint(len(one.Results), s.Mappings, s.Copied, s.Current, s.Failed, s.Unknown, s.Bytes)
-	}
-	if diff := cmp.Diff(map[string]string{"a": "2 2 1 1 0 2 5", "b": "1 1 0 0 1 2 0", "": "1 1 0 1 0 2 0"}, got); diff != "" {
 		t.Error(diff)
 	}
 }
