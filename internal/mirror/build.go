@@ -91,7 +91,7 @@ func (b *builder) repo(j *jobState) (*repo, error) {
 	}
 	q := b.queues[to.Registry()]
 	if q == nil {
-		q = newUploadQueue(to.Registry(), &b.mu, 2*b.Client.Concurrency())
+		q = newUploadQueue(to.Registry(), &b.mu, uploadersFor(b.Client.Concurrency()))
 		b.queues[to.Registry()] = q
 	}
 	r := &repo{to: to, queue: q, blobs: map[blobID]*wantedBlob{}, manifests: map[string]*wantedManifest{}}

@@ -91,9 +91,8 @@ func Run(ctx context.Context, o Options, jobs []Job, manifests Manifests) {
 	e.start()
 	var workers sync.WaitGroup
 	for _, q := range e.queues {
-		// Three for each request slot. Two may upload: while one waits for the source, another uses
-		// its slot. The third is left for what only the destination is asked for.
-		for range 3 * o.Client.Concurrency() {
+		// One for each request slot is left for what only the destination is asked for.
+		for range uploadersFor(o.Client.Concurrency()) + o.Client.Concurrency() {
 			workers.Go(func() { e.serve(q) })
 		}
 	}

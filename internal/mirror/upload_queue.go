@@ -19,6 +19,11 @@ type uploadQueue struct {
 	settling  settling
 }
 
+// uploadersFor returns how many uploads may be under way at a registry with so many request slots.
+// Two for each slot: while one waits for the source, another uses it. If there are several, three,
+// since the source's first answers come together, and the slots would be idle until then.
+func uploadersFor(slots int) int { return 3*slots - 1 }
+
 func newUploadQueue(registry string, mu *sync.Mutex, uploaders int) *uploadQueue {
 	return &uploadQueue{registry: registry, wake: sync.NewCond(mu), uploaders: uploaders}
 }
