@@ -129,10 +129,18 @@ func jobOf(m stream.Mapping, c stream.Copy) (mirror.Job, error) {
 	if err != nil {
 		return mirror.Job{}, err
 	}
-	return mirror.Job{
+	j := mirror.Job{
 		ID: c.ID, Source: source, Destination: destination, Digest: c.Digest, Old: c.Old,
 		Exists: c.Old != "", Immutable: c.Immutable, MountFrom: c.MountFrom,
-	}, nil
+	}
+	for _, a := range c.Attached {
+		at := mirror.Attachment{Kind: a.Kind, Digest: a.Digest, Tag: a.Tag, Subject: a.Subject, Required: a.Required}
+		if a.Error != nil {
+			at.Err = a.Error
+		}
+		j.Attached = append(j.Attached, at)
+	}
+	return j, nil
 }
 
 // Work returns the number of images to copy and an upper bound on their bytes.

@@ -75,7 +75,7 @@ func (p *Batch) portion(jobs []mirror.Job) int {
 		weight += jobWeight
 		if in := (image{j.Destination.Name(), j.Digest}); !counted[in] {
 			counted[in] = true
-			weight += p.blobs(j.Digest)
+			weight += p.blobs(j)
 		}
 		if weight > portion && i > 0 {
 			return i
@@ -84,11 +84,15 @@ func (p *Batch) portion(jobs []mirror.Job) int {
 	return len(jobs)
 }
 
-// blobs returns how many blobs the manifests of an image list.
-func (p *Batch) blobs(digest string) int {
+// blobs returns how many blobs the manifests of an image list, with those that travel with it.
+func (p *Batch) blobs(j mirror.Job) int {
+	roots := []string{j.Digest}
+	for _, a := range j.Attached {
+		roots = append(roots, a.Digest)
+	}
 	blobs := 0
 	for _, a := range p.archives {
-		for _, m := range a.Tree(digest) {
+		for _, m := range a.Tree(roots...) {
 			n, _ := a.Weigh(m)
 			blobs += n + 1
 		}

@@ -3,6 +3,8 @@ package execute
 import (
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,12 +57,33 @@ func (t *teller) Image(o mirror.Outcome) {
 func resultOf(o mirror.Outcome) stream.Result {
 	r := stream.Result{
 		ID: o.ID, Status: stream.Copied, Digest: o.Digest, Old: o.Old,
-		Bytes: o.Bytes, Seconds: o.Took.Seconds(), Time: time.Now().UTC(),
+		Bytes: o.Bytes, Seconds: o.Took.Seconds(), Time: time.Now().UTC(), Travelled: travelled(o.Travelled),
 	}
 	if o.Err != nil {
 		r.Status, r.Error = stream.Failed, stream.ErrorOf(o.Err)
 	}
 	return r
+}
+
+// travelled counts attachments by kind, in the order of the kinds.
+func travelled(all []mirror.Attachment) []stream.Travelled {
+	var kinds []stream.Travelled
+	for _, a := range all {
+		i, there := slices.BinarySearchFunc(kinds, a.Kind, func(t stream.Travelled, kind string) int { return strings.Compare(t.Kind, kind) })
+		if !there {
+			kinds = slices.Insert(kinds, i, stream.Travelled{Kind: a.Kind})
+		}
+		switch t := &kinds[i]; {
+		case a.Err == nil:
+			t.Copied++
+		case t.Failed == 0:
+			t.Error = stream.ErrorOf(a.Err)
+			fallthrough
+		default:
+			t.Failed++
+		}
+	}
+	return kinds
 }
 
 // end waits until all results are written and returns the output's error. Once late is

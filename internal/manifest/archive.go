@@ -197,12 +197,12 @@ func (a *Archive) Weigh(ref Ref) (blobs int, size int64) {
 	return len(r.blobs), r.claimed
 }
 
-// Tree returns a manifest and everything below it, each once and parents before children. It
+// Tree returns manifests and everything below them, each once and parents before children. It
 // leaves out what the Archive does not have.
-func (a *Archive) Tree(digest string) []Ref {
+func (a *Archive) Tree(roots ...string) []Ref {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.treeLocked(digest)
+	return a.treeLocked(roots...)
 }
 
 // Check fails if an index in a Tree announces a child with another size or media type than it
@@ -227,18 +227,23 @@ func (a *Archive) Check(digest string) error {
 	return nil
 }
 
-func (a *Archive) treeLocked(digest string) []Ref {
-	root, ok := a.digests.find(digest)
-	if _, has := a.records[root]; !ok || !has {
-		return nil
+func (a *Archive) treeLocked(roots ...string) []Ref {
+	var tree []Ref
+	seen := map[Ref]bool{}
+	add := func(ref Ref) {
+		if _, has := a.records[ref]; has && !seen[ref] {
+			seen[ref] = true
+			tree = append(tree, ref)
+		}
 	}
-	tree, seen := []Ref{root}, map[Ref]bool{root: true}
+	for _, digest := range roots {
+		if root, ok := a.digests.find(digest); ok {
+			add(root)
+		}
+	}
 	for i := 0; i < len(tree); i++ {
 		for _, c := range a.records[tree[i]].children {
-			if _, has := a.records[c.Ref]; has && !seen[c.Ref] {
-				seen[c.Ref] = true
-				tree = append(tree, c.Ref)
-			}
+			add(c.Ref)
 		}
 	}
 	return tree

@@ -14,6 +14,7 @@ import (
 type fields struct {
 	schema1                          bool
 	mediaType                        string
+	artifactType, subject            strictjson.Value // as they are: images are copied whatever they are
 	config, layers, blobs, manifests strictjson.Value // an object and three lists
 }
 
@@ -100,6 +101,10 @@ func (f *fields) set(key string, v strictjson.Value) (err error) {
 		f.schema1 = true
 	case "mediaType":
 		f.mediaType, err = readString(v, entryName{}, key)
+	case "artifactType":
+		f.artifactType = v
+	case "subject":
+		f.subject = v
 	case "config":
 		f.config = v
 	case "layers":

@@ -59,6 +59,8 @@ type Descriptor struct {
 // once.
 type Manifest struct {
 	MediaType string
+	Subject   string       // digest of the manifest that it refers to, or "" (OCI 1.1)
+	Artifact  string       // of a manifest with a subject: its artifact type, or else its config's media type
 	Children  []Descriptor // of an index: manifests and indexes
 	Blobs     []Descriptor // config and layers; of an index, the entries that are not manifests
 }

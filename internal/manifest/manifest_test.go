@@ -46,6 +46,12 @@ func TestParse(t *testing.T) {
 		{"an empty index", "", `{"schemaVersion":2,"manifests":[]}`, Manifest{MediaType: OCIIndex}},
 		{"an artifact manifest", OCIArtifact, `{"mediaType":"` + OCIArtifact + `","artifactType":"x/y","blobs":[` + layer + `]}`,
 			Manifest{MediaType: OCIArtifact, Blobs: wantBlobs[1:]}},
+		{"a signature", OCIManifest, `{"artifactType":"x/y","subject":` + layer + `,"config":` + config + `,"layers":[` + layer + `]}`,
+			Manifest{MediaType: OCIManifest, Subject: digestOf("a"), Artifact: "x/y", Blobs: wantBlobs}},
+		{"a signature that has its type in the config", OCIManifest, `{"subject":` + layer + `,"config":` + config + `,"layers":[` + layer + `]}`,
+			Manifest{MediaType: OCIManifest, Subject: digestOf("a"), Artifact: "application/vnd.oci.image.config.v1+json", Blobs: wantBlobs}},
+		{"odd fields about itself", OCIManifest, `{"artifactType":7,"subject":"x","config":` + config + `,"layers":[` + layer + `]}`,
+			Manifest{MediaType: OCIManifest, Blobs: wantBlobs}},
 	} {
 		got, err := Parse(c.given, []byte(c.content))
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 // is a blob: an index may list content of any type (OCI image spec, "Image Index").
 func (f fields) references(kind string) (Manifest, error) {
 	r := referenceReader{m: Manifest{MediaType: kind}, index: IsIndex(kind)}
+	r.m.Subject, r.m.Artifact = f.about()
 	var err error
 	switch {
 	case r.index:
@@ -35,6 +36,24 @@ type referenceReader struct {
 	m     Manifest
 	index bool
 	at    map[string]int // of a digest: its index in m.Blobs, or -1 minus that in m.Children
+}
+
+// about returns the digest of the manifest's subject and, if it has one, its artifact type. What is
+// malformed is left out: it decides nothing about what is copied.
+func (f fields) about() (subject, artifact string) {
+	if f.subject == nil {
+		return "", ""
+	}
+	d, _, _ := readDescriptor(f.subject, entryName{key: "subject"})
+	subject = d.Digest
+	switch {
+	case f.artifactType != nil:
+		artifact, _ = readString(f.artifactType, entryName{}, "artifactType")
+	case f.config != nil:
+		d, _, _ := readDescriptor(f.config, entryName{key: "config"})
+		artifact = d.MediaType
+	}
+	return subject, artifact
 }
 
 func (r *referenceReader) list(entries strictjson.Value, key string) error {

@@ -29,6 +29,11 @@ func (e *engine) build(ctx context.Context, jobs []Job) {
 			e.endLocked(state, err)
 		}
 	}
+	for _, state := range e.jobs {
+		if err := b.attach(state); err != nil {
+			e.endLocked(state, err)
+		}
+	}
 	for _, bl := range e.order {
 		slices.SortFunc(bl.registries, func(a, b *registryBlob) int {
 			return cmp.Compare(a.queue.registry, b.queue.registry)
@@ -94,7 +99,10 @@ func (b *builder) repo(j *jobState) (*repo, error) {
 		q = newUploadQueue(to.Registry(), &b.mu, uploadersFor(b.Client.Concurrency()))
 		b.queues[to.Registry()] = q
 	}
-	r := &repo{to: to, queue: q, blobs: map[blobID]*wantedBlob{}, manifests: map[string]*wantedManifest{}}
+	r := &repo{
+		to: to, queue: q, blobs: map[blobID]*wantedBlob{}, manifests: map[string]*wantedManifest{},
+		lists: map[string]*referrersList{},
+	}
 	b.repos[name] = r
 	return r, nil
 }

@@ -45,6 +45,7 @@ func newEngine(work context.Context, cancel context.CancelCauseFunc, o Options, 
 type jobState struct {
 	Outcome
 	manifest *wantedManifest // nil if the builder refused the job
+	attached []attached
 	began    time.Time
 	ended    bool
 }
@@ -66,6 +67,9 @@ func (e *engine) endLocked(j *jobState, err error) {
 		err = sources.Of(j.Source.Name())
 	}
 	j.ended, j.Err = true, err
+	if err == nil {
+		j.Travelled = j.travelledLocked()
+	}
 	if j.manifest != nil {
 		j.manifest.dropLocked()
 	}

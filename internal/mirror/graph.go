@@ -11,6 +11,7 @@ type repo struct {
 	queue     *uploadQueue
 	blobs     map[blobID]*wantedBlob
 	manifests map[string]*wantedManifest // by digest
+	lists     map[string]*referrersList  // by the digest of their subject
 	first     firstPush
 }
 
@@ -26,6 +27,11 @@ type wantedManifest struct {
 	needs    int               // jobs without an outcome, and parents that are needed
 	there    bool              // the registry has it
 	err      error
+
+	attached  []*wantedManifest // manifests that travel with it
+	followers []follower        // manifests that it travels with
+	lists     []*referrersList  // that it will be in
+	tags      []string          // that it gets as an attachment
 }
 
 // content returns a manifest's content, which the graph does not hold: a plan may have 32 MiB for
@@ -40,12 +46,16 @@ func (e *engine) content(m *wantedManifest) manifest.Raw {
 // neededLocked reports whether a job without an outcome needs the manifest.
 func (m *wantedManifest) neededLocked() bool { return m.err == nil && m.needs > 0 }
 
-// needLocked counts one more need of the manifest and of everything it leads to.
+// needLocked counts one more need of the manifest, of everything it leads to, and of what travels
+// with it.
 func (m *wantedManifest) needLocked() {
 	m.needs++
 	if m.needs == 1 {
 		for _, child := range m.children {
 			child.needLocked()
+		}
+		for _, a := range m.attached {
+			a.needLocked()
 		}
 	}
 }
@@ -56,6 +66,9 @@ func (m *wantedManifest) dropLocked() {
 	if m.needs == 0 {
 		for _, child := range m.children {
 			child.dropLocked()
+		}
+		for _, a := range m.attached {
+			a.dropLocked()
 		}
 	}
 }

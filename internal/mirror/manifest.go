@@ -19,8 +19,11 @@ func (e *engine) push(m *wantedManifest) {
 	if !needed {
 		return
 	}
-	if len(tagged) == 0 {
-		err := e.putManifest(m, m.digest)
+	err := e.putAttached(m)
+	if err != nil || len(tagged) == 0 {
+		if len(m.tags) == 0 {
+			err = e.putManifest(m, m.digest)
+		}
 		e.pushed(m, untagged, err, false)
 		return
 	}
@@ -144,6 +147,7 @@ func (e *engine) arrivedLocked(m *wantedManifest) {
 	for _, parent := range m.parents {
 		e.releaseLocked(parent)
 	}
+	e.attachedLocked(m)
 }
 
 // releaseLocked counts one thing less that a manifest waits for, and queues it after the last one.
@@ -166,4 +170,5 @@ func (e *engine) failLocked(m *wantedManifest, err error) {
 	for _, parent := range m.parents {
 		e.failLocked(parent, err)
 	}
+	e.attachedLocked(m)
 }

@@ -22,6 +22,7 @@ type Job struct {
 	Exists      bool                // the destination's repository is known to exist
 	Immutable   bool                // the tag must not move if it exists
 	MountFrom   []string            // paths on the destination's registry that have this digest
+	Attached    []Attachment        // manifests that travel with it
 }
 
 // An Outcome is the result of a job.
@@ -31,6 +32,10 @@ type Outcome struct {
 	Mounted int64         // that the registry had already, so that none of them was sent
 	Took    time.Duration // from the first request for the job to the last
 	Err     error         // nil if the destination has the digest now
+
+	// The attachments with what became of them: Err is nil for those that the destination has. Set
+	// if the image arrived.
+	Travelled []Attachment
 }
 
 // ErrInterrupted is the error of jobs that were not finished when the run was told to stop.

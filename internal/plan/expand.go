@@ -110,7 +110,7 @@ func (r *resolver) expand(slow *tagList, batch []*line) []*target {
 func newTarget(set *imageset.Set, m mapping.Mapping, source, destination reference.Reference) *target {
 	return &target{
 		Mapping: stream.Mapping{Source: source.String(), Destination: destination.String(), Set: set.Name, File: m.File, Line: m.Line},
-		source:  source, destination: destination, immutable: set.Settings.Keeps(destination.Tag),
+		source:  source, destination: destination, immutable: set.Settings.Keeps(destination.Tag), referrers: set.Settings.WithDefaults().Referrers,
 	}
 }
 
@@ -189,6 +189,9 @@ func (r *resolver) readTags(ctx context.Context, list *tagList) {
 		tags, list.err = list.from.Tags(ctx)
 		slices.Sort(tags)
 		tags = slices.Compact(tags)
+		if list.err == nil {
+			r.companionsIn(list.from, func() ([]string, error) { return tags, nil })
+		}
 	}
 	if list.err != nil || tags == nil && ctx.Err() != nil {
 		list.err = r.explain(ctx, list.asked, list.err)

@@ -44,7 +44,8 @@ func (r *layered) image(number int) string {
 }
 
 func (r *layered) ServeHTTP(w http.ResponseWriter, q *http.Request) {
-	content, ok := r.manifests[q.URL.Path[strings.LastIndex(q.URL.Path, "/")+1:]]
+	_, name, _ := strings.Cut(q.URL.Path, "/manifests/")
+	content, ok := r.manifests[name]
 	if !ok {
 		w.WriteHeader(http.StatusNotFound)
 	}

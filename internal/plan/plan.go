@@ -24,6 +24,7 @@ import (
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/settings"
 	"imagemirror/internal/shard"
 	"imagemirror/internal/stream"
 )
@@ -74,6 +75,8 @@ type target struct {
 	copying             bool            // it is copied unless its source fails
 	undecided           *sync.WaitGroup // counts the target until copying is known
 	refused             error           // why its destination accepts no push
+	referrers           settings.Referrers
+	attached            []stream.Attachment // what travels with it
 }
 
 // Make plans the mappings of the sets. If ctx ends, it returns ErrInterrupted and a complete
@@ -84,7 +87,7 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 	if o.Progress == nil {
 		o.Progress = &Progress{}
 	}
-	r := &resolver{Options: o, trees: newTrees()}
+	r := newResolver(o)
 	r.trees.patience = r.patience()
 	asking, cancel := o.within(ctx)
 	defer cancel()
@@ -117,7 +120,7 @@ func (p *Plan) manifests(copies []stream.Copy) iter.Seq[manifest.Raw] {
 	return func(yield func(manifest.Raw) bool) {
 		seen := map[manifest.Ref]bool{}
 		for _, c := range copies {
-			for _, ref := range p.archive.Tree(c.Digest) {
+			for _, ref := range p.archive.Tree(c.Roots()...) {
 				if seen[ref] {
 					continue
 				}
@@ -195,11 +198,11 @@ func (r *resolver) addCopies(p *Plan, targets []*target) {
 		if brought[at] == nil {
 			brought[at] = newRefSet(p.archive)
 		}
-		c := stream.Copy{ID: t.ID, Digest: t.digest, Old: t.old, Immutable: t.immutable}
+		c := stream.Copy{ID: t.ID, Digest: t.digest, Old: t.old, Immutable: t.immutable, Attached: t.attached}
 		if path := known[holding{at, t.digest}]; path != "" && path != t.to.Path() {
 			c.MountFrom = []string{path}
 		}
-		for _, m := range p.archive.Tree(t.digest) {
+		for _, m := range p.archive.Tree(c.Roots()...) {
 			for _, b := range p.archive.Blobs(m) {
 				if (r.Foreign || !b.Foreign) && brought[at].add(b.Ref) {
 					c.Bytes = shard.AddSizes(c.Bytes, b.Size)

@@ -21,7 +21,7 @@ type Doubt struct {
 // tags point to the digest of their source. It reads digests and lists of tags, and at
 // destinations only immutable tags. If ctx ends, it returns ErrInterrupted.
 func Probe(ctx context.Context, o Options, sets []*imageset.Set) ([]Doubt, error) {
-	r := &resolver{Options: o}
+	r := newResolver(o)
 	targets := r.targets(ctx, sets, func(batch []*target) {
 		each(r.sources(ctx, batch), workers*r.Client.Concurrency(), func(g *group) { r.probe(ctx, g) })
 	})

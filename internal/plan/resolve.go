@@ -15,6 +15,7 @@ import (
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/settings"
 	"imagemirror/internal/stream"
 )
 
@@ -25,8 +26,13 @@ type resolver struct {
 	matched room
 
 	mu         sync.Mutex
-	first      map[any]*target // the first target at a place: see collide; nil if there is one batch
-	collisions []func()        // fail targets of other batches
+	first      map[any]*target        // the first target at a place: see collide; nil if there is one batch
+	collisions []func()               // fail targets of other batches
+	companions map[string]*companions // by source repository
+}
+
+func newResolver(o Options) *resolver {
+	return &resolver{Options: o, trees: newTrees(), companions: map[string]*companions{}}
 }
 
 // A group is the targets of one source, which is asked once.
@@ -288,9 +294,18 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 	if len(copying) == 0 {
 		return nil
 	}
+	var listed sync.WaitGroup
+	travels := func(t *target) bool { return t.referrers.Copy != settings.CopyNone }
+	if slices.ContainsFunc(copying, travels) && (known == nil || known.err == nil) {
+		listed.Go(func() { r.companionsOf(ctx, from) }) // while the manifests below are read
+	}
+	defer listed.Wait()
 	err = im.all(ctx, digest, known)
 	if known == nil && g.source.Digest == "" {
 		err = explainMissing(err, digest, g.source.Tag)
+	}
+	if err == nil {
+		r.attach(ctx, from, digest, copying)
 	}
 	return err
 }

@@ -257,6 +257,9 @@ func (r *Repository) PutManifest(ctx context.Context, identifier string, m manif
 	if err != nil {
 		return sized(r.fail(err, regerror.PushingManifest, identifier), int64(len(m.Content)), func() bool { return false })
 	}
+	if resp.Header.Get("OCI-Subject") != "" {
+		ep.host.lists.Store(true)
+	}
 	got := announced(resp.Header)
 	e := regerror.FromResponse(resp)
 	discard(resp)

@@ -75,6 +75,7 @@ func (s *Settings) spec(v strictyaml.Value) {
 		{Name: "notify", Read: func(v strictyaml.Value) { v.List(s.notify) }},
 		{Name: "remind", Read: duration(&s.Remind, MinRemind, maxRemind)},
 		{Name: "stale", Read: duration(&s.Stale, time.Hour, maxStale)},
+		{Name: "referrers", Read: s.referrers},
 		{Name: "history", Read: s.history},
 	}
 	s.Lines = map[string]int{}
@@ -90,6 +91,37 @@ func (s *Settings) history(v strictyaml.Value) {
 		strictyaml.Key{Name: "failed", Read: number(&s.History.Failed, 1, 1000)},
 		strictyaml.Key{Name: "age", Read: duration(&s.History.Age, time.Hour, 366*24*time.Hour)},
 	)
+}
+
+// maxTypes bounds the artifact types that travel with an image.
+const maxTypes = 50
+
+func (s *Settings) referrers(v strictyaml.Value) {
+	v.Keys(
+		strictyaml.Key{Name: "copy", Read: func(v strictyaml.Value) {
+			when, ok := v.Text()
+			if ok && when != CopyCopied && when != CopyNone {
+				v.Refuse("referrers.copy is %.*q: write %s or %s", maxText, when, CopyCopied, CopyNone)
+				return
+			}
+			s.Referrers.Copy = when
+		}},
+		strictyaml.Key{Name: "types", Read: func(v strictyaml.Value) { v.List(s.referrerType) }},
+		strictyaml.Key{Name: "required", Read: func(v strictyaml.Value) { s.Referrers.Required = v.Bool() }},
+	)
+}
+
+func (s *Settings) referrerType(v strictyaml.Value) {
+	kind, ok := v.Text()
+	switch {
+	case !ok:
+	case len(kind) > maxText || kind == "":
+		v.Refuse("the artifact type %.*q has not 1 to %d bytes: write one such as application/spdx+json", maxText, kind, maxText)
+	case len(s.Referrers.Types) == maxTypes:
+		v.Refuse("referrers.types has more than %d types: leave it out to copy all", maxTypes)
+	default:
+		s.Referrers.Types = append(s.Referrers.Types, kind)
+	}
 }
 
 func number(to *int, least, most int) func(strictyaml.Value) {

@@ -77,6 +77,7 @@ type Settings struct {
 	Targets      []Target       `yaml:"-"`            // entries of notify to which notifications are sent
 	Remind       time.Duration  `yaml:"remind"`       // time between two notifications of what goes on failing
 	Stale        time.Duration  `yaml:"stale"`        // age at which a destination that was not good since is stale; 0: none is
+	Referrers    Referrers      `yaml:"referrers"`    // what travels with images
 	History      History        `yaml:"history"`
 }
 
@@ -86,6 +87,19 @@ type History struct {
 	Failed int           `yaml:"failed"` // newest failed runs to keep, whatever came after
 	Age    time.Duration `yaml:"age"`    // runs that ended longer ago are deleted in any case
 }
+
+// Referrers say which signatures, attestations and the like travel with an image.
+type Referrers struct {
+	Copy     string   `yaml:"copy"`     // when: one of the Copy constants
+	Types    []string `yaml:"types"`    // artifact types; none: all
+	Required bool     `yaml:"required"` // an image is not published without them
+}
+
+// When referrers are copied.
+const (
+	CopyCopied = "copied" // with images that are copied
+	CopyNone   = "none"
+)
 
 // Parse reads a settings file; file is its label in findings. What is right with the file is
 // in the Settings even if something else is wrong.
@@ -103,6 +117,7 @@ func (s Settings) WithDefaults() Settings {
 	s.Retries = cmp.Or(s.Retries, DefaultRetries)
 	s.Timeout = cmp.Or(s.Timeout, DefaultTimeout)
 	s.Remind = cmp.Or(s.Remind, DefaultRemind)
+	s.Referrers.Copy = cmp.Or(s.Referrers.Copy, CopyCopied)
 	s.History.Runs = cmp.Or(s.History.Runs, DefaultHistoryRuns)
 	s.History.Failed = cmp.Or(s.History.Failed, DefaultHistoryFailed)
 	s.History.Age = cmp.Or(s.History.Age, DefaultHistoryAge)

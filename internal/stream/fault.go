@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"imagemirror/internal/fault"
+	"imagemirror/internal/reference"
 	"imagemirror/internal/secret"
 )
 
@@ -24,4 +25,12 @@ func ErrorOf(err error) *Error {
 		e.Host, e.Advice = secret.Hide(f.Host), secret.Hide(f.Advice)
 	}
 	return e
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+// Fault returns what is known about the error.
+func (e *Error) Fault() fault.Fault {
+	return fault.Fault{Kind: e.Kind, Side: reference.Side(e.Side), Host: e.Host, Status: e.Status, Advice: e.Advice}
 }

@@ -286,6 +286,9 @@ func (d *decoder) copy(c Copy) error {
 	case c.Bytes < 0:
 		return fmt.Errorf("the copy of mapping %d has a negative size", c.ID)
 	}
+	if err := checkAttached(c); err != nil {
+		return err
+	}
 	for _, path := range c.MountFrom {
 		// It becomes a part of a token's scope and of a request's query.
 		if r, err := reference.Parse("registry.example/" + path); err != nil || r.Repository != path {
@@ -296,6 +299,31 @@ func (d *decoder) copy(c Copy) error {
 		return err
 	}
 	d.c.Copies = append(d.c.Copies, c)
+	return nil
+}
+
+// MaxAttached is the largest number of attachments of a copy.
+const MaxAttached = 1000
+
+// checkAttached fails unless what travels with an image is named so that it can be asked for.
+func checkAttached(c Copy) error {
+	if len(c.Attached) > MaxAttached {
+		return fmt.Errorf("the copy of mapping %d has %d attachments, and at most %d are allowed", c.ID, len(c.Attached), MaxAttached)
+	}
+	for _, a := range c.Attached {
+		what := fmt.Sprintf("an attachment of the copy of mapping %d", c.ID)
+		switch {
+		case a.Error != nil:
+		case !digest.Valid(a.Digest):
+			return digestError(what, a.Digest)
+		case a.Subject != "" && !digest.Valid(a.Subject):
+			return digestError(what, a.Subject)
+		case a.Tag != "":
+			if r, err := reference.Parse("registry.example/x:" + a.Tag); err != nil || r.Tag != a.Tag {
+				return fmt.Errorf("%s has the tag %.80q, which is not one", what, a.Tag)
+			}
+		}
+	}
 	return nil
 }
 

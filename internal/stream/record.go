@@ -104,6 +104,39 @@ type Copy struct {
 	Bytes     int64    `json:"bytes"`               // of blobs that no earlier copy brings to the registry
 	Immutable bool     `json:"immutable,omitempty"` // the destination's tag must not move if it exists
 	MountFrom []string `json:"mountFrom,omitempty"` // repositories on the registry that have the image
+
+	// What travels with the image. The stream has their manifests too.
+	Attached []Attachment `json:"attached,omitempty"`
+}
+
+// Roots returns the digests of the manifests that the copy brings, with all that they lead to.
+func (c Copy) Roots() []string {
+	roots := []string{c.Digest}
+	for _, a := range c.Attached {
+		if a.Error == nil {
+			roots = append(roots, a.Digest)
+		}
+	}
+	return roots
+}
+
+// An Attachment is a manifest that travels with an image: a referrer, such as a signature, or a
+// manifest under a tag that cosign derives from the image's digest.
+type Attachment struct {
+	Kind     string `json:"kind"` // artifact type, or signature, attestation or sbom for cosign's tags
+	Digest   string `json:"digest,omitempty"`
+	Tag      string `json:"tag,omitempty"`     // that it gets at the destination; without, it is pushed by its digest
+	Subject  string `json:"subject,omitempty"` // digest of the manifest that it refers to
+	Required bool   `json:"required,omitempty"`
+	Error    *Error `json:"error,omitempty"` // why it cannot be copied, if that is known already
+}
+
+// A Travelled counts the attachments of one kind that an image came with.
+type Travelled struct {
+	Kind   string `json:"kind"`
+	Copied int    `json:"copied"`
+	Failed int    `json:"failed,omitempty"`
+	Error  *Error `json:"error,omitempty"` // of the first that failed
 }
 
 // A Result is the outcome of a mapping. Every mapping gets exactly one.
@@ -116,6 +149,9 @@ type Result struct {
 	Seconds float64   `json:"seconds,omitempty"`
 	Time    time.Time `json:"time,omitzero"`   // when it was known
 	Error   *Error    `json:"error,omitempty"` // set if Status is Failed
+
+	// What came with an image that was copied, by kind.
+	Travelled []Travelled `json:"travelled,omitempty"`
 }
 
 // An Error tells people why a mapping failed. Parts of it come from outside: escape it for

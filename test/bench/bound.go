@@ -1,6 +1,10 @@
 package main
 
-import "imagemirror/internal/registrytest"
+import (
+	"strings"
+
+	"imagemirror/internal/registrytest"
+)
 
 // A leastCost is the least that a phase of a workload can cost, without authentication.
 type leastCost struct {
@@ -13,6 +17,13 @@ func (w benchWorkload) bound(c *registrytest.WorkloadImages, phase string) least
 	one := c.Unchanged()
 	if phase == "cold" {
 		one = c.Cold()
+		// To find what travels with images: a list of tags for each repository, and whether the
+		// registry has the referrers API, which this one does not.
+		repositories := map[string]bool{}
+		for _, tag := range c.Tags {
+			repositories[tag[:strings.LastIndex(tag, ":")]] = true
+		}
+		one.Source["GET tags"], one.Source["GET referrers"] = len(repositories), 1
 	}
 	b := leastCost{source: one.Source, destination: map[string]int{}, busiest: total(one.Source), down: one.Bytes}
 	for _, copies := range w.copies {

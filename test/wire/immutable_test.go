@@ -18,9 +18,15 @@ import (
 // versions returns sets whose tags v* are immutable.
 func versions(t *testing.T, lines ...string) []*imageset.Set {
 	t.Helper()
+	return setWith(t, "immutable: [v*]", lines...)
+}
+
+// setWith returns a set with the lines of a mapping file and a key of its settings.
+func setWith(t *testing.T, spec string, lines ...string) []*imageset.Set {
+	t.Helper()
 	file := mappingFile(t, lines...)
 	dir := filepath.Dir(file)
-	settings := fmt.Sprintf("apiVersion: imagemirror/v1\nkind: Settings\nmetadata: {name: %q}\nspec: {immutable: [v*]}\n", filepath.Base(dir))
+	settings := fmt.Sprintf("apiVersion: imagemirror/v1\nkind: Settings\nmetadata: {name: %q}\nspec:\n  %s\n", filepath.Base(dir), spec)
 	if err := os.WriteFile(filepath.Join(dir, "settings.yaml"), []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +116,7 @@ func TestImmutableTagOfAnotherNameIsCompared(t *testing.T) {
 		p.wantAt(t, name, first)
 	}
 	p.wantAt(t, "m/a:latest", digest)
-	wantRequests(t, p.source, map[string]int{"HEAD manifest": 1, "GET manifest": 1, "GET blob": 2})
+	wantRequests(t, p.source, map[string]int{"HEAD manifest": 1, "GET manifest": 1, "GET blob": 2, "GET tags": 1, "GET referrers": 1})
 }
 
 // A tag that was pushed between split and copy stays too. Copy checks each new immutable tag

@@ -52,6 +52,7 @@ func TestForeignLayersAreNotCopied(t *testing.T) {
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 	wantRequests(t, one, map[string]int{
 		"HEAD manifest": 1, "GET manifest": 1, "POST mount": 2, "GET blob": 2, "PUT upload": 2, "PUT manifest": 1,
+		"GET tags": 1, "GET referrers": 1,
 	})
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 }

@@ -110,12 +110,12 @@ func TestGreetingsCostNoRequest(t *testing.T) {
 		cold    map[string]int // nil if either may come first: the greeting, or the first manifest
 		quiet   map[string]int
 	}{
-		{"open", nil, false, false, map[string]int{"GET manifest": 6}, map[string]int{"HEAD manifest": 3}},
-		{"open, with TLS", nil, true, false, map[string]int{"GET manifest": 6, "HEAD manifest": 1}, map[string]int{"HEAD manifest": 3}},
+		{"open", nil, false, false, map[string]int{"GET manifest": 6, "GET tags": 3, "GET referrers": 1}, map[string]int{"HEAD manifest": 3}},
+		{"open, with TLS", nil, true, false, map[string]int{"GET manifest": 6, "GET tags": 3, "GET referrers": 1, "HEAD manifest": 1}, map[string]int{"HEAD manifest": 3}},
 		{"open, to a private one", nil, false, true, nil, map[string]int{"HEAD manifest": 3}},
-		{"private", &registrytest.Auth{}, false, true, map[string]int{"GET manifest": 6, "HEAD manifest": 1, "token": 1}, map[string]int{"HEAD manifest": 4, "token": 1}},
-		{"private, with TLS", &registrytest.Auth{}, true, false, map[string]int{"GET manifest": 6, "HEAD manifest": 1, "token": 1}, map[string]int{"HEAD manifest": 4, "token": 1}},
-		{"private, to an open one", &registrytest.Auth{}, false, false, map[string]int{"GET manifest": 7, "token": 1}, map[string]int{"HEAD manifest": 4, "token": 1}},
+		{"private", &registrytest.Auth{}, false, true, map[string]int{"GET manifest": 6, "GET tags": 3, "GET referrers": 1, "HEAD manifest": 1, "token": 1}, map[string]int{"HEAD manifest": 4, "token": 1}},
+		{"private, with TLS", &registrytest.Auth{}, true, false, map[string]int{"GET manifest": 6, "GET tags": 3, "GET referrers": 1, "HEAD manifest": 1, "token": 1}, map[string]int{"HEAD manifest": 4, "token": 1}},
+		{"private, to an open one", &registrytest.Auth{}, false, false, map[string]int{"GET manifest": 7, "GET tags": 3, "GET referrers": 1, "token": 1}, map[string]int{"HEAD manifest": 4, "token": 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -47,7 +47,7 @@ func TestColdRunIsTheLowerBound(t *testing.T) {
 	w := newWorkload(t, p, 9)
 	run := mirrorLines(t, w.lines...)
 	run.allAre(t, stream.Copied)
-	wantRequests(t, p.source, map[string]int{"GET manifest": w.manifests, "GET blob": w.blobs})
+	wantRequests(t, p.source, map[string]int{"GET manifest": w.manifests, "GET blob": w.blobs, "GET tags": len(w.names), "GET referrers": 1})
 	// Every blob begins with a mount. If the registry does not have the blob, the mount opens
 	// an upload.
 	wantRequests(t, p.destination, map[string]int{
@@ -87,7 +87,7 @@ func TestMovedTagMovesOneImage(t *testing.T) {
 	if got := run.results[p.destination.Host+"/mirror/ci/image-0:v1"]; got.Status != stream.Copied || got.Digest != digest {
 		t.Errorf("the image that moved is %s at %s, want copied at %s", got.Status, got.Digest, digest)
 	}
-	wantRequests(t, p.source, map[string]int{"HEAD manifest": 4, "GET manifest": 1, "GET blob": 2})
+	wantRequests(t, p.source, map[string]int{"HEAD manifest": 4, "GET manifest": 1, "GET blob": 2, "GET tags": 1, "GET referrers": 1})
 	// The mount that opens an upload finds the base layer in the same repository.
 	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 4, "POST mount": 3, "PUT upload": 2, "PUT manifest": 1})
 	wantArrived(t, p, "ci/image-0:v1", "mirror/ci/image-0:v1")
@@ -98,7 +98,7 @@ func TestSeveralTagsCostOneUpload(t *testing.T) {
 	p := newPair(t)
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.Docker, "a", "amd64", registrytest.NewLayer("a", 1000)))
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1", "m/a:v1.0", "m/a:latest", "m/b:v1")).allAre(t, stream.Copied)
-	wantRequests(t, p.source, map[string]int{"GET manifest": 1, "GET blob": 2})
+	wantRequests(t, p.source, map[string]int{"GET manifest": 1, "GET blob": 2, "GET tags": 1, "GET referrers": 1})
 	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 4, "POST mount": 4, "PUT upload": 2, "PUT manifest": 4})
 }
 
@@ -138,7 +138,7 @@ func TestSourceIsReadOnceForSeveralRegistries(t *testing.T) {
 		l += " " + second.Host + "/" + d
 	}
 	mirrorLines(t, l).allAre(t, stream.Copied)
-	wantRequests(t, p.source, map[string]int{"GET manifest": 1, "GET blob": 3})
+	wantRequests(t, p.source, map[string]int{"GET manifest": 1, "GET blob": 3, "GET tags": 1, "GET referrers": 1})
 	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 3, "POST mount": 9, "PUT upload": 3, "PUT manifest": 3})
 	wantRequests(t, second, map[string]int{"HEAD manifest": 2, "POST mount": 6, "PUT upload": 3, "PUT manifest": 2})
 	wantArrived(t, p, "ci/a:v1", "m/c:v1")
@@ -153,7 +153,7 @@ func TestBlobsOfACurrentSiblingAreMounted(t *testing.T) {
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 	p.reset()
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1", "m/b:v1"))
-	wantRequests(t, p.source, map[string]int{"GET manifest": 1})
+	wantRequests(t, p.source, map[string]int{"GET manifest": 1, "GET tags": 1, "GET referrers": 1})
 	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 2, "POST mount": 2, "PUT manifest": 1})
 	wantArrived(t, p, "ci/a:v1", "m/b:v1")
 }
@@ -164,6 +164,6 @@ func TestRegistryThatIsSourceAndDestinationMounts(t *testing.T) {
 	p := pair{r, r}
 	push(t, r, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 500_000)))
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
-	wantRequests(t, r, map[string]int{"HEAD manifest": 1, "GET manifest": 1, "POST mount": 2, "PUT manifest": 1})
+	wantRequests(t, r, map[string]int{"HEAD manifest": 1, "GET manifest": 1, "POST mount": 2, "PUT manifest": 1, "GET tags": 1, "GET referrers": 1})
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
 }

@@ -141,7 +141,7 @@ func TestSignedSchema1IsRefusedByNameAtOnce(t *testing.T) {
 		}
 		wantBlame(t, got, "source")
 	}
-	wantRequests(t, one, map[string]int{"HEAD manifest": 5, "GET manifest": 5})
+	wantRequests(t, one, map[string]int{"HEAD manifest": 5, "GET manifest": 5, "GET tags": 2})
 }
 
 func TestOddManifestsArrive(t *testing.T) {

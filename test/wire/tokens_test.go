@@ -165,7 +165,7 @@ func TestOneProcessKeepsItsTokens(t *testing.T) {
 	w := newWorkload(t, p, 45)
 	runLines(t, w.lines...).allAre(t, stream.Copied)
 	// The source is asked before it is known that all manifests are needed.
-	wantRequests(t, p.source, map[string]int{"HEAD manifest": 1, "GET manifest": w.manifests, "GET blob": w.blobs, "token": 3})
+	wantRequests(t, p.source, map[string]int{"HEAD manifest": 1, "GET manifest": w.manifests, "GET blob": w.blobs, "token": 3, "GET tags": len(w.names), "GET referrers": 1})
 	wantRequests(t, p.destination, map[string]int{
 		"HEAD manifest": len(w.names) + 1, "POST mount": w.places, "PUT upload": w.blobs, "PUT manifest": w.manifests,
 		"token": 3 + 3 + 2,
@@ -183,7 +183,7 @@ func TestOneProcessIsTheLowerBound(t *testing.T) {
 	p := newPair(t)
 	w := newWorkload(t, p, 9)
 	runLines(t, w.lines...).allAre(t, stream.Copied)
-	wantRequests(t, p.source, map[string]int{"GET manifest": w.manifests, "GET blob": w.blobs})
+	wantRequests(t, p.source, map[string]int{"GET manifest": w.manifests, "GET blob": w.blobs, "GET tags": len(w.names), "GET referrers": 1})
 	wantRequests(t, p.destination, map[string]int{
 		"HEAD manifest": len(w.names), "POST mount": w.places, "PUT upload": w.blobs, "PUT manifest": w.manifests,
 	})

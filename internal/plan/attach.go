@@ -1,0 +1,252 @@
+package plan
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"reflect"
+	"regexp"
+	"slices"
+	"sync"
+
+	"imagemirror/internal/fault"
+	"imagemirror/internal/manifest"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/regerror"
+	"imagemirror/internal/registry"
+	"imagemirror/internal/settings"
+	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
+)
+
+// maxReferrerDepth bounds how far referrers of referrers travel: a signature of an attestation of
+// an image is at depth 2.
+const maxReferrerDepth = 3
+
+// maxKind bounds the artifact type of an attachment, in bytes.
+const maxKind = 100
+
+// companion matches the tags that refer to an image by its digest: cosign's, and those of the
+// index of referrers in a registry without the referrers API.
+var companion = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.sig|\.att|\.sbom)?$`)
+
+// cosignKinds are the endings of cosign's tags, and what is under them
+// (github.com/sigstore/cosign, specs/SIGNATURE_SPEC.md).
+var cosignKinds = []struct{ suffix, kind string }{
+	{".sig", "signature"}, {".att", "attestation"}, {".sbom", "sbom"},
+}
+
+// companions are the tags of a repository that match companion.
+type companions struct {
+	once  sync.Once
+	tags  map[string]bool
+	asked bool // false if the registry does not list its tags
+}
+
+// has reports whether the repository may have a tag.
+func (c *companions) has(tag string) bool { return !c.asked || c.tags[tag] }
+
+// companionsOf lists the companion tags of a repository, with one list of tags for all images.
+func (r *resolver) companionsOf(ctx context.Context, from *registry.Repository) *companions {
+	return r.companionsIn(from, func() ([]string, error) { return from.Tags(ctx) })
+}
+
+// companionsIn returns the companion tags of a repository. It calls list if they are not known.
+func (r *resolver) companionsIn(from *registry.Repository, list func() ([]string, error)) *companions {
+	r.mu.Lock()
+	c := r.companions[from.Name()]
+	if c == nil {
+		c = &companions{tags: map[string]bool{}}
+		r.companions[from.Name()] = c
+	}
+	r.mu.Unlock()
+	c.once.Do(func() {
+		tags, err := list()
+		c.asked = err == nil
+		for _, tag := range tags {
+			if companion.MatchString(tag) {
+				c.tags[tag] = true
+			}
+		}
+	})
+	return c
+}
+
+// attach finds what travels with an image to the targets that it is copied to.
+func (r *resolver) attach(ctx context.Context, from *registry.Repository, digest string, targets []*target) {
+	for i, t := range targets {
+		if t.referrers.Copy == settings.CopyNone {
+			continue
+		}
+		same := slices.IndexFunc(targets[:i], func(o *target) bool { return reflect.DeepEqual(o.referrers, t.referrers) })
+		if same >= 0 {
+			t.attached, t.err = targets[same].attached, cmp.Or(t.err, targets[same].err)
+			continue
+		}
+		f := &finder{resolver: r, from: from, Referrers: t.referrers, tags: r.companionsOf(ctx, from), seen: map[string]bool{}}
+		var err error
+		if t.attached, err = f.all(ctx, digest); err != nil {
+			t.err = cmp.Or(t.err, err)
+		}
+	}
+}
+
+// A finder finds what travels with one image.
+type finder struct {
+	*resolver
+	settings.Referrers
+	from *registry.Repository
+	tags *companions
+
+	mu   sync.Mutex
+	seen map[string]bool // subjects that were asked for
+	left int             // attachments that may still be found
+	err  error           // of one that is required
+}
+
+// all returns what travels with an image and the manifests below it, in their order.
+func (f *finder) all(ctx context.Context, digest string) ([]stream.Attachment, error) {
+	f.left = stream.MaxAttached
+	tree := f.trees.archive.Tree(digest)
+	found := make([][]stream.Attachment, len(tree))
+	var all sync.WaitGroup
+	places := make(chan struct{}, childrenAtOnce)
+	for i, m := range tree {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			found[i] = f.find(ctx, f.trees.archive.Digest(m), 0)
+		})
+	}
+	all.Wait()
+	return slices.Concat(found...), f.err
+}
+
+// find returns what travels with a manifest, and with that. Each subject is asked for once.
+func (f *finder) find(ctx context.Context, subject string, depth int) []stream.Attachment {
+	if depth > maxReferrerDepth || !f.visit(subject) {
+		return nil
+	}
+	var found []stream.Attachment
+	for _, c := range cosignKinds {
+		if tag := registry.ReferrersTag(subject) + c.suffix; f.tags.has(tag) && f.wants(c.kind) {
+			found = append(found, f.tagged(ctx, c.kind, tag)...)
+		}
+	}
+	list, err := f.from.Referrers(ctx, subject, f.tags.has)
+	if err != nil {
+		return append(found, f.failed("referrers", "", err)...)
+	}
+	for _, d := range list {
+		if saysNothing(d.ArtifactType) || f.wants(d.ArtifactType) {
+			found = append(found, f.referrer(ctx, subject, d)...)
+		}
+	}
+	for _, a := range found {
+		if a.Error == nil {
+			found = append(found, f.find(ctx, a.Digest, depth+1)...)
+		}
+	}
+	return found
+}
+
+// saysNothing reports whether the type that a registry lists for a referrer may be that of its
+// config, which go-containerregistry's registry lists instead: the manifest has to tell.
+func saysNothing(artifactType string) bool {
+	switch artifactType {
+	case "", "application/vnd.oci.empty.v1+json", "application/vnd.oci.image.config.v1+json":
+		return true
+	}
+	return false
+}
+
+// visit reports whether a subject is to be asked for.
+func (f *finder) visit(subject string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	again := f.seen[subject]
+	f.seen[subject] = true
+	return !again && f.err == nil && f.left > 0
+}
+
+// wants reports whether attachments of a kind are to be copied.
+func (f *finder) wants(kind string) bool { return len(f.Types) == 0 || slices.Contains(f.Types, kind) }
+
+// tagged returns what is under one of cosign's tags.
+func (f *finder) tagged(ctx context.Context, kind, tag string) []stream.Attachment {
+	im := f.trees.image(f.from)
+	known := &archived{}
+	digest := ""
+	err := f.from.UseManifest(ctx, tag, func(m manifest.Raw) { digest, known.err = m.Digest, im.keep(m) })
+	switch {
+	case regerror.StatusOf(err) == http.StatusNotFound && !f.tags.asked:
+		return nil
+	case err == nil:
+		err = im.all(ctx, digest, known)
+	}
+	if err != nil {
+		return f.failed(kind, digest, err)
+	}
+	return f.one(stream.Attachment{Kind: kind, Digest: digest, Tag: tag, Required: f.Required})
+}
+
+// referrer returns a manifest that a registry lists as one that refers to another.
+func (f *finder) referrer(ctx context.Context, subject string, d registry.Referrer) []stream.Attachment {
+	im := f.trees.image(f.from)
+	known := &archived{}
+	var parsed manifest.Manifest
+	err := f.from.UseManifest(ctx, d.Digest, func(m manifest.Raw) {
+		parsed, _ = manifest.Parse(m.MediaType, m.Content)
+		known.err = im.keep(m)
+	})
+	if !saysNothing(d.ArtifactType) || parsed.Artifact == "" {
+		parsed.Artifact = d.ArtifactType
+	}
+	kind := cmp.Or(text.Line(parsed.Artifact, maxKind), "referrer")
+	switch {
+	case err == nil && known.err == nil && parsed.Subject != subject:
+		err = fault.New(fault.Fault{
+			Kind: fault.Image, Side: reference.Source, Host: f.from.Registry(),
+			Advice: "ask the registry's operators, or push the referrer again",
+		}, fmt.Sprintf("the registry lists %s as a referrer of %s, but it refers to %.80q", d.Digest, subject, parsed.Subject))
+	case err == nil && !f.wants(parsed.Artifact):
+		return nil
+	case err == nil:
+		err = im.all(ctx, d.Digest, known)
+	}
+	if err != nil {
+		return f.failed(kind, d.Digest, err)
+	}
+	return f.one(stream.Attachment{Kind: kind, Digest: d.Digest, Subject: subject, Required: f.Required})
+}
+
+// one returns an attachment, unless the image has too many.
+func (f *finder) one(a stream.Attachment) []stream.Attachment {
+	f.mu.Lock()
+	f.left--
+	left := f.left
+	f.mu.Unlock()
+	switch {
+	case left > 0:
+		return []stream.Attachment{a}
+	case left == 0:
+		return f.failed("referrers", "", fault.New(fault.Fault{
+			Kind: fault.TooLarge, Side: reference.Source, Host: f.from.Registry(),
+			Advice: "choose some with spec.referrers.types in the set's settings.yaml",
+		}, fmt.Sprintf("more than %d manifests travel with the image", stream.MaxAttached-1)))
+	}
+	return nil
+}
+
+// failed returns the attachment that stands for something which cannot be copied. If it is
+// required, the image is not copied either.
+func (f *finder) failed(kind, digest string, err error) []stream.Attachment {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.Required {
+		f.err = cmp.Or(f.err, err)
+		return nil
+	}
+	return []stream.Attachment{{Kind: kind, Digest: digest, Error: stream.ErrorOf(err)}}
+}
