@@ -22,12 +22,10 @@ const (
 
 // An Update is what one run tells of one image set.
 type Update struct {
-	Run      Run            // its ID, Trigger, Program, Start, End and Registries
-	Report   *report.Report // of this set: see its BySet
-	Schedule string         // of the set, if it is known
-	Stale    time.Duration  // of the set: the age at which a destination is stale, or 0
-	Whole    bool           // the run read all files of the set
-	Now      time.Time      // nothing in the run is later
+	Run    Run            // its ID, Trigger, Program, Start, End and Registries
+	Report *report.Report // of this set: see its BySet
+	Whole  bool           // the run read all files of the set
+	Now    time.Time      // nothing in the run is later
 }
 
 // Apply returns the record after a run. It changes nothing in r, and returns r itself if there is
@@ -47,16 +45,30 @@ func (r *Record) Apply(u Update) *Record {
 		a.latest = a.latest && !other.End.After(run.End)
 	}
 	next := &Record{
-		Version: Version, Set: r.Set, Owners: r.Owners, Schedule: cmp.Or(text.Line(u.Schedule, maxID), r.Schedule), Updated: u.Now.UTC(),
-		StaleSeconds: cmp.Or(int64(u.Stale/time.Second), r.StaleSeconds), Runs: addRun(runs, run), Destinations: a.destinations(r.Destinations),
+		Version: Version, Set: r.Set, Owners: r.Owners, Updated: u.Now.UTC(),
+		Runs: addRun(runs, run), Destinations: a.destinations(r.Destinations),
 	}
 	next.Causes = a.causes(r.Causes, next.Destinations)
 	next.KeepTold(r)
+	next.takeSettings(r, u.Report.Sets, a.latest)
 	if len(u.Report.Results) > 0 && a.latest {
 		owners := u.Report.Results[0].Owners
 		next.Owners = slices.Clone(owners[:min(len(owners), maxList)])
 	}
 	return next
+}
+
+// takeSettings takes over what the run's streams say of the set's settings. A run without a plan
+// knows nothing of them: the settings of the record before stay.
+func (r *Record) takeSettings(before *Record, sets []*report.Set, latest bool) {
+	if len(sets) == 0 || !latest {
+		r.Schedule, r.StaleSeconds = before.Schedule, before.StaleSeconds
+		r.Notify, r.Targets, r.RemindSeconds = before.Notify, before.Targets, before.RemindSeconds
+		return
+	}
+	s := sets[0]
+	r.Schedule, r.StaleSeconds, r.RemindSeconds = s.Schedule, int64(s.Stale/time.Second), int64(s.Remind/time.Second)
+	r.Notify, r.Targets = slices.Clone(s.Notify[:min(len(s.Notify), maxList)]), slices.Clone(s.Targets)
 }
 
 // notAhead returns runs of which those that end after now end at end instead: a clock that was

@@ -12,6 +12,7 @@ import (
 
 	"imagemirror/internal/fault"
 	"imagemirror/internal/report"
+	"imagemirror/internal/settings"
 	"imagemirror/internal/stream"
 )
 
@@ -55,6 +56,38 @@ func run(n int, lines ...line) Update {
 		r = r.BySet()["tekton"]
 	}
 	return Update{Run: Run{ID: fmt.Sprintf("run-%d", n), Trigger: "cron", Start: end.Add(-time.Minute), End: end}, Report: r, Whole: true, Now: end.Add(time.Second)}
+}
+
+// The record has what the settings of the last run say; a run without a plan, or one that is
+// recorded late, changes nothing of it.
+func TestSettingsAreRecorded(t *testing.T) {
+	with := func(u Update, s report.Set) Update {
+		u.Report.Sets = []*report.Set{&s}
+		return u
+	}
+	first := report.Set{
+		Name: "tekton", Notify: []string{"@tekton"}, Targets: []settings.Target{{Kind: settings.Slack, Name: "releases"}},
+		Schedule: "7 * * * *", Remind: time.Hour, Stale: 48 * time.Hour,
+	}
+	broken := run(1)
+	broken.Report = report.NoPlan("split: no")
+	r := New("tekton").Apply(with(run(0, line{"v1", stream.Copied, "a", ""}), first)).Apply(broken)
+	want := &Record{Schedule: "7 * * * *", StaleSeconds: 172800, RemindSeconds: 3600, Notify: first.Notify, Targets: first.Targets}
+	compare := func(when string) {
+		t.Helper()
+		got := &Record{Schedule: r.Schedule, StaleSeconds: r.StaleSeconds, RemindSeconds: r.RemindSeconds, Notify: r.Notify, Targets: r.Targets}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", when, diff)
+		}
+	}
+	compare("after a run without a plan")
+	late := with(run(-1, line{"v1", stream.Copied, "b", ""}), report.Set{Name: "tekton", Schedule: "8 * * * *"})
+	late.Now = noon.Add(90 * time.Minute)
+	r = r.Apply(late)
+	compare("after an older run")
+	r = r.Apply(with(run(2, line{"v1", stream.Current, "a", ""}), report.Set{Name: "tekton", Schedule: "9 * * * *"}))
+	want = &Record{Schedule: "9 * * * *"}
+	compare("after other settings")
 }
 
 // brief returns what a test compares of a record: a line for each destination and cause.
@@ -258,7 +291,7 @@ func FuzzApply(f *testing.F) {
 				return
 			}
 			end := noon.Add(time.Duration(random.Int64N(1e15)))
-			u := Update{Run: Run{ID: message + fmt.Sprint(random.IntN(6)), Program: name, End: end, Start: time.Unix(n, 0)}, Report: b.Report(), Now: noon.Add(1e14), Schedule: message}
+			u := Update{Run: Run{ID: message + fmt.Sprint(random.IntN(6)), Program: name, End: end, Start: time.Unix(n, 0)}, Report: b.Report(), Now: noon.Add(1e14)}
 			r = applied(t, r, u)
 		}
 	})

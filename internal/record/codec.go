@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"imagemirror/internal/digest"
+	"imagemirror/internal/settings"
 	"imagemirror/internal/strictjson"
 	"imagemirror/internal/text"
 )
@@ -117,10 +118,12 @@ func (r *Record) check() error {
 		return fmt.Errorf("it has version %d, want %d", r.Version, Version)
 	case len(r.Runs) > MaxRuns || len(r.Destinations) > MaxDestinations || len(r.Causes) > MaxCauses || len(r.Recovered) > maxRecovered || len(r.Owners) > maxList:
 		return errors.New("it has more runs, destinations, causes or owners than are kept")
-	case r.StaleSeconds < 0 || r.Notifications.Delivered < 0 || r.Notifications.Failed < 0:
+	case len(r.Notify) > maxList || len(r.Targets) > settings.MaxTargets || !settings.AreTargets(r.Targets):
+		return errors.New("it has a notification target that settings cannot name, or too many people to notify")
+	case r.StaleSeconds < 0 || r.RemindSeconds < 0 || r.Notifications.Delivered < 0 || r.Notifications.Failed < 0:
 		return errors.New("it has a negative count")
 	}
-	if err := checkTexts(maxName, append([]string{r.Set, r.Schedule, r.Notifications.LastError}, r.Owners...)...); err != nil {
+	if err := checkTexts(maxName, slices.Concat([]string{r.Set, r.Schedule, r.Notifications.LastError}, r.Owners, r.Notify)...); err != nil {
 		return err
 	}
 	return errors.Join(

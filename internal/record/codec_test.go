@@ -31,6 +31,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"an escape sequence", `{"version":1,"destinations":[{"name":"a","error":"\u001b[2J"}]}`, `is not a printable line`},
 		{"a long text", `{"version":1,"causes":[{"key":"a","message":"` + strings.Repeat("x", maxName+2) + `"}]}`, `is not a printable line of at most 1000`},
 		{"no digest", `{"version":1,"destinations":[{"name":"a","digest":"sha256:ab"}]}`, `is not a digest`},
+		{"a target that is a path", `{"version":1,"targets":[{"kind":"slack","name":"../x"}]}`, "it has a notification target"},
 		{"twice", `{"version":1,"destinations":[{"name":"a"},{"name":"a"}]}`, "destination 1 is out of order"},
 		{"too many runs", `{"version":1,"runs":[` + strings.Repeat("null,", MaxRuns) + `null]}`, "it has more runs"},
 		{"trailing data", `{"version":1}{}`, "after top-level value"},

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"regexp"
+	"slices"
 
 	"imagemirror/internal/strictyaml"
 )
@@ -29,6 +30,11 @@ var targetRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 // IsTarget reports whether a target has a kind and a name that a settings file may have.
 func IsTarget(t Target) bool {
 	return (t.Kind == Slack || t.Kind == Webhook || t.Kind == Email) && targetRE.MatchString(t.Name)
+}
+
+// AreTargets reports whether each of targets is one.
+func AreTargets(targets []Target) bool {
+	return !slices.ContainsFunc(targets, func(t Target) bool { return !IsTarget(t) })
 }
 
 // notify reads an entry of notify: a text names somebody, and KIND: NAME is a target.
