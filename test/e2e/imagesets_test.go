@@ -58,6 +58,7 @@ func TestImageSets(t *testing.T) {
 		}
 	})
 	s.checkMirrored()
+	s.checkOnCall("kubefed")
 }
 
 // checkSchedules checks that each set has a CronJob with its schedule.
