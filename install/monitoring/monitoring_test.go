@@ -3,13 +3,15 @@ package monitoring
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,63 +19,23 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
+	"imagemirror/install/monitoring/alerttest"
+	"imagemirror/internal/fault"
 	"imagemirror/internal/metrics"
 	"imagemirror/internal/record"
-	"imagemirror/internal/registrytest"
 )
 
-// promtool returns a command of Prometheus's promtool, which is downloaded if this machine does
-// not have it.
+// promtool returns a command of Prometheus's promtool.
 func promtool(t *testing.T, dir string, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := registrytest.FindDebian(os.Stderr, "prometheus", "promtool")
-	if errors.Is(err, registrytest.ErrNoDebian) || err != nil && os.Getenv("CI") != "true" {
-		t.Skipf("no promtool: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd := exec.CommandContext(t.Context(), alerttest.Find(t, "prometheus", "promtool"), args...)
 	cmd.Dir = dir
 	return cmd
 }
 
-type rule struct {
-	Alert       string            `json:"alert,omitempty"`
-	Record      string            `json:"record,omitempty"`
-	Expr        string            `json:"expr"`
-	For         string            `json:"for,omitempty"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-}
-
-type groups struct {
-	Groups []struct {
-		Name  string `json:"name"`
-		Rules []rule `json:"rules"`
-	} `json:"groups"`
-}
-
-// rules returns the rules of the PrometheusRule.
-func rules(t *testing.T) groups {
+func rules(t *testing.T) alerttest.Groups {
 	t.Helper()
-	content, err := os.ReadFile("rules.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var object struct {
-		APIVersion string         `json:"apiVersion"`
-		Kind       string         `json:"kind"`
-		Metadata   map[string]any `json:"metadata"`
-		Spec       groups         `json:"spec"`
-	}
-	if err := yaml.UnmarshalStrict(content, &object); err != nil {
-		t.Fatal(err)
-	}
-	if object.Kind != "PrometheusRule" || len(object.Spec.Groups) != 1 {
-		t.Fatalf("rules.yaml is %+v", object)
-	}
-	return object.Spec
+	return alerttest.ReadRules(t, "rules.yaml")
 }
 
 func write(t *testing.T, path string, v any) {
@@ -173,7 +135,7 @@ func TestDashboard(t *testing.T) {
 		}
 		ids[p.ID] = true
 		for i, q := range p.Targets {
-			queries.Groups[0].Rules = append(queries.Groups[0].Rules, rule{Record: fmt.Sprintf("panel_%d_%d", p.ID, i), Expr: variables.Replace(q.Expr)})
+			queries.Groups[0].Rules = append(queries.Groups[0].Rules, alerttest.Rule{Record: fmt.Sprintf("panel_%d_%d", p.ID, i), Expr: variables.Replace(q.Expr)})
 			for _, name := range metricRE.FindAllString(q.Expr, -1) {
 				shown[name] = true
 			}
@@ -214,5 +176,54 @@ func TestKustomization(t *testing.T) {
 	}
 	if got := strings.Join(kinds, " "); got != "ServiceMonitor PrometheusRule ConfigMap" {
 		t.Errorf("the kustomization has %s", got)
+	}
+}
+
+// Alertmanager tells of each fault of a set, with its owners, and that it is over.
+func TestAlertsArrive(t *testing.T) {
+	var mu sync.Mutex
+	var records []*record.Record
+	set := func(changes ...func(*record.Record)) {
+		now := time.Now()
+		r := &record.Record{
+			Set: "web", Owners: []string{"ada", "bob"}, Schedule: "* * * * *", StaleSeconds: 3600,
+			Runs:         []*record.Run{{Start: now, End: now, Verdict: record.Good, Registries: []*record.Registry{{Host: "quay.io", Requests: 100}}}},
+			Destinations: []*record.Destination{{Name: "quay.io/web/a:1", LastGood: now}},
+		}
+		for _, change := range changes {
+			change(r)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		records = []*record.Record{r}
+	}
+	set(
+		func(r *record.Record) { r.Runs[0].Verdict = record.Failed },
+		func(r *record.Record) {
+			r.Causes = []*record.Cause{{Key: "k", Kind: string(fault.Credentials), Side: "destination", Host: "quay.io", Count: 1}}
+		},
+		func(r *record.Record) { r.Destinations[0].LastGood = time.Now().Add(-61 * time.Minute) },
+		func(r *record.Record) {
+			r.Runs[0].Start = time.Now().Add(-40 * time.Minute)
+			r.Runs[0].End = r.Runs[0].Start.Add(time.Minute)
+		},
+		func(r *record.Record) { r.Runs[0].Registries[0].Throttled = 50 },
+		func(r *record.Record) { r.Notifications.LastError = "no route" },
+	)
+	server := httptest.NewServer(metrics.Handler(func(*http.Request) ([]*record.Record, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return records, nil
+	}))
+	defer server.Close()
+	s := alerttest.Start(t, rules(t), alerttest.Target{Address: server.Listener.Addr().String(), Scheme: "http", Path: "/metrics"})
+	all := []string{
+		"ImageSetFailing", "ImageSetCredentialsRefused", "ImageSetDestinationStale", "ImageSetNotRunning", "ImageSetRegistryThrottling", "ImageSetNotificationsFailing",
+	}
+	for _, status := range []string{"firing", "resolved"} {
+		for _, name := range all {
+			s.Wait(t, status, map[string]string{"alertname": name, "set": "web", "owners": "ada,bob"})
+		}
+		set()
 	}
 }
