@@ -72,7 +72,14 @@ func TestAlertsHaveWhatPeopleNeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runbook, err := os.ReadFile("../../docs/how-to/on-call.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range rules(t).Groups[0].Rules {
+		if !strings.Contains(string(runbook), "\n### "+r.Alert+"\n") {
+			t.Errorf("docs/how-to/on-call.md has no section %s", r.Alert)
+		}
 		if want := "docs/how-to/on-call.md#" + strings.ToLower(r.Alert); r.Annotations["runbook_url"] != want {
 			t.Errorf("the runbook of %s is %q, want %q", r.Alert, r.Annotations["runbook_url"], want)
 		}

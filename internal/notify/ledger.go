@@ -2,8 +2,13 @@ package notify
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"imagemirror/internal/record"
 	"imagemirror/internal/secret"
@@ -17,35 +22,66 @@ type Outcome struct {
 	Errs   []error  // why
 }
 
-// A Round is the notifications of one run about one set. That of a nil Sender has none.
-type Round struct {
-	sender *Sender
-	set    *record.Record
-	due    []*Message
+// setsAtOnce is how many sets are notified about at a time, in a run of several.
+const setsAtOnce = 8
+
+// Keep updates the record of each set after a run, and then notifies the targets of the set. With
+// a nil Sender it only updates. Its error has a line for each record that it could not update.
+//
+// What is about to be sent is noted by the same update, so that a run in which nothing changed
+// costs no more.
+func (s *Sender) Keep(ctx context.Context, store record.Store, updates map[string]record.Update) error {
+	var rounds []*round
+	var errs []error
+	for _, set := range slices.Sorted(maps.Keys(updates)) {
+		p := &round{Sender: s}
+		err := store.Update(ctx, set, func(r *record.Record) *record.Record { return p.begin(r.Apply(updates[set])) })
+		if err != nil {
+			errs = append(errs, fmt.Errorf("the record of the image set %q is not updated: %w", set, err))
+		} else if len(p.due) > 0 {
+			rounds = append(rounds, p)
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, wholeTime, fmt.Errorf("notifications took more than %s", text.Duration(wholeTime)))
+	defer cancel()
+	failed := make([]error, len(rounds))
+	var g errgroup.Group
+	g.SetLimit(setsAtOnce)
+	for i, p := range rounds {
+		g.Go(func() error {
+			failed[i] = p.finish(ctx, store)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return errors.Join(append(errs, failed...)...)
 }
 
-// NewRound returns a Round.
-func (s *Sender) NewRound() *Round { return &Round{sender: s} }
+// A round is the notifications of one run about one set.
+type round struct {
+	*Sender
+	set *record.Record
+	due []*Message
+}
 
-// Begin returns a record in which it is noted what is about to be sent: call it where the record
-// is updated after a run. It does not change r.
-func (p *Round) Begin(r *record.Record) *record.Record {
-	p.set, p.due = r, nil
-	if p.sender == nil {
+// begin returns a record in which it is noted what is about to be sent.
+func (p *round) begin(r *record.Record) *record.Record {
+	if p.Sender == nil {
 		return r
 	}
-	now := p.sender.now()
-	p.due = Due(r, now, p.sender.status)
+	now := p.now()
+	p.set, p.due = r, Due(r, now, p.status)
 	return begin(r, p.due, now)
 }
 
-// Finish sends what is due, and notes in the record what became of it.
-func (p *Round) Finish(ctx context.Context, store record.Store) error {
-	if len(p.due) == 0 {
-		return nil
+// finish sends what is due, and notes in the record what became of it.
+func (p *round) finish(ctx context.Context, store record.Store) error {
+	outcomes := p.Send(ctx, p.set.Set, p.set.Targets, p.due)
+	err := store.Update(context.WithoutCancel(ctx), p.set.Set, func(r *record.Record) *record.Record { return settle(r, outcomes, p.now()) })
+	if err != nil {
+		return fmt.Errorf("the record of the image set %q does not have what was notified: %w", p.set.Set, err)
 	}
-	outcomes := p.sender.Send(ctx, p.set.Set, p.set.Targets, p.due)
-	return store.Update(context.WithoutCancel(ctx), p.set.Set, func(r *record.Record) *record.Record { return settle(r, outcomes, p.sender.now()) })
+	return nil
 }
 
 // begin returns a record in which it is noted that messages are about to be sent. A report that is

@@ -63,11 +63,9 @@ func (c Config) Open() (*Sender, error) {
 	}, nil
 }
 
-// Send sends each message to those of the targets that are to get it, and logs what failed. The
-// targets wait for each other only if they are the same: one that is down delays no other.
+// Send sends each message to those of the targets that are to get it, and logs what failed. A
+// target that is down delays no other.
 func (s *Sender) Send(ctx context.Context, set string, targets []settings.Target, messages []*Message) []Outcome {
-	ctx, cancel := context.WithTimeoutCause(ctx, wholeTime, fmt.Errorf("notifications took more than %s", text.Duration(wholeTime)))
-	defer cancel()
 	failed := make([][]error, len(targets)) // by target and message
 	var g errgroup.Group
 	for i, t := range targets {
