@@ -37,7 +37,7 @@ func (silent) Done(error)                          {}
 func (silent) Mounted(int64)                       {}
 func (silent) Image(Outcome)                       {}
 
-func newClient(b *testing.B) *registry.Client {
+func newClient(b testing.TB) *registry.Client {
 	b.Helper()
 	c, err := registry.New(registry.Config{Concurrency: 16, Retries: 1, Stall: time.Minute}, anonymous{})
 	if err != nil {

@@ -14,30 +14,30 @@ import (
 // blob is read once.
 func (e *engine) queueUploadLocked(bl *blob, at []*registryBlob) {
 	if len(at) > 0 {
-		at[0].queue.addLocked(uploading, bl.size, func() { e.upload(bl, at) })
+		at[0].queue.addUploadLocked(bl.registry(), bl.size, func() { e.upload(bl, at, 0) })
 	}
 }
 
 // A sink is a repository that receives a blob.
 type sink struct {
 	wanted  *wantedBlob
-	at      *registryBlob
+	at      *registryBlob // nil if it is sent again
+	turn    *turn
 	ctx     context.Context  // of send: the blob's transfer is told what it waits for
 	up      *registry.Upload // nil if the blob was mounted, or could not be opened
 	from    string           // path that the last mount was asked from
 	mounted bool
+	lead    bool // others on its registry wait for it
+	done    bool // its outcome was passed on
 	err     error
 }
 
 // upload brings a blob to the leading repository on each registry, and queues the mounts into the
-// others.
-func (e *engine) upload(bl *blob, at []*registryBlob) {
-	sinks := e.leaders(at)
-	var opened sync.WaitGroup
-	for _, s := range sinks {
-		opened.Go(func() { e.open(e.work, s, s.at.from) })
-	}
-	opened.Wait()
+// others. A transfer that yields is queued again, for the slow lane.
+func (e *engine) upload(bl *blob, at []*registryBlob, round int) {
+	t := e.beginTurn(bl, at[0].queue, round)
+	sinks := e.leaders(at, t)
+	e.openAll(sinks)
 	var sending []*sink
 	for _, s := range sinks {
 		if s.up != nil {
@@ -47,13 +47,52 @@ func (e *engine) upload(bl *blob, at []*registryBlob) {
 	e.send(bl, sending)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	yielded := e.endTurnLocked(t)
 	for _, s := range sinks {
+		switch {
+		case s.done:
+		case s.err != nil && yielded:
+			s.at.queue.addSlowLocked(bl.registry(), func() { e.upload(bl, []*registryBlob{s.at}, t.round+1) })
+		case errors.Is(s.err, errYielded): // the others did not wait for it
+			e.queueUploadLocked(bl, []*registryBlob{s.at})
+		default:
+			e.uploadedLocked(s)
+		}
+	}
+}
+
+// passOn passes on that a sink has the blob, so that it does not wait for the others of an upload.
+func (e *engine) passOn(s *sink) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s.lead && s.err == nil {
 		e.uploadedLocked(s)
 	}
 }
 
+// openAll opens the uploads to all sinks. A registry that takes as long as a transfer may stand
+// still gets the blob on its own, so that the others do not wait for it.
+func (e *engine) openAll(sinks []*sink) {
+	var opened sync.WaitGroup
+	for _, s := range sinks {
+		opened.Go(func() {
+			ctx := s.turn.ctx
+			if len(sinks) > 1 {
+				late, cancel := context.WithTimeoutCause(ctx, e.Client.Patience(), errYielded)
+				defer cancel()
+				ctx = late
+			}
+			e.open(ctx, s, s.at.from)
+			if s.mounted {
+				e.passOn(s)
+			}
+		})
+	}
+	opened.Wait()
+}
+
 // leaders chooses, on each registry, the first repository that still needs the blob.
-func (e *engine) leaders(at []*registryBlob) []*sink {
+func (e *engine) leaders(at []*registryBlob, t *turn) []*sink {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var sinks []*sink
@@ -64,7 +103,7 @@ func (e *engine) leaders(at []*registryBlob) []*sink {
 		if a.leader < len(a.wanted) {
 			w := a.wanted[a.leader]
 			w.owner.beginLocked()
-			sinks = append(sinks, &sink{wanted: w, at: a})
+			sinks = append(sinks, &sink{wanted: w, at: a, turn: t, lead: true})
 		}
 	}
 	return sinks
@@ -86,6 +125,7 @@ func (e *engine) open(ctx context.Context, s *sink, from string) {
 // uploadedLocked handles the success or failure of a leading repository: it queues the mounts into
 // the others, or the next upload, or fails the others too.
 func (e *engine) uploadedLocked(s *sink) {
+	s.done = true
 	e.settleLocked(s)
 	if s.mounted {
 		e.Observer.Mounted(s.wanted.blob.size)
@@ -95,7 +135,7 @@ func (e *engine) uploadedLocked(s *sink) {
 	if s.err == nil {
 		from := s.wanted.repo.to.Path()
 		for _, w := range rest {
-			at.queue.addLocked(mounting, w.blob.size, func() { e.mount(w, at, from) })
+			at.queue.addLocked(mounting, w.blob.size, func() { e.mount(w, at, from, 0) })
 		}
 		return
 	}
@@ -121,24 +161,33 @@ func failsEverywhere(err error) bool {
 
 // mount brings a blob to a repository from another one on the registry, or uploads it if the
 // registry does not mount.
-func (e *engine) mount(w *wantedBlob, at *registryBlob, from string) {
+func (e *engine) mount(w *wantedBlob, at *registryBlob, from string, round int) {
+	t := e.beginTurn(w.blob, at.queue, round)
+	s := &sink{wanted: w, at: at, turn: t}
+	if e.stillNeeded(w) {
+		e.open(t.ctx, s, from)
+		if s.up != nil {
+			e.send(w.blob, []*sink{s})
+		}
+	}
 	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.endTurnLocked(t) && s.err != nil {
+		at.queue.addSlowLocked(w.blob.registry(), func() { e.mount(w, at, from, t.round+1) })
+		return
+	}
+	e.settleLocked(s)
+}
+
+// stillNeeded reports whether a blob is needed, and notes that it is worked on.
+func (e *engine) stillNeeded(w *wantedBlob) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	needed := w.neededLocked()
 	if needed {
 		w.owner.beginLocked()
 	}
-	e.mu.Unlock()
-	if !needed {
-		return
-	}
-	s := &sink{wanted: w, at: at}
-	e.open(e.work, s, from)
-	if s.up != nil {
-		e.send(w.blob, []*sink{s})
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.settleLocked(s)
+	return needed
 }
 
 // settleLocked passes a sink's result on to the manifests that wait for the blob: it releases or

@@ -96,7 +96,7 @@ func (b *builder) repo(j *jobState) (*repo, error) {
 	}
 	q := b.queues[to.Registry()]
 	if q == nil {
-		q = newUploadQueue(to.Registry(), &b.mu, uploadersFor(b.Client.Concurrency()))
+		q = newUploadQueue(to.Registry(), &b.mu, uploadersFor(b.Client.Concurrency()), b.slow)
 		b.queues[to.Registry()] = q
 	}
 	r := &repo{

@@ -32,12 +32,15 @@ type engine struct {
 	blobs   map[blobID]*blob
 	order   []*blob                 // in the order of the jobs that need them
 	queues  map[string]*uploadQueue // by destination registry
+	turns   map[*turn]bool          // under way
+	slow    *slowLane
 }
 
 func newEngine(work context.Context, cancel context.CancelCauseFunc, o Options, manifests Manifests) *engine {
 	return &engine{
 		Options: o, manifests: manifests, work: work, cancel: cancel,
 		repos: map[string]*repo{}, blobs: map[blobID]*blob{}, queues: map[string]*uploadQueue{},
+		turns: map[*turn]bool{}, slow: newSlowLane(o.Client.Concurrency()),
 	}
 }
 

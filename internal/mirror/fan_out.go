@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"context"
 	"errors"
 	"io"
 	"slices"
@@ -17,11 +18,12 @@ func (e *engine) sendMany(bl *blob, sinks []*sink, t Transfer) {
 			together = append(together, s)
 		}
 	}
-	src := e.newSource(bl, t)
+	src := e.newSource(bl, sinks[0].turn, t)
 	e.fanOut(src, together)
 	src.Close()
 	for _, s := range sinks {
 		switch {
+		case errors.Is(s.err, errYielded): // it is queued again
 		case !slices.Contains(together, s):
 			e.sendOne(bl, s, t)
 		case s.err != nil && worthRetrying(s.err):
@@ -49,46 +51,73 @@ func (e *engine) fanOut(src *blobSource, sinks []*sink) {
 	}
 	src.from.Feeds()
 	var sent sync.WaitGroup
-	var pipes []*io.PipeWriter
-	for _, s := range sinks {
-		// All transfers reserve slots in the order of registries, so that none waits for another in a
-		// circle.
-		if s.err = s.up.Reserve(s.ctx); s.err != nil {
+	var pipes []*pipe
+	for i, s := range sinks {
+		if s.err = e.reserve(s, i > 0); s.err != nil {
 			continue
 		}
 		r, w := io.Pipe()
-		pipes = append(pipes, w)
+		pipes = append(pipes, &pipe{sink: s, r: r, w: w})
 		sent.Go(func() {
 			defer s.up.Unreserve()
 			s.err = s.up.Put(s.ctx, src.blob.digest, r, src.blob.size)
 			_ = r.CloseWithError(errUploadEnded)
+			e.passOn(s)
 		})
 	}
-	pour(src, pipes)
+	pour(src, slices.Clone(pipes))
 	sent.Wait()
-	if src.err != nil {
-		for _, s := range sinks {
-			s.err = src.err
+	for _, p := range pipes {
+		if p.left {
+			p.sink.err = errYielded
 		}
 	}
+	if src.err != nil {
+		for _, s := range sinks {
+			if !s.done {
+				s.err = src.err
+			}
+		}
+	}
+}
+
+// reserve gets a sink its request slot. All transfers reserve slots in the order of registries, so
+// that none waits for another in a circle. The others wait no longer for a slot than a transfer may
+// stand still.
+func (e *engine) reserve(s *sink, others bool) error {
+	if !others {
+		return s.up.Reserve(s.turn.ctx)
+	}
+	ctx, cancel := context.WithTimeoutCause(s.turn.ctx, e.Client.Patience(), errYielded)
+	defer cancel()
+	return s.up.Reserve(ctx)
+}
+
+// A pipe leads to a sink.
+type pipe struct {
+	sink *sink
+	r    *io.PipeReader
+	w    *io.PipeWriter
+	left bool // it was so slow that the others did not wait for it
 }
 
 // errUploadEnded tells pour that a sink accepts no more.
 var errUploadEnded = errors.New("the upload has ended")
 
 // pour copies src to all pipes, and leaves out those that accept no more.
-func pour(src *blobSource, pipes []*io.PipeWriter) {
+func pour(src *blobSource, pipes []*pipe) {
 	buf := make([]byte, piece)
 	for len(pipes) > 0 {
 		n, err := src.Read(buf)
-		pipes = slices.DeleteFunc(pipes, func(w *io.PipeWriter) bool {
-			if _, closed := w.Write(buf[:n]); closed != nil {
-				return true
+		pipes = slices.DeleteFunc(pipes, func(p *pipe) bool {
+			src.turn.feeding.Store(p.r)
+			_, closed := p.w.Write(buf[:n])
+			src.turn.feeding.Store(nil)
+			p.left = errors.Is(closed, errYielded)
+			if closed == nil && err != nil {
+				_ = p.w.CloseWithError(err)
 			}
-			if err != nil {
-				_ = w.CloseWithError(err)
-			}
-			return err != nil
+			return closed != nil || err != nil
 		})
 	}
 }

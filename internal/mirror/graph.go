@@ -108,6 +108,9 @@ type blob struct {
 	byRegistry map[string]*registryBlob
 }
 
+// registry returns the registry that the blob is read from first.
+func (b *blob) registry() string { return b.sources[0].Registry() }
+
 // A registryBlob is a blob on one destination registry. One repository leads: it gets the blob by
 // an upload, and the others by mounts.
 type registryBlob struct {

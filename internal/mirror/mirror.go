@@ -94,10 +94,10 @@ func Run(ctx context.Context, o Options, jobs []Job, manifests Manifests) {
 		defer time.AfterFunc(time.Until(o.Until), e.expire).Stop()
 	}
 	e.start()
+	go e.watchTurns(work)
 	var workers sync.WaitGroup
 	for _, q := range e.queues {
-		// One for each request slot is left for what only the destination is asked for.
-		for range uploadersFor(o.Client.Concurrency()) + o.Client.Concurrency() {
+		for range q.workers() {
 			workers.Go(func() { e.serve(q) })
 		}
 	}

@@ -111,7 +111,8 @@ func (e *engine) takeMounted(m *wantedManifest, digests []string, unknown bool) 
 
 // resend uploads a blob without asking for a mount.
 func (e *engine) resend(s *sink) {
-	s.up, s.err = e.beginUpload(e.work, s.wanted.repo, s.wanted.blob.digest, "")
+	s.turn = &turn{ctx: e.work, blob: s.wanted.blob} // it is not judged: a manifest waits for it
+	s.up, s.err = e.beginUpload(s.turn.ctx, s.wanted.repo, s.wanted.blob.digest, "")
 	if s.err == nil {
 		e.send(s.wanted.blob, []*sink{s})
 	}

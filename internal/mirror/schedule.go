@@ -75,7 +75,7 @@ func (e *engine) serve(q *uploadQueue) {
 		e.mu.Lock()
 		e.busy--
 		q.doneLocked(t)
-		if !e.runningLocked() {
+		if !e.runningLocked() || e.slow.waiting > 0 {
 			e.wakeAllLocked()
 		}
 	}
@@ -92,6 +92,19 @@ func (e *engine) runningLocked() bool {
 	for _, q := range e.queues {
 		if !q.emptyLocked() {
 			return true
+		}
+	}
+	return false
+}
+
+// slowWaitLocked reports whether transfers wait that yielded: from a source or, unless to is nil,
+// in that queue.
+func (e *engine) slowWaitLocked(source string, to *uploadQueue) bool {
+	for _, q := range e.queues {
+		for _, l := range q.lines {
+			if len(l.slow) > 0 && (l.source == source || q == to) {
+				return true
+			}
 		}
 	}
 	return false

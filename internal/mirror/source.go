@@ -24,6 +24,7 @@ import (
 type blobSource struct {
 	ctx      context.Context
 	blob     *blob
+	turn     *turn
 	transfer Transfer
 	broken   int   // transfers that broke off since the last one that moved at least resuming bytes
 	brokeAt  int64 // offset at which the last one broke off
@@ -40,11 +41,14 @@ type blobSource struct {
 	err    error // the last error of Open or Read, other than io.EOF
 }
 
-func (e *engine) newSource(bl *blob, t Transfer) *blobSource {
-	return &blobSource{
-		ctx: waits.Watch(e.work, t), blob: bl, transfer: t, policy: e.retryPolicy(), patience: e.Client.Patience(),
+func (e *engine) newSource(bl *blob, in *turn, t Transfer) *blobSource {
+	s := &blobSource{
+		ctx: waits.Watch(in.ctx, t), blob: bl, turn: in, transfer: t, policy: e.retryPolicy(), patience: e.Client.Patience(),
 		from: registry.NewDownload(bl.digest, bl.size, bl.sources), hash: digest.NewHash(),
 	}
+	in.moved.Store(0)
+	in.from.Store(s)
+	return s
 }
 
 // seek makes the next Read begin at offset, which must not be beyond what has been read. From
@@ -54,6 +58,7 @@ func (s *blobSource) seek(offset int64) {
 	if offset != s.offset {
 		s.hangUp()
 		s.transfer.Add(offset - s.offset)
+		s.turn.moved.Store(offset)
 		s.offset = offset
 	}
 	if offset == 0 {
@@ -79,6 +84,7 @@ func (s *blobSource) Close() {
 // Open begins to read, so that the first Read finds bytes waiting.
 func (s *blobSource) Open() error {
 	if s.body == nil && s.offset < s.blob.size {
+		defer s.turn.asks()()
 		before := s.from.At()
 		s.body, s.err = s.from.Open(s.ctx, s.offset)
 		s.mixed = s.mixed || s.offset > 0 && s.from.At() != before
@@ -121,12 +127,14 @@ func (s *blobSource) Read(p []byte) (int, error) {
 
 // receive reads what the source sends next.
 func (s *blobSource) receive(p []byte) (int, error) {
+	defer s.turn.asks()()
 	defer waits.Begin(s.ctx, waits.Wait{Kind: waits.Bytes, Host: s.from.Registry(), Limit: s.patience})()
 	return s.body.Read(p)
 }
 
 // pause waits before the next transfer.
 func (s *blobSource) pause() error {
+	defer s.turn.asks()()
 	backoff := s.policy.Backoff(s.broken)
 	defer waits.Begin(s.ctx, waits.Wait{Kind: waits.Again, Host: s.from.Registry(), Limit: backoff})()
 	return retry.Sleep(s.ctx, backoff)
@@ -206,6 +214,7 @@ func (s *blobSource) took(p []byte) (int, error) {
 	}
 	s.offset += int64(len(p))
 	s.transfer.Add(int64(len(p)))
+	s.turn.moved.Store(s.offset)
 	if s.offset < s.blob.size {
 		return len(p), nil
 	}

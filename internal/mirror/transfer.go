@@ -41,7 +41,7 @@ func (e *engine) send(bl *blob, sinks []*sink) {
 	if registries > 1 {
 		t = multiplied{t, registries}
 	}
-	ctx := waits.Watch(e.work, t)
+	ctx := waits.Watch(sinks[0].turn.ctx, t)
 	for _, s := range sinks {
 		s.ctx = ctx
 	}
@@ -74,7 +74,7 @@ func (m multiplied) Add(n int64) { m.Transfer.Add(n * m.registries) }
 // sendSmall reads the whole blob before it sends any of it. The source's slot is released at once,
 // and no byte leaves before the digest is known to be right.
 func (e *engine) sendSmall(bl *blob, sinks []*sink, t Transfer) {
-	b, err := e.readBlob(bl, t)
+	b, err := e.readBlob(bl, sinks[0].turn, t)
 	if err != nil {
 		for _, s := range sinks {
 			s.err = err
@@ -85,14 +85,15 @@ func (e *engine) sendSmall(bl *blob, sinks []*sink, t Transfer) {
 	for _, s := range sinks {
 		sent.Go(func() {
 			e.retry(s, func() error { return s.up.PutBytes(s.ctx, bl.digest, b) }, func() bool { return e.reopen(s) })
+			e.passOn(s)
 		})
 	}
 	sent.Wait()
 }
 
 // readBlob reads a whole blob, again from the beginning if its content does not have its digest.
-func (e *engine) readBlob(bl *blob, t Transfer) ([]byte, error) {
-	src := e.newSource(bl, t)
+func (e *engine) readBlob(bl *blob, in *turn, t Transfer) ([]byte, error) {
+	src := e.newSource(bl, in, t)
 	defer src.Close()
 	b := make([]byte, bl.size)
 	err := src.policy.Do(src.ctx, func(n int) (time.Duration, error) {
@@ -234,7 +235,7 @@ func (s *sink) wantsChunks(bl *blob) bool { return s.up.Chunk(bl.size) < bl.size
 
 // sendOne streams the blob to one registry.
 func (e *engine) sendOne(bl *blob, s *sink, t Transfer) {
-	u := &uploader{engine: e, sink: s, src: e.newSource(bl, t)}
+	u := &uploader{engine: e, sink: s, src: e.newSource(bl, s.turn, t)}
 	defer u.src.Close()
 	e.retry(s, u.attempt, u.resume)
 }

@@ -3,6 +3,7 @@ package mirror
 import (
 	"container/heap"
 	"math/bits"
+	"slices"
 	"sync"
 )
 
@@ -11,11 +12,15 @@ import (
 type uploadQueue struct {
 	registry  string
 	wake      *sync.Cond // on engine.mu
-	ready     [classes]tasks
+	ready     [uploading]tasks
+	lines     []*line // of uploads
+	bySource  map[string]*line
 	seq       int
 	mounted   bool // the last task was a mount, not an upload
 	uploads   int  // tasks under way that upload
-	uploaders int  // bounds uploads
+	uploaders int  // bounds the uploads from each source
+	lane      *slowLane
+	slow      int // transfers in the slow lane
 	settling  settling
 }
 
@@ -24,8 +29,36 @@ type uploadQueue struct {
 // since the source's first answers come together, and the slots would be idle until then.
 func uploadersFor(slots int) int { return 3*slots - 1 }
 
-func newUploadQueue(registry string, mu *sync.Mutex, uploaders int) *uploadQueue {
-	return &uploadQueue{registry: registry, wake: sync.NewCond(mu), uploaders: uploaders}
+// A line holds the uploads from one source registry.
+type line struct {
+	source  string
+	ready   tasks
+	slow    []*task // that yielded, in the order in which they did
+	uploads int     // under way
+}
+
+func newUploadQueue(registry string, mu *sync.Mutex, uploaders int, lane *slowLane) *uploadQueue {
+	return &uploadQueue{registry: registry, wake: sync.NewCond(mu), bySource: map[string]*line{}, uploaders: uploaders, lane: lane}
+}
+
+// maxSources bounds how many sources have uploaders of their own. More than that share them.
+const maxSources = 4
+
+// workers returns how many tasks are carried out at once: the uploads of each source, and for each
+// request slot one in the slow lane, and one that only asks the destination.
+func (q *uploadQueue) workers() int {
+	return q.uploaders*min(max(1, len(q.lines)), maxSources) + 2*q.lane.slots
+}
+
+// lineLocked returns the line of a source.
+func (q *uploadQueue) lineLocked(source string) *line {
+	l := q.bySource[source]
+	if l == nil {
+		l = &line{source: source}
+		q.bySource[source] = l
+		q.lines = append(q.lines, l)
+	}
+	return l
 }
 
 // A task is something that can be done now.
@@ -33,6 +66,8 @@ type task struct {
 	class int
 	size  int // how often ordinary doubles to reach the blob's size; the largest goes first
 	seq   int
+	line  *line // of an upload
+	slow  bool  // it is in the slow lane
 	run   func()
 }
 
@@ -52,9 +87,27 @@ const (
 )
 
 func (q *uploadQueue) addLocked(class int, size int64, run func()) {
+	q.push(&q.ready[class], &task{class: class, run: run}, size)
+}
+
+// addUploadLocked adds an upload from a source.
+func (q *uploadQueue) addUploadLocked(source string, size int64, run func()) {
+	l := q.lineLocked(source)
+	q.push(&l.ready, &task{class: uploading, line: l, run: run}, size)
+}
+
+func (q *uploadQueue) push(to *tasks, t *task, size int64) {
 	q.seq++
-	heap.Push(&q.ready[class], &task{class: class, size: bits.Len64(uint64(size / ordinary)), seq: q.seq, run: run})
+	t.seq, t.size = q.seq, bits.Len64(uint64(size/ordinary))
+	heap.Push(to, t)
 	q.wake.Signal()
+}
+
+// addSlowLocked adds a transfer that yielded.
+func (q *uploadQueue) addSlowLocked(source string, run func()) {
+	l := q.lineLocked(source)
+	q.lane.waiting++
+	l.slow = append(l.slow, &task{class: uploading, line: l, slow: true, run: run})
 }
 
 // emptyLocked reports whether no task may start now.
@@ -62,31 +115,74 @@ func (q *uploadQueue) emptyLocked() bool {
 	return len(q.ready[pushing]) == 0 && len(q.ready[mounting]) == 0 && !q.mayUploadLocked()
 }
 
+// hasNormalLocked reports whether uploads wait that did not yield.
+func (q *uploadQueue) hasNormalLocked() bool {
+	return slices.ContainsFunc(q.lines, func(l *line) bool { return len(l.ready) > 0 })
+}
+
 // mayUploadLocked reports whether an upload may start now.
 func (q *uploadQueue) mayUploadLocked() bool {
-	return len(q.ready[uploading]) > 0 && q.uploads < q.uploaders
+	return q.firstLocked() != nil || q.firstSlowLocked() != nil
+}
+
+// firstLocked returns the line with the upload that is next, or nil.
+func (q *uploadQueue) firstLocked() (first *line) {
+	if q.uploads >= q.uploaders*maxSources {
+		return nil
+	}
+	for _, l := range q.lines {
+		if len(l.ready) > 0 && l.uploads < q.uploaders && (first == nil || l.ready[0].before(first.ready[0])) {
+			first = l
+		}
+	}
+	return first
+}
+
+// firstSlowLocked returns a line that has a transfer for the slow lane, which has room for it, or
+// nil.
+func (q *uploadQueue) firstSlowLocked() *line {
+	i := slices.IndexFunc(q.lines, func(l *line) bool { return len(l.slow) > 0 && q.lane.hasRoom(q, l.source, q.slowMostLocked()) })
+	if i < 0 {
+		return nil
+	}
+	return q.lines[i]
+}
+
+// slowMostLocked returns how many slow transfers there may be.
+func (q *uploadQueue) slowMostLocked() int {
+	if q.hasNormalLocked() {
+		return q.lane.half()
+	}
+	return q.lane.all()
 }
 
 // nextLocked removes the task that is next. The queue must not be empty. Its doneLocked follows.
 func (q *uploadQueue) nextLocked() *task {
-	class := pushing
-	if len(q.ready[pushing]) == 0 {
-		q.mounted = !q.mayUploadLocked() || len(q.ready[mounting]) > 0 && !q.mounted
-		class = uploading
-		if q.mounted {
-			class = mounting
-		}
+	if len(q.ready[pushing]) > 0 {
+		return heap.Pop(&q.ready[pushing]).(*task)
 	}
-	if class == uploading {
+	q.mounted = !q.mayUploadLocked() || len(q.ready[mounting]) > 0 && !q.mounted
+	if q.mounted {
+		return heap.Pop(&q.ready[mounting]).(*task)
+	}
+	if l := q.firstLocked(); l != nil {
 		q.uploads++
+		l.uploads++
+		return heap.Pop(&l.ready).(*task)
 	}
-	return heap.Pop(&q.ready[class]).(*task)
+	l := q.firstSlowLocked()
+	q.lane.enter(q, l.source, q.slowMostLocked()) // its turn leaves
+	q.lane.waiting--
+	t := l.slow[0]
+	l.slow = l.slow[1:]
+	return t
 }
 
 // doneLocked notes the end of a task. Its worker asks for the next one, so nobody is woken.
 func (q *uploadQueue) doneLocked(t *task) {
-	if t.class == uploading {
+	if t.class == uploading && !t.slow {
 		q.uploads--
+		t.line.uploads--
 	}
 }
 
@@ -96,11 +192,15 @@ type tasks []*task
 func (t tasks) Len() int { return len(t) }
 
 func (t tasks) Less(i, j int) bool {
-	a, b := t[i], t[j]
-	if a.size != b.size {
-		return a.size > b.size
+	return t[i].before(t[j])
+}
+
+// before reports whether t goes before another task.
+func (t *task) before(other *task) bool {
+	if t.size != other.size {
+		return t.size > other.size
 	}
-	return a.seq < b.seq
+	return t.seq < other.seq
 }
 
 func (t tasks) Swap(i, j int) { t[i], t[j] = t[j], t[i] }

@@ -7,15 +7,23 @@ import (
 )
 
 func testEngine(t *testing.T) *engine {
-	e := newEngine(t.Context(), func(error) {}, Options{}, nil)
+	e := newEngine(t.Context(), func(error) {}, Options{Client: newClient(t)}, nil)
 	e.left = 1
 	return e
 }
 
 func (e *engine) testQueue(registry string) *uploadQueue {
-	q := newUploadQueue(registry, &e.mu, 1)
+	q := newUploadQueue(registry, &e.mu, 1, e.slow)
 	e.queues[registry] = q
 	return q
+}
+
+func (q *uploadQueue) addAny(class int, size int64, run func()) {
+	if class == uploading {
+		q.addUploadLocked("s", size, run)
+		return
+	}
+	q.addLocked(class, size, run)
 }
 
 // Manifests complete images and go first. Mounts and uploads take turns, and large uploads come
@@ -37,7 +45,7 @@ func TestTasksGoInOrder(t *testing.T) {
 		{"huge", uploading, 1 << 30},
 		{"manifest", pushing, 0},
 	} {
-		q.addLocked(task.class, task.size, func() { got = append(got, task.name) })
+		q.addAny(task.class, task.size, func() { got = append(got, task.name) })
 	}
 	e.serve(q)
 	want := []string{"manifest", "mount 1", "huge", "mount 2", "large", "small 1", "small 2"}
@@ -53,7 +61,7 @@ func TestUploadsDoNotTakeAllWorkers(t *testing.T) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, class := range []int{uploading, uploading, mounting} {
-		q.addLocked(class, 1, func() {})
+		q.addAny(class, 1, func() {})
 	}
 	mount, upload := q.nextLocked(), q.nextLocked()
 	if mount.class != mounting || upload.class != uploading {
@@ -74,7 +82,7 @@ func TestWorkersEndWithoutTasks(t *testing.T) {
 	for _, name := range []string{"a", "b"} {
 		e.testQueue(name)
 	}
-	e.queues["a"].addLocked(uploading, 1, func() {})
+	e.queues["a"].addUploadLocked("s", 1, func() {})
 	var workers sync.WaitGroup
 	for _, q := range e.queues {
 		for range 3 {
@@ -82,4 +90,56 @@ func TestWorkersEndWithoutTasks(t *testing.T) {
 		}
 	}
 	workers.Wait()
+}
+
+// What yielded goes last: in half of the slots while others wait, and then in all but one.
+func TestSlowLane(t *testing.T) {
+	e := testEngine(t)
+	e.slow = newSlowLane(4)
+	q := e.testQueue("r")
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for range 8 {
+		q.addSlowLocked("s", func() {})
+	}
+	q.uploaders = 1
+	q.addUploadLocked("s", 1, func() {})
+	q.addUploadLocked("s", 1, func() {})
+	started := func() (slow int) {
+		for !q.emptyLocked() {
+			if q.nextLocked().slow {
+				slow++
+			}
+		}
+		return slow
+	}
+	if got := started(); got != 2 {
+		t.Errorf("%d slow transfers start while another upload waits, want 2 of 4 slots", got)
+	}
+	q.bySource["s"].ready = nil
+	if got := started(); got != 1 {
+		t.Errorf("%d more start once none waits, want 1, so that one slot is free", got)
+	}
+	q.addSlowLocked("other", func() {})
+	if !q.emptyLocked() {
+		t.Error("a slow transfer from another source starts in the last slot of the destination")
+	}
+	e.slow.leave(q, "s")
+	if q.emptyLocked() {
+		t.Error("no slow transfer starts in the place of one that has ended")
+	}
+}
+
+// A source whose uploads are all under way keeps none of another from starting.
+func TestSourcesHaveUploadersOfTheirOwn(t *testing.T) {
+	e := testEngine(t)
+	q := e.testQueue("r")
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	q.addUploadLocked("s", 100<<20, func() {})
+	q.addUploadLocked("s", 100<<20, func() {})
+	q.addUploadLocked("other", 1, func() {})
+	if first, second := q.nextLocked(), q.nextLocked(); first.line.source != "s" || second.line.source != "other" {
+		t.Errorf("the first uploads are from %s and %s, want one of each source", first.line.source, second.line.source)
+	}
 }

@@ -117,7 +117,7 @@ func (u *uploader) blame(err error) error {
 func (u *uploader) resume() bool {
 	u.have = 0
 	var corrupt *corruptError
-	if u.src.blob.size >= resuming && u.up != nil && u.up.Resumes() && !u.inOne && !errors.As(u.err, &corrupt) && retry.Sleep(u.work, noticeDelay) == nil {
+	if u.src.blob.size >= resuming && u.up != nil && u.up.Resumes() && !u.inOne && !errors.As(u.err, &corrupt) && retry.Sleep(u.ctx, noticeDelay) == nil {
 		if n, err := u.up.Offset(u.ctx); err == nil && n <= u.src.offset {
 			u.have = n
 		}

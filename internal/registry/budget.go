@@ -6,6 +6,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -45,6 +46,20 @@ func newBudget(concurrency int, perSecond float64) *budget {
 		b.rate = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
 	}
 	return b
+}
+
+// isPaused reports whether the registry asked to be left alone for now.
+func (b *budget) isPaused() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return time.Now().Before(b.paused)
+}
+
+// isCrowded reports whether requests wait for a slot that end by themselves.
+func (b *budget) isCrowded() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waiting[request].Len() > 0
 }
 
 // use notes a side that the registry is on. A registry on both needs room for a
@@ -120,6 +135,7 @@ func (b *budget) acquire(ctx context.Context, k slotKind) error {
 type slot struct {
 	in      *budget // nil while there is none
 	feeding bool
+	held    atomic.Bool // in is not nil
 }
 
 // take makes s a slot of b, unless it is one already. It does not wait while
@@ -134,6 +150,7 @@ func (s *slot) take(ctx context.Context, b *budget) error {
 		}
 		s.release()
 		s.in, s.feeding = b, true
+		s.held.Store(true)
 		return nil
 	}
 	s.release()
@@ -141,6 +158,7 @@ func (s *slot) take(ctx context.Context, b *budget) error {
 		return err
 	}
 	s.in = b
+	s.held.Store(true)
 	return nil
 }
 
@@ -149,6 +167,7 @@ func (s *slot) release() {
 	if s.in != nil {
 		s.in.release(download)
 		s.in = nil
+		s.held.Store(false)
 	}
 }
 

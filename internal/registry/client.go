@@ -246,6 +246,9 @@ func (c *Client) Retries() int { return c.config.Retries }
 // Patience returns how long a registry may stay silent.
 func (c *Client) Patience() time.Duration { return c.config.Stall }
 
+// LeastRate returns the least rate of a transfer, in bytes per second; 0 is any.
+func (c *Client) LeastRate() int64 { return c.config.MinRate }
+
 // Registries returns all registries that the repository may be read from.
 func (r *Repository) Registries() []string {
 	var all []string
@@ -263,6 +266,12 @@ func (r *Repository) Registry() string { return r.endpoints[len(r.endpoints)-1].
 
 // Path returns the repository's path on its registry.
 func (r *Repository) Path() string { return r.endpoints[len(r.endpoints)-1].access.Repository }
+
+// IsPaused reports whether the repository's registry asked to be left alone for now.
+func (r *Repository) IsPaused() bool { return r.endpoints[0].host.budget.isPaused() }
+
+// IsCrowded reports whether requests to the repository's registry wait for a slot.
+func (r *Repository) IsCrowded() bool { return r.endpoints[0].host.budget.isCrowded() }
 
 // Announce notes that the repository will be used, with blobs mounted from the given
 // paths on its registry. If a process announces everything first, one token serves many

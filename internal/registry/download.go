@@ -129,6 +129,9 @@ func (e *SourcesError) Of(name string) error { return cmp.Or(e.by[name], e.last)
 // could wait for each other.
 func (d *Download) Feeds() { d.slot.feeding = true }
 
+// Holds reports whether the download has a slot. Any goroutine may ask.
+func (d *Download) Holds() bool { return d.slot.held.Load() }
+
 // Close releases the slot. The download may be opened again.
 func (d *Download) Close() { d.slot.release() }
 
