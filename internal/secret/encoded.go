@@ -4,6 +4,7 @@ import (
 	"html"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -15,6 +16,7 @@ const (
 	plus                           // of blanks in forms
 	backslash                      // of JSON and Go
 	entity                         // of HTML and XML
+	quoted                         // of mail: quoted-printable (RFC 2045, section 6.7)
 )
 
 // encoded is a text with the place of each byte in the original. at is nil for the original.
@@ -64,6 +66,9 @@ func (kinds encoding) marks() string {
 	if kinds&entity != 0 {
 		marks += "&"
 	}
+	if kinds&quoted != 0 {
+		marks += "="
+	}
 	return marks
 }
 
@@ -74,6 +79,8 @@ func (kinds encoding) next(s string) (char string, n int) {
 		if v, err := strconv.ParseUint(s[1:3], 16, 8); err == nil {
 			return string([]byte{byte(v)}), 3
 		}
+	case c == '=' && kinds&quoted != 0:
+		return quotedPrintable(s)
 	case c == '+' && kinds&plus != 0:
 		return " ", 1
 	case c == '\\' && kinds&backslash != 0 && len(s) >= 2:
@@ -88,25 +95,48 @@ func (kinds encoding) next(s string) (char string, n int) {
 	return s[:1], 1
 }
 
+// quotedPrintable decodes an escape of quoted-printable, which may be a break of a long line.
+func quotedPrintable(s string) (char string, n int) {
+	for _, end := range []string{"=\r\n", "=\n"} {
+		if strings.HasPrefix(s, end) {
+			return "", len(end)
+		}
+	}
+	if len(s) >= 3 {
+		if v, err := strconv.ParseUint(s[1:3], 16, 8); err == nil {
+			return string([]byte{byte(v)}), 3
+		}
+	}
+	return s[:1], 1
+}
+
 // escaped decodes an escape of JSON or Go.
 func escaped(s string) (char string, n int) {
 	digits := map[byte]int{'u': 4, 'U': 8, 'x': 2}[s[1]]
+	if digits == 0 {
+		if i := strings.IndexByte("nrtbfav", s[1]); i >= 0 {
+			return "\n\r\t\b\f\a\v"[i : i+1], 2
+		}
+		return s[1:2], 2 // a quote, a slash or a backslash
+	}
+	v, ok := escapedDigits(s, digits)
 	switch {
-	case digits == 0:
-	case len(s) < 2+digits:
+	case !ok:
 		return s[:1], 1
-	default:
-		v, err := strconv.ParseUint(s[2:2+digits], 16, 32)
-		if err != nil {
-			return s[:1], 1
-		}
-		if s[1] == 'x' {
-			return string([]byte{byte(v)}), 2 + digits
-		}
-		return string(rune(v)), 2 + digits
+	case s[1] == 'x':
+		return string([]byte{byte(v)}), 2 + digits
 	}
-	if i := strings.IndexByte("nrtbfav", s[1]); i >= 0 {
-		return "\n\r\t\b\f\a\v"[i : i+1], 2
+	if low, ok := escapedDigits(s[2+digits:], digits); ok && utf16.DecodeRune(v, low) != utf8.RuneError { // JSON writes some characters as two
+		return string(utf16.DecodeRune(v, low)), 2 * (2 + digits)
 	}
-	return s[1:2], 2 // a quote, a slash or a backslash
+	return string(v), 2 + digits
+}
+
+// escapedDigits returns the number of an escape with so many digits.
+func escapedDigits(s string, digits int) (rune, bool) {
+	if len(s) < 2+digits || s[0] != '\\' {
+		return 0, false
+	}
+	v, err := strconv.ParseUint(s[2:2+digits], 16, 32)
+	return rune(v), err == nil
 }

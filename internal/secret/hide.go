@@ -21,7 +21,7 @@ func (s *set) hide(text string) string {
 	}
 	found := s.search(text, nil)
 	plain := encoded{text: text}
-	for _, kind := range []encoding{percent, percent | plus, backslash, entity} {
+	for _, kind := range []encoding{percent, percent | plus, backslash, entity, quoted} {
 		if one := plain.undo(kind); one.text != text {
 			found = append(found, s.search(one.text, one.at)...)
 		}
@@ -49,38 +49,59 @@ func (s *set) nested(e encoded, kinds encoding) (found []span) {
 func (s *set) search(text string, at []int) []span {
 	var found []span
 	for i := 0; i+window <= len(text); {
-		h := hash(text[i:])
-		n := 0
-		if s.starts[h/64]&(1<<(h%64)) != 0 {
-			n = s.longest(text[i:])
+		n, step := s.match(text[i:])
+		if n > 0 {
+			p := span{i, i + n}
+			if at != nil {
+				p = span{at[i], at[i+n]}
+			}
+			found = append(found, p)
 		}
-		if n == 0 {
-			i++
-			continue
-		}
-		if at == nil {
-			found = append(found, span{i, i + n})
-		} else {
-			found = append(found, span{at[i], at[i+n]})
-		}
-		i += n
+		i += step
 	}
 	return found
+}
+
+// match returns the length of a secret that a text begins with, or 0, and how far to step on. After
+// a piece, the next one may begin at the next byte.
+func (s *set) match(text string) (n, step int) {
+	h := hash(text)
+	if s.starts[h/64]&(1<<(h%64)) != 0 {
+		if n = s.longest(text); n > 0 {
+			return n, n
+		}
+	}
+	if s.parts[h/64]&(1<<(h%64)) != 0 && len(text) >= telling {
+		if _, ok := s.pieces[piece([]byte(text[:telling]))]; ok {
+			return telling, 1
+		}
+	}
+	return 0, 1
 }
 
 // longest returns the length of the longest secret, or beginning of one, that a text begins with,
 // or 0.
 func (s *set) longest(text string) int {
+	forms := s.by[key([]byte(text[:window]))]
+	if len(forms) == 0 {
+		return 0
+	}
 	most := 0
-	for _, f := range s.by[key([]byte(text[:window]))] {
-		n := common(text, f.text)
-		switch {
-		case n == len(f.text):
-			n += rest(text[n:], f.cut)
-		case n < telling:
-			continue
+	for n := min(telling, len(text)); n >= window && most == 0; n-- {
+		if f := s.all[text[:n]]; f != nil {
+			most = n + rest(text[n:], f.cut)
 		}
-		most = max(most, n)
+	}
+	// The form that has most in common with the text is beside where it would be.
+	at, _ := slices.BinarySearchFunc(forms, text, func(f *form, text string) int { return strings.Compare(f.text, text) })
+	for _, f := range forms[max(0, at-1):min(at+1, len(forms))] {
+		n := common(text, f.text)
+		if n == len(f.text) {
+			n += rest(text[n:], f.cut)
+		}
+		if n >= telling {
+			most = max(most, n)
+		}
 	}
 	return most
 }

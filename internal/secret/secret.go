@@ -1,6 +1,7 @@
 // Package secret knows the credentials that the process uses, and hides them in text that leaves
 // it. Servers echo what they are sent: headers, queries and bodies, whole or in part, in JSON,
-// HTML or URLs.
+// HTML, URLs or mail, in hex, base32 or base64, and those in one another. A server that means to
+// give away what it was sent can write it in a way that nobody recognizes, such as backwards.
 //
 // What is known belongs to the process and is never handed around: a package that loads or gets
 // a credential adds it, and one that makes text of what came from outside hides it there, before
@@ -8,7 +9,9 @@
 package secret
 
 import (
+	"encoding/base32"
 	"encoding/base64"
+	"encoding/hex"
 	"io"
 	"maps"
 	"slices"
@@ -29,6 +32,12 @@ const (
 	maxForm = 512
 	// telling is how many bytes of a longer form give it away: a server may cut what it echoes.
 	telling = 12
+	// maxPieced bounds the passwords of which any piece is hidden, not only the beginning. A
+	// longer one is a key or a token, whose pieces open nothing and may be ordinary words, such
+	// as the addresses in the JSON of a cloud's key.
+	maxPieced = 128
+	// maxPieces bounds the pieces that are kept, of all passwords.
+	maxPieces = 1 << 18
 	// maxPassing bounds the forms of tokens, of which each has three.
 	maxPassing = 3 * 4096
 	// linger is how long a token is hidden after it has expired.
@@ -74,11 +83,16 @@ type key [window]byte
 // A set is any number of secrets. It is safe for concurrent use.
 type set struct {
 	mu      sync.RWMutex
-	all     map[string]*form // by text
-	by      map[key][]*form
+	all     map[string]*form     // by text
+	by      map[key][]*form      // sorted
 	starts  [1 << 16 / 64]uint64 // a bit for each hash of the first bytes of a key
 	passing []*form              // those with an end, in the order in which they came
+	pieces  map[piece]struct{}   // of passwords
+	parts   [1 << 16 / 64]uint64 // a bit for each hash of the first bytes of a piece
 }
+
+// A piece is a part of a password, in any form.
+type piece [telling]byte
 
 func (s *set) add(user, password string) {
 	if password == "" {
@@ -86,39 +100,71 @@ func (s *set) add(user, password string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.put(password, time.Time{})
-	s.put(strings.Join(strings.Fields(password), " "), time.Time{}) // as part of one line
+	s.putPassword(password)
+	s.putPassword(strings.Join(strings.Fields(password), " ")) // as part of one line
 	pair := user + ":" + password
-	s.putEncoded(pair, time.Time{})
+	s.putForms(encodings(pair), password)
 	if len(password) < window {
 		s.putRaw(pair, time.Time{})
+	}
+}
+
+// putPassword adds a password in all its forms. The lock is held.
+func (s *set) putPassword(password string) {
+	s.putForms(append(encodings(password), password), password)
+}
+
+// putForms adds forms that a password is in, with their pieces. The lock is held.
+func (s *set) putForms(forms []string, password string) {
+	for _, text := range forms {
+		s.putRaw(text, time.Time{})
+		s.putPieces(text, password)
+	}
+}
+
+// putPieces adds the pieces of a form of a password. The lock is held.
+func (s *set) putPieces(text, password string) {
+	if len(password) < window || len(password) > maxPieced {
+		return
+	}
+	if s.pieces == nil {
+		s.pieces = map[piece]struct{}{}
+	}
+	for ; len(text) >= telling && len(s.pieces) < maxPieces; text = text[1:] {
+		s.pieces[piece([]byte(text[:telling]))] = struct{}{}
+		h := hash(text)
+		s.parts[h/64] |= 1 << (h % 64)
 	}
 }
 
 func (s *set) addToken(token string, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.put(token, until)
+	for _, text := range append(inBase64(token), token) {
+		s.putRaw(text, until)
+	}
 	if len(s.passing) > maxPassing {
 		s.forget(time.Now())
 	}
 }
 
-// put adds a secret as it is and in base64. The lock is held.
-func (s *set) put(secret string, until time.Time) {
-	s.putRaw(secret, until)
-	s.putEncoded(secret, until)
+// encodings returns the forms of a password in which none of its characters is left. Padding that
+// follows them is hidden with them.
+func encodings(password string) []string {
+	b := []byte(beginning(password))
+	hexed := hex.EncodeToString(b)
+	return append(inBase64(password), base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b), hexed, strings.ToUpper(hexed))
 }
 
-// putEncoded adds the base64 of a secret in both alphabets. Padding that follows it is hidden
-// with it.
-func (s *set) putEncoded(secret string, until time.Time) {
-	if most := maxForm / 4 * 3; len(secret) > most {
-		secret = secret[:most+3] // one group more, so that the form counts as cut
-	}
-	s.putRaw(base64.RawStdEncoding.EncodeToString([]byte(secret)), until)
-	s.putRaw(base64.RawURLEncoding.EncodeToString([]byte(secret)), until)
+// inBase64 returns a secret in both alphabets of base64.
+func inBase64(secret string) []string {
+	b := []byte(beginning(secret))
+	return []string{base64.RawStdEncoding.EncodeToString(b), base64.RawURLEncoding.EncodeToString(b)}
 }
+
+// beginning returns as much of a secret as is encoded: more than is kept of any form, so that each
+// counts as cut, and whole groups of base64.
+func beginning(secret string) string { return secret[:min(len(secret), maxForm+1)] }
 
 // putRaw adds one form. The lock is held.
 func (s *set) putRaw(text string, until time.Time) {
@@ -142,7 +188,8 @@ func (s *set) putRaw(text string, until time.Time) {
 	f := &form{text, cut, until}
 	s.all[text] = f
 	k := key([]byte(text[:window]))
-	s.by[k] = append(s.by[k], f)
+	at, _ := slices.BinarySearchFunc(s.by[k], text, func(f *form, text string) int { return strings.Compare(f.text, text) })
+	s.by[k] = slices.Insert(s.by[k], at, f)
 	h := hash(text)
 	s.starts[h/64] |= 1 << (h % 64)
 	if !until.IsZero() {

@@ -2,6 +2,7 @@ package secret
 
 import (
 	"bytes"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // nasty has a character that each encoding writes in another way.
@@ -42,8 +45,56 @@ func writings(s string) map[string]string {
 		"raw base64":   base64.RawStdEncoding.EncodeToString(b),
 		"base64url":    base64.URLEncoding.EncodeToString(b),
 		"raw url":      base64.RawURLEncoding.EncodeToString(b),
+		"hex":          hex.EncodeToString(b),
+		"HEX":          strings.ToUpper(hex.EncodeToString(b)),
+		"base32":       base32.StdEncoding.EncodeToString(b),
+		"\\u":          everyUnit(s),
+		"entities":     everyRune(s, "&#%d;"),
+		"hex entities": everyRune(s, "&#x%X;"),
+		"mail":         everyByte(s, "=%02X"),
+		"broken mail":  strings.ReplaceAll(everyByte(s, "=%02X"), "=6", "=\r\n=6"),
+		"percent":      partly(s),
+		"hex in JSON":  fmt.Sprintf("%q", hex.EncodeToString(b)),
 		"base64 query": url.QueryEscape(base64.StdEncoding.EncodeToString(b)),
 	}
+}
+
+// everyUnit writes each unit of UTF-16 as JSON may.
+func everyUnit(s string) string {
+	var b strings.Builder
+	for _, u := range utf16.Encode([]rune(s)) {
+		fmt.Fprintf(&b, `\u%04x`, u)
+	}
+	return b.String()
+}
+
+func everyRune(s, format string) string {
+	var b strings.Builder
+	for _, r := range s {
+		fmt.Fprintf(&b, format, r)
+	}
+	return b.String()
+}
+
+func everyByte(s, format string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		fmt.Fprintf(&b, format, s[i])
+	}
+	return b.String()
+}
+
+// partly writes each other byte in percent-encoding, and those that would not be read as they are.
+func partly(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if i%2 == 0 || s[i] == '%' {
+			fmt.Fprintf(&b, "%%%02X", s[i])
+		} else {
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
 }
 
 func lowerHex(s string) string {
@@ -55,7 +106,7 @@ func lowerHex(s string) string {
 }
 
 func TestAllWritingsAreHidden(t *testing.T) {
-	for _, password := range []string{nasty, "hunter2", "a b  c d e", "correct horse battery staple", "pass\tword\n1", "ключ-от-дома", "a%2Fb%2Fc%2Fd"} {
+	for _, password := range []string{nasty, "hunter2", "a b  c d e", "correct horse battery staple", "pass\tword\n1", "ключ-от-дома", "emoji 🔑 key", "a%2Fb%2Fc%2Fd"} {
 		var s set
 		s.add("team", password)
 		for _, secret := range []string{password, "team:" + password} {
@@ -134,6 +185,47 @@ func TestBeginningsAreHidden(t *testing.T) {
 	}
 }
 
+// A server may echo any piece of a password, in any form.
+func TestPiecesOfPasswordsAreHidden(t *testing.T) {
+	var s set
+	const password = "Qz7-correct-horse-battery-staple-9xK"
+	s.add("team+robot", password)
+	s.add("", `{"type":"service_account","token_uri":"https://oauth2.example.com/token"`+strings.Repeat(`,"key":"x"`, 20))
+	for _, form := range append(encodings(password), append(encodings("team+robot:"+password), password)...) {
+		for _, n := range []int{telling, telling + 1, 2 * telling} {
+			for from := 0; from+n <= len(form); from++ {
+				if strings.HasPrefix(form, encodings("team+robot:")[0][:8]) && from < 15 {
+					continue // it is the user's name
+				}
+				text := "you sent <" + form[from:from+n] + ">."
+				if got := s.hide(text); got != "you sent <"+mask+">." {
+					t.Fatalf("%q became %q", text, got)
+				}
+			}
+		}
+	}
+	for _, text := range []string{"correct-hors", "getting https://oauth2.example.com/token", "team+robot was denied"} {
+		want := text
+		if text == "correct-hors" {
+			want = mask
+		}
+		if got := s.hide(text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+	}
+}
+
+// The pieces of many passwords are bounded.
+func TestPiecesAreBounded(t *testing.T) {
+	var s set
+	for i := range 3000 {
+		s.add("team", fmt.Sprintf("%d-%s", i*7919, strings.Repeat(fmt.Sprint(i), 20)))
+	}
+	if len(s.pieces) > maxPieces {
+		t.Errorf("%d pieces are kept, want %d at most", len(s.pieces), maxPieces)
+	}
+}
+
 func TestExpiredTokensAreForgotten(t *testing.T) {
 	var s set
 	now := time.Now()
@@ -170,13 +262,30 @@ func FuzzHide(f *testing.F) {
 		if got := s.hide(before + password + after); strings.Count(got, password) > strings.Count(mask, password) && !strings.Contains(before+mask+after, password) {
 			t.Errorf("%q became %q", before+password+after, got)
 		}
-		all := writings(password)
-		for name, w := range all {
-			if name == "as it is" || n%2 == 0 {
-				_ = s.hide(before + w + after)
+		odd := func(r rune) bool { return r < ' ' || r >= utf8.RuneSelf || strings.ContainsRune(`%\&=+`, r) }
+		if strings.ContainsFunc(password, odd) {
+			return // not all encodings keep it, or it looks encoded itself
+		}
+		for name, w := range writings(password) {
+			if got := s.hide(w); n%2 == 0 && (strings.Contains(got, w) && w != mask || len(got) > len(w)+len(mask)) {
+				t.Errorf("as %s, %q became %q", name, w, got)
 			}
+			_ = s.hide(before + w + after)
 		}
 	})
+}
+
+// BenchmarkHideHostile hides in a long answer that is nothing but beginnings of secrets.
+func BenchmarkHideHostile(b *testing.B) {
+	var s set
+	for i := range 2000 {
+		s.add("team", fmt.Sprintf("password-%d", i*7919))
+	}
+	text := strings.Repeat(`passwo%70\u0070&#112;=70`, 40_000)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		s.hide(text)
+	}
 }
 
 func BenchmarkHide(b *testing.B) {
