@@ -130,7 +130,7 @@ func jobOf(m stream.Mapping, c stream.Copy) (mirror.Job, error) {
 		return mirror.Job{}, err
 	}
 	j := mirror.Job{
-		ID: c.ID, Source: source, Destination: destination, Digest: c.Digest, Old: c.Old,
+		ID: c.ID, Set: m.Set, Source: source, Destination: destination, Digest: c.Digest, Old: c.Old,
 		Exists: c.Old != "", Immutable: c.Immutable, MountFrom: c.MountFrom,
 	}
 	for _, a := range c.Attached {

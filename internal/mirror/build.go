@@ -20,7 +20,7 @@ func (e *engine) build(ctx context.Context, jobs []Job) {
 	e.left = len(jobs)
 	b := &builder{
 		engine: e, ctx: ctx,
-		parsed: map[string]manifest.Manifest{}, sources: map[string]*registry.Repository{},
+		parsed: map[string]manifest.Manifest{}, sources: map[string]*registry.Repository{}, sets: map[string]int{},
 	}
 	for _, j := range jobs {
 		state := &jobState{Outcome: Outcome{Job: j}}
@@ -47,6 +47,7 @@ type builder struct {
 	ctx     context.Context
 	parsed  map[string]manifest.Manifest    // by digest
 	sources map[string]*registry.Repository // by name
+	sets    map[string]int                  // numbers, by name
 	sizes   map[string]int64                // of the blobs of one image, by digest
 }
 
@@ -71,6 +72,16 @@ func (b *builder) add(j *jobState) error {
 	j.manifest = m
 	m.needLocked()
 	return nil
+}
+
+// set returns the number of a job's set.
+func (b *builder) set(j *jobState) int {
+	n, ok := b.sets[j.Set]
+	if !ok {
+		n = len(b.sets)
+		b.sets[j.Set] = n
+	}
+	return n
 }
 
 func (b *builder) source(j *jobState) (*registry.Repository, error) {
@@ -100,7 +111,7 @@ func (b *builder) repo(j *jobState) (*repo, error) {
 		b.queues[to.Registry()] = q
 	}
 	r := &repo{
-		to: to, queue: q, blobs: map[blobID]*wantedBlob{}, manifests: map[string]*wantedManifest{},
+		to: to, queue: q, blobs: map[blobID]*wantedBlob{}, manifests: map[manifestID]*wantedManifest{},
 		lists: map[string]*referrersList{},
 	}
 	b.repos[name] = r
@@ -109,7 +120,8 @@ func (b *builder) repo(j *jobState) (*repo, error) {
 
 // manifest adds a manifest, and everything it leads to, to a repository.
 func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, digest string, depth int) (*wantedManifest, error) {
-	if m := r.manifests[digest]; m != nil {
+	in := manifestID{digest, b.set(j)}
+	if m := r.manifests[in]; m != nil {
 		return m, m.err
 	}
 	if depth > manifest.MaxDepth {
@@ -137,7 +149,7 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 		w.waiting = append(w.waiting, m)
 		m.missing++
 	}
-	r.manifests[digest] = m
+	r.manifests[in] = m
 	return m, nil
 }
 
@@ -171,7 +183,7 @@ func (b *builder) blob(j *jobState, r *repo, source *registry.Repository, d mani
 		return nil, badImage(source, "rebuild the image", "two manifests of the image give the blob %s the sizes %d and %d", d.Digest, size, d.Size)
 	}
 	b.sizes[d.Digest] = d.Size
-	id := blobID{d.Digest, d.Size}
+	id := blobID{d.Digest, d.Size, b.set(j)}
 	bl := b.blobs[id]
 	if bl == nil {
 		bl = &blob{blobID: id, byRegistry: map[string]*registryBlob{}}

@@ -10,9 +10,15 @@ type repo struct {
 	to        *registry.Repository
 	queue     *uploadQueue
 	blobs     map[blobID]*wantedBlob
-	manifests map[string]*wantedManifest // by digest
-	lists     map[string]*referrersList  // by the digest of their subject
+	manifests map[manifestID]*wantedManifest
+	lists     map[string]*referrersList // by the digest of their subject
 	first     firstPush
+}
+
+// A manifestID is a manifest that a set wants.
+type manifestID struct {
+	digest string
+	set    int
 }
 
 // A wantedManifest is a manifest that a repository has to have.
@@ -95,9 +101,12 @@ func (w *wantedBlob) neededLocked() bool {
 }
 
 // A blobID is what a manifest states about a blob. A manifest that states a wrong size fails alone.
+// Whoever knows the digest of a blob must not get it from the source of another set, nor by a mount
+// from its destination.
 type blobID struct {
 	digest string
 	size   int64
+	set    int
 }
 
 // A blob is content that one or more repositories want.

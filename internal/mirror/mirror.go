@@ -15,6 +15,7 @@ import (
 // A Job is one image to bring to one destination.
 type Job struct {
 	ID          int
+	Set         string              // jobs of different sets share neither blobs nor manifests
 	Source      reference.Reference // where its manifests and blobs are
 	Destination reference.Reference // without a tag, the image is pushed by its digest
 	Digest      string              // what the destination gets

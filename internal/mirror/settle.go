@@ -83,7 +83,12 @@ func (r *repo) wantsLocked(digest string) bool {
 			return true
 		}
 	}
-	return r.manifests[digest] != nil
+	for id := range r.manifests {
+		if id.digest == digest {
+			return true
+		}
+	}
+	return false
 }
 
 // explainForeign adds to an error that the registry wants a layer which was left out since it is

@@ -84,7 +84,7 @@ func (r *resolver) attach(ctx context.Context, from *registry.Repository, digest
 			t.attached, t.err = targets[same].attached, cmp.Or(t.err, targets[same].err)
 			continue
 		}
-		f := &finder{resolver: r, from: from, Referrers: t.referrers, tags: r.companionsOf(ctx, from), seen: map[string]bool{}}
+		f := &finder{resolver: r, from: from, sets: setsOf(targets), Referrers: t.referrers, tags: r.companionsOf(ctx, from), seen: map[string]bool{}}
 		var err error
 		if t.attached, err = f.all(ctx, digest); err != nil {
 			t.err = cmp.Or(t.err, err)
@@ -97,6 +97,7 @@ type finder struct {
 	*resolver
 	settings.Referrers
 	from *registry.Repository
+	sets []string // that the image is for
 	tags *companions
 
 	mu   sync.Mutex
@@ -175,7 +176,7 @@ func (f *finder) wants(kind string) bool { return len(f.Types) == 0 || slices.Co
 
 // tagged returns what is under one of cosign's tags.
 func (f *finder) tagged(ctx context.Context, kind, tag string) []stream.Attachment {
-	im := f.trees.image(f.from)
+	im := f.trees.image(f.from, f.sets)
 	known := &archived{}
 	digest := ""
 	err := f.from.UseManifest(ctx, tag, func(m manifest.Raw) { digest, known.err = m.Digest, im.keep(m) })
@@ -193,7 +194,7 @@ func (f *finder) tagged(ctx context.Context, kind, tag string) []stream.Attachme
 
 // referrer returns a manifest that a registry lists as one that refers to another.
 func (f *finder) referrer(ctx context.Context, subject string, d registry.Referrer) []stream.Attachment {
-	im := f.trees.image(f.from)
+	im := f.trees.image(f.from, f.sets)
 	known := &archived{}
 	var parsed manifest.Manifest
 	err := f.from.UseManifest(ctx, d.Digest, func(m manifest.Raw) {

@@ -21,7 +21,7 @@ func TestLargeImagesLeaveRoomForOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return trees.image(from)
+		return trees.image(from, nil)
 	}
 	random := rand.NewChaCha8([32]byte{})
 	add := func(im *imageTree, size int) error {

@@ -88,7 +88,7 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 		o.Progress = &Progress{}
 	}
 	r := newResolver(o)
-	r.trees.patience = r.patience()
+	r.trees.patience, r.trees.apart = r.patience(), len(sets) > 1
 	asking, cancel := o.within(ctx)
 	defer cancel()
 	targets := r.targets(asking, sets, func(batch []*target) {
@@ -189,17 +189,18 @@ func newRun() string {
 // addCopies adds a copy for each target that is not settled, in the order of the mappings.
 func (r *resolver) addCopies(p *Plan, targets []*target) {
 	known := holders(targets)
-	brought := map[string]refSet{} // by registry: blobs of earlier copies
+	type place struct{ registry, set string }
+	brought := map[place]refSet{} // blobs of earlier copies
 	for _, t := range targets {
 		if t.settled {
 			continue
 		}
-		at := t.to.Registry()
+		at := place{t.to.Registry(), t.Set}
 		if brought[at] == nil {
 			brought[at] = newRefSet(p.archive)
 		}
 		c := stream.Copy{ID: t.ID, Digest: t.digest, Old: t.old, Immutable: t.immutable, Attached: t.attached}
-		if path := known[holding{at, t.digest}]; path != "" && path != t.to.Path() {
+		if path := known[holding{t.to.Registry(), t.digest, t.Set}]; path != "" && path != t.to.Path() {
 			c.MountFrom = []string{path}
 		}
 		for _, m := range p.archive.Tree(c.Roots()...) {
@@ -214,8 +215,8 @@ func (r *resolver) addCopies(p *Plan, targets []*target) {
 	}
 }
 
-// A holding is a digest on a registry.
-type holding struct{ registry, digest string }
+// A holding is a digest that a set has on a registry.
+type holding struct{ registry, digest, set string }
 
 // holders returns, for each digest that a destination tag points to, the path of a repository
 // that has it.
@@ -223,7 +224,7 @@ func holders(targets []*target) map[holding]string {
 	known := map[holding]string{}
 	for _, t := range targets {
 		if t.old != "" && t.to != nil {
-			known[holding{t.to.Registry(), t.old}] = t.to.Path()
+			known[holding{t.to.Registry(), t.old, t.Set}] = t.to.Path()
 		}
 	}
 	return known

@@ -272,7 +272,7 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 	for _, t := range targets {
 		t.asked = ask(reference.Source, from.Registry())
 	}
-	im := r.trees.image(from)
+	im := r.trees.image(from, setsOf(targets))
 	digest, known, err := r.pin(ctx, im, g, targets)
 	if err != nil {
 		return err
@@ -308,6 +308,16 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 		r.attach(ctx, from, digest, copying)
 	}
 	return err
+}
+
+// setsOf returns the sets of targets, each once.
+func setsOf(targets []*target) (sets []string) {
+	for _, t := range targets {
+		if !slices.Contains(sets, t.Set) {
+			sets = append(sets, t.Set)
+		}
+	}
+	return sets
 }
 
 // explainMissing adds to the error of a manifest that does not exist where its digest is from:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,20 +15,27 @@ import (
 	"imagemirror/internal/registry"
 )
 
-// trees reads manifests into an archive. It reads each digest once, from the first repository
-// that needs it.
+// trees reads manifests into an archive. It reads each digest once for each set, from the first
+// repository that needs it. Whoever knows the digest of a manifest must not get it from the source
+// of another set.
 type trees struct {
 	archive  *manifest.Archive
 	budget   budget
 	patience time.Duration // how long a manifest is waited for that another repository is asked for
 
+	apart bool // there are several sets
+
 	mu      sync.Mutex
+	has     map[owned]bool         // what each set has read, if there are several
 	reading map[string]*fetched    // by digest
 	failed  map[placement]*fetched // a repository is not asked again for what it failed to send
 }
 
 // A placement is a manifest in a repository.
 type placement struct{ repository, digest string }
+
+// An owned is a manifest that a set has read.
+type owned struct{ set, digest string }
 
 // A fetched is a manifest that is being read, or could not be read.
 type fetched struct {
@@ -37,7 +45,7 @@ type fetched struct {
 }
 
 func newTrees() *trees {
-	return &trees{archive: manifest.NewArchive(), budget: budget{room: maxPlan, taken: map[string]int64{}}, reading: map[string]*fetched{}, failed: map[placement]*fetched{}}
+	return &trees{archive: manifest.NewArchive(), budget: budget{room: maxPlan, taken: map[string]int64{}}, has: map[owned]bool{}, reading: map[string]*fetched{}, failed: map[placement]*fetched{}}
 }
 
 // Bounds on one image.
@@ -56,6 +64,7 @@ const childrenAtOnce = 16
 type imageTree struct {
 	*trees
 	from *registry.Repository
+	sets []string // that the image is for
 
 	mu    sync.Mutex
 	seen  map[string]bool // manifests that were visited, by digest
@@ -68,8 +77,8 @@ type imageTree struct {
 // An archived tells what became of a manifest that the archive was given: err is nil if it has it.
 type archived struct{ err error }
 
-func (t *trees) image(from *registry.Repository) *imageTree {
-	return &imageTree{trees: t, from: from, seen: map[string]bool{}}
+func (t *trees) image(from *registry.Repository, sets []string) *imageTree {
+	return &imageTree{trees: t, from: from, sets: sets, seen: map[string]bool{}}
 }
 
 // all reads a manifest and everything below it into the archive, unless it is there. known is nil
@@ -198,31 +207,41 @@ func (t *trees) await(f *fetched, at placement) bool {
 	}
 }
 
-// begin returns nil if the archive has the manifest. Otherwise mine reports whether the
-// caller has to read it.
-func (t *trees) begin(at placement) (f *fetched, mine bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if f = t.failed[at]; f != nil {
+// begin returns nil if the archive has the manifest, and the image's sets have read it. Otherwise
+// mine reports whether the caller has to read it.
+func (im *imageTree) begin(at placement) (f *fetched, mine bool) {
+	im.trees.mu.Lock()
+	defer im.trees.mu.Unlock()
+	if f = im.failed[at]; f != nil {
 		return f, false
 	}
-	if f = t.reading[at.digest]; f != nil {
+	if f = im.reading[at.digest]; f != nil {
 		return f, false
 	}
-	if _, _, ok := t.archive.Find(at.digest); ok {
+	if _, _, ok := im.archive.Find(at.digest); ok && im.ownsLocked(at.digest) {
 		return nil, false
 	}
 	f = &fetched{from: at.repository, ready: make(chan struct{})}
-	t.reading[at.digest] = f
+	im.reading[at.digest] = f
 	return f, true
 }
 
-func (t *trees) end(at placement, f *fetched) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.reading, at.digest)
+// ownsLocked reports whether all sets of the image have read a manifest.
+func (im *imageTree) ownsLocked(digest string) bool {
+	return !im.apart || !slices.ContainsFunc(im.sets, func(set string) bool { return !im.has[owned{set, digest}] })
+}
+
+func (im *imageTree) end(at placement, f *fetched) {
+	im.trees.mu.Lock()
+	defer im.trees.mu.Unlock()
+	delete(im.reading, at.digest)
+	if im.apart && f.err == nil {
+		for _, set := range im.sets {
+			im.has[owned{set, at.digest}] = true
+		}
+	}
 	if f.err != nil && !errors.As(f.err, new(overError)) { // another image may have room for it
-		t.failed[at] = f
+		im.failed[at] = f
 	}
 	close(f.ready)
 }
