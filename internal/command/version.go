@@ -28,11 +28,14 @@ func formatVersion(version string, build *debug.BuildInfo) string {
 	return fmt.Sprintf("%s (%s)", version, strings.Join(from, ", "))
 }
 
-// versionLine returns what -version prints.
-func (c *Command) versionLine() string {
+// Version returns the version of the program, with the commit and the Go that it was built from.
+func Version() string {
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
 		build = &debug.BuildInfo{}
 	}
-	return c.Name + " " + formatVersion(version, build)
+	return formatVersion(version, build)
 }
+
+// versionLine returns what -version prints.
+func (c *Command) versionLine() string { return c.Name + " " + Version() }

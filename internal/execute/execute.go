@@ -35,6 +35,7 @@ type Batch struct {
 	archives []*manifest.Archive
 	bytes    int64
 	cap      stream.Cap
+	planned  []stream.Traffic // by the split that made the plan
 }
 
 // Gather combines shards into a Batch. It fails, and names the input, if a stream is cut or
@@ -52,7 +53,7 @@ func Gather(shards []*stream.Content) (*Batch, error) {
 			p.header = stream.Header{Stream: stream.Results, Run: s.Header.Run, Started: s.Header.Started}
 		}
 		p.header.Warnings = append(p.header.Warnings, s.Header.Warnings...)
-		p.cap = tighter(p.cap, s.Header.Cap)
+		p.cap, p.planned = tighter(p.cap, s.Header.Cap), append(p.planned, s.Traffic...)
 		if s.Header.Shard != "" {
 			names = append(names, s.Header.Shard)
 		}
@@ -170,7 +171,8 @@ func (p *Batch) Carry(ctx context.Context, o mirror.Options, w io.Writer) error 
 	defer stop()
 	late := make(chan struct{})
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(o.Grace, func() { close(late) }) })()
-	t := newTeller(o.Observer)
+	t, begun := newTeller(o.Observer), o.Client.Traffic()
+	t.traffic = func() []stream.Traffic { return since(begun, o.Client) }
 	go t.write(p, w, stop)
 	select {
 	case <-t.begun:

@@ -24,10 +24,11 @@ var errStuck = errors.New("interrupted, and the output accepts nothing, so they 
 type teller struct {
 	mirror.Observer
 	interrupted bool
-	begun       chan struct{} // closed when all that is known before the first copy is written
-	ended       chan struct{} // closed when nothing more will be written
-	err         error         // valid once ended is closed
-	taken       atomic.Int64  // number of writes that the output has accepted
+	traffic     func() []stream.Traffic // of this run so far
+	begun       chan struct{}           // closed when all that is known before the first copy is written
+	ended       chan struct{}           // closed when nothing more will be written
+	err         error                   // valid once ended is closed
+	taken       atomic.Int64            // number of writes that the output has accepted
 
 	mu      sync.Mutex
 	more    *sync.Cond
@@ -136,6 +137,7 @@ func (t *teller) write(p *Batch, w io.Writer, stop func()) {
 	if t.interrupted {
 		out.Interrupted()
 	}
+	out.Traffic(t.traffic(), p.planned)
 	t.err = out.End()
 }
 

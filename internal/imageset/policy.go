@@ -1,6 +1,7 @@
 package imageset
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -30,6 +31,15 @@ func (l *loader) bound(set *Set, dir, absolute string) {
 			set.bounds = append(set.bounds, &b)
 		}
 	}
+}
+
+// Links returns where reports on the set lead to, by the policies of its operator.
+func (s *Set) Links() policy.Links {
+	var l policy.Links
+	for _, b := range s.bounds {
+		l.File, l.Run = cmp.Or(l.File, b.Links.File), cmp.Or(l.Run, b.Links.Run)
+	}
+	return l
 }
 
 // policy returns the policy in a directory, or nil. Each is read once.

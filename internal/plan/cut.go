@@ -58,7 +58,7 @@ func (p *Plan) settledPart() *stream.Content {
 		ids = append(ids, r.ID)
 	}
 	c := p.part(ids)
-	c.Header.Warnings = p.Header.Warnings
+	c.Header.Warnings, c.Traffic = p.Header.Warnings, p.Traffic
 	c.Results = p.Results
 	return c
 }

@@ -97,7 +97,7 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 	})
 	p := &Plan{archive: r.trees.archive}
 	p.Header = stream.Header{
-		Version: stream.Version, Stream: stream.Plan, Run: newRun(), Mappings: len(targets),
+		Version: stream.Version, Stream: stream.Plan, Run: newRun(started), Mappings: len(targets),
 		Started: started, Cap: o.Cap, Warnings: o.warnings(),
 	}
 	p.Sets = records(sets)
@@ -106,6 +106,9 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 		if t.settled {
 			p.Results = append(p.Results, t.result())
 		}
+	}
+	for _, t := range o.Client.Traffic() {
+		p.Traffic = append(p.Traffic, stream.Traffic(t))
 	}
 	r.addCopies(p, targets)
 	p.Manifests, p.Archive = p.manifests(p.Copies), p.archive
@@ -168,6 +171,8 @@ func records(sets []*imageset.Set) []stream.Set {
 	var list []stream.Set
 	for _, s := range sets {
 		set := stream.Set{Name: s.Name, Owners: s.Owners, Notify: s.Settings.Notify, Schedule: s.Settings.Schedule, StaleSeconds: int64(s.Settings.Stale.Seconds())}
+		links := s.Links()
+		set.FileLink, set.RunLink = string(links.File), string(links.Run)
 		for _, t := range s.Settings.Targets {
 			set.Targets = append(set.Targets, stream.Target(t))
 		}
@@ -179,11 +184,12 @@ func records(sets []*imageset.Set) []stream.Set {
 	return list
 }
 
-// newRun returns a new name for a run: 16 random hexadecimal digits.
-func newRun() string {
-	var b [8]byte
+// newRun returns a new name for a run: when it started, so that names sort by time, and random
+// hexadecimal digits.
+func newRun(started time.Time) string {
+	var b [4]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand crashes the program instead
-	return hex.EncodeToString(b[:])
+	return started.Format("20060102T150405Z-") + hex.EncodeToString(b[:])
 }
 
 // addCopies adds a copy for each target that is not settled, in the order of the mappings.

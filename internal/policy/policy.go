@@ -53,6 +53,7 @@ type Bounds struct {
 	Timeout      Limit[time.Duration] `yaml:"timeout"`
 	Interval     Limit[time.Duration] `yaml:"interval"` // the least time between two runs
 	Notify       Hosts                `yaml:"notify"`   // that notifications may be sent to
+	Links        Links                `yaml:"links"`    // where reports lead to, which bounds nothing
 }
 
 // A Limit is a bound, and the line that it is on.
@@ -101,6 +102,7 @@ func (b *Bounds) keys() []strictyaml.Key {
 		{Name: "timeout", Read: durationLimit(&b.Timeout, settings.MinTimeout, settings.MaxTimeout)},
 		{Name: "interval", Read: durationLimit(&b.Interval, time.Minute, maxInterval)},
 		{Name: "notify", Read: b.Notify.read},
+		{Name: "links", Read: b.Links.read},
 	}
 }
 
@@ -140,6 +142,7 @@ func (b *Bounds) replace(own Bounds) {
 	if len(own.Notify) > 0 {
 		b.Notify = own.Notify
 	}
+	b.Links.File, b.Links.Run = cmp.Or(own.Links.File, b.Links.File), cmp.Or(own.Links.Run, b.Links.Run)
 }
 
 func (l Limit[T]) or(other Limit[T]) Limit[T] {

@@ -28,6 +28,9 @@ const example = head + `  sources: [registry.ci.openshift.org]
   timeout: 6h
   interval: 15m
   notify: [hooks.slack.com, "mail.example.com:587"]
+  links:
+    file: https://git.example/{set}/{name}#L{line}
+    run: https://tekton.example/{run}
   sets:
     web:
       sources:
@@ -36,6 +39,7 @@ const example = head + `  sources: [registry.ci.openshift.org]
       cap: 128
       interval: 2h
       notify: [hooks.example.com]
+      links: {file: 'https://git.example/web/{file}'}
 `
 
 func parsed(t *testing.T, text string) *Policy {
@@ -56,14 +60,16 @@ func TestFor(t *testing.T) {
 		Shards:       Limit[int]{8, 6}, Cap: Limit[int]{64, 7}, Rate: Limit[int]{50, 8}, Retries: Limit[int]{10, 9},
 		Timeout: Limit[time.Duration]{6 * time.Hour, 10}, Interval: Limit[time.Duration]{15 * time.Minute, 11},
 		Notify: Hosts{"hooks.slack.com", "mail.example.com:587"},
+		Links:  Links{"https://git.example/{set}/{name}#L{line}", "https://tekton.example/{run}"},
 	}
 	if diff := cmp.Diff(all, p.For("other")); diff != "" {
 		t.Errorf("a set without its own (-want +got):\n%s", diff)
 	}
 	web := all
-	web.Sources = settings.Prefixes{{Name: "quay.io/base", Line: 16}, {Name: "registry.ci.openshift.org/web", Line: 17}}
-	web.Cap, web.Interval = Limit[int]{128, 18}, Limit[time.Duration]{2 * time.Hour, 19}
+	web.Sources = settings.Prefixes{{Name: "quay.io/base", Line: 19}, {Name: "registry.ci.openshift.org/web", Line: 20}}
+	web.Cap, web.Interval = Limit[int]{128, 21}, Limit[time.Duration]{2 * time.Hour, 22}
 	web.Notify = Hosts{"hooks.example.com"}
+	web.Links.File = "https://git.example/web/{file}"
 	if diff := cmp.Diff(web, p.For("web")); diff != "" {
 		t.Errorf("a set with its own (-want +got):\n%s", diff)
 	}
@@ -79,8 +85,8 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		{"an empty file", "", []string{"1: apiVersion is missing", "1: kind is missing"}},
 		{"settings", strings.Replace(head, "Policy", "Settings", 1), []string{`2: this is "Settings": write Policy`}},
-		{"an unknown key", head + "  caps: 8\n", []string{`4: unknown key "caps": write sources, destinations, shards, cap, rate, retries, timeout, interval, notify or sets`}},
-		{"an unknown key of a set", head + "  sets:\n    a: {schedule: x}\n", []string{`5: unknown key "schedule": write sources, destinations, shards, cap, rate, retries, timeout, interval or notify`}},
+		{"an unknown key", head + "  caps: 8\n", []string{`4: unknown key "caps": write sources, destinations, shards, cap, rate, retries, timeout, interval, notify, links or sets`}},
+		{"an unknown key of a set", head + "  sets:\n    a: {schedule: x}\n", []string{`5: unknown key "schedule": write sources, destinations, shards, cap, rate, retries, timeout, interval, notify or links`}},
 		{"a set twice", head + "  sets:\n    a: {cap: 8}\n    a: {cap: 9}\n", []string{`6: the key "a" is there twice`}},
 		{"sets in a list", head + "  sets: [a]\n", []string{"4: spec.sets is not a mapping"}},
 		{"out of bounds", head + "  cap: 1001\n  rate: 0\n  retries: 101\n  shards: 257\n  timeout: 169h\n  interval: 59s\n",
@@ -88,6 +94,8 @@ func TestParseRefuses(t *testing.T) {
 		{"nothing is allowed", head + "  sources: []\n  sets:\n    a: {destinations: []}\n", []string{"4: spec.sources allows nothing", "6: spec.destinations allows nothing"}},
 		{"hosts that are none", head + "  notify: ['https://hooks.slack.com', 'a:b', '*.example.com', Host, 'a:0', '']\n", []string{
 			`4: notify "https://hooks.slack.com" is not a host`, `4: notify "a:b"`, `4: notify "*.example.com"`, `4: notify "Host"`, `4: notify "a:0"`, `4: an entry of spec.notify`}},
+		{"links that are none", head + "  links:\n    file: 'javascript:{line}'\n    run: 'https://ci.example/{line}'\n    page: x\n", []string{
+			`5: "javascript:{line}" is not an address`, `6: the placeholder "{line}" is not known: write {run} or {set}`, `7: unknown key "page": write file or run`}},
 		{"nobody may be notified", head + "  notify: []\n", []string{"4: spec.notify allows nothing"}},
 		{"prefixes that are none", head + "  sources: [\"quay.io/*\"]\n  destinations: [quay.io/a:v1]\n", []string{`4: source "quay.io/*" is not a prefix`, `5: destination "quay.io/a:v1" is not`}},
 		{"a large file", "#" + strings.Repeat(" ", MaxFile), []string{"1: the file has more than 256 KiB"}},
@@ -198,7 +206,7 @@ func TestMappings(t *testing.T) {
 	for line, want := range map[string]string{
 		"registry.ci.openshift.org/web/x:1 quay.io/a/x":      "",
 		"quay.io/base/x:* quay.io/b":                         "",
-		"docker.io/evil/backdoor:1 quay.io/a/x":              "source docker.io/evil/backdoor:1 is outside of what image-sets/policy.yaml:16 allows (quay.io/base, registry.ci.openshift.org/web): correct it, or ask the owners of the policy",
+		"docker.io/evil/backdoor:1 quay.io/a/x":              "source docker.io/evil/backdoor:1 is outside of what image-sets/policy.yaml:19 allows (quay.io/base, registry.ci.openshift.org/web): correct it, or ask the owners of the policy",
 		"registry.ci.openshift.org/webs/x:1 quay.io/a/x":     "source registry.ci.openshift.org/webs/x:1 is outside",
 		"registry.ci.openshift.org/web/x:1 quay.io/ab/x":     "destination quay.io/ab/x:1 is outside of what image-sets/policy.yaml:5 allows (quay.io/a, quay.io/b)",
 		"registry.ci.openshift.org/web/x:1 quay.io:443/a/x":  "destination quay.io:443/a/x:1 is outside",

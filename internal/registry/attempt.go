@@ -257,6 +257,9 @@ func (h *host) judge(c *call, resp *http.Response, sent auth.Authorization) bool
 // slowDown throttles all requests to a registry that is overloaded. It returns how long
 // this one waits before its next try, or retry.Never.
 func (h *host) slowDown(e *regerror.Error, began time.Time) time.Duration {
+	if e.Throttled() {
+		h.budget.traffic.throttled.Add(1)
+	}
 	switch {
 	case !e.Transient():
 		return retry.Never

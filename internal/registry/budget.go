@@ -29,6 +29,8 @@ type budget struct {
 	max  int           // what limit grows to
 	host string        // the registry, for whoever watches the waits
 
+	traffic tallies
+
 	mu        sync.Mutex
 	sides     map[reference.Side]bool // that the registry is on
 	floor     float64                 // what limit shrinks to

@@ -56,6 +56,9 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	var resp *http.Response
 	var e *regerror.Error
 	err := h.policy().Do(ctx, func(n int) (wait time.Duration, err error) {
+		if n > 1 {
+			h.budget.traffic.retries.Add(1)
+		}
 		if resp, wait, e = h.try(ctx, c); e == nil {
 			return 0, nil
 		}
@@ -123,7 +126,7 @@ func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*htt
 	}
 	w.hold()
 	pace := newPace(w, resp.Request.URL.Host, h.rateOf(c, resp))
-	resp.Body = &responseBody{ReadCloser: resp.Body, ctx: ctx, pace: pace, done: done}
+	resp.Body = &responseBody{ReadCloser: resp.Body, ctx: ctx, pace: pace, moved: &h.budget.traffic.bytes, done: done}
 	return resp, with, nil
 }
 
@@ -165,7 +168,7 @@ func (h *host) streamed(c *call, w *watchdog) *streamedBody {
 	if c.length == 0 {
 		w.run(commitPatience * w.limit)
 	}
-	return &streamedBody{from: c.stream, pace: newPace(w, c.location.Host, h.client.config.MinRate)}
+	return &streamedBody{from: c.stream, pace: newPace(w, c.location.Host, h.client.config.MinRate), moved: &h.budget.traffic.bytes}
 }
 
 // hasSlot reports whether the call holds a slot of b already.
@@ -209,6 +212,7 @@ func (h *host) follow(ctx context.Context, c *call, authorization string, body *
 		if body != nil && c.length > 0 && hop == 0 && h.asks.Load() {
 			askFirst(req)
 		}
+		h.budget.traffic.requests.Add(1)
 		resp, err := client.Do(req)
 		if err != nil {
 			return nil, h.lost(ctx, u, err)

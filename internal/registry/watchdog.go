@@ -105,7 +105,8 @@ func (p *pace) hold(n int) {
 // reading for a while. again and letGo end that, so that the reader can be used for
 // another request.
 type streamedBody struct {
-	pace *pace
+	pace  *pace
+	moved *atomic.Int64 // counts what is read
 
 	mu    sync.Mutex // held while from is read
 	from  io.Reader  // nil after letGo
@@ -176,6 +177,7 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	f.pace.w.hold()
 	n, err := f.from.Read(p)
 	f.given = n
+	f.moved.Add(int64(n))
 	if err != nil && err != io.EOF {
 		err = errFeed
 	}
@@ -198,15 +200,17 @@ var errLetGo = errors.New("the request is over")
 // slot. The clock runs during a Read only.
 type responseBody struct {
 	io.ReadCloser
-	ctx  context.Context
-	pace *pace
-	done func()
+	ctx   context.Context
+	pace  *pace
+	moved *atomic.Int64 // counts what is read
+	done  func()
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
 	b.pace.run()
 	n, err := b.ReadCloser.Read(p)
 	b.pace.hold(n)
+	b.moved.Add(int64(n))
 	if err != nil {
 		if err != io.EOF {
 			err = regerror.Plain(b.ctx, err)

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unique"
 
 	"imagemirror/internal/fault"
+	"imagemirror/internal/link"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/secret"
 	"imagemirror/internal/settings"
@@ -29,7 +32,7 @@ const (
 // A Builder gathers the streams of one or more runs, by mapping.
 type Builder struct {
 	mappings map[mappingKey]*pending
-	sets     map[setKey]contacts
+	sets     map[setKey]setFacts
 	settings map[string]*Set
 	executed bool              // the plans were carried out: this is no dry run
 	runs     map[string]string // by run: the first of its streams
@@ -40,7 +43,9 @@ type Builder struct {
 	named    map[shardKey]int     // mappings of a shard, if a stream names all of them
 	planned  map[shardKey]bool    // parts of plans; the settled part has no shard
 
-	started, ended time.Time // of the whole
+	started, ended time.Time     // of the whole
+	latest         stream.Header // of the run that started last
+	traffic        traffic
 }
 
 type mappingKey struct {
@@ -50,8 +55,11 @@ type mappingKey struct {
 
 type setKey struct{ run, set string }
 
-// contacts has the people of an image set.
-type contacts struct{ owners, notify []string }
+// setFacts has the people of an image set, and where reports on it lead to.
+type setFacts struct {
+	owners, notify []string
+	file, run      link.Template
+}
 
 // A shardKey is what the plan of a shard has in common with its results. Results of several
 // shards carry all of their names, separated by commas.
@@ -78,7 +86,7 @@ type pending struct {
 func NewBuilder() *Builder {
 	return &Builder{
 		mappings: map[mappingKey]*pending{},
-		sets:     map[setKey]contacts{},
+		sets:     map[setKey]setFacts{},
 		settings: map[string]*Set{},
 		runs:     map[string]string{},
 		unnamed:  map[announcement]int{},
@@ -97,9 +105,14 @@ func (b *Builder) Add(c *stream.Content) error {
 	}
 	b.executed = b.executed || c.Header.Stream == stream.Results
 	b.addTimes(c)
+	b.addLatest(c.Header)
+	b.traffic.add(c)
 	b.addWarnings(c.Header.Warnings)
 	for _, s := range c.Sets {
-		b.sets[setKey{c.Header.Run, s.Name}] = contacts{owners: boundNames(s.Owners), notify: boundNames(s.Notify)}
+		b.sets[setKey{c.Header.Run, s.Name}] = setFacts{
+			owners: boundNames(s.Owners), notify: boundNames(s.Notify),
+			file: linkOf(s.FileLink, link.FileNames), run: linkOf(s.RunLink, link.RunNames),
+		}
 		b.addSettings(s)
 	}
 	for _, m := range c.Mappings {
@@ -210,6 +223,9 @@ func (b *Builder) addMapping(c *stream.Content, m stream.Mapping) error {
 			File:        unique.Make(text.Line(m.File, maxName)).Value(),
 			Line:        m.Line,
 		}}
+		e.URL = set.file.Expand(map[string]string{
+			"set": e.Set, "file": e.File, "name": path.Base(e.File), "line": strconv.Itoa(e.Line),
+		})
 		b.mappings[k] = e
 	}
 	if e.Source != source || e.Destination != destination {
@@ -336,7 +352,10 @@ func (b *Builder) addCut(c *stream.Content) {
 
 // Report returns the report, in which every mapping has its result.
 func (b *Builder) Report() *Report {
-	r := &Report{Results: b.results(), Cuts: b.cuts}
+	r := &Report{Run: b.run(), Results: b.results(), Cuts: b.cuts, Registries: b.traffic.total()}
+	for _, set := range b.sets {
+		r.runLink = max(r.runLink, set.run) // in most runs all sets have one policy
+	}
 	for _, name := range slices.Sorted(maps.Keys(b.settings)) {
 		r.Sets = append(r.Sets, b.settings[name])
 	}

@@ -131,7 +131,7 @@ func (s *Summary) ofRun(ended time.Time, err error) *Cause {
 		kind, advice = fault.Unfinished, runAgain
 	}
 	return &Cause{
-		Key: causeKey("", "", kind), Kind: kind, Title: kind.Title(""), Message: err.Error(), Advice: advice,
+		Key: causeKey("", "", kind), Kind: kind, Title: kind.Title(""), Message: err.Error(), Advice: advice, Sets: []*CauseSet{},
 		First: ended, Last: ended,
 	}
 }

@@ -26,6 +26,7 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			r.From(Origin{Trigger: "cron", ID: "mirror-all-x7k2p", Version: "v0.1.0 (0ee96e4f2c81, go1.26.0)"})
 			if err := r.Err(); err == nil || err.Error() != c.err {
 				t.Errorf("the verdict is %v, want %s", err, c.err)
 			}

@@ -210,17 +210,20 @@ func TestJSONShowsHostileTextSafely(t *testing.T) {
 // decode reads report.json strictly.
 func decode(t *testing.T, content []byte) Report {
 	t.Helper()
+	schema(t).Validate(t, content)
 	var got struct {
-		Summary Summary   `json:"summary"`
-		Causes  []*Cause  `json:"causes"`
-		Results []*Result `json:"results"`
+		Run        Run       `json:"run"`
+		Summary    Summary   `json:"summary"`
+		Registries []Traffic `json:"registries"`
+		Causes     []*Cause  `json:"causes"`
+		Results    []*Result `json:"results"`
 	}
 	dec := json.NewDecoder(bytes.NewReader(content))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&got); err != nil {
 		t.Fatal(err)
 	}
-	return Report{Summary: got.Summary, Causes: got.Causes, Results: got.Results}
+	return Report{Run: got.Run, Summary: got.Summary, Registries: got.Registries, Causes: got.Causes, Results: got.Results}
 }
 
 func TestMarkdownCode(t *testing.T) {

@@ -11,9 +11,15 @@ import (
 // in memory twice.
 func (r *Report) WriteJSON(w io.Writer) error {
 	out := jsonWriter{w: w}
-	out.print("{\n\"summary\": ")
+	out.print("{\n\"run\": ")
+	out.value(r.Run)
+	out.print(",\n\"summary\": ")
 	out.value(r.Summary)
-	out.print(",\n\"causes\": [")
+	out.print(",\n\"registries\": [")
+	for i, t := range r.Registries {
+		out.item(i, t)
+	}
+	out.print("\n],\n\"causes\": [")
 	for i, c := range r.Causes {
 		out.item(i, c)
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"imagemirror/internal/fault"
+	"imagemirror/internal/link"
 	"imagemirror/internal/settings"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
@@ -28,11 +29,15 @@ const Planned = "planned"
 
 // A Report is the outcome of one or more runs.
 type Report struct {
-	Summary Summary
-	Results []*Result // one for each mapping, by run and by ID
-	Causes  []*Cause  // why mappings failed, and why the run is not good; none if all is well
-	Cuts    []string  // a line for each stream that was cut or could not be read
-	Sets    []*Set    // that streams name, by name
+	Run        Run
+	Summary    Summary
+	Results    []*Result // one for each mapping, by run and by ID
+	Causes     []*Cause  // why mappings failed, and why the run is not good; none if all is well
+	Registries []Traffic // what was asked of each registry, by host
+	Cuts       []string  // a line for each stream that was cut or could not be read
+	Sets       []*Set    // that streams name, by name
+
+	runLink link.Template
 }
 
 // A Set is what the settings of an image set tell those who follow its runs. A key that they
@@ -90,6 +95,7 @@ type Result struct {
 	Notify      []string   `json:"notify,omitempty"` // whom to tell that it failed
 	File        string     `json:"file"`             // the mapping file, named as split was given it
 	Line        int        `json:"line"`
+	URL         string     `json:"url,omitempty"` // of that line, by the operator's policy
 }
 
 // NoPlan returns the report of a run that split made no plan for.

@@ -33,13 +33,14 @@ func (s *Starter) newRun(set *imageSet) *v1.PipelineRun {
 	return &v1.PipelineRun{
 		ObjectMeta: metav1.ObjectMeta{
 			GenerateName:    objectName(set.name) + "-",
-			Labels:          map[string]string{SetLabel: set.name},
+			Labels:          map[string]string{SetLabel: set.name, TriggerLabel: s.Trigger},
 			OwnerReferences: set.owners(),
 		},
 		Spec: v1.PipelineRunSpec{
 			PipelineRef: &v1.PipelineRef{Name: pipelineName},
 			Params: v1.Params{
 				param("set", set.name),
+				param("trigger", s.Trigger),
 				param("shards", strconv.Itoa(set.settings.Shards)),
 				param("cap", strconv.Itoa(set.settings.Cap)),
 				param("cap-rate", strconv.Itoa(set.settings.Rate)),

@@ -20,10 +20,14 @@ import (
 // SetLabel is the label with the set's name on every object of a set: its ConfigMaps, its runs.
 const SetLabel = "imagemirror/set"
 
+// TriggerLabel is the label of a run with what started it: one of report.Triggers.
+const TriggerLabel = "imagemirror/trigger"
+
 // A Place is what the place where start runs tells of all runs, from the environment.
 type Place struct {
 	ClusterRegistry string `split_words:"true" desc:"value of the parameter cluster-registry of the runs"`
 	StatusURL       string `envconfig:"STATUS_URL" desc:"value of the parameter status-url of the runs: address of the status pages"`
+	Trigger         string `default:"manual" desc:"what starts the runs, for their reports: cron, event or manual"`
 }
 
 // A Starter starts runs in one namespace.

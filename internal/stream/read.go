@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 
 	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
@@ -39,8 +40,9 @@ type Content struct {
 	Archive   *manifest.Archive      // has them, after Read, and maybe others; nil after Skim
 	Copies    []Copy
 	Results   []Result
-	End       *End  // nil if the stream is cut or not written yet
-	Cut       error // tells where the stream is cut, or nil
+	End       *End      // nil if the stream is cut or not written yet
+	Traffic   []Traffic // End's Registries, once it is written
+	Cut       error     // tells where the stream is cut, or nil
 }
 
 // Read reads a stream to its end. It fails with ErrEmpty or with an error that names the
@@ -404,7 +406,25 @@ func (d *decoder) end(e *End) error {
 			}
 		}
 	}
-	d.c.End = e
+	if err := checkTraffic(e); err != nil {
+		return err
+	}
+	d.c.End, d.c.Traffic = e, e.Registries
+	return nil
+}
+
+// maxTraffic bounds how many registries an end record counts requests to.
+const maxTraffic = 100_000
+
+func checkTraffic(e *End) error {
+	if n := len(e.Registries) + len(e.PlanRegistries); n > maxTraffic {
+		return fmt.Errorf("the end record has %d registries, and at most %d are allowed", n, maxTraffic)
+	}
+	for _, t := range slices.Concat(e.Registries, e.PlanRegistries) {
+		if min(t.Requests, t.Retries, t.Throttled, t.Bytes) < 0 {
+			return fmt.Errorf("the end record has a negative count for %.80q", t.Host)
+		}
+	}
 	return nil
 }
 

@@ -69,6 +69,10 @@ type Set struct {
 	Owners []string `json:"owners,omitempty"` // the approvers of its OWNERS file
 	Notify []string `json:"notify,omitempty"` // whom else to mention when an image fails
 
+	// Templates of the addresses of a line of its mapping files, and of a run: see internal/link.
+	FileLink string `json:"fileLink,omitempty"`
+	RunLink  string `json:"runLink,omitempty"`
+
 	// When runs start, where notifications are sent, how often they remind, and when a
 	// destination is stale.
 	Schedule      string   `json:"schedule,omitempty"`
@@ -170,4 +174,18 @@ type End struct {
 	Records     int       `json:"records"` // number of records between header and end
 	Ended       time.Time `json:"ended"`
 	Interrupted bool      `json:"interrupted,omitempty"` // copy was interrupted: another attempt may copy more
+
+	// What the command asked of registries. If split cut a plan, its settled part has that.
+	Registries []Traffic `json:"registries,omitempty"`
+	// In results: the same of the split that made the plan, if the plan that copy read has it.
+	PlanRegistries []Traffic `json:"planRegistries,omitempty"`
+}
+
+// Traffic is what was asked of one registry, and of the hosts that it leads to.
+type Traffic struct {
+	Host      string `json:"host"`
+	Requests  int64  `json:"requests"`            // sent, with retries and redirects
+	Retries   int64  `json:"retries,omitempty"`   // attempts after the first of a request
+	Throttled int64  `json:"throttled,omitempty"` // answers that ask for fewer requests
+	Bytes     int64  `json:"bytes,omitempty"`     // of bodies, both read and sent
 }

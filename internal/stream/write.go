@@ -51,8 +51,10 @@ func Write(w io.Writer, c *Content) (*End, error) {
 	for _, one := range c.Copies {
 		sw.Copy(one)
 	}
-	if c.End != nil && c.End.Interrupted {
-		sw.Interrupted()
+	sw.Traffic(c.Traffic, nil)
+	if e := c.End; e != nil {
+		sw.Traffic(e.Registries, e.PlanRegistries)
+		sw.end.Interrupted = e.Interrupted
 	}
 	err := sw.End()
 	end := sw.end // a pointer into the Writer would keep its buffers
@@ -99,6 +101,14 @@ func (w *Writer) Interrupted() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.end.Interrupted = true
+}
+
+// Traffic puts into the end record what was asked of registries: by the command that writes, and by
+// the split that made its plan.
+func (w *Writer) Traffic(own, planned []Traffic) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.end.Registries, w.end.PlanRegistries = own, planned
 }
 
 // End writes the end record, flushes, and returns the first error of the stream. It does not

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"imagemirror/internal/report/reporttest"
 )
 
 var update = flag.Bool("update", false, "write what the commands print into the scripts")
@@ -32,6 +34,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// checkReports compares each report.json that a script left with the published schema.
+func checkReports(t *testing.T, schema reporttest.Schema, dir string) {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "report.json" || d.IsDir() {
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		schema.Validate(t, content)
+		return nil
+	})
+}
+
 func TestScripts(t *testing.T) {
 	watchSources(t)
 	bin := t.TempDir()
@@ -44,6 +62,7 @@ func TestScripts(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the commands: %v\n%s", err, out)
 	}
+	schema := reporttest.Load(t, "../../docs/reference/report.schema.json")
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: *update,
@@ -53,6 +72,7 @@ func TestScripts(t *testing.T) {
 			"heal": heal, "digest": digest, "expand": expand, "append": addLine,
 		},
 		Setup: func(env *testscript.Env) error {
+			env.Defer(func() { checkReports(t, schema, env.WorkDir) })
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "docker"))

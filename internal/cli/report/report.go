@@ -32,6 +32,7 @@ Exit status: 0 all is well, 1 some mapping failed or has no result, 2 the input 
 type config struct {
 	state.Place
 	command.TaskResults
+	report.Origin
 	Grace       time.Duration `default:"30s" desc:"with MIRROR_STATE: how long to wait for results that pods write while they end"`
 	SplitStatus string        `split_words:"true" desc:"with MIRROR_STATE: status of split's task: $(tasks.split.status)"`
 	SplitReason string        `split_words:"true" desc:"with MIRROR_STATE: reason for that status: $(tasks.split.reason)"`
@@ -62,6 +63,10 @@ func Command() *command.Command {
 const archive = "-"
 
 func (c *config) run(ctx context.Context, files []string) error {
+	if err := c.Origin.Check(); err != nil {
+		return command.Refuse(err)
+	}
+	c.Origin.ID, c.Origin.Version = c.Place.Run, command.Version()
 	run, err := c.open(files)
 	if err != nil {
 		return command.Refuse(err)
@@ -97,6 +102,7 @@ func (c *config) open(files []string) (*state.Run, error) {
 
 // write writes the report, and returns its verdict.
 func (c *config) write(r *report.Report, out report.Directory) error {
+	r.From(c.Origin)
 	if c.out == archive {
 		return r.WriteTar(c.stdout)
 	}

@@ -37,6 +37,7 @@ type config struct {
 	registries.Env
 	plan.Limits
 	execute.CopyLimits
+	report.Origin
 
 	out    string
 	dryRun bool
@@ -73,7 +74,7 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	if os.Getenv(command.Prefix+"_STATE") != "" {
 		c.warn(command.Prefix + "_STATE is ignored: this command keeps no state; split, copy and report do")
 	}
-	if err := cmp.Or(c.Limits.Check(), c.CopyLimits.Check()); err != nil {
+	if err := cmp.Or(c.Limits.Check(), c.CopyLimits.Check(), c.Origin.Check()); err != nil {
 		return command.Refuse(err)
 	}
 	client, err := c.Client()
@@ -88,7 +89,7 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
-	return write(outcome, out)
+	return c.write(outcome, out)
 }
 
 // carryOut plans and copies, or only plans, and returns the streams to report.
@@ -98,7 +99,7 @@ func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.
 	p, summarize, _ := planning.Make(ctx, o, sets)
 	summarize()
 	if c.dryRun {
-		p.End = &stream.End{Ended: time.Now().UTC()}
+		p.End = &stream.End{Ended: time.Now().UTC(), Registries: p.Traffic}
 		return []*stream.Content{&p.Content}, nil
 	}
 	display := progress.New(os.Stderr, slog.Default(), len(p.Copies), p.Bytes())
@@ -133,7 +134,7 @@ func (c *config) directory() (report.Directory, error) {
 }
 
 // write writes the report and returns its verdict.
-func write(streams []*stream.Content, out report.Directory) error {
+func (c *config) write(streams []*stream.Content, out report.Directory) error {
 	b := report.NewBuilder()
 	for _, s := range streams {
 		if err := b.Add(s); err != nil {
@@ -141,6 +142,8 @@ func write(streams []*stream.Content, out report.Directory) error {
 		}
 	}
 	r := b.Report()
+	c.Origin.Version = command.Version()
+	r.From(c.Origin)
 	if err := errors.Join(out.Write(r), r.WriteTable(os.Stdout)); err != nil {
 		return err
 	}

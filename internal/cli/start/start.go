@@ -13,6 +13,7 @@ import (
 
 	"imagemirror/internal/apiserver"
 	"imagemirror/internal/command"
+	"imagemirror/internal/report"
 	"imagemirror/internal/start"
 )
 
@@ -42,6 +43,9 @@ func (c *config) run(ctx context.Context, args []string) error {
 	sets := setNames(args)
 	if len(sets) == 0 {
 		return command.Refuse(errors.New("no image set to start: name one"))
+	}
+	if err := (report.Origin{Trigger: c.Trigger}).Check(); err != nil {
+		return command.Refuse(err)
 	}
 	starter, err := c.connect()
 	if err != nil {
