@@ -84,15 +84,12 @@ type target struct {
 // alone.
 func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 	started := time.Now().UTC()
-	if o.Progress == nil {
-		o.Progress = &Progress{}
-	}
 	r := newResolver(o)
 	r.trees.patience, r.trees.apart = r.patience(), len(sets) > 1
 	asking, cancel := o.within(ctx)
 	defer cancel()
 	targets := r.targets(asking, sets, func(batch []*target) {
-		o.Progress.mappings.Add(int64(len(batch)))
+		r.Progress.mappings.Add(int64(len(batch)))
 		r.resolve(asking, batch)
 	})
 	p := &Plan{archive: r.trees.archive}

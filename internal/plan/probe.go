@@ -23,7 +23,11 @@ type Doubt struct {
 func Probe(ctx context.Context, o Options, sets []*imageset.Set) ([]Doubt, error) {
 	r := newResolver(o)
 	targets := r.targets(ctx, sets, func(batch []*target) {
-		each(r.sources(ctx, batch), workers*r.Client.Concurrency(), func(g *group) { r.probe(ctx, g) })
+		r.Progress.mappings.Add(int64(len(batch)))
+		each(r.sources(ctx, batch), workers*r.Client.Concurrency(), func(g *group) {
+			r.probe(ctx, g)
+			r.Progress.note(g.targets...)
+		})
 	})
 	if ctx.Err() != nil {
 		return nil, ErrInterrupted
@@ -44,11 +48,13 @@ func (r *resolver) sources(ctx context.Context, targets []*target) map[registryP
 	repositories := map[string]*registry.Repository{}
 	for _, t := range targets {
 		if t.settled || t.err != nil {
+			r.Progress.note(t)
 			continue
 		}
 		name := t.source.Name()
 		if t.from = repositories[name]; t.from == nil {
 			if t.from, t.err = r.Client.Source(ctx, t.source); t.err != nil {
+				r.Progress.note(t)
 				continue
 			}
 			repositories[name] = t.from

@@ -32,6 +32,9 @@ type resolver struct {
 }
 
 func newResolver(o Options) *resolver {
+	if o.Progress == nil {
+		o.Progress = &Progress{}
+	}
 	return &resolver{Options: o, trees: newTrees(), companions: map[string]*companions{}}
 }
 

@@ -35,19 +35,20 @@ type Planned struct {
 // there are: 0 until that is known.
 type Count func() (resolved, failed, mappings int64)
 
-// NewPlanning starts to display a plan that is being made. It polls count. If f is not a terminal,
-// everything goes to log.
-func NewPlanning(f *os.File, log *slog.Logger, count Count) Planning {
+// NewPlanning starts to display a plan that is being made, or something like it: doing is what, such
+// as "planning". It polls count. If f is not a terminal, everything goes to log.
+func NewPlanning(f *os.File, log *slog.Logger, doing string, count Count) Planning {
 	if canDraw(f) {
-		return newLivePlanning(f, heightOf(f), count)
+		return newLivePlanning(f, heightOf(f), doing, count)
 	}
-	return newPlanningLines(log, count)
+	return newPlanningLines(log, doing, count)
 }
 
 // livePlanning displays a plan on a terminal, as a line with a bar. Above it are lines for what is
 // waited for.
 type livePlanning struct {
 	pool
+	doing     string
 	count     Count
 	out       io.Writer
 	began     time.Time
@@ -61,8 +62,8 @@ type livePlanning struct {
 	crowds []crowd
 }
 
-func newLivePlanning(out io.Writer, height func() int, count Count, options ...mpb.ContainerOption) *livePlanning {
-	l := &livePlanning{count: count, out: out, began: time.Now()}
+func newLivePlanning(out io.Writer, height func() int, doing string, count Count, options ...mpb.ContainerOption) *livePlanning {
+	l := &livePlanning{doing: doing, count: count, out: out, began: time.Now()}
 	l.container = mpb.New(append([]mpb.ContainerOption{mpb.WithOutput(out)}, options...)...)
 	l.above = newAbove(l.container, out)
 	l.unlog = l.above.log()
@@ -101,7 +102,7 @@ func (l *livePlanning) head(decor.Statistics) string {
 		return home + "reading the tags of wildcards"
 	}
 	all := fmt.Sprint(mappings)
-	s := home + fmt.Sprintf("planning %*d/%s mappings", len(all), resolved, all)
+	s := home + fmt.Sprintf("%s %*d/%s mappings", l.doing, len(all), resolved, all)
 	if failed > 0 {
 		s += fmt.Sprintf(", %d failed", failed)
 	}
@@ -142,11 +143,11 @@ type planningLines struct {
 	pulse *pulse
 }
 
-func newPlanningLines(log *slog.Logger, count Count) *planningLines {
+func newPlanningLines(log *slog.Logger, doing string, count Count) *planningLines {
 	l := &planningLines{log: log}
 	l.pulse = newPulse(l.all, func(slowest string, held []crowd) {
 		resolved, failed, mappings := count()
-		log.Info("planning", append([]any{"resolved", resolved, "mappings", mappings, "failed", failed}, attrsOf(slowest, held)...)...)
+		log.Info(doing, append([]any{"resolved", resolved, "mappings", mappings, "failed", failed}, attrsOf(slowest, held)...)...)
 	})
 	return l
 }

@@ -18,7 +18,7 @@ import (
 func drawPlanning(t *testing.T, count Count, f func(d *livePlanning, s *screen)) {
 	synctest.Test(t, func(*testing.T) {
 		s := &screen{}
-		f(newLivePlanning(s, func() int { return 24 }, count, mpb.WithWidth(60), mpb.ForceTTY(), mpb.WithAutoRefresh()), s)
+		f(newLivePlanning(s, func() int { return 24 }, "planning", count, mpb.WithWidth(60), mpb.ForceTTY(), mpb.WithAutoRefresh()), s)
 	})
 }
 
@@ -88,7 +88,7 @@ planning  90/450 mappings [====>                      ]   3s`)
 func TestPlanningLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		d := newPlanningLines(logger(&out), func() (int64, int64, int64) { return 7, 2, 30 })
+		d := newPlanningLines(logger(&out), "planning", func() (int64, int64, int64) { return 7, 2, 30 })
 		answered := d.Begin(waits.Wait{Kind: waits.Answer, Host: "quay.io", Limit: time.Minute})
 		pass(40 * time.Second)
 		answered()

@@ -1,4 +1,5 @@
-// Package planning makes plans, and shows on standard error how far they are.
+// Package planning asks registries about image sets, to plan or to check them, and shows on standard
+// error how far that is.
 package planning
 
 import (
@@ -6,8 +7,10 @@ import (
 	"log/slog"
 	"os"
 
+	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
+	"imagemirror/internal/presubmit"
 	"imagemirror/internal/progress"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/waits"
@@ -16,14 +19,30 @@ import (
 // Make makes a plan as plan.Make does, and shows its progress. The caller calls summarize once the
 // plan is where it belongs.
 func Make(ctx context.Context, o plan.Options, sets []*imageset.Set) (p *plan.Plan, summarize func(), err error) {
-	o.Progress = &plan.Progress{}
-	display := progress.NewPlanning(os.Stderr, slog.Default(), o.Progress.Count)
-	defer display.Close()
-	defer context.AfterFunc(ctx, display.Stopping)()
-	p, err = plan.Make(waits.Watch(ctx, display), o, sets)
+	ctx, display, done := show(ctx, "planning", &o)
+	defer done()
+	p, err = plan.Make(ctx, o, sets)
 	return p, func() {
 		display.Summarize(progress.Planned{
 			Mappings: len(p.Mappings), Current: p.Count(stream.Current), Copies: len(p.Copies), Failed: p.Count(stream.Failed), Bytes: p.Bytes(),
 		})
 	}, err
+}
+
+// Check asks the registries about image sets as presubmit.Ask does, and shows its progress.
+func Check(ctx context.Context, o plan.Options, input *imageset.Input) (*finding.List, error) {
+	ctx, _, done := show(ctx, "checking", &o)
+	defer done()
+	return presubmit.Ask(ctx, o, input)
+}
+
+// show begins to display the progress of what is done with the context and the options.
+func show(ctx context.Context, doing string, o *plan.Options) (watched context.Context, display progress.Planning, done func()) {
+	o.Progress = &plan.Progress{}
+	display = progress.NewPlanning(os.Stderr, slog.Default(), doing, o.Progress.Count)
+	stop := context.AfterFunc(ctx, display.Stopping)
+	return waits.Watch(ctx, display), display, func() {
+		stop()
+		display.Close()
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 
+	"imagemirror/internal/cli/planning"
 	"imagemirror/internal/command"
 	"imagemirror/internal/finding"
 	"imagemirror/internal/presubmit"
@@ -21,7 +22,7 @@ func (c *config) checkSets(ctx context.Context, paths []string) error {
 		if err != nil {
 			return refuseStart(err)
 		}
-		doubts, err := presubmit.Ask(ctx, o, input)
+		doubts, err := planning.Check(ctx, o, input)
 		if err != nil {
 			return err
 		}
