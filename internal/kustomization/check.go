@@ -37,7 +37,9 @@ func Check(dirs []string) *finding.List {
 			t = openTree(root)
 			trees[root] = t
 			t.checkBase(&found)
+			t.readNetwork(new(finding.List)) // imageset reports what is wrong with the policy
 			t.checkListing(&found)
+			t.checkNetwork(&found)
 		}
 		t.checkSet(dir, &found)
 	}
@@ -65,33 +67,54 @@ func (t *Tree) checkListing(found *finding.List) {
 	case path != t.path():
 		found.Refuse(Generated, path, 1, "this lists the sets under another name than %s: remove it, and %s", File, t.advice())
 	default:
-		t.compare(path, t.listing(sets), t.readListed(sets), found)
+		t.compare(path, t.listing(sets), t.readListed(append(sets, NetworkFile)), found)
 	}
 }
 
 // compare refuses a kustomization that differs from the generated one. It names what is wrong
 // if it can; resources reads the list of resources for that.
 func (t *Tree) compare(path string, want []byte, resources func(strictyaml.Value), found *finding.List) {
-	data, err := readRegular(path)
-	if err != nil {
-		found.Refuse(Generated, path, 1, "%w; then %s", err, t.advice())
-		return
-	}
-	if bytes.Equal(data, want) {
-		return
-	}
-	if bytes.Equal(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), want) {
-		found.Refuse(Generated, path, 1, "its lines end with CRLF: %s, and set git's core.autocrlf to input", t.advice())
+	data, differs := t.differs(path, want, found)
+	if !differs {
 		return
 	}
 	told := strictyaml.Read(Generated, path, data, maxFile, func(v strictyaml.Value) {
 		v.Keys(append(slices.Clone(forbidden), keys(resources)...)...)
 	})
 	if told.Err() == nil {
-		line, belongs := difference(data, want)
-		told.Refuse(Generated, path, line, "this differs from the generated file: %s here; %s", belongs, t.advice())
+		t.refuseDifference(path, data, want, told)
 	}
 	found.Merge(told)
+}
+
+// compareText refuses a file that differs from the generated one.
+func (t *Tree) compareText(path string, want []byte, found *finding.List) {
+	if data, differs := t.differs(path, want, found); differs {
+		t.refuseDifference(path, data, want, found)
+	}
+}
+
+// differs reports whether the content of a file differs from the generated one. It refuses a file
+// that cannot be read, or has other line ends.
+func (t *Tree) differs(path string, want []byte, found *finding.List) (data []byte, differs bool) {
+	data, err := readRegular(path)
+	switch {
+	case err != nil:
+		found.Refuse(Generated, path, 1, "%w; then %s", err, t.advice())
+		return nil, false
+	case bytes.Equal(data, want):
+		return nil, false
+	case bytes.Equal(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), want):
+		found.Refuse(Generated, path, 1, "its lines end with CRLF: %s, and set git's core.autocrlf to input", t.advice())
+		return nil, false
+	}
+	return data, true
+}
+
+// refuseDifference refuses a file at the first line that differs.
+func (t *Tree) refuseDifference(path string, data, want []byte, found *finding.List) {
+	line, belongs := difference(data, want)
+	found.Refuse(Generated, path, line, "this differs from the generated file: %s here; %s", belongs, t.advice())
 }
 
 // advice returns how to generate the kustomizations of a tree.

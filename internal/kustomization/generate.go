@@ -130,6 +130,9 @@ func (t *Tree) listing(sets []string) []byte {
 	for _, name := range sets {
 		fmt.Fprintf(&b, "  - %s\n", scalar(name))
 	}
+	if t.Network != nil {
+		fmt.Fprintf(&b, "  - %s\n", NetworkFile)
+	}
 	if imageset.Contains(t.Root, policy.File) {
 		fmt.Fprintf(&b, "configMapGenerator:\n  - name: %s\n    namespace: %s\n    files:\n      - %s\n", policy.ConfigMap, scalar(t.Namespace), policy.File)
 		b.WriteString(fixedNames)

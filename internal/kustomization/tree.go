@@ -13,6 +13,7 @@ import (
 
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
+	"imagemirror/internal/policy"
 	"imagemirror/internal/settings"
 	"imagemirror/internal/strictyaml"
 	"imagemirror/internal/text"
@@ -31,6 +32,7 @@ var (
 type Tree struct {
 	Root      string
 	Namespace string
+	Network   *policy.Network // that the operator's policy has, or nil
 	Sets      []*SetDirectory // by name
 }
 
@@ -51,6 +53,7 @@ func Read(root string) (*Tree, *finding.List) {
 	var found finding.List
 	t := openTree(root)
 	t.checkBase(&found)
+	t.readNetwork(&found)
 	for _, dir := range imageset.Directories(root) {
 		switch {
 		case filepath.Base(dir) == imageset.Base:
@@ -128,6 +131,15 @@ func (t *Tree) Write() (changed []string, err error) {
 		path := filepath.Join(t.Root, s.Name, File)
 		files[path] = s.Kustomization(t.Namespace)
 		paths = append(paths, path)
+	}
+	if t.Network != nil {
+		files[t.networkPath()] = t.networkPolicy()
+		paths = append(paths, t.networkPath())
+	} else if t.hasOldNetwork() {
+		if err := os.Remove(t.networkPath()); err != nil {
+			return nil, err
+		}
+		changed = append(changed, t.networkPath())
 	}
 	for _, path := range paths {
 		if data, err := readRegular(path); err == nil && bytes.Equal(data, files[path]) {

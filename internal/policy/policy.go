@@ -29,8 +29,9 @@ const maxInterval = 31 * 24 * time.Hour
 
 // A Policy is the content of a file.
 type Policy struct {
-	bounds Bounds // of sets without bounds of their own
-	sets   []setBounds
+	bounds  Bounds // of sets without bounds of their own
+	sets    []setBounds
+	network *Network
 }
 
 // A setBounds has the bounds of one set.
@@ -81,7 +82,7 @@ func metadata(v strictyaml.Value) {
 }
 
 func (p *Policy) spec(v strictyaml.Value) {
-	v.Keys(append(p.bounds.keys(), strictyaml.Key{Name: "sets", Read: func(v strictyaml.Value) {
+	v.Keys(append(p.bounds.keys(), strictyaml.Key{Name: "network", Read: p.readNetwork}, strictyaml.Key{Name: "sets", Read: func(v strictyaml.Value) {
 		v.Each(func(set string, v strictyaml.Value) {
 			own := setBounds{set, v.Line(), Bounds{File: p.bounds.File}}
 			v.Keys(own.bounds.keys()...)

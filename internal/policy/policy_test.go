@@ -85,7 +85,7 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		{"an empty file", "", []string{"1: apiVersion is missing", "1: kind is missing"}},
 		{"settings", strings.Replace(head, "Policy", "Settings", 1), []string{`2: this is "Settings": write Policy`}},
-		{"an unknown key", head + "  caps: 8\n", []string{`4: unknown key "caps": write sources, destinations, shards, cap, rate, retries, timeout, interval, notify, links or sets`}},
+		{"an unknown key", head + "  caps: 8\n", []string{`4: unknown key "caps": write sources, destinations, shards, cap, rate, retries, timeout, interval, notify, links, network or sets`}},
 		{"an unknown key of a set", head + "  sets:\n    a: {schedule: x}\n", []string{`5: unknown key "schedule": write sources, destinations, shards, cap, rate, retries, timeout, interval, notify or links`}},
 		{"a set twice", head + "  sets:\n    a: {cap: 8}\n    a: {cap: 9}\n", []string{`6: the key "a" is there twice`}},
 		{"sets in a list", head + "  sets: [a]\n", []string{"4: spec.sets is not a mapping"}},
@@ -253,11 +253,11 @@ func TestDocumented(t *testing.T) {
 			t.Errorf("the example does not set %s", key)
 		}
 	}
-	if diff := cmp.Diff(append(keys, "sets"), documented); diff != "" {
+	if diff := cmp.Diff(append(keys, "network", "sets", "ports", "cidrs"), documented); diff != "" {
 		t.Errorf("keys (-code +docs/reference/policy.md):\n%s", diff)
 	}
-	if len(p.sets) == 0 {
-		t.Error("the example does not set sets")
+	if len(p.sets) == 0 || len(p.network.Ports) == 0 || len(p.network.CIDRs) == 0 {
+		t.Error("the example does not set sets, or the keys of network")
 	}
 }
 
@@ -279,4 +279,24 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestNetworkRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"{ports: [0]}":                        "f:6: ",
+		"{ports: [65536]}":                    "f:6: ",
+		"{ports: [443, 443]}":                 "f:6: port 443 is there twice",
+		"{ports: [\"443:8443\"]}":             "f:6: ",
+		"{cidrs: [10.0.0.1]}":                 "f:6: cidr \"10.0.0.1\" is not a range",
+		"{cidrs: [10.0.0.1/8]}":               "f:6: cidr 10.0.0.1/8 has an address within the range: write 10.0.0.0/8",
+		"{cidrs: [10.0.0.0/8, 10.0.0.0/8]}":   "f:6: cidr 10.0.0.0/8 is there twice",
+		"{cidrs: [\"0.0.0.0/0}\\n  x: {y\"]}": "f:6: ",
+		"{hosts: [quay.io]}":                  "f:6: unknown key \"hosts\": write ports or cidrs",
+		"\n  sets:\n    web: {network: {}}":   "f:8: unknown key \"network\"",
+	} {
+		_, found := Parse("f", []byte("apiVersion: imagemirror/v1\nkind: Policy\nmetadata:\n  name: p\nspec:\n  network: "+text+"\n"))
+		if err := found.Err(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
 }
