@@ -213,6 +213,7 @@ func (h *host) follow(ctx context.Context, c *call, authorization string, body *
 			askFirst(req)
 		}
 		h.budget.traffic.requests.Add(1)
+		h.budget.traffic.bytes.Add(int64(len(c.body))) // a stream counts what is read of it
 		resp, err := client.Do(req)
 		if err != nil {
 			return nil, h.lost(ctx, u, err)
