@@ -76,7 +76,7 @@ vuln: ## known vulnerabilities in what the commands call (asks vuln.go.dev)
 interop: ## copy a corpus of images between real registries, in all pairs, and print what arrived
 	@$(go) -C test/interop $(tests) -count=1 -args -matrix
 
-torture: ## hostile registries beside good images: prints what split, copy and report take (minutes)
+torture: ## hostile registries, kills and full disks: prints what the commands take and what arrives (minutes)
 	@$(go) run ./test/torture
 
 bench: ## run all benchmarks, then compare with crane and regsync (BENCH='-h' lists what)

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -28,13 +27,15 @@ type hostile struct {
 	random    *rand.Rand
 }
 
-// prepare makes the images of a case beside good ones, and returns the lines of its mapping file.
-func (h *hostile) prepare(one hostileCase) []string {
+// prepare makes the images of a case, and as many good ones, and returns the lines of its mapping
+// file.
+func (h *hostile) prepare(make func(*hostile), good int) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.manifests, h.blobs, h.tags, h.lists = map[string][]byte{}, map[string][]byte{}, map[string]string{}, map[string][]string{}
+	h.manifests, h.blobs = map[string][]byte{}, map[string][]byte{}
+	h.tags, h.lists = map[string]string{}, map[string][]string{}
 	h.lines, h.random = nil, rand.New(rand.NewPCG(1, 2))
-	one.make(h)
+	make(h)
 	for i := range good {
 		h.tag(fmt.Sprintf("good/%d", i), h.image(fmt.Sprint("good ", i), 3))
 	}
@@ -164,21 +165,5 @@ func send(w http.ResponseWriter, q *http.Request, content []byte, kind, id strin
 	w.Header().Set("Content-Length", fmt.Sprint(len(content)))
 	if q.Method != http.MethodHead {
 		_, _ = w.Write(content)
-	}
-}
-
-// An emptyRegistry is empty, and accepts everything.
-type emptyRegistry struct{}
-
-func (emptyRegistry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
-	_, _ = io.Copy(io.Discard, q.Body)
-	switch q.Method {
-	case http.MethodHead:
-		w.WriteHeader(http.StatusNotFound)
-	case http.MethodPost, http.MethodPatch:
-		w.Header().Set("Location", "/v2/upload")
-		w.WriteHeader(http.StatusAccepted)
-	case http.MethodPut:
-		w.WriteHeader(http.StatusCreated)
 	}
 }

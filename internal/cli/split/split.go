@@ -196,9 +196,9 @@ func (c *config) writeResults(shards []string, sentence string) error {
 }
 
 // refuseStart refuses the input because of err, which came before anything was done. A full
-// disk is not the input's fault.
+// disk, or a limit on the size of files, is not the input's fault.
 func refuseStart(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
 		return err
 	}
 	return command.Refuse(err)
