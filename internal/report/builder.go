@@ -272,6 +272,9 @@ func (e *pending) addPlan(c stream.Copy, shard string) {
 	if !e.settled {
 		e.Bytes = c.Bytes
 	}
+	if !e.settled {
+		e.Travelled = planned(c)
+	}
 	e.plan("", c.Digest)
 	e.Digest = cmp.Or(e.Digest, text.Line(c.Digest, maxName))
 	e.Old = cmp.Or(e.Old, text.Line(c.Old, maxName))
@@ -296,7 +299,7 @@ func (e *pending) take(r stream.Result, started time.Time) {
 	e.Status, e.Bytes, e.Seconds = r.Status, r.Bytes, min(r.Seconds, maxSeconds)
 	e.Digest = cmp.Or(text.Line(r.Digest, maxName), e.Digest)
 	e.Old = cmp.Or(text.Line(r.Old, maxName), e.Old)
-	e.Time = boundTime(r.Time)
+	e.Time, e.Travelled = boundTime(r.Time), travelled(r.Travelled)
 	e.Error, e.Side, e.Host, e.Kind, e.HTTPStatus, e.Advice = "", "", "", "", 0, ""
 	if r.Status == stream.Failed {
 		e.Kind = fault.Parse(string(r.Error.Kind))
@@ -370,6 +373,7 @@ func (b *Builder) Report() *Report {
 		Problems: b.problems,
 		Unknown:  b.unknown(),
 	}
+	r.countTravelled()
 	if !b.executed {
 		r.Summary.Planned = &total.planned
 	}
@@ -442,5 +446,5 @@ func (e *pending) conclude(executed bool) {
 		}
 		e.Error = fmt.Sprintf(neverRan, by)
 	}
-	e.Status, e.Bytes, e.Advice, e.Kind = stream.Failed, 0, runAgain, fault.Unfinished
+	e.Status, e.Bytes, e.Advice, e.Kind, e.Travelled = stream.Failed, 0, runAgain, fault.Unfinished, nil
 }

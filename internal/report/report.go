@@ -64,6 +64,8 @@ type Summary struct {
 	NoPlan []string `json:"noPlan,omitempty"`
 	// Why the report is not good whatever its results say; a line each.
 	Problems []string `json:"problems,omitempty"`
+	// What was to come with images, such as their signatures; absent if there is none.
+	Travelled *TravelledCounts `json:"travelled,omitempty"`
 	// What split found suspicious in the files that it read; a line each.
 	Warnings []string `json:"warnings,omitempty"`
 	Bytes    int64    `json:"bytes"` // blob bytes sent; in a dry run, to be sent
@@ -96,6 +98,9 @@ type Result struct {
 	File        string     `json:"file"`             // the mapping file, named as split was given it
 	Line        int        `json:"line"`
 	URL         string     `json:"url,omitempty"` // of that line, by the operator's policy
+
+	// What came with the image; in a dry run, what would come. By kind.
+	Travelled []Travelled `json:"travelled,omitempty"`
 }
 
 // NoPlan returns the report of a run that split made no plan for.

@@ -81,7 +81,11 @@ func (r *Report) tableMoves(w io.Writer) {
 	out := tableWriter(w)
 	fmt.Fprintf(out, "%10s\tOLD\t  NEW\tDESTINATION\n", sent)
 	for _, m := range moves {
-		fmt.Fprintf(out, "%10s\t%s\t→ %s\t%s\n", text.Size(m.Bytes), m.oldImage(), text.ShortDigest(m.Digest), text.Clip(m.Destination, shownName))
+		fmt.Fprintf(out, "%10s\t%s\t→ %s\t%s", text.Size(m.Bytes), m.oldImage(), text.ShortDigest(m.Digest), text.Clip(m.Destination, shownName))
+		if with := m.with(); with != "" {
+			fmt.Fprintf(out, "  %s", text.Clip(with, shownName))
+		}
+		fmt.Fprintln(out)
 	}
 	out.Flush()
 }

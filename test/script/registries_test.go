@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"imagemirror/internal/registry"
 	"imagemirror/internal/registrytest"
 )
 
@@ -90,6 +91,20 @@ func push(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	// Foreign layers too: some registries have them.
 	_, err := registrytest.Write(context.Background(), r.backend.Host+"/"+args[1], what, remote.WithNondistributable)
+	check(ts, err)
+}
+
+// sign implements the command sign REGISTRY REPOSITORY:TAG: it pushes an artifact under the tag at
+// which cosign looks for the image's signature.
+func sign(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 2, "sign REGISTRY REPOSITORY:TAG")
+	host := worldOf(ts).registry(ts, args[0]).backend.Host
+	ref, err := name.ParseReference(host + "/" + args[1])
+	check(ts, err)
+	image, err := remote.Head(ref)
+	check(ts, err)
+	tag := registry.ReferrersTag(image.Digest.String()) + ".sig"
+	_, err = registrytest.Write(context.Background(), ref.Context().Tag(tag).String(), registrytest.NewArtifact("signature", registrytest.NewLayer("signature", 300)))
 	check(ts, err)
 }
 

@@ -1,0 +1,94 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"imagemirror/internal/secret"
+	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
+)
+
+// maxKinds bounds the kinds of what came with an image that are told apart.
+const maxKinds = 20
+
+// A Travelled counts the manifests of one kind that came with an image, such as its signatures.
+type Travelled struct {
+	Kind   string `json:"kind"` // artifact type, or signature, attestation or sbom for cosign's tags
+	Copied int    `json:"copied"`
+	Failed int    `json:"failed,omitempty"`
+	Error  string `json:"error,omitempty"` // of the first that failed
+}
+
+// TravelledCounts count what came with all images.
+type TravelledCounts struct {
+	Copied int `json:"copied"`
+	Failed int `json:"failed"`
+}
+
+// travelled returns what a stream says of one image, bounded and printable.
+func travelled(all []stream.Travelled) []Travelled {
+	var kinds []Travelled
+	for _, t := range all[:min(maxKinds, len(all))] {
+		k := Travelled{Kind: text.Line(secret.Hide(t.Kind), maxName), Copied: max(0, t.Copied), Failed: max(0, t.Failed)}
+		if t.Error != nil {
+			k.Error = text.Line(secret.Hide(t.Error.Message), maxMessage)
+		}
+		kinds = append(kinds, k)
+	}
+	return kinds
+}
+
+// planned returns what a copy will bring with its image.
+func planned(c stream.Copy) []Travelled {
+	var kinds []stream.Travelled
+	for _, a := range c.Attached {
+		i := slices.IndexFunc(kinds, func(t stream.Travelled) bool { return t.Kind == a.Kind })
+		if i < 0 {
+			i = len(kinds)
+			kinds = append(kinds, stream.Travelled{Kind: a.Kind})
+		}
+		if t := &kinds[i]; a.Error == nil {
+			t.Copied++
+		} else {
+			t.Failed++
+			t.Error = a.Error
+		}
+	}
+	return travelled(kinds)
+}
+
+// countTravelled counts what came with all images, and warns of what did not.
+func (r *Report) countTravelled() {
+	var all TravelledCounts
+	for _, m := range r.Results {
+		for _, t := range m.Travelled {
+			all.Copied, all.Failed = all.Copied+t.Copied, all.Failed+t.Failed
+			if t.Failed > 0 && len(r.Summary.Warnings) < maxWarnings {
+				r.Summary.Warnings = append(r.Summary.Warnings,
+					fmt.Sprintf("%s: %s is without %d of its %s: %s", m.position(), m.Destination, t.Failed, t.Kind, t.Error))
+			}
+		}
+	}
+	if all != (TravelledCounts{}) {
+		r.Summary.Travelled = &all
+	}
+}
+
+// with returns what came with the image in a few words, or "".
+func (r *Result) with() string {
+	var words []string
+	for _, t := range r.Travelled {
+		switch {
+		case t.Failed > 0:
+			words = append(words, fmt.Sprintf("%d of %d %s", t.Copied, t.Copied+t.Failed, t.Kind))
+		case t.Copied > 0:
+			words = append(words, fmt.Sprintf("%d %s", t.Copied, t.Kind))
+		}
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return "with " + strings.Join(words, ", ")
+}
