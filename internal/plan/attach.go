@@ -228,26 +228,44 @@ func (f *finder) one(a stream.Attachment) []stream.Attachment {
 	f.left--
 	left := f.left
 	f.mu.Unlock()
-	switch {
-	case left > 0:
+	if left > 0 {
 		return []stream.Attachment{a}
-	case left == 0:
-		return f.failed("referrers", "", fault.New(fault.Fault{
-			Kind: fault.TooLarge, Side: reference.Source, Host: f.from.Registry(),
-			Advice: "choose some with spec.referrers.types in the set's settings.yaml",
-		}, fmt.Sprintf("more than %d manifests travel with the image", stream.MaxAttached-1)))
 	}
-	return nil
+	tooMany := fault.New(fault.Fault{
+		Kind: fault.TooLarge, Side: reference.Source, Host: f.from.Registry(),
+		Advice: "choose some with spec.referrers.types in the set's settings.yaml",
+	}, fmt.Sprintf("more than %d manifests travel with the image", stream.MaxAttached-1))
+	if left < 0 || f.fails(tooMany) {
+		return nil
+	}
+	return []stream.Attachment{broken("referrers", "", tooMany)}
 }
 
 // failed returns the attachment that stands for something which cannot be copied. If it is
 // required, the image is not copied either.
 func (f *finder) failed(kind, digest string, err error) []stream.Attachment {
+	if f.fails(err) {
+		return nil
+	}
+	return f.one(broken(kind, digest, err))
+}
+
+// fails reports whether the image fails because something that travels with it does.
+func (f *finder) fails(err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.Required {
 		f.err = cmp.Or(f.err, err)
-		return nil
 	}
-	return []stream.Attachment{{Kind: kind, Digest: digest, Error: stream.ErrorOf(err)}}
+	return f.Required
+}
+
+// maxReason bounds the error of an attachment, in characters: a line of the plan has those of all
+// attachments of an image.
+const maxReason = 500
+
+func broken(kind, digest string, err error) stream.Attachment {
+	e := stream.ErrorOf(err)
+	e.Message, e.Advice = text.Clip(e.Message, maxReason), text.Clip(e.Advice, maxReason)
+	return stream.Attachment{Kind: kind, Digest: digest, Error: e}
 }

@@ -27,6 +27,7 @@ import (
 	"imagemirror/internal/settings"
 	"imagemirror/internal/shard"
 	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
 )
 
 // ErrInterrupted is the error of mappings that were not resolved before the run was
@@ -157,11 +158,14 @@ func (p *Plan) Bytes() int64 {
 const maxWarnings = 100
 
 func (o Options) warnings() []string {
-	n := len(o.Warnings) - maxWarnings
-	if n <= 0 {
-		return o.Warnings
+	var list []string
+	for _, w := range o.Warnings[:min(len(o.Warnings), maxWarnings)] {
+		list = append(list, text.Clip(w, stream.MaxText))
 	}
-	return append(slices.Clone(o.Warnings[:maxWarnings]), fmt.Sprintf("and %d more warnings: split -check lists all", n))
+	if n := len(o.Warnings) - maxWarnings; n > 0 {
+		list = append(list, fmt.Sprintf("and %d more warnings: split -check lists all", n))
+	}
+	return list
 }
 
 func records(sets []*imageset.Set) []stream.Set {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"imagemirror/internal/mapping"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registrytest"
+	"imagemirror/internal/stream"
 )
 
 // However many tags some wildcards find, ordinary ones of others have room.
@@ -80,5 +82,24 @@ func TestWildcardOfVeryManyTagsFailsAlone(t *testing.T) {
 		if strings.HasPrefix(to, "/m/good") || strings.HasPrefix(to, "/m/one") || id > len(plan.Mappings) {
 			t.Errorf("%s is not copied", to)
 		}
+	}
+}
+
+// However many attachments of an image fail, copy reads the plan.
+func TestFailedAttachmentsAreBounded(t *testing.T) {
+	from, err := options(t).Client.Source(t.Context(), reference.Reference{Registry: "localhost:1", Repository: "a", Tag: "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &finder{from: from, left: stream.MaxAttached}
+	var all []stream.Attachment
+	for range 3 * stream.MaxAttached {
+		all = append(all, f.failed("kind", "", errors.New(strings.Repeat("never ", 1000)))...)
+	}
+	if len(all) != stream.MaxAttached || !strings.HasPrefix(all[len(all)-1].Error.Message, "more than 999 manifests") {
+		t.Errorf("%d attachments, the last one is %+v", len(all), all[len(all)-1])
+	}
+	if n := len(all[0].Error.Message); n > maxReason+len("…") {
+		t.Errorf("the error has %d bytes", n)
 	}
 }

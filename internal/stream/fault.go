@@ -7,6 +7,7 @@ import (
 	"imagemirror/internal/fault"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/secret"
+	"imagemirror/internal/text"
 )
 
 // A faulty error knows what kind of failure it is, whose fault, and what to do about it.
@@ -15,15 +16,22 @@ type faulty interface {
 	Fault() fault.Fault
 }
 
-// ErrorOf returns the Error of a Result for err, without secrets.
+// Bounds on the texts of an Error, in characters: report keeps as much of them.
+const (
+	MaxText = 2000
+	maxHost = 300
+)
+
+// ErrorOf returns the Error of a Result for err, bounded and without secrets.
 func ErrorOf(err error) *Error {
 	e := &Error{Kind: fault.Internal, Message: strings.Join(strings.Fields(secret.Hide(err.Error())), " ")}
 	var known faulty
 	if errors.As(err, &known) {
 		f := known.Fault()
 		e.Kind, e.Side, e.Status = f.Kind, string(f.Side), f.Status
-		e.Host, e.Advice = secret.Hide(f.Host), secret.Hide(f.Advice)
+		e.Host, e.Advice = text.Clip(secret.Hide(f.Host), maxHost), text.Clip(secret.Hide(f.Advice), MaxText)
 	}
+	e.Message = text.Clip(e.Message, MaxText)
 	return e
 }
 

@@ -414,7 +414,7 @@ func (d *decoder) end(e *End) error {
 }
 
 // maxTraffic bounds how many registries an end record counts requests to.
-const maxTraffic = 100_000
+const maxTraffic = 10_000
 
 func checkTraffic(e *End) error {
 	if n := len(e.Registries) + len(e.PlanRegistries); n > maxTraffic {

@@ -2,8 +2,11 @@ package stream
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,12 +26,22 @@ type Writer struct {
 // NewWriter starts a stream on w. It sets the version of the header.
 func NewWriter(w io.Writer, h Header) *Writer {
 	buf := bufio.NewWriterSize(w, 64<<10)
-	enc := json.NewEncoder(buf)
+	enc := json.NewEncoder(lineWriter{buf})
 	enc.SetEscapeHTML(false)
 	sw := &Writer{buf: buf, enc: enc}
 	h.Version = Version
 	sw.err = enc.Encode(record{Header: &h})
 	return sw
+}
+
+// A lineWriter writes lines, one a call, unless they are longer than a reader accepts.
+type lineWriter struct{ *bufio.Writer }
+
+func (w lineWriter) Write(line []byte) (int, error) {
+	if len(line) > maxLine {
+		return 0, fmt.Errorf("a record has %d bytes, and at most %d are read: %.80q", len(line), maxLine, line)
+	}
+	return w.Writer.Write(line)
 }
 
 // Write writes a whole stream and returns its end record.
@@ -104,11 +117,11 @@ func (w *Writer) Interrupted() {
 }
 
 // Traffic puts into the end record what was asked of registries: by the command that writes, and by
-// the split that made its plan.
+// the split that made its plan. It leaves out those that were asked least if there are very many.
 func (w *Writer) Traffic(own, planned []Traffic) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.end.Registries, w.end.PlanRegistries = own, planned
+	w.end.Registries, w.end.PlanRegistries = busiest(own), busiest(planned)
 }
 
 // End writes the end record, flushes, and returns the first error of the stream. It does not
@@ -124,6 +137,16 @@ func (w *Writer) End() error {
 		w.err = w.buf.Flush()
 	}
 	return w.err
+}
+
+// busiest returns half of maxTraffic at most.
+func busiest(list []Traffic) []Traffic {
+	if len(list) <= maxTraffic/2 {
+		return list
+	}
+	by := slices.Clone(list)
+	slices.SortStableFunc(by, func(a, b Traffic) int { return cmp.Compare(b.Requests, a.Requests) })
+	return by[:maxTraffic/2]
 }
 
 func (w *Writer) write(r record) {

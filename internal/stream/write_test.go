@@ -64,3 +64,23 @@ func TestFirstErrorSticks(t *testing.T) {
 		t.Errorf("End is %v, want %v", err, errFull)
 	}
 }
+
+// A writer fails rather than write a line that no reader accepts.
+func TestLinesThatNobodyReadsAreNotWritten(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		size int
+		bad  bool
+	}{{"the longest", maxLine - len(`{"set":{"name":""}}`) - 1, false}, {"one byte more", maxLine - len(`{"set":{"name":""}}`), true}} {
+		t.Run(c.name, func(t *testing.T) {
+			var b bytes.Buffer
+			_, err := Write(&b, &Content{Header: Header{Stream: Plan}, Sets: []Set{{Name: strings.Repeat("x", c.size)}}})
+			if c.bad != (err != nil) || c.bad && b.Len() > 1000 {
+				t.Errorf("%v, %d bytes", err, b.Len())
+			}
+			if _, err := Skim(&b, "plan"); !c.bad && err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
