@@ -50,10 +50,14 @@ func workflows(t *testing.T) map[string]workflow {
 	return all
 }
 
+// release is the workflow that publishes. It runs for tags only, so no pull request decides what it
+// does.
+var release = filepath.Join(root, ".github", "workflows", "release.yaml")
+
 // Workflows run what a pull request contains, so they read the repository, see no secret, and use
 // only actions whose content cannot change.
 func TestWorkflowsHaveTheLeastRights(t *testing.T) {
-	pinned := regexp.MustCompile(`^actions/[a-z-]+@[0-9a-f]{40}$`)
+	pinned := regexp.MustCompile(`^(actions|sigstore)/[a-z-]+@[0-9a-f]{40}$`)
 	for file, w := range workflows(t) {
 		if len(w.Permissions) != 1 || w.Permissions["contents"] != "read" {
 			t.Errorf("%s has the permissions %v, want contents: read", file, w.Permissions)
@@ -62,7 +66,7 @@ func TestWorkflowsHaveTheLeastRights(t *testing.T) {
 			t.Errorf("%s reads a secret", file)
 		}
 		for name, job := range w.Jobs {
-			if job.Permissions != nil {
+			if job.Permissions != nil && file != release {
 				t.Errorf("%s: job %s has permissions of its own", file, name)
 			}
 			for _, step := range job.Steps {
@@ -80,10 +84,26 @@ func TestWorkflowsHaveTheLeastRights(t *testing.T) {
 	}
 }
 
+// The release is signed by the workflow's own identity, and nothing but a tag makes one.
+func TestReleaseRunsForTagsOnly(t *testing.T) {
+	w := workflows(t)[release]
+	want := map[string]any{"push": map[string]any{"tags": []any{"v*"}}}
+	if diff := cmp.Diff(want, w.On); diff != "" {
+		t.Errorf("the release runs on (-want +got):\n%s", diff)
+	}
+	rights := map[string]string{"contents": "write", "packages": "write", "id-token": "write", "attestations": "write"}
+	if diff := cmp.Diff(rights, w.Jobs["release"].Permissions); diff != "" || len(w.Jobs) != 1 {
+		t.Errorf("%d jobs, with the permissions (-want +got):\n%s", len(w.Jobs), diff)
+	}
+}
+
 // A check that a filter skips, or that does not run in a merge queue, stays pending forever when it
 // is required.
 func TestWorkflowsWorkAsRequiredChecks(t *testing.T) {
 	for file, w := range workflows(t) {
+		if file == release {
+			continue
+		}
 		_, scheduled := w.On["schedule"] // it looks at the world, not at a change
 		for _, event := range []string{"pull_request", "merge_group"} {
 			if filter, found := w.On[event]; !scheduled && (!found || filter != nil) {

@@ -1,6 +1,6 @@
 // Command release pushes the images of the commands with their SBOMs. It writes release.yaml, which
-// has all Tasks and Pipelines with the digests of their images, and kustomization.yaml, which gives
-// the images of other objects their digests. The same source, version and Go make the same files,
+// has all Tasks and Pipelines with the digests of their images, kustomization.yaml, which gives the
+// images of other objects their digests, and images.txt, which lists them for those who sign them. The same source, version and Go make the same files,
 // byte for byte.
 //
 //	go run ./images/release -registry REGISTRY/REPOSITORY -version VERSION
@@ -27,7 +27,7 @@ func main() {
 		"tag of the images, and label of the Tasks and Pipelines (required)")
 	flag.StringVar(&r.platforms, "platforms", "linux/amd64,linux/arm64", "platforms of the images")
 	flag.StringVar(&r.out, "out", "release",
-		"`directory` for release.yaml, kustomization.yaml and the SBOMs")
+		"`directory` for release.yaml, kustomization.yaml, images.txt and the SBOMs")
 	flag.Parse()
 	if err := r.write(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)

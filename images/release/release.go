@@ -53,13 +53,14 @@ func (r release) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tekton, images, err := pinImages(resolved)
+	tekton, images, list, err := pinImages(resolved)
 	if err != nil {
 		return err
 	}
 	return errors.Join(
 		os.WriteFile(filepath.Join(out, "release.yaml"), tekton, 0o644),
-		os.WriteFile(filepath.Join(out, "kustomization.yaml"), images, 0o644))
+		os.WriteFile(filepath.Join(out, "kustomization.yaml"), images, 0o644),
+		os.WriteFile(filepath.Join(out, "images.txt"), list, 0o644))
 }
 
 // versions matches what can be both a tag of an image and the value of a label.

@@ -43,7 +43,18 @@ func TestRelease(t *testing.T) {
 			t.Errorf("in kustomization.yaml the image of %s is %s, want %s", command, pinned[command], image)
 		}
 	}
+	list := read(t, filepath.Join(r.out, "images.txt"))
+	if n := strings.Count(list, "\n"); n != len(pinned) {
+		t.Errorf("images.txt has %d lines for %d images", n, len(pinned))
+	}
 	for command, image := range pinned {
+		if !strings.Contains("\n"+list, "\n"+image.String()+"\n") {
+			t.Errorf("images.txt lacks %s", image)
+		}
+		// The release workflow attests these.
+		if sboms, _ := filepath.Glob(filepath.Join(r.out, "sbom", command+"-*.spdx.json")); len(sboms) == 0 {
+			t.Errorf("no SBOM is named for %s", command)
+		}
 		checkRepository(t, r, command, image)
 		for platform, img := range byPlatform(t, image) {
 			checkImage(t, r, command, platform, img)
@@ -55,7 +66,7 @@ func TestRelease(t *testing.T) {
 		if err := again.write(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		for _, file := range []string{"release.yaml", "kustomization.yaml"} {
+		for _, file := range []string{"release.yaml", "kustomization.yaml", "images.txt"} {
 			if diff := cmp.Diff(read(t, filepath.Join(r.out, file)), read(t, filepath.Join(again.out, file))); diff != "" {
 				t.Errorf("%s (-first +again):\n%s", file, diff)
 			}
