@@ -22,6 +22,7 @@ import (
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/kustomization"
 	"imagemirror/internal/policy"
+	"imagemirror/internal/record"
 	"imagemirror/internal/settings"
 )
 
@@ -168,15 +169,33 @@ func checkSet(t *testing.T, all resmap.ResMap, set string) {
 		t.Errorf("the service account's secrets (-want +got):\n%s", diff)
 	}
 	binding := find[rbacv1.RoleBinding](t, all, "RoleBinding", "mirror-"+set)
-	if want := []rbacv1.Subject{{Kind: "ServiceAccount", Name: account.Name, Namespace: namespace}}; !cmp.Equal(want, binding.Subjects) || binding.RoleRef.Name != "mirror-state" {
+	reporter := find[corev1.ServiceAccount](t, all, "ServiceAccount", "report-"+set).Name
+	want := []rbacv1.Subject{{Kind: "ServiceAccount", Name: account.Name, Namespace: namespace}, {Kind: "ServiceAccount", Name: reporter, Namespace: namespace}}
+	if !cmp.Equal(want, binding.Subjects) || binding.RoleRef.Name != "mirror-state" {
 		t.Errorf("%v are bound to %s, want %v to mirror-state", binding.Subjects, binding.RoleRef.Name, want)
 	}
+	checkRecord(t, all, set)
 	checkCronJob(t, find[batchv1.CronJob](t, all, "CronJob", "mirror-"+set), set)
 	checkFiles(t, all, set, set)
 	for _, r := range all.Resources() {
 		if kind := r.GetKind(); kind == "Secret" || kind == settings.Kind {
 			t.Errorf("%s %s would be applied, and is there for kustomize alone", kind, r.GetName())
 		}
+	}
+}
+
+// checkRecord checks that the ConfigMaps of the set's record can be changed by report alone.
+func checkRecord(t *testing.T, all resmap.ResMap, set string) {
+	t.Helper()
+	find[corev1.ConfigMap](t, all, "ConfigMap", "record-"+set)
+	role := find[rbacv1.Role](t, all, "Role", "report-"+set)
+	want := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: record.Names(set), Verbs: []string{"get", "update"}}}
+	if diff := cmp.Diff(want, role.Rules); diff != "" {
+		t.Errorf("the rules of the Role %s (-want +got):\n%s", role.Name, diff)
+	}
+	binding := find[rbacv1.RoleBinding](t, all, "RoleBinding", "report-"+set)
+	if want := []rbacv1.Subject{{Kind: "ServiceAccount", Name: "report-" + set, Namespace: namespace}}; !cmp.Equal(want, binding.Subjects) || binding.RoleRef.Name != role.Name {
+		t.Errorf("%v are bound to %s, want %v to %s", binding.Subjects, binding.RoleRef.Name, want, role.Name)
 	}
 }
 
@@ -204,7 +223,7 @@ func checkFiles(t *testing.T, all resmap.ResMap, set, dir string) (configMaps in
 	t.Helper()
 	got := map[string]string{}
 	for _, r := range all.Resources() {
-		if r.GetKind() != "ConfigMap" || r.GetLabels()["imagemirror/set"] != set {
+		if r.GetKind() != "ConfigMap" || r.GetLabels()["imagemirror/set"] != set || r.GetName() == "record-"+set {
 			continue
 		}
 		configMaps++

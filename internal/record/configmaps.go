@@ -75,6 +75,17 @@ func segmentName(set, generation string, i int) string {
 // asideName returns the name of what is kept of an index that could not be read.
 func asideName(set string) string { return "record.broken-" + set }
 
+// Names returns the names of all ConfigMaps that the record of a set can have.
+func Names(set string) []string {
+	all := []string{indexName(set)}
+	for _, generation := range []string{"a", "b"} {
+		for i := range maxSegments {
+			all = append(all, segmentName(set, generation, i))
+		}
+	}
+	return append(all, asideName(set))
+}
+
 // An index is what the ConfigMap record-SET tells of the others.
 type index struct {
 	Version  int        `json:"version"`

@@ -50,9 +50,10 @@ func (s *Starter) newRun(set *imageSet) *v1.PipelineRun {
 				param("cluster-registry", s.ClusterRegistry),
 				param("notify-hosts", strings.Join(set.bounds.Notify, ",")),
 				param("status-url", s.StatusURL),
+				param("record", recordStore),
 			},
 			Timeouts:     timeouts(set.settings.Timeout),
-			TaskRunSpecs: shares(set.settings.Timeout),
+			TaskRunSpecs: tasks(set),
 			TaskRunTemplate: v1.PipelineTaskRunTemplate{
 				ServiceAccountName: objectName(set.name),
 				PodTemplate: &pod.PodTemplate{SecurityContext: &corev1.PodSecurityContext{
@@ -114,6 +115,21 @@ func copyShare(whole time.Duration) time.Duration {
 // answered returns the part of a task's time that its registries get. The rest is for the start of
 // its pod and for writing what came of it.
 func answered(share time.Duration) string { return (share * 4 / 5).Truncate(time.Second).String() }
+
+// recordStore is where report keeps the record of a set.
+const recordStore = "configmaps"
+
+// tasks returns what is particular to each task: its share of the time, and for report the service
+// account that may change the set's record.
+func tasks(set *imageSet) []v1.PipelineTaskRunSpec {
+	all := shares(set.settings.Timeout)
+	for i := range all {
+		if all[i].PipelineTaskName == "report" {
+			all[i].ServiceAccountName = "report-" + set.name
+		}
+	}
+	return all
+}
 
 // shares divides a run's time among its tasks.
 func shares(whole time.Duration) []v1.PipelineTaskRunSpec {

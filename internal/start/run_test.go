@@ -63,6 +63,21 @@ func TestRunFitsThePipeline(t *testing.T) {
 	}
 }
 
+// report has a service account of its own: it alone may change the set's record.
+func TestReportRunsAsTheServiceAccountOfTheRecord(t *testing.T) {
+	run := (&Starter{}).newRun(mustSet(t, configMap("set-knative", nil)))
+	got := map[string]string{}
+	for _, task := range run.Spec.TaskRunSpecs {
+		got[task.PipelineTaskName] = task.ServiceAccountName
+	}
+	if diff := cmp.Diff(map[string]string{"split": "", "copy": "", "report": "report-knative"}, got); diff != "" {
+		t.Errorf("service accounts (-want +got):\n%s", diff)
+	}
+	if account := run.Spec.TaskRunTemplate.ServiceAccountName; account != "mirror-knative" {
+		t.Errorf("the others run as %s", account)
+	}
+}
+
 func checkFits(t *testing.T, p *v1.Pipeline, run *v1.PipelineRun) {
 	t.Helper()
 	if run.Spec.PipelineRef.Name != p.Name {
