@@ -42,9 +42,9 @@ func ran(t *testing.T, hours int, kinds ...fault.Kind) map[string]record.Update 
 	if err := b.Add(c); err != nil {
 		t.Fatal(err)
 	}
-	return map[string]record.Update{"web": {
-		Run: record.Run{ID: fmt.Sprintf("run-%d", hours), Start: end.Add(-time.Minute), End: end}, Report: b.Report().BySet()["web"], Whole: true, Now: end,
-	}}
+	r := b.Report().BySet()["web"]
+	r.Run = report.Run{ID: fmt.Sprintf("run-%d", hours), Start: end.Add(-time.Minute), End: end}
+	return map[string]record.Update{"web": {Report: r, Whole: true, Now: end}}
 }
 
 // arrived returns what a receiver got, by the targets' first letters: s, h and m.

@@ -22,8 +22,7 @@ const (
 
 // An Update is what one run tells of one image set.
 type Update struct {
-	Run    Run            // its ID, Trigger, Program, Start, End and Registries
-	Report *report.Report // of this set: see its BySet
+	Report *report.Report // of this set alone: see its BySet
 	Whole  bool           // the run read all files of the set
 	Now    time.Time      // nothing in the run is later
 }
@@ -88,22 +87,25 @@ func notAhead(runs []*Run, now, end time.Time) []*Run {
 
 // run returns the run with its counts and verdict.
 func (u *Update) run() *Run {
-	run, s := u.Run, u.Report.Summary
-	run.ID, run.Program, run.Trigger = text.Line(run.ID, maxID), text.Line(run.Program, maxID), text.Line(run.Trigger, maxID)
-	run.End = earlier(run.End.UTC(), u.Now.UTC())
-	run.Start = earlier(run.Start.UTC(), run.End)
+	of, s := u.Report.Run, u.Report.Summary
+	run := &Run{
+		ID: text.Line(of.ID, maxID), Trigger: text.Line(of.Trigger, maxID), Program: text.Line(of.Version, maxID),
+		End:      earlier(of.End.UTC(), u.Now.UTC()),
+		Mappings: s.Mappings, Copied: s.Copied, Current: s.Current, Failed: s.Failed, Unknown: s.Unknown, Bytes: s.Bytes,
+		Verdict: Good,
+	}
+	run.Start = earlier(of.Start.UTC(), run.End)
 	run.ID = cmp.Or(run.ID, run.End.Format(time.RFC3339Nano)) // destinations name their last run
-	run.Mappings, run.Copied, run.Current, run.Failed, run.Unknown, run.Bytes = s.Mappings, s.Copied, s.Current, s.Failed, s.Unknown, s.Bytes
-	run.Verdict = Good
 	if err := u.Report.Err(); err != nil {
 		run.Verdict, run.Reason = Failed, text.Line(err.Error(), maxShort)
 	}
 	if len(s.NoPlan) > 0 {
 		run.Verdict = NoPlan
 	}
-	run.Bytes = max(run.Bytes, 0)
-	run.Registries = run.Registries[:min(len(run.Registries), maxRegistries)]
-	return &run
+	for _, t := range u.Report.Registries[:min(len(u.Report.Registries), maxRegistries)] {
+		run.Registries = append(run.Registries, &Registry{text.Line(t.Host, maxID), t.Requests, t.Retries, t.Throttled, t.Bytes})
+	}
+	return run
 }
 
 // earlier returns the earlier of two times. A time that is not known is not earlier.

@@ -55,7 +55,8 @@ func run(n int, lines ...line) Update {
 	if len(lines) > 0 {
 		r = r.BySet()["tekton"]
 	}
-	return Update{Run: Run{ID: fmt.Sprintf("run-%d", n), Trigger: "cron", Start: end.Add(-time.Minute), End: end}, Report: r, Whole: true, Now: end.Add(time.Second)}
+	r.Run = report.Run{ID: fmt.Sprintf("run-%d", n), Trigger: "cron", Start: end.Add(-time.Minute), End: end}
+	return Update{Report: r, Whole: true, Now: end.Add(time.Second)}
 }
 
 // The record has what the settings of the last run say; a run without a plan, or one that is
@@ -70,7 +71,9 @@ func TestSettingsAreRecorded(t *testing.T) {
 		Schedule: "7 * * * *", Remind: time.Hour, Stale: 48 * time.Hour,
 	}
 	broken := run(1)
+	of := broken.Report.Run
 	broken.Report = report.NoPlan("split: no")
+	broken.Report.Run = of
 	r := New("tekton").Apply(with(run(0, line{"v1", stream.Copied, "a", ""}), first)).Apply(broken)
 	want := &Record{Schedule: "7 * * * *", StaleSeconds: 172800, RemindSeconds: 3600, Notify: first.Notify, Targets: first.Targets}
 	compare := func(when string) {
@@ -125,6 +128,12 @@ func TestApply(t *testing.T) {
 	good := func(n int) Update {
 		return run(n, line{"v1", stream.Copied, "a", ""}, line{"v2", stream.Current, "b", "b"})
 	}
+	unplanned := func(u Update) Update {
+		of := u.Report.Run
+		u.Report = report.NoPlan("split: no secret")
+		u.Report.Run = of
+		return u
+	}
 	part := func(n int, lines ...line) Update { u := run(n, lines...); u.Whole = false; return u }
 	elsewhere := func(u Update) Update {
 		for _, m := range u.Report.Results {
@@ -161,9 +170,9 @@ func TestApply(t *testing.T) {
 		{"a run of the same file", []Update{good(1), part(2, line{"v1", stream.Current, "a", ""})}, []string{"v1 a since 1 good 2 moves a", "v2 b since 1 good 1 gone 2 moves b", "2 runs, the last run-2 good"}},
 		{"a file that no run read for a week", []Update{good(1), elsewhere(part(200, line{"v3", stream.Current, "d", ""}))},
 			[]string{"v1 a since 1 good 1 gone 200 moves a", "v2 b since 1 good 1 gone 200 moves b", "v3 d since 200 good 200 moves d", "2 runs, the last run-200 good"}},
-		{"no plan", []Update{failed(1), func() Update { u := run(2); u.Report = report.NoPlan("split: no secret"); return u }()},
+		{"no plan", []Update{failed(1), unplanned(run(2))},
 			[]string{"v1 a since 1 good - failing 1 moves a", "v2 b since 1 good 1 moves b", "cause no-plan: 0, 2 to 2", "cause denied: 1, 1 to 1", "2 runs, the last run-2 noPlan"}},
-		{"a plan again", []Update{func() Update { u := run(1); u.Report = report.NoPlan("split: no secret"); return u }(), good(2)},
+		{"a plan again", []Update{unplanned(run(1)), good(2)},
 			[]string{"v1 a since 2 good 2 moves a", "v2 b since 2 good 2 moves b", "2 runs, the last run-2 good"}},
 		{"unknown mappings", []Update{good(1), func() Update {
 			u := run(2, line{"v1", stream.Current, "a", ""})
@@ -291,7 +300,8 @@ func FuzzApply(f *testing.F) {
 				return
 			}
 			end := noon.Add(time.Duration(random.Int64N(1e15)))
-			u := Update{Run: Run{ID: message + fmt.Sprint(random.IntN(6)), Program: name, End: end, Start: time.Unix(n, 0)}, Report: b.Report(), Now: noon.Add(1e14)}
+			u := Update{Report: b.Report(), Now: noon.Add(1e14)}
+			u.Report.Run = report.Run{ID: message + fmt.Sprint(random.IntN(6)), Version: name, End: end, Start: time.Unix(n, 0)}
 			r = applied(t, r, u)
 		}
 	})

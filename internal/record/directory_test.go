@@ -86,7 +86,7 @@ func testWriters(t *testing.T, set string, rounds int, stores ...Store) {
 		all.Go(func() {
 			for i := range rounds {
 				u := run(0, line{fmt.Sprintf("v%d", w), stream.Copied, "a", ""})
-				u.Run.ID, u.Whole = fmt.Sprintf("run-%d-%d", w, i), false
+				u.Report.Run.ID, u.Whole = fmt.Sprintf("run-%d-%d", w, i), false
 				u.Report.Results[0].File = fmt.Sprintf("mapping_%d", w)
 				if err := s.Update(t.Context(), set, func(r *Record) *Record { return r.Apply(u) }); err != nil {
 					t.Error(err)
@@ -225,7 +225,7 @@ func updateForever(dir string) {
 	for n := 0; err == nil; n++ {
 		err = d.Update(context.Background(), "tekton", func(r *Record) *Record {
 			u := run(len(r.Runs), line{"v1", stream.Copied, string("ab"[n%2]), ""}, line{"v2", stream.Failed, "b", ""})
-			u.Run.ID += fmt.Sprint("-", os.Getpid(), "-", n)
+			u.Report.Run.ID += fmt.Sprint("-", os.Getpid(), "-", n)
 			return r.Apply(u)
 		})
 		fmt.Println(n)

@@ -7,18 +7,22 @@ import (
 )
 
 // BySet returns the report of each image set that has results, by its name. What is not known to
-// be of one set, such as a problem of the run, is in each.
+// be of one set, such as a problem of the run, is in each; what was asked of registries is in none
+// if there are several sets.
 func (r *Report) BySet() map[string]*Report {
 	sets := map[string]*Report{}
 	for _, m := range r.Results {
 		one := sets[m.Set]
 		if one == nil {
-			one = &Report{Summary: r.Summary, Cuts: r.Cuts, Sets: r.setsNamed(m.Set)}
+			one = &Report{Run: r.Run, Summary: r.Summary, Cuts: r.Cuts, Sets: r.setsNamed(m.Set)}
 			sets[m.Set] = one
 		}
 		one.Results = append(one.Results, m)
 	}
-	for _, one := range sets {
+	for name, one := range sets {
+		if one.Run.Set = name; len(sets) == 1 {
+			one.Registries = r.Registries
+		}
 		one.recount()
 		one.findCauses(r.lastFailure())
 	}

@@ -13,7 +13,9 @@ import (
 
 	"golang.org/x/term"
 
+	"imagemirror/internal/cli/records"
 	"imagemirror/internal/command"
+	"imagemirror/internal/record"
 	"imagemirror/internal/report"
 	"imagemirror/internal/state"
 	"imagemirror/internal/stream"
@@ -31,6 +33,7 @@ Exit status: 0 all is well, 1 some mapping failed or has no result, 2 the input 
 
 type config struct {
 	state.Place
+	record.Config
 	command.TaskResults
 	report.Origin
 	Grace       time.Duration `default:"30s" desc:"with MIRROR_STATE: how long to wait for results that pods write while they end"`
@@ -40,6 +43,7 @@ type config struct {
 	out    string
 	stdin  io.Reader
 	stdout io.Writer
+	warn   func(string)
 }
 
 // Command returns the command report.
@@ -47,7 +51,7 @@ func Command() *command.Command {
 	c := config{stdin: os.Stdin, stdout: os.Stdout}
 	cmd := &command.Command{
 		Name:     "report",
-		Synopsis: "[-out DIR] [RESULTS...]",
+		Synopsis: "[-out DIR] [-record DIR] [RESULTS...]",
 		About:    about,
 		Env:      &c,
 		Run:      c.run,
@@ -56,6 +60,8 @@ func Command() *command.Command {
 		IgnoreInterrupt: true,
 	}
 	cmd.Flags.StringVar(&c.out, "out", "", "also write report.json, report.md and junit.xml into `DIR`; if DIR is -, write only them, as a tar archive, to standard output")
+	cmd.Flags.StringVar(&c.Directory, "record", "", "also update the record of each image set in `DIR`, which outlives runs: what its destinations have and had, and since when they fail")
+	c.warn = cmd.Warn
 	return cmd
 }
 
@@ -84,7 +90,9 @@ func (c *config) run(ctx context.Context, files []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	return c.write(r, out)
+	verdict := c.write(r, out)
+	c.keepRecord(ctx, r)
+	return verdict
 }
 
 // open opens the state, if one is asked for. Otherwise it checks the files.
@@ -110,6 +118,21 @@ func (c *config) write(r *report.Report, out report.Directory) error {
 		return err
 	}
 	return r.Err()
+}
+
+// keepRecord updates the records of the run's image sets. One that cannot be updated fails no run.
+func (c *config) keepRecord(ctx context.Context, r *report.Report) {
+	if c.out == archive {
+		return // the report is only read again
+	}
+	set := ""
+	if c.Asked() {
+		set = r.Run.Set
+	}
+	c.Config.Namespace = c.Place.Namespace
+	if err := records.Keep(context.WithoutCancel(ctx), c.Config, record.Updates(r, set, time.Now())); err != nil {
+		c.warn(err.Error())
+	}
 }
 
 // readFiles builds the report of files, or of standard input if there are none. Its error has a

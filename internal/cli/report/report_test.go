@@ -160,7 +160,7 @@ func TestProcess(t *testing.T) {
 		stdout string // a part of it
 		stderr string // all of it
 	}{
-		{"help", []string{"-h"}, nil, 0, "Usage: report [-out DIR] [RESULTS...]\n", ""},
+		{"help", []string{"-h"}, nil, 0, "Usage: report [-out DIR] [-record DIR] [RESULTS...]\n", ""},
 		{"all well", nil, results(t, stream.Current), 0, "(no set)         1        0        1       0         0 B\n", ""},
 		{"a failure", nil, results(t, stream.Failed), 1, "  failures of other kinds\n    1 mapping, at ", "report: 1 of 1 mapping failed\n"},
 		{"nothing", nil, nil, 2, "", "report: standard input: the input is empty: check the command that should have written it\n"},

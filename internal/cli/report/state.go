@@ -28,7 +28,9 @@ func (c *config) reportRun(ctx context.Context, run *state.Run, out report.Direc
 	if c.out == archive {
 		return verdict
 	}
-	return errors.Join(verdict, c.keep(ctx, run, r))
+	err = errors.Join(verdict, c.keep(ctx, run, r))
+	c.keepRecord(ctx, r)
+	return err
 }
 
 // keep puts the report's files into the state, and writes the result of the Tekton Task.

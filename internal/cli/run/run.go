@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"imagemirror/internal/cli/planning"
+	"imagemirror/internal/cli/records"
 	"imagemirror/internal/cli/registries"
 	"imagemirror/internal/command"
 	"imagemirror/internal/execute"
@@ -20,6 +21,7 @@ import (
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/plan"
 	"imagemirror/internal/progress"
+	"imagemirror/internal/record"
 	"imagemirror/internal/report"
 	"imagemirror/internal/stream"
 )
@@ -38,6 +40,7 @@ type config struct {
 	plan.Limits
 	execute.CopyLimits
 	report.Origin
+	record.Config
 
 	out    string
 	dryRun bool
@@ -49,7 +52,7 @@ func Command() *command.Command {
 	var c config
 	cmd := &command.Command{
 		Name:     "run",
-		Synopsis: "[-dry-run] [-out DIR] PATH...",
+		Synopsis: "[-dry-run] [-out DIR] [-record DIR] PATH...",
 		About:    about,
 		Env:      &c,
 		Run:      c.run,
@@ -58,6 +61,7 @@ func Command() *command.Command {
 	c.warn = cmd.Warn
 	cmd.Flags.BoolVar(&c.dryRun, "dry-run", false, "report what would be copied, and write nothing to a registry")
 	cmd.Flags.StringVar(&c.out, "out", "", "write report.json, report.md and junit.xml into `DIR` too")
+	cmd.Flags.StringVar(&c.Directory, "record", "", "also update the record of each image set in `DIR`, which outlives runs: what its destinations have and had, and since when they fail")
 	return cmd
 }
 
@@ -89,7 +93,7 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
-	return c.write(outcome, out)
+	return c.write(ctx, outcome, out)
 }
 
 // carryOut plans and copies, or only plans, and returns the streams to report.
@@ -134,7 +138,7 @@ func (c *config) directory() (report.Directory, error) {
 }
 
 // write writes the report and returns its verdict.
-func (c *config) write(streams []*stream.Content, out report.Directory) error {
+func (c *config) write(ctx context.Context, streams []*stream.Content, out report.Directory) error {
 	b := report.NewBuilder()
 	for _, s := range streams {
 		if err := b.Add(s); err != nil {
@@ -144,8 +148,9 @@ func (c *config) write(streams []*stream.Content, out report.Directory) error {
 	r := b.Report()
 	c.Origin.Version = command.Version()
 	r.From(c.Origin)
-	if err := errors.Join(out.Write(r), r.WriteTable(os.Stdout)); err != nil {
-		return err
+	written := errors.Join(out.Write(r), r.WriteTable(os.Stdout))
+	if err := records.Keep(context.WithoutCancel(ctx), c.Config, record.Updates(r, "", time.Now())); err != nil {
+		c.warn(err.Error()) // it fails no run
 	}
-	return r.Err()
+	return cmp.Or(written, r.Err())
 }
