@@ -74,6 +74,8 @@ func TestANewSetIsWhole(t *testing.T) {
 	want := map[string]bool{
 		"ConfigMap set-payments": true, "CronJob mirror-payments": true,
 		"ServiceAccount mirror-payments": true, "RoleBinding mirror-payments": true,
+		"ConfigMap record-payments": true, "ServiceAccount report-payments": true,
+		"Role report-payments": true, "RoleBinding report-payments": true,
 	}
 	if diff := cmp.Diff(want, made); diff != "" {
 		t.Errorf("what kustomize makes of the set (-want +got):\n%s", diff)
