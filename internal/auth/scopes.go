@@ -69,6 +69,13 @@ func (a *Authorizer) Announce(want Access, mountFrom []string) {
 	}
 }
 
+// Announced reports whether access to a repository was announced.
+func (a *Authorizer) Announced(want Access) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.batches[want.batch()]) > 0
+}
+
 // Await waits until the token that want shares with others has been prefetched, if that is under
 // way or can begin. Call it without a request slot: requests that wait for a token leave the slots
 // to those that have theirs, and to the requests for tokens.

@@ -118,8 +118,27 @@ func (e *engine) open(ctx context.Context, s *sink, from string) {
 		from = s.wanted.repo.to.Path()
 	}
 	s.from = from
+	if up, ok := e.takeOver(ctx, s); ok {
+		s.up, s.mounted = up, up == nil
+		return
+	}
 	s.up, s.err = e.beginUpload(ctx, s.wanted.repo, s.wanted.blob.digest, from)
 	s.mounted = s.up == nil && s.err == nil
+}
+
+// takeOver returns the upload that the head start opened for a sink, if it did.
+func (e *engine) takeOver(ctx context.Context, s *sink) (up *registry.Upload, ok bool) {
+	r := s.wanted.repo
+	if s.from != r.to.Path() {
+		return nil, false
+	}
+	up, ok = e.Start.take(ctx, r.to.Name(), s.wanted.blob.digest)
+	if ok {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		r.first.answeredLocked(nil, false)
+	}
+	return up, ok
 }
 
 // uploadedLocked handles the success or failure of a leading repository: it queues the mounts into

@@ -66,6 +66,7 @@ type Observer interface {
 type Options struct {
 	Client   *registry.Client
 	Observer Observer
+	Start    *HeadStart    // uploads that were opened already; may be nil
 	Foreign  bool          // also copy layers that are not for redistribution
 	Grace    time.Duration // for requests under way when the run is told to stop
 	Until    time.Time     // when jobs without an outcome fail with ErrLate; zero is never

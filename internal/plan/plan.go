@@ -45,6 +45,11 @@ type Options struct {
 	Warnings []string
 
 	Progress *Progress // updated by Make; may be nil
+
+	// Ready is told of a copy while the plan is being made, with the digests of the blobs that it
+	// needs. It is called in the order of the mappings, one call at a time, and not for all copies.
+	// It must not block, and returns whether it wants more of them. It may be nil.
+	Ready func(to reference.Reference, blobs []string) bool
 }
 
 // A Plan is what a run has to do. It does not change after Make. stream.Write writes it in
@@ -76,6 +81,7 @@ type target struct {
 	copying             bool            // it is copied unless its source fails
 	undecided           *sync.WaitGroup // counts the target until copying is known
 	refused             error           // why its destination accepts no push
+	noted, copied       bool            // see ahead
 	referrers           settings.Referrers
 	attached            []stream.Attachment // what travels with it
 }

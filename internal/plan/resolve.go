@@ -22,6 +22,7 @@ import (
 // A resolver asks the registries about targets.
 type resolver struct {
 	Options
+	ahead   *ahead // nil if Ready is told nothing
 	trees   *trees
 	matched room
 
@@ -64,14 +65,23 @@ func (r *resolver) resolve(ctx context.Context, targets []*target) {
 			r.Progress.note(t)
 		}
 	}
+	if r.Ready != nil && r.first == nil { // these are all targets
+		r.ahead = r.newAhead(targets)
+	}
 	checked := r.startPreflights(ctx, targets)
+	var preflights sync.WaitGroup
+	preflights.Go(func() {
+		checked.Wait()
+		r.ahead.begin()
+	})
 	greeted := greet(ctx, routes)
 	each(routes, workers*r.Client.Concurrency(), func(g *group) {
 		r.settle(ctx, g)
+		r.ahead.note(false, g.targets...) // but for those that are copied, as askSource noted
 		r.Progress.note(g.targets...)
 	})
 	greeted()
-	checked.Wait()
+	preflights.Wait()
 	for _, t := range targets {
 		if !t.settled && t.refused != nil {
 			t.settled, t.err = true, t.refused
@@ -308,6 +318,7 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 		err = explainMissing(err, digest, g.source.Tag)
 	}
 	if err == nil {
+		r.ahead.note(true, copying...)
 		r.attach(ctx, from, digest, copying)
 	}
 	return err

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"imagemirror/internal/auth"
 	"imagemirror/internal/credentials"
@@ -23,6 +24,20 @@ func (r *Repository) AnnouncePush(ctx context.Context, exists bool) bool {
 		}
 	}
 	return can
+}
+
+// PushesAtOnce reports whether a push has what authorizes it, as far as is known. A token that was
+// not announced would be asked for by itself, and not together with others.
+func (r *Repository) PushesAtOnce() bool {
+	return !slices.ContainsFunc(r.endpoints, func(ep repoEndpoint) bool {
+		switch c := ep.host.auth.Challenge(); {
+		case c.IsZero():
+			return false
+		case c.HasTokens():
+			return !ep.host.auth.Announced(ep.pushing())
+		}
+		return !ep.host.auth.Admits(ep.pushing())
+	})
 }
 
 // MayPush asks for a token to push with, as copying will, and writes nothing. It fails

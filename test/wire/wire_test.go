@@ -132,11 +132,19 @@ func runLines(t *testing.T, lines ...string) run {
 
 func runWith(t *testing.T, c *registry.Client, lines ...string) run {
 	t.Helper()
+	start := mirror.NewHeadStart(t.Context(), c)
+	defer start.Close()
+	return runFrom(t, c, start, start.Open, lines...)
+}
+
+// runFrom does what runWith does with a head start, or without if that is nil.
+func runFrom(t *testing.T, c *registry.Client, start *mirror.HeadStart, ready func(reference.Reference, []string) bool, lines ...string) run {
+	t.Helper()
 	input, err := imageset.Load([]string{mappingFile(t, lines...)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := plan.Make(t.Context(), plan.Options{Client: c}, input.Sets)
+	p, err := plan.Make(t.Context(), plan.Options{Client: c, Ready: ready}, input.Sets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +155,7 @@ func runWith(t *testing.T, c *registry.Client, lines ...string) run {
 	images, size := work.Work()
 	display := progress.New(os.Stderr, slog.New(slog.DiscardHandler), images, size)
 	defer display.Close()
-	results := work.Run(t.Context(), mirror.Options{Client: c, Observer: display, Grace: time.Second})
+	results := work.Run(t.Context(), mirror.Options{Client: c, Start: start, Observer: display, Grace: time.Second})
 	return run{plan: &p.Content, results: resultsOf(t, results)}
 }
 

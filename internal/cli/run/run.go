@@ -100,6 +100,12 @@ func (c *config) run(ctx context.Context, paths []string) error {
 func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.Set) ([]*stream.Content, error) {
 	// A plan that was interrupted is whole: what was not resolved has failed in it.
 	progress.Announce(os.Stderr, slog.Default(), "planning")
+	var start *mirror.HeadStart
+	if !c.dryRun {
+		start = mirror.NewHeadStart(ctx, o.Client)
+		defer start.Close()
+		o.Ready = start.Open
+	}
 	p, summarize, _ := planning.Make(ctx, o, sets)
 	summarize()
 	if c.dryRun {
@@ -115,7 +121,7 @@ func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.
 	if err != nil {
 		return nil, err
 	}
-	return []*stream.Content{work.Run(ctx, mirror.Options{Client: o.Client, Observer: display, Foreign: o.Foreign, Grace: execute.Grace, Until: c.Until()})}, nil
+	return []*stream.Content{work.Run(ctx, mirror.Options{Client: o.Client, Start: start, Observer: display, Foreign: o.Foreign, Grace: execute.Grace, Until: c.Until()})}, nil
 }
 
 // limitHeap lets garbage be collected more often as the memory comes near to what a run may
