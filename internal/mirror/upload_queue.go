@@ -25,9 +25,9 @@ type uploadQueue struct {
 }
 
 // uploadersFor returns how many uploads may be under way at a registry with so many request slots.
-// Two for each slot: while one waits for the source, another uses it. If there are several, three,
-// since the source's first answers come together, and the slots would be idle until then.
-func uploadersFor(slots int) int { return 3*slots - 1 }
+// Two for each slot: while one waits for the source, another uses it. Beyond four slots three, since
+// the source's first answers come together, and the slots would be idle until then.
+func uploadersFor(slots int) int { return max(2*slots, 3*slots-4) }
 
 // A line holds the uploads from one source registry.
 type line struct {
