@@ -227,6 +227,24 @@ func TestNamedTestsExist(t *testing.T) {
 	}
 }
 
+// Each promise of the threat model is shown by a test.
+func TestPromisesNameATest(t *testing.T) {
+	promises := 0
+	for line := range strings.Lines(read(t, filepath.Join(root, "docs", "security.md"))) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| promise |") {
+			continue
+		}
+		promises++
+		_, shown, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
+		if !namedTest.MatchString(shown) && !namedScript.MatchString(shown) {
+			t.Errorf("no test shows this promise: %s", line)
+		}
+	}
+	if promises == 0 {
+		t.Error("docs/security.md has no promises")
+	}
+}
+
 // A reader decides within the README's length whether to go on.
 func TestReadmeIsShort(t *testing.T) {
 	if n := strings.Count(read(t, filepath.Join(root, "README.md")), "\n"); n > 120 {
