@@ -1,5 +1,5 @@
 // Command imagemirror mirrors container images. It is what people type; on a cluster, the step
-// commands split, copy, report and start run the same code.
+// commands split, copy, report, start and status run the same code.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"imagemirror/internal/cli/sets"
 	"imagemirror/internal/cli/split"
 	"imagemirror/internal/cli/start"
+	"imagemirror/internal/cli/status"
 	"imagemirror/internal/command"
 )
 
@@ -24,6 +25,7 @@ func main() {
 		{Name: "copy", About: "carries out a plan, or shards of one, and writes the results", New: copy.Command},
 		{Name: "report", About: "shows the outcome of a run: its results or, for a dry run, its plan", New: report.Command},
 		{Name: "start", About: "starts runs of image sets on a cluster", New: start.Command},
+		{Name: "status", About: "shows how image sets are, in a table, on pages or in files", New: status.Command},
 		{Name: "sets", About: "writes the kustomizations that install image sets", New: sets.Command},
 		{Name: "new-set", About: "writes a new image set", New: newset.Command},
 	}}

@@ -1,9 +1,11 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,6 +59,7 @@ func goodSet(name string, destinations, runs, moves int) *record.Record {
 		}
 		r.Destinations = append(r.Destinations, d)
 	}
+	slices.SortFunc(r.Destinations, func(a, b *record.Destination) int { return cmp.Compare(a.Name, b.Name) })
 	return r
 }
 
@@ -113,11 +116,12 @@ func fleet() []*record.Record {
 	return append(all, idle, refused, fresh)
 }
 
-// large returns 200 sets, with 5,000 destinations in the first and as many in all others.
+// large returns 200 sets that have 5,000 destinations, most of them in one, and all the history that
+// records hold.
 func large() []*record.Record {
-	all := []*record.Record{fail(goodSet("large", 5000, record.MaxRuns, record.MaxMoves), expired, 700, 5*time.Hour)}
+	all := []*record.Record{fail(goodSet("large", 4005, record.MaxRuns, record.MaxMoves), expired, 700, 5*time.Hour)}
 	for i := range 199 {
-		r := goodSet(fmt.Sprintf("set-%03d", i), 25, record.MaxRuns, record.MaxMoves)
+		r := goodSet(fmt.Sprintf("set-%03d", i), 5, record.MaxRuns, record.MaxMoves)
 		if i%10 == 3 {
 			fail(r, missing, 2, 30*time.Hour)
 		}

@@ -3,48 +3,24 @@ package status
 import (
 	"time"
 
-	"github.com/robfig/cron/v3"
-
 	"imagemirror/internal/record"
+	"imagemirror/internal/settings"
 )
 
-// maxSchedule bounds the schedule of a record, in bytes. A parser of a hostile one would take
-// long.
-const maxSchedule = 100
-
-// parseSchedule returns the times of a schedule in UTC, or nil if it is none.
-func parseSchedule(schedule string) cron.Schedule {
-	if schedule == "" || len(schedule) > maxSchedule {
-		return nil
-	}
-	times, err := cron.ParseStandard("TZ=UTC " + schedule)
-	if err != nil {
-		return nil
-	}
-	return times
-}
-
-// nextStart returns the first scheduled time after now, or zero.
-func nextStart(schedule string, now time.Time) time.Time {
-	if times := parseSchedule(schedule); times != nil {
-		return times.Next(now)
-	}
-	return time.Time{}
-}
+// grace is how long a run may be late besides twice the time of the longest run, as for the alert
+// ImageSetNotRunning.
+const grace = 30 * time.Minute
 
 // dueAfter returns when the run after the last one was due, and reports whether it is late. A
-// record gets a run at its end, so a run may take one interval, but no more than a day, and as
-// long as the last one.
-func dueAfter(last *record.Run, schedule string, now time.Time) (due time.Time, late bool) {
-	times := parseSchedule(schedule)
-	if times == nil || last == nil {
+// record has a run only after its end.
+func dueAfter(runs []*record.Run, schedule string, now time.Time) (due time.Time, late bool) {
+	if len(runs) == 0 {
 		return time.Time{}, false
 	}
-	due = times.Next(last.Start)
-	after := times.Next(due)
-	if due.IsZero() || after.IsZero() {
-		return due, false
+	var longest time.Duration
+	for _, run := range runs {
+		longest = max(longest, run.End.Sub(run.Start))
 	}
-	patience := min(after.Sub(due), 24*time.Hour) + max(0, last.End.Sub(last.Start))
-	return due, now.After(due.Add(patience))
+	due = settings.NextStart(schedule, runs[len(runs)-1].End)
+	return due, !due.IsZero() && now.Sub(due)-grace > 2*longest
 }

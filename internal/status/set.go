@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"imagemirror/internal/record"
+	"imagemirror/internal/settings"
 )
 
 // An Active is a run that has not ended, so that no record has it yet.
@@ -50,8 +51,8 @@ func stateOf(d *record.Destination) State {
 // judge finds out the state of the set at a moment.
 func (s *set) judge(now time.Time) {
 	s.at = now
-	due, late := dueAfter(s.LastRun(), s.Schedule, now)
-	s.next = nextStart(s.Schedule, now)
+	due, late := dueAfter(s.Runs, s.Schedule, now)
+	s.next = settings.NextStart(s.Schedule, now)
 	for _, d := range s.Destinations {
 		if s.isStale(d) {
 			s.stale++

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"imagemirror/internal/link"
 	"imagemirror/internal/record"
 )
 
@@ -107,7 +108,7 @@ func compareDestinations(a, b *record.Destination, column string) int {
 
 // destinationRow returns a destination of the set as tables show it.
 func (s *set) destinationRow(d *record.Destination) destinationRow {
-	row := destinationRow{Set: s.Set, Destination: d, State: stateOf(d), Page: registryPage(d.Name), Stale: s.isStale(d)}
+	row := destinationRow{Set: s.Set, Destination: d, State: stateOf(d), Page: link.Image(d.Name), Stale: s.isStale(d)}
 	row.RunKnown = slices.ContainsFunc(s.Runs[max(0, len(s.Runs)-shownRuns):], func(r *record.Run) bool { return r.ID == d.Run })
 	if row.State == Failing {
 		why := causeRow{Message: d.Error}

@@ -16,6 +16,10 @@ func TestStateOfASet(t *testing.T) {
 		}
 		return r
 	}
+	long := func(r *record.Record, d time.Duration) *record.Record {
+		r.Runs[1].Start = r.Runs[1].End.Add(-d)
+		return r
+	}
 	refused := goodSet("a", 2, 3, 1)
 	refused.Runs[1].Verdict, refused.Runs[2].Verdict = record.Failed, record.NoPlan
 	unscheduled := hours(goodSet("a", 2, 3, 1), 1000)
@@ -35,7 +39,8 @@ func TestStateOfASet(t *testing.T) {
 		{"no run yet", goodSet("a", 0, 0, 0), nil, Waiting, time.Time{}},
 		{"a destination fails", fail(goodSet("a", 2, 3, 1), expired, 1, 5*time.Hour), nil, Failing, ago(5 * time.Hour)},
 		{"the last runs were not good", refused, nil, Failing, refused.Runs[1].End},
-		{"one run was missed", hours(goodSet("a", 2, 3, 1), 1), nil, Good, time.Time{}},
+		{"a run is late", long(hours(goodSet("a", 2, 3, 1), 1), 20*time.Minute), nil, Good, time.Time{}},
+		{"a run was missed", hours(goodSet("a", 2, 3, 1), 1), nil, Overdue, ago(56*time.Minute + 5*time.Second)},
 		{"runs were missed", hours(goodSet("a", 2, 3, 1), 3), nil, Overdue, ago(2*time.Hour + 56*time.Minute + 5*time.Second)},
 		{"a run takes long", hours(goodSet("a", 2, 3, 1), 3), []Active{{"a", "a-1", ago(time.Hour)}}, Good, time.Time{}},
 		{"failing and overdue", fail(hours(goodSet("a", 2, 3, 1), 3), expired, 2, 2*time.Hour), nil, Failing, ago(2 * time.Hour)},
@@ -73,21 +78,6 @@ func TestActiveRunsShowSetsWithoutRecord(t *testing.T) {
 	s := NewSnapshot(Look{Active: []Active{{"new", "new-1", now}}}, now)
 	if got := s.set("new"); got == nil || got.state != Waiting || len(got.active) != 1 {
 		t.Errorf("the set is %+v", got)
-	}
-}
-
-func TestNextStart(t *testing.T) {
-	for schedule, want := range map[string]time.Time{
-		"7 * * * *":  time.Date(2026, 11, 29, 15, 7, 0, 0, time.UTC),
-		"0 4 * * 1":  time.Date(2026, 11, 30, 4, 0, 0, 0, time.UTC),
-		"@daily":     time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC),
-		"":           {},
-		"0 0 30 2 *": {},
-		"every day":  {},
-	} {
-		if got := nextStart(schedule, now); !got.Equal(want) {
-			t.Errorf("%q: got %s, want %s", schedule, got, want)
-		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"unique"
 
 	"golang.org/x/sync/errgroup"
 
@@ -94,6 +95,7 @@ func (r *Records) read(ctx context.Context, item record.Item, old kept) kept {
 	next, err := r.Reader.Load(ctx, item.Set)
 	switch {
 	case err == nil:
+		shareTexts(next)
 		return kept{tag: item.Tag, record: next}
 	case errors.Is(err, record.ErrNone):
 		return kept{} // it was removed since it was listed
@@ -103,6 +105,29 @@ func (r *Records) read(ctx context.Context, item record.Item, old kept) kept {
 		slog.Warn("a record cannot be read", "error", why)
 	}
 	return kept{tag: item.Tag, record: old.record, problem: why}
+}
+
+// shareTexts keeps texts that a record has many times once in memory: a run is named by each tag that
+// it moved, and a host by each run.
+func shareTexts(r *record.Record) {
+	share := func(s *string) { *s = unique.Make(*s).Value() }
+	for _, run := range r.Runs {
+		share(&run.ID)
+		share(&run.Trigger)
+		share(&run.Program)
+		for _, host := range run.Registries {
+			share(&host.Host)
+		}
+	}
+	for _, d := range r.Destinations {
+		share(&d.Digest)
+		share(&d.File)
+		share(&d.Run)
+		for _, m := range d.Moves {
+			share(&m.Digest)
+			share(&m.Run)
+		}
+	}
 }
 
 // problem returns an error as one line.

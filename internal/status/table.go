@@ -1,0 +1,85 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"imagemirror/internal/secret"
+	"imagemirror/internal/text"
+)
+
+// WriteTable writes the sets as a table for a terminal, the most urgent first.
+func WriteTable(w io.Writer, s *Snapshot) error {
+	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(out, "STATE\tSET\tDESTINATIONS\tLAST GOOD\tNEXT RUN\tWHY")
+	chosen, _ := view{Snapshot: s}.choose(query{})
+	for _, set := range chosen {
+		row := set.row()
+		cells := []string{
+			string(row.State), cmp.Or(text.Line(row.Name, maxName), "unnamed"), row.destinations(),
+			s.ago(row.LastGood, "never"), row.next(s), row.why(s),
+		}
+		fmt.Fprintln(out, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	sets, _ := s.counts()
+	var summary strings.Builder
+	fmt.Fprintf(&summary, "%s\n", headline(sets, len(s.sets)))
+	for _, problem := range s.look.Problems {
+		fmt.Fprintln(&summary, problem)
+	}
+	_, err := io.WriteString(w, summary.String())
+	return err
+}
+
+// ago says how far a time is from the moment of the snapshot.
+func (s *Snapshot) ago(t time.Time, never string) string {
+	if t.IsZero() {
+		return never
+	}
+	return distance(t.Sub(s.Taken))
+}
+
+func (r *setRow) destinations() string {
+	if r.Bad == 0 {
+		return number(r.Total)
+	}
+	return number(r.Bad) + " of " + number(r.Total) + " failing"
+}
+
+func (r *setRow) next(s *Snapshot) string {
+	if len(r.Active) > 0 {
+		return "running"
+	}
+	return s.ago(r.Next, "not scheduled")
+}
+
+// why says in one line why the set is in its state.
+func (r *setRow) why(s *Snapshot) string {
+	var all []string
+	for _, c := range r.Causes {
+		why := text.Line(c.Kind, maxName)
+		if c.Count > 0 {
+			why = number(c.Count) + " × " + why
+		}
+		if c.Host != "" {
+			why += " at " + text.Line(c.Host, maxName)
+		}
+		all = append(all, why)
+	}
+	switch {
+	case r.MoreCauses > 0:
+		all = append(all, fmt.Sprintf("%d more", r.MoreCauses))
+	case len(all) == 0 && r.Reason != "":
+		all = append(all, r.Reason)
+	case len(all) == 0 && r.State == Overdue:
+		all = append(all, "a run was due "+s.ago(r.Since, ""))
+	}
+	return text.Line(secret.Hide(strings.Join(all, ", ")), maxLine)
+}
