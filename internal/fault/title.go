@@ -16,7 +16,7 @@ var titles = map[Kind]string{
 	Answer:      "HOST gives invalid answers",
 	Deadline:    "HOST was too slow for the deadline",
 
-	Missing:     "HOST does not have what the mapping names",
+	Missing:     "HOST does not have what mappings name",
 	Image:       "images from HOST are invalid",
 	TooLarge:    "images are too large for HOST",
 	Unsupported: "HOST does not accept images of this kind",

@@ -12,10 +12,9 @@ import (
 
 // Bounds on what people are shown of a cause.
 const (
-	listedPeople       = 10 // owners of a set, and people to tell
-	listedSets         = 10 // that a cause hits
-	listedDestinations = 5  // of one line of a mapping file
-	listedLines        = 20 // of mapping files
+	listedPeople = 10 // owners of a set, and people to tell
+	listedSets   = 10 // that a cause hits
+	listedLines  = 20 // of mapping files
 )
 
 // share returns how many lines of each set are listed.
@@ -58,9 +57,9 @@ func (c *Cause) extent(show func(string) string) string {
 	switch first, last := c.First.Format(clock), c.Last.Format(clock); {
 	case c.First.IsZero():
 	case first == last:
-		s += ", at " + first
+		s += ", at " + first + " UTC"
 	default:
-		s += ", " + first + " to " + last
+		s += ", " + first + " to " + last + " UTC"
 	}
 	if len(c.Sets) == 1 {
 		s += c.Sets[0].people(show)
@@ -68,7 +67,7 @@ func (c *Cause) extent(show func(string) string) string {
 	return s
 }
 
-// clock is the form of a time of day. Times are in UTC.
+// clock is the form of a time of day.
 const clock = "15:04:05"
 
 // heading returns how many mappings of the set failed, and its people. show escapes names for the
@@ -101,69 +100,23 @@ func listPeople(names []string, show func(string) string) string {
 	return strings.Join(list, ", ")
 }
 
-// A failedLine is a line of a mapping file with those of its destinations that failed for one
-// cause.
-type failedLine struct {
-	*Result // the first of them
-	results []*Result
-}
-
-// lines returns the lines of a set that failed for the cause.
-func (c *Cause) lines(set string) []*failedLine {
-	type place struct {
-		file   string
-		line   int
-		source string // differs for the tags that a wildcard matches
-	}
-	var all []*failedLine
-	at := map[place]*failedLine{}
+// lines returns the lines of mapping files of a set that failed for the cause.
+func (c *Cause) lines(set string) []*mappingLine {
+	var of []*Result
 	for _, m := range c.Results {
-		if m.Set != set {
-			continue
+		if m.Set == set {
+			of = append(of, m)
 		}
-		where := place{m.File, m.Line, m.Source}
-		l := at[where]
-		if l == nil {
-			l = &failedLine{Result: m}
-			at[where] = l
-			all = append(all, l)
-		}
-		l.results = append(l.results, m)
 	}
-	return all
+	return groupLines(of)
 }
 
-// culprits returns the images that the failure is about: the source, or the destinations.
-func (l *failedLine) culprits() []string {
+// aim returns the images that the failure is about, for people: the source, or the destinations.
+func (l *mappingLine) aim() string {
 	if l.Side == "source" {
-		return []string{l.Source}
+		return "from " + text.Clip(l.Source, shownName)
 	}
-	var all []string
-	for _, m := range l.results[:min(listedDestinations, len(l.results))] {
-		all = append(all, m.Destination)
-	}
-	return all
-}
-
-// aim returns the images that the failure is about, for people.
-func (l *failedLine) aim() string {
-	direction := "to "
-	if l.Side == "source" {
-		direction = "from "
-	}
-	s := direction + strings.Join(clipAll(l.culprits()), ", ")
-	if n := len(l.results) - listedDestinations; n > 0 && l.Side != "source" {
-		s += fmt.Sprintf(" and %d more", n)
-	}
-	return s
-}
-
-func clipAll(names []string) []string {
-	all := slices.Clone(names)
-	for i, name := range all {
-		all[i] = text.Clip(name, shownName)
-	}
-	return all
+	return "to " + l.destinations(plain)
 }
 
 // speaks reports whether lines of the cause are shown with their own errors: those of images are
@@ -186,6 +139,3 @@ func (c *Cause) reasons() []string {
 	}
 	return all
 }
-
-// byFailures compares sets for a list in which those with most failures come first.
-func byFailures(a, b *setCounts) int { return cmp.Compare(b.failed, a.failed) }

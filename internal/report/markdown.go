@@ -1,10 +1,12 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
 
+	"imagemirror/internal/link"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
 )
@@ -26,6 +28,7 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 		headline = "The results cannot be relied on"
 	}
 	p.line("## %s\n", headline)
+	r.markdownRun(p)
 	if r.Summary.Mappings > 0 {
 		r.markdownCounts(p)
 	}
@@ -38,6 +41,24 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	_, err := io.WriteString(w, p.String())
 	return err
 }
+
+// markdownRun says which run this is.
+func (r *Report) markdownRun(p *page) {
+	if r.Run.ID == "" {
+		return
+	}
+	line := fmt.Sprintf("Run %s, started by %s", linked(code(r.Run.ID), r.Run.URL), startedBy[r.Run.Trigger])
+	if !r.Run.Start.IsZero() {
+		line += r.Run.Start.Format(", 2006-01-02 15:04 UTC")
+	}
+	if d := formatSeconds(r.Summary.DurationSeconds); d != "" {
+		line += ", took " + d
+	}
+	p.line("%s.\n", line)
+}
+
+// startedBy tells people of a trigger.
+var startedBy = map[string]string{"cron": "schedule", "event": "an event", "manual": "hand"}
 
 func (r *Report) markdownCounts(p *page) {
 	moved, sent := "Copied", "Sent"
@@ -59,7 +80,7 @@ func (r *Report) markdownCounts(p *page) {
 	if n := len(sets) - listedInPage; n > 0 {
 		p.line("and %s.\n", count(n, "more set"))
 	}
-	if d := formatSeconds(r.Summary.DurationSeconds); d != "" {
+	if d := formatSeconds(r.Summary.DurationSeconds); d != "" && r.Run.ID == "" {
 		p.line("In %s.\n", d)
 	}
 }
@@ -85,13 +106,13 @@ func (r *Report) markdownFailures(p *page) {
 			return
 		}
 		told += c.Mappings
-		p.line("#### %s\n", code(c.Title))
+		p.line("#### %s\n", c.Kind.Title(code(cmp.Or(c.Host, "a registry"))))
 		p.line("%s\n", c.extent(code))
 		for _, reason := range c.reasons() {
 			p.line("%s\n", code(reason))
 		}
 		if c.Advice != "" {
-			p.line("What to do: %s\n", code(c.Advice))
+			p.line("**What to do:** %s\n", code(c.Advice))
 		}
 		for n, s := range c.Sets {
 			if !p.room() {
@@ -110,7 +131,11 @@ func (c *Cause) markdownSet(p *page, s *CauseSet) {
 	lines := c.lines(s.Set)
 	p.table([]string{"Mapping", "Source", "Destination"}, len(lines), c.share(), func(i int) []string {
 		l := lines[i]
-		return []string{cell(l.position()), cell(l.Source), cell(l.Destination)}
+		row := []string{linked(cell(l.position()), l.URL), linked(cell(l.Source), link.Image(l.Source)), l.destinations(linkedImage)}
+		if c.speaks() {
+			row[0] += "<br>" + cell(l.Error)
+		}
+		return row
 	})
 }
 
@@ -127,28 +152,38 @@ func (r *Report) markdownLines(p *page, heading string, lines []string) {
 }
 
 func (r *Report) markdownMoves(p *page) {
-	moves, sent, listed := r.withStatus(stream.Copied), "Sent", listedInPage
+	copied := r.withStatus(stream.Copied)
+	moves, sent, listed := groupLines(copied), "Sent", listedInPage
 	if r.dryRun() {
-		moves, sent = r.withStatus(Planned), "To send"
+		moves, sent = groupLines(r.withStatus(Planned)), "To send"
 		listed = len(moves)
 	}
 	if len(moves) == 0 || !p.room() {
 		return
 	}
+	columns := []string{"Destination", "Tag", "Image", sent + ":"}
 	if r.dryRun() {
 		p.line("### To copy\n")
+		columns = append(columns, "Mapping", "Source")
 	} else {
-		p.line("<details><summary>%d copied</summary>\n", len(moves))
+		p.line("<details><summary>%d copied</summary>\n", len(copied))
 	}
-	p.table([]string{"Destination", "Old", "New", sent + ":"}, len(moves), listed, func(i int) []string {
+	p.table(columns, len(moves), listed, func(i int) []string {
 		m := moves[i]
-		old := m.oldImage()
+		tag := m.oldImage()
 		if m.Old != "" {
-			old = cell(old)
+			tag = "moved " + cell(text.ShortDigest(m.Old))
 		}
-		return []string{cell(m.Destination), old, cell(text.ShortDigest(m.Digest)), text.Size(m.Bytes)}
+		row := []string{m.destinations(linkedImage), tag, cell(text.ShortDigest(m.Digest)), text.Size(m.bytes)}
+		if r.dryRun() {
+			row = append(row, linked(cell(m.position()), m.URL), linked(cell(m.Source), link.Image(m.Source)))
+		}
+		return row
 	})
 	if !r.dryRun() {
 		p.line("</details>")
 	}
 }
+
+// linkedImage returns the name of a destination, which leads to its page at the registry.
+func linkedImage(m *Result, name string) string { return linked(cell(name), link.Image(m.Destination)) }

@@ -73,3 +73,20 @@ func code(s string) string {
 
 // cell returns s as code in a table, where a bar would end the cell even within code.
 func cell(s string) string { return code(strings.ReplaceAll(s, "|", "¦")) }
+
+// linked returns code that leads to an address, or the code alone if there is none. Characters that
+// could end the link are escaped: a template of the address may have any.
+func linked(code, address string) string {
+	if address == "" {
+		return code
+	}
+	var b strings.Builder
+	for i := range len(address) {
+		if c := address[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`()<>[]|\"`+"`", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return "[" + code + "](" + b.String() + ")"
+}

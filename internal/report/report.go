@@ -14,6 +14,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"imagemirror/internal/fault"
@@ -159,11 +160,24 @@ func (r *Report) Headline() string {
 	case s.Mappings == 0:
 		return "Nothing to mirror"
 	case r.planned() > 0:
-		return fmt.Sprintf("Dry run: %d of %s to copy, %s", r.planned(), all, text.Size(s.Bytes))
+		return fmt.Sprintf("Dry run: %d of %s to copy (%s), %s", r.planned(), all, r.changes(), text.Size(s.Bytes))
 	case s.Copied == 0:
 		return fmt.Sprintf("Nothing to copy: %s up to date", all)
 	}
 	return fmt.Sprintf("%d of %s copied, %s", s.Copied, all, text.Size(s.Bytes))
+}
+
+// changes returns how many of the images to copy get a new tag, and how many move one.
+func (r *Report) changes() string {
+	tags, moved := 0, 0
+	for _, m := range r.withStatus(Planned) {
+		if m.Old != "" {
+			moved++
+		} else {
+			tags++
+		}
+	}
+	return fmt.Sprintf("%d new, %d moved", tags, moved)
 }
 
 // dryRun reports whether nothing was to be copied: all streams are plans.
@@ -216,8 +230,9 @@ func (c *setCounts) add(r *Result) {
 	c.bytes = sum(c.bytes, r.Bytes)
 }
 
-// countBySet returns the counts of each set, in the order of the results, and those of all
-// together.
+// countBySet returns the counts of each set, and those of all together. Sets in which something
+// failed come first, those with most failures before others; otherwise the order is that of the
+// results.
 func (r *Report) countBySet() (sets []*setCounts, total *setCounts) {
 	total = &setCounts{set: "total"}
 	bySet := map[string]*setCounts{}
@@ -231,5 +246,6 @@ func (r *Report) countBySet() (sets []*setCounts, total *setCounts) {
 		c.add(m)
 		total.add(m)
 	}
+	slices.SortStableFunc(sets, func(a, b *setCounts) int { return cmp.Compare(b.failed, a.failed) })
 	return sets, total
 }

@@ -84,7 +84,7 @@ func TestHeadline(t *testing.T) {
 		{"nothing new", named(stream.Results, "", 1).with(result(1, stream.Current, 0)), "Nothing to copy: 1 mapping up to date"},
 		{"no mapping", named(stream.Results, ""), "Nothing to mirror"},
 		{"failed", named(stream.Results, "", 1).with(broken(1, "no")), "1 of 1 mapping failed"},
-		{"to copy", named(stream.Plan, "", 1).with(stream.Copy{ID: 1, Digest: digest("a"), Bytes: 2048}), "Dry run: 1 of 1 mapping to copy, 2.0 KiB"},
+		{"to copy", named(stream.Plan, "", 1).with(stream.Copy{ID: 1, Digest: digest("a"), Bytes: 2048}), "Dry run: 1 of 1 mapping to copy (1 new, 0 moved), 2.0 KiB"},
 		{"nothing to copy", named(stream.Plan, "", 1).with(result(1, stream.Current, 0)), "Nothing to copy: 1 mapping up to date"},
 		{"to copy, and failed", named(stream.Plan, "", 1, 2).with(stream.Copy{ID: 1, Digest: digest("a")}, broken(2, "no")), "Dry run: 1 of 2 mappings failed"},
 	} {

@@ -54,7 +54,7 @@ type world struct {
 func newWorld() *world {
 	w := &world{sets: []stream.Set{
 		{Name: "integreatly", Owners: []string{"david-martin", "laurafitzgerald"}},
-		{Name: "knative", Owners: []string{"alanfx", "mgencur", "openshift-knative-team"}, Notify: []string{"@knative-release"}},
+		{Name: "knative", Owners: []string{"alanfx", "mgencur", "openshift-knative-team"}, Notify: []string{"@knative-release"}, FileLink: "https://github.com/org/repo/blob/main/{file}#L{line}", RunLink: "https://tekton.example/#/namespaces/mirror/pipelineruns/{run}"},
 		{Name: "tekton", Owners: []string{"vdemeester"}},
 	}}
 	for i, name := range []string{"client", "kn-cli-artifacts", "knative-eventing-controller", "knative-eventing-webhook", "knative-serving-activator", "knative-serving-autoscaler-hpa", "knative-serving-queue"} {

@@ -19,25 +19,80 @@ const (
 	listedWarnings = 10
 )
 
-// WriteTable writes the report for people, as plain text, in one call of w.
-func (r *Report) WriteTable(w io.Writer) error {
+// WriteTable writes the report for people, as plain text, in one call of w. The verdict is the
+// first line, and the last: that is where people look.
+func (r *Report) WriteTable(w io.Writer) error { return r.WriteTableWithin(w, 0) }
+
+// WriteTableWithin writes the report as WriteTable does, for a terminal that has so many columns,
+// or 0 for lines of any length.
+func (r *Report) WriteTableWithin(w io.Writer, columns int) error {
 	var b bytes.Buffer
-	if len(r.Summary.NoPlan) > 0 {
-		fmt.Fprintf(&b, "Nothing was mirrored: there is no plan.\n  %s\n", strings.Join(r.Summary.NoPlan, "\n  "))
-	} else if r.Summary.Mappings == 0 && r.Summary.Unknown == 0 {
-		fmt.Fprintln(&b, "Nothing to mirror: there is no mapping.")
-	} else {
-		r.tableCounts(&b)
-		r.tableMoves(&b)
-		r.tableFailures(&b)
-		r.tableCuts(&b)
+	r.tableBody(&b)
+	verdict := text.Clip(r.verdict(), shownText)
+	whole := verdict + "\n"
+	if b.Len() > 0 {
+		whole += "\n" + b.String() + "\n" + verdict + "\n"
 	}
-	if len(r.Summary.Problems) > 0 {
-		fmt.Fprintf(&b, "\nPROBLEMS\n  %s\n", strings.Join(r.Summary.Problems, "\n  "))
+	if columns >= leastColumns {
+		whole = wrap(whole, columns)
 	}
-	r.tableWarnings(&b)
-	_, err := text.NewCIWriter(w).Write(b.Bytes())
+	_, err := text.NewCIWriter(w).Write([]byte(whole))
 	return err
+}
+
+// leastColumns is the width below which lines are left to the terminal.
+const leastColumns = 40
+
+// verdict returns the headline, with the extent of what failed.
+func (r *Report) verdict() string {
+	s := r.Summary
+	switch {
+	case len(s.NoPlan) > 0:
+		return "Nothing was mirrored: there is no plan"
+	case s.Mappings == 0 && s.Unknown == 0 && len(s.Problems) == 0:
+		return "Nothing to mirror: there is no mapping"
+	case s.Failed == 0:
+		return r.Headline()
+	}
+	sets, _ := r.countBySet()
+	failing := 0
+	for _, c := range sets {
+		failing += min(1, c.failed)
+	}
+	line := r.Headline() + ": " + count(len(r.Causes), "cause")
+	if len(sets) > 1 {
+		line += fmt.Sprintf(", in %d of %d sets", failing, len(sets))
+	}
+	return line
+}
+
+func (r *Report) tableBody(b *bytes.Buffer) {
+	if len(r.Summary.NoPlan) > 0 {
+		fmt.Fprintf(b, "NO PLAN\n  %s\n", strings.Join(r.Summary.NoPlan, "\n  "))
+	} else if r.Summary.Mappings > 0 || r.Summary.Unknown > 0 {
+		r.tableCounts(b)
+		r.tableMoves(b)
+		r.tableFailures(b)
+		r.tableCuts(b)
+	}
+	tableLines(b, "PROBLEMS", r.Summary.Problems)
+	r.tableWarnings(b)
+}
+
+// tableLines writes lines below a heading, if there are any.
+func tableLines(b *bytes.Buffer, heading string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	part(b)
+	fmt.Fprintf(b, "%s\n  %s\n", heading, strings.Join(lines, "\n  "))
+}
+
+// part begins another part of the table.
+func part(b *bytes.Buffer) {
+	if b.Len() > 0 {
+		fmt.Fprintln(b)
+	}
 }
 
 func tableWriter(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
@@ -64,50 +119,54 @@ func (r *Report) tableCounts(w io.Writer) {
 	}
 }
 
-// tableMoves lists the largest of the images that were copied or, in a dry run, all that would be.
-func (r *Report) tableMoves(w io.Writer) {
-	moves, heading, sent := r.withStatus(stream.Copied), "COPIED", "SENT"
+// tableMoves lists the largest of the images that were copied or, in a dry run, all that would be,
+// with their sources and the lines that name them.
+func (r *Report) tableMoves(b *bytes.Buffer) {
+	moves, heading, sent := groupLines(r.withStatus(stream.Copied)), "COPIED", "SENT"
 	if r.dryRun() {
-		moves, heading, sent = r.withStatus(Planned), "TO COPY, this is a dry run", "TO SEND"
+		moves, heading, sent = groupLines(r.withStatus(Planned)), "TO COPY, this is a dry run", "TO SEND"
 	} else if n := len(moves); n > listedCopies {
 		heading = fmt.Sprintf("COPIED, the %d largest of %d", listedCopies, n)
-		slices.SortStableFunc(moves, func(a, b *Result) int { return cmp.Compare(b.Bytes, a.Bytes) })
+		slices.SortStableFunc(moves, func(a, b *mappingLine) int { return cmp.Compare(b.bytes, a.bytes) })
 		moves = moves[:listedCopies]
 	}
 	if len(moves) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n%s\n", heading)
-	out := tableWriter(w)
-	fmt.Fprintf(out, "%10s\tOLD\t  NEW\tDESTINATION\n", sent)
+	part(b)
+	fmt.Fprintln(b, heading)
+	fmt.Fprintf(b, "%10s  %-18s    %-12s  DESTINATION\n", sent, "TAG", "IMAGE")
 	for _, m := range moves {
-		fmt.Fprintf(out, "%10s\t%s\t→ %s\t%s", text.Size(m.Bytes), m.oldImage(), text.ShortDigest(m.Digest), text.Clip(m.Destination, shownName))
+		fmt.Fprintf(b, "%10s  %-18s  → %-12s  %s", text.Size(m.bytes), m.oldImage(), text.ShortDigest(m.Digest), m.destinations(plain))
 		if with := m.with(); with != "" {
-			fmt.Fprintf(out, "  %s", text.Clip(with, shownName))
+			fmt.Fprintf(b, "  %s", text.Clip(with, shownName))
 		}
-		fmt.Fprintln(out)
+		fmt.Fprintln(b)
+		if r.dryRun() {
+			fmt.Fprintf(b, "            %s  from %s\n", text.Clip(m.position(), shownName), text.Clip(m.Source, shownName))
+		}
 	}
-	out.Flush()
 }
 
 // tableFailures lists each cause once, with the mappings that failed for it.
-func (r *Report) tableFailures(w io.Writer) {
+func (r *Report) tableFailures(w *bytes.Buffer) {
 	if r.Summary.Failed == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nFAILED\n")
+	part(w)
+	fmt.Fprintln(w, "FAILED")
 	for i, c := range r.Causes {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		plain := func(name string) string { return name }
-		fmt.Fprintf(w, "  %s\n    %s\n    %s\n", c.Title, c.extent(plain), strings.Join(c.reasons(), "\n    "))
+		asIs := func(name string) string { return name }
+		fmt.Fprintf(w, "  %s\n    %s\n    %s\n", c.Title, c.extent(asIs), strings.Join(c.reasons(), "\n    "))
 		if c.Advice != "" {
 			fmt.Fprintf(w, "    What to do: %s\n", c.Advice)
 		}
 		for _, s := range c.Sets[:min(listedSets, len(c.Sets))] {
 			if len(c.Sets) > 1 {
-				fmt.Fprintf(w, "    %s\n", s.heading(plain))
+				fmt.Fprintf(w, "    %s\n", s.heading(asIs))
 			}
 			c.tableLines(w, s)
 		}
@@ -134,23 +193,16 @@ func (c *Cause) tableLines(w io.Writer, s *CauseSet) {
 }
 
 // tableWarnings lists the first warnings.
-func (r *Report) tableWarnings(w io.Writer) {
+func (r *Report) tableWarnings(b *bytes.Buffer) {
 	all := r.Summary.Warnings
-	if len(all) == 0 {
-		return
-	}
-	fmt.Fprintf(w, "\nWARNINGS\n")
+	var lines []string
 	for _, l := range all[:min(listedWarnings, len(all))] {
-		fmt.Fprintf(w, "  %s\n", text.Clip(l, shownText))
+		lines = append(lines, text.Clip(l, shownText))
 	}
 	if n := len(all) - listedWarnings; n > 0 {
-		fmt.Fprintf(w, "  and %d more\n", n)
+		lines = append(lines, fmt.Sprintf("and %d more", n))
 	}
+	tableLines(b, "WARNINGS", lines)
 }
 
-func (r *Report) tableCuts(w io.Writer) {
-	if len(r.Cuts) == 0 {
-		return
-	}
-	fmt.Fprintf(w, "\nCUT OFF\n  %s\n", strings.Join(r.Cuts, "\n  "))
-}
+func (r *Report) tableCuts(b *bytes.Buffer) { tableLines(b, "CUT OFF", r.Cuts) }

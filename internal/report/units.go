@@ -50,7 +50,7 @@ func boundTime(t time.Time) time.Time {
 // oldImage returns what the destination's tag pointed to, for people.
 func (r *Result) oldImage() string {
 	if r.Old != "" {
-		return text.ShortDigest(r.Old)
+		return "moved " + text.ShortDigest(r.Old)
 	}
 	if d, err := reference.Parse(r.Destination); err == nil && d.Tag == "" {
 		return "no tag"

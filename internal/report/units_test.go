@@ -29,7 +29,7 @@ func TestOldImage(t *testing.T) {
 		in   Result
 		want string
 	}{
-		{Result{Destination: "quay.io/org/image:v1", Old: "sha256:0561bce5bdc5fd79"}, "0561bce5bdc5"},
+		{Result{Destination: "quay.io/org/image:v1", Old: "sha256:0561bce5bdc5fd79"}, "moved 0561bce5bdc5"},
 		{Result{Destination: "quay.io/org/image:v1"}, "new tag"},
 		{Result{Destination: "localhost:5000/image"}, "no tag"},
 		{Result{Destination: "no name at all"}, "new tag"},

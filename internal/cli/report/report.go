@@ -114,7 +114,7 @@ func (c *config) write(r *report.Report, out report.Directory) error {
 	if c.out == archive {
 		return r.WriteTar(c.stdout)
 	}
-	if err := errors.Join(out.Write(r), r.WriteTable(c.stdout)); err != nil {
+	if err := errors.Join(out.Write(r), r.WriteTableWithin(c.stdout, command.Columns(c.stdout))); err != nil {
 		return err
 	}
 	return r.Err()

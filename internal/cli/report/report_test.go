@@ -89,11 +89,11 @@ func TestRun(t *testing.T) {
 		err    string // its end
 		table  string // its beginning
 	}{
-		{name: "all well", stdin: good, table: "SET"},
-		{name: "from a file", files: []string{file("good.jsonl", good)}, table: "SET"},
-		{name: "standard input by name", files: []string{"-"}, stdin: good, table: "SET"},
-		{name: "nothing to mirror", stdin: none.Bytes(), table: "Nothing to mirror: there is no mapping.\n"},
-		{name: "a failure", stdin: bad, status: 1, err: "1 of 1 mapping failed", table: "SET"},
+		{name: "all well", stdin: good, table: "Nothing to copy: 1 mapping up to date\n\nSET"},
+		{name: "from a file", files: []string{file("good.jsonl", good)}, table: "Nothing to copy: 1 mapping up to date\n\nSET"},
+		{name: "standard input by name", files: []string{"-"}, stdin: good, table: "Nothing to copy: 1 mapping up to date\n\nSET"},
+		{name: "nothing to mirror", stdin: none.Bytes(), table: "Nothing to mirror: there is no mapping\n"},
+		{name: "a failure", stdin: bad, status: 1, err: "1 of 1 mapping failed", table: "1 of 1 mapping failed: 1 cause\n\nSET"},
 		{name: "nothing on standard input", status: 2, err: "standard input: the input is empty: check the command that should have written it"},
 		{name: "an empty file", files: []string{file("empty", nil)}, status: 2, err: "empty: the input is empty: check the command that should have written it"},
 		{name: "no such file", files: []string{filepath.Join(dir, "absent")}, status: 2, err: "absent: no such file or directory"},

@@ -154,7 +154,7 @@ func (c *config) write(ctx context.Context, streams []*stream.Content, out repor
 	r := b.Report()
 	c.Origin.Version = command.Version()
 	r.From(c.Origin)
-	written := errors.Join(out.Write(r), r.WriteTable(os.Stdout))
+	written := errors.Join(out.Write(r), r.WriteTableWithin(os.Stdout, command.Columns(os.Stdout)))
 	if err := records.Keep(context.WithoutCancel(ctx), c.Config, record.Updates(r, "", time.Now())); err != nil {
 		c.warn(err.Error()) // it fails no run
 	}
