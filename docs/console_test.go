@@ -116,6 +116,7 @@ func plain(text string) string {
 		{`\b[0-9a-f]{12}\b`, "DIGEST"},
 		{` +[1-9][0-9.]* ([KM]i)?B`, " SIZE"},
 		{`in [0-9.]+m?s\b`, "in TIME"},
+		{`\b\d\d:\d\d:\d\d UTC`, "TIME UTC"},
 	} {
 		text = regexp.MustCompile(r.pattern).ReplaceAllString(text, r.by)
 	}
