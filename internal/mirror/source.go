@@ -248,5 +248,6 @@ type corruptError struct{ error }
 func (e *corruptError) Unwrap() error { return e.error }
 
 func (s *blobSource) fault(err error) error {
-	return &regerror.Error{Side: reference.Source, Name: s.from.At().Name(), Doing: "reading blob", Ref: s.blob.digest, Err: err}
+	host, page := s.from.Answered()
+	return &regerror.Error{Side: reference.Source, Name: s.from.At().Name(), Doing: "reading blob", Ref: s.blob.digest, Host: host, Page: page, Err: err}
 }

@@ -346,6 +346,33 @@ func explainMissing(err error, digest, tag string) error {
 	return &e
 }
 
+// explainChild adds to the error of a manifest that does not exist that the image's index, which
+// has the digest root, leads to it.
+func explainChild(err error, root string) error {
+	known, ok := err.(*regerror.Error)
+	if !ok || known.Status != http.StatusNotFound || known.Ref == root {
+		return err
+	}
+	e := *known
+	e.Err = sparseError(root)
+	return &e
+}
+
+// A sparseError names the index that leads to a missing manifest.
+type sparseError string
+
+// Kind returns what kind of failure the error is the cause of.
+func (e sparseError) Kind() fault.Kind { return fault.Missing }
+
+func (e sparseError) Error() string {
+	return "the index " + string(e) + " lists it, and the repository does not have it"
+}
+
+// Advice returns what a person can do about the error.
+func (e sparseError) Advice() string {
+	return "push the image's missing platforms to the source, or map those that are there by their digests"
+}
+
 // A missingError names the tag that the digest of a missing manifest was announced for.
 type missingError string
 

@@ -85,7 +85,7 @@ func (t *trees) image(from *registry.Repository, sets []string) *imageTree {
 // unless the manifest was read already.
 func (im *imageTree) all(ctx context.Context, digest string, known *archived) error {
 	if err := im.need(ctx, digest, known, 0); err != nil {
-		return im.first(digest, err)
+		return explainChild(im.first(digest, err), digest)
 	}
 	if err := im.archive.Check(digest); err != nil {
 		return im.from.BadManifest(digest, err)

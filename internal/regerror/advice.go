@@ -1,6 +1,7 @@
 package regerror
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -16,6 +17,8 @@ import (
 func (e *Error) advice() string {
 	var own interface{ Advice() string }
 	switch {
+	case e.Status == 0 && e.Page: // whatever is wrong with the content is due to that
+		return "ask the operators of " + cmp.Or(e.Host, e.Name) + " why it sends a web page, such as one to log in, instead of the content"
 	case errors.As(e.Err, &own):
 		return own.Advice()
 	case e.Status == 0:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -24,6 +25,9 @@ type Download struct {
 	digest string
 	size   int64 // bytes
 	slot   slot
+
+	elsewhere string // the host that answered last, if the registry led to it
+	page      bool   // it announced a web page
 
 	hasty   bool  // a repository that stalls is left for another, and asked again later
 	doubted *host // that sent the last answer, if it may be encoded or not
@@ -81,6 +85,19 @@ func (d *Download) openAt(ctx context.Context, r *Repository, offset int64) (bod
 
 // At returns the repository that was opened last.
 func (d *Download) At() *Repository { return d.at }
+
+// Answered returns the host that answered last, if the registry led to another, and whether it
+// announced a web page instead of a blob.
+func (d *Download) Answered() (host string, page bool) { return d.elsewhere, d.page }
+
+// note notes who answered, and with what.
+func (d *Download) note(h *host, resp *http.Response) {
+	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	d.elsewhere, d.page = "", mediaType == "text/html"
+	if u := resp.Request.URL; !h.at(u) {
+		d.elsewhere = u.Host
+	}
+}
 
 // Registry returns the registry that was asked last, after an Open.
 func (d *Download) Registry() string { return d.by.endpoint.Registry }
@@ -162,6 +179,7 @@ func (ep repoEndpoint) whole(ctx context.Context, d *Download, offset int64) (io
 	if err != nil {
 		return nil, err
 	}
+	d.note(ep.host, resp)
 	return ep.skipping(d, resp, offset)
 }
 
@@ -180,9 +198,11 @@ func (ep repoEndpoint) rest(ctx context.Context, d *Download, offset int64) (io.
 	c.header = http.Header{"Range": {fmt.Sprintf("bytes=%d-", offset)}}
 	c.expect = append(c.expect, http.StatusPartialContent)
 	resp, err := ep.host.do(ctx, c)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
+	}
+	d.note(ep.host, resp)
+	switch {
 	case resp.StatusCode != http.StatusPartialContent: // a registry without ranges sends it all
 		return ep.skipping(d, resp, offset)
 	case !isRest(resp.Header, offset) || d.isEncoded(resp, offset):
