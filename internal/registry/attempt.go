@@ -37,7 +37,6 @@ func (h *host) try(ctx context.Context, c *call) (*http.Response, time.Duration,
 	}
 	if answered != nil {
 		defer answered()
-		ctx = h.alone(ctx, c, answered)
 	}
 	a := &callAttempt{host: h, call: c}
 	for {

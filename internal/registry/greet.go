@@ -3,12 +3,10 @@ package registry
 import (
 	"context"
 	"net/http"
-	"net/http/httptrace"
 
 	"imagemirror/internal/auth"
 	"imagemirror/internal/credentials"
 	"imagemirror/internal/digest"
-	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 )
 
@@ -60,18 +58,6 @@ func (r *Repository) Greet(ctx context.Context, tag string) string {
 		h.auth.Await(ctx, c.access)
 	}
 	return ""
-}
-
-// alone returns the context for the first call to a registry, which goes alone since its answer
-// may say how to authenticate. A destination that registries.conf calls insecure is in a lab, and
-// without credentials for it nothing could be pushed if it demanded any. So the others need not
-// wait for the answer, and follow as soon as the connection is there and the first was sent. If the
-// registry demands a token all the same, it refuses all that were sent until then.
-func (h *host) alone(ctx context.Context, c *call, follow func()) context.Context {
-	if !h.endpoint.Insecure || c.access.Side != reference.Destination || h.client.hasCredentials(c.access.Credential) {
-		return ctx
-	}
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: follow})
 }
 
 // challenge returns which authentication the registry asks for. One that answers everyone has
