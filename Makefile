@@ -24,8 +24,8 @@ cluster := test/e2e/cluster
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
 
-demo: ## mirror the image sets between two registries on this machine
-	@$(go) run ./demo
+demo: ## mirror the image sets between two registries on this machine; KEEP=1 keeps the status pages up
+	@$(go) run ./demo $(if $(KEEP),-keep)
 
 new-set: ## write a new image set: NAME=payments DEST=quay.io/payments [OWNERS=alice,bob] [SOURCE=IMAGE]
 	@$(go) run ./cmd/imagemirror new-set -name '$(NAME)' -dest '$(DEST)' -source '$(SOURCE)' -owners '$(OWNERS)'

@@ -36,21 +36,21 @@ func (o *outcome) want(want counts) error {
 	return nil
 }
 
-// mirror runs imagemirror run -out report SETS, which has to exit with status, and reads the
+// mirror runs imagemirror run -record record -out report SETS, which has to exit with status, and reads the
 // report.
 func (w *world) mirror(ctx context.Context, status int, sets ...string) (*outcome, error) {
 	w.source.Reset()
 	w.destination.Reset()
-	if err := w.run(ctx, status, []string{"imagemirror", "run", "-out", "report"}, sets); err != nil {
+	if err := w.run(ctx, status, []string{"imagemirror", "run", "-record", "record", "-out", "report"}, sets); err != nil {
 		return nil, err
 	}
 	return w.readReport()
 }
 
-// pipe runs split SETS | copy | report -out report, of which report has to exit with status,
+// pipe runs split SETS | copy | report -record record -out report, of which report has to exit with status,
 // and reads the report.
 func (w *world) pipe(ctx context.Context, status int, sets ...string) (*outcome, error) {
-	if err := w.run(ctx, status, []string{"split"}, sets, []string{"copy"}, []string{"report", "-out", "report"}); err != nil {
+	if err := w.run(ctx, status, []string{"split"}, sets, []string{"copy"}, []string{"report", "-record", "record", "-out", "report"}); err != nil {
 		return nil, err
 	}
 	return w.readReport()
@@ -72,7 +72,7 @@ func (w *world) run(ctx context.Context, status int, first, paths []string, othe
 	if len(paths) == len(w.sets) {
 		shown = "image-sets/*/"
 	}
-	line := strings.Join(first, " ") + " " + shown
+	line := strings.TrimSpace(strings.Join(first, " ") + " " + shown)
 	for _, c := range others {
 		line += " | " + strings.Join(c, " ")
 	}

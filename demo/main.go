@@ -1,11 +1,12 @@
 // Command demo shows imagemirror on one machine. It starts two registries, fills one with
 // images for all of the image sets, and mirrors them to the other with the real commands. It
-// checks what it claims, and leaves nothing behind.
+// checks what it claims, and leaves only the pages in bin/demo-status behind.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -13,10 +14,18 @@ import (
 	"time"
 )
 
+// A demo is a call of the command.
+type demo struct {
+	keep bool // serve the status pages until Ctrl-C
+}
+
 func main() {
+	var d demo
+	flag.BoolVar(&d.keep, "keep", false, "serve the status pages until Ctrl-C")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	if err := d.run(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted")
 		}
@@ -25,7 +34,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) (err error) {
+func (d *demo) run(ctx context.Context) (err error) {
 	dir, err := os.MkdirTemp("", "imagemirror-demo-")
 	if err != nil {
 		return err
@@ -42,13 +51,12 @@ func run(ctx context.Context) (err error) {
 	if err := w.fill(ctx); err != nil {
 		return err
 	}
-	for _, scene := range []func(context.Context, *world) error{check, first, again, moved, broken} {
+	for _, scene := range []func(context.Context, *world) error{check, first, again, moved, broken, look} {
 		if err := scene(ctx, w); err != nil {
 			return err
 		}
 	}
-	say("Every step did what it claims. Nothing is left behind.")
-	return nil
+	return w.finish(ctx, d.keep)
 }
 
 func say(format string, args ...any) { fmt.Printf("\n== "+format+"\n", args...) }
