@@ -56,7 +56,8 @@ type CauseDetail struct {
 	Kind    string    `json:"kind"`
 	Side    string    `json:"side,omitempty"`
 	Host    string    `json:"host,omitempty"`
-	Message string    `json:"message"`
+	Title   string    `json:"title"`   // says for people what is wrong
+	Message string    `json:"message"` // the error of one of them
 	Advice  string    `json:"advice,omitempty"`
 	Count   int       `json:"count"` // destinations that fail for it
 	First   time.Time `json:"first"`
@@ -104,7 +105,7 @@ func (s *Snapshot) causeList() CauseList {
 
 func (c *cause) detail() CauseDetail {
 	d := CauseDetail{
-		Key: c.Key, ID: c.id, Kind: c.Kind, Side: c.Side, Host: c.Host, Message: c.Message, Advice: c.Advice,
+		Key: c.Key, ID: c.id, Kind: c.Kind, Side: c.Side, Host: c.Host, Title: titleOf(c.Cause), Message: c.Message, Advice: c.Advice,
 		Count: c.count, First: c.first, Last: c.last, Owners: c.owners(),
 	}
 	for _, h := range c.hits {

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"slices"
 	"time"
 
 	"imagemirror/internal/fault"
@@ -9,18 +10,27 @@ import (
 
 // A causeRow is a cause in a table.
 type causeRow struct {
-	Key, Kind, Side, Host, Message, Advice string
-	Count, Sets                            int
-	First, Last                            time.Time
-	Owners                                 []string
+	Key, Kind, Side, Host  string
+	Title, Message, Advice string
+	Count, Sets            int
+	First, Last            time.Time
+	Owners                 []string
 }
 
 // rowOf returns a cause as one set has it.
 func rowOf(c *record.Cause) causeRow {
 	return causeRow{
-		Key: c.Key, Kind: c.Kind, Side: c.Side, Host: c.Host, Message: c.Message, Advice: c.Advice,
+		Key: c.Key, Kind: c.Kind, Side: c.Side, Host: c.Host, Title: titleOf(c), Message: c.Message, Advice: c.Advice,
 		Count: c.Count, Sets: 1, First: c.First, Last: c.Last,
 	}
+}
+
+// titleOf says what is wrong. A kind of a later program has its message only.
+func titleOf(c *record.Cause) string {
+	if kind := fault.Kind(c.Kind); slices.Contains(fault.Kinds(), kind) {
+		return kind.Title(c.Host)
+	}
+	return c.Message
 }
 
 // row returns a cause with all that it hits.
@@ -61,7 +71,7 @@ type hitRow struct {
 
 func (v view) causePage(c *cause, q query) *page {
 	b := &causeBody{causeRow: c.row(), PerImage: fault.Parse(c.Kind).PerImage()}
-	p := v.page(causePath(c.Key), q, "cause", c.Message, b)
+	p := v.page(causePath(c.Key), q, "cause", b.Title, b)
 	for _, h := range c.hits {
 		b.Hits = append(b.Hits, hitRow{
 			h.set.Set, h.set.Owners, h.cause.Count, h.set.total(), h.cause.First, h.cause.Last, h.set.lastGood(),

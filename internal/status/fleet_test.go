@@ -71,7 +71,7 @@ func fail(r *record.Record, c record.Cause, n int, since time.Duration) *record.
 	for _, d := range r.Destinations {
 		if left > 0 && d.Cause == "" {
 			left--
-			d.Cause, d.Error, d.FailingSince, d.LastGood = c.Key, "pushing manifest "+d.Name+": "+c.Message, ago(since), ago(since+time.Hour)
+			d.Cause, d.Error, d.FailingSince, d.LastGood = c.Key, c.Message, ago(since), ago(since+time.Hour)
 		}
 	}
 	for _, run := range r.Runs {
@@ -86,12 +86,12 @@ func fail(r *record.Record, c record.Cause, n int, since time.Duration) *record.
 var (
 	expired = record.Cause{
 		Key: "destination/quay.io/credentials", Kind: "credentials", Side: "destination", Host: "quay.io",
-		Message: "quay.io does not accept the credentials: HTTP 401: Invalid Username or Password",
+		Message: "writing manifest quay.io/openshift-tekton/component-0:v1.0: HTTP 401: Invalid Username or Password",
 		Advice:  "make a new robot token, and replace the secret push-NAME with it",
 	}
 	missing = record.Cause{
 		Key: "source/registry.ci.openshift.org/missing", Kind: "missing", Side: "source", Host: "registry.ci.openshift.org",
-		Message: "registry.ci.openshift.org does not have the images", Advice: "check the tags in the mapping file",
+		Message: "reading manifest registry.ci.openshift.org/console-plugins/component-2:v1.1: HTTP 404: manifest unknown", Advice: "check the tags in the mapping file",
 	}
 )
 

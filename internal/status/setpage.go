@@ -50,7 +50,7 @@ type destinationRow struct {
 func (v view) setPage(s *set, q query) *page {
 	b := &setBody{
 		setRow: s.row(), Schedule: s.Schedule, Updated: s.Updated,
-		Chart: sparkOf(s.Runs, chartRuns), AllRuns: len(s.Runs),
+		Chart: sparkOf(s.Runs, min(chartRuns, max(shownRuns, len(s.Runs)))), AllRuns: len(s.Runs),
 	}
 	p := v.page(setPath(s.Set), q, "set", s.Set, b)
 	for _, c := range slices.SortedStableFunc(slices.Values(s.Causes), func(a, b *record.Cause) int { return b.Count - a.Count }) {
@@ -111,7 +111,7 @@ func (s *set) destinationRow(d *record.Destination) destinationRow {
 	row := destinationRow{Set: s.Set, Destination: d, State: stateOf(d), Page: link.Image(d.Name), Stale: s.isStale(d)}
 	row.RunKnown = slices.ContainsFunc(s.Runs[max(0, len(s.Runs)-shownRuns):], func(r *record.Run) bool { return r.ID == d.Run })
 	if row.State == Failing {
-		why := causeRow{Message: d.Error}
+		why := causeRow{Title: d.Error}
 		if c := s.causeOf(d); c != nil {
 			why = rowOf(c)
 		}

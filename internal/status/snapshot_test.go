@@ -88,7 +88,8 @@ func TestCausesOfAllSetsAreMerged(t *testing.T) {
 	b.Owners = []string{"ada", "bob"}
 	s := NewSnapshot(Look{Records: []*record.Record{b, a}}, now)
 	want := CauseDetail{
-		Key: expired.Key, ID: idOf(expired.Key), Kind: "credentials", Side: "destination", Host: "quay.io", Message: "the newest message",
+		Key: expired.Key, ID: idOf(expired.Key), Kind: "credentials", Side: "destination", Host: "quay.io",
+		Title: "quay.io does not accept the credentials", Message: "the newest message",
 		Advice: expired.Advice, Count: 7, First: ago(9 * time.Hour), Last: now, Sets: []string{"a", "b"}, Owners: []string{"ada", "bob", "grace-of-a"},
 	}
 	if diff := cmp.Diff(want, s.causes[0].detail()); len(s.causes) != 2 || diff != "" {

@@ -8,13 +8,14 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"imagemirror/internal/secret"
 	"imagemirror/internal/text"
 )
 
-// WriteTable writes the sets as a table for a terminal, the most urgent first.
+// WriteTable writes the sets as a table for a terminal or the log of a CI system, the most urgent
+// first.
 func WriteTable(w io.Writer, s *Snapshot) error {
-	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	var b strings.Builder
+	out := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(out, "STATE\tSET\tDESTINATIONS\tLAST GOOD\tNEXT RUN\tWHY")
 	chosen, _ := view{Snapshot: s}.choose(query{})
 	for _, set := range chosen {
@@ -29,12 +30,11 @@ func WriteTable(w io.Writer, s *Snapshot) error {
 		return err
 	}
 	sets, _ := s.counts()
-	var summary strings.Builder
-	fmt.Fprintf(&summary, "%s\n", headline(sets, len(s.sets)))
+	fmt.Fprintln(&b, headline(sets, len(s.sets)))
 	for _, problem := range s.look.Problems {
-		fmt.Fprintln(&summary, problem)
+		fmt.Fprintln(&b, line(problem))
 	}
-	_, err := io.WriteString(w, summary.String())
+	_, err := io.WriteString(w, text.CI(b.String()))
 	return err
 }
 
@@ -81,5 +81,5 @@ func (r *setRow) why(s *Snapshot) string {
 	case len(all) == 0 && r.State == Overdue:
 		all = append(all, "a run was due "+s.ago(r.Since, ""))
 	}
-	return text.Line(secret.Hide(strings.Join(all, ", ")), maxLine)
+	return line(strings.Join(all, ", "))
 }
