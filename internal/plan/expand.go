@@ -33,6 +33,7 @@ type line struct {
 // It calls resolve for all targets, in batches: one for those that are soon known, and one for
 // each list of tags that is slow, so that it holds up no other mapping.
 func (r *resolver) targets(ctx context.Context, sets []*imageset.Set, resolve func([]*target)) []*target {
+	r.matched = newRoom(sets)
 	lines := r.readLists(ctx, sets)
 	batches := r.batches(ctx, lines)
 	if len(batches) > 1 {

@@ -24,7 +24,7 @@ type resolver struct {
 	Options
 	ahead   *ahead // nil if Ready is told nothing
 	trees   *trees
-	matched room
+	matched *room
 
 	mu         sync.Mutex
 	first      map[any]*target        // the first target at a place: see collide; nil if there is one batch

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"imagemirror/internal/imageset"
 	"imagemirror/internal/mapping"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registrytest"
@@ -33,11 +34,40 @@ func TestLargeWildcardsLeaveRoomForOthers(t *testing.T) {
 	}
 	for r.take(m, tags(500)) == nil {
 	}
-	if r.taken > maxMatches {
-		t.Errorf("%d bytes are taken, of %d", r.taken, maxMatches)
+	if r.taken > maxMappings {
+		t.Errorf("%d bytes are taken, of %d", r.taken, maxMappings)
 	}
 	if err := r.take(m, nil); err != nil {
 		t.Errorf("no tags: %v", err)
+	}
+}
+
+// What lines name has to fit into the memory of a container, if that has a limit, and leaves room
+// for wildcards.
+func TestLinesFitIntoAContainer(t *testing.T) {
+	set := &imageset.Set{Mappings: make([]mapping.Mapping, 60_000)}
+	for i := range set.Mappings {
+		r := reference.Reference{Registry: "a.io", Repository: fmt.Sprintf("b/%05d", i), Tag: "v1"}
+		set.Mappings[i] = mapping.Mapping{Source: r, Destination: r}
+	}
+	some := []*imageset.Set{{Mappings: set.Mappings[:40_000]}}
+	all := []*imageset.Set{set}
+	for _, c := range []struct {
+		name   string
+		sets   []*imageset.Set
+		memory int64
+		says   string
+	}{
+		{"no limit", all, 0, ""}, {"a Task", all, 256 << 20, "60000 mappings, and the container's memory of 256 MiB is enough for "},
+		{"less in a Task", some, 256 << 20, ""}, {"more memory", all, 1 << 30, ""}, {"little memory", some, 64 << 20, "64 MiB is enough for "},
+	} {
+		if err := Fit(c.sets, c.memory); c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.says)
+		}
+	}
+	wildcard := &mapping.Mapping{Source: reference.Reference{Registry: "a.io", Repository: "b", Tag: "*"}, Destination: reference.Reference{Registry: "c.io", Repository: "d"}}
+	if err := newRoom(all).take(wildcard, strings.Fields(strings.Repeat("v1.2.3 ", 5000))); err != nil {
+		t.Errorf("a wildcard beside many lines: %v", err)
 	}
 }
 

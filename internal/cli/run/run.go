@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"imagemirror/internal/cgroup"
 	"imagemirror/internal/cli/planning"
 	"imagemirror/internal/cli/records"
 	"imagemirror/internal/cli/registries"
@@ -71,6 +72,9 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	warnings := input.Warnings()
 	for _, w := range warnings {
 		c.warn(w)
+	}
+	if err == nil {
+		err = plan.Fit(input.Sets, cgroup.MemoryLimit())
 	}
 	if err != nil {
 		return command.Refuse(err)

@@ -18,6 +18,7 @@ import (
 	"github.com/kelseyhightower/envconfig"
 
 	"imagemirror/internal/bounds"
+	"imagemirror/internal/cgroup"
 	"imagemirror/internal/cli/planning"
 	"imagemirror/internal/cli/registries"
 	"imagemirror/internal/command"
@@ -146,6 +147,9 @@ func (c *config) split(ctx context.Context, paths []string, run *state.Run) erro
 	warnings := input.Warnings()
 	for _, w := range warnings {
 		c.warn(w)
+	}
+	if err == nil {
+		err = plan.Fit(input.Sets, cgroup.MemoryLimit())
 	}
 	if err != nil {
 		return command.Refuse(err)
