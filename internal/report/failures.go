@@ -17,8 +17,13 @@ const (
 	listedLines  = 20 // of mapping files
 )
 
-// share returns how many lines of each set are listed.
-func (c *Cause) share() int { return max(2, listedLines/max(2, len(c.Sets))) }
+// share returns how many lines of each set are listed: fewer if they say nothing of the cause.
+func (c *Cause) share() int {
+	if c.Kind.PerImage() || c.Kind == fault.Missing {
+		return max(2, listedLines/max(2, len(c.Sets)))
+	}
+	return max(2, listedLines/2/max(1, len(c.Sets)))
+}
 
 // happened returns the result's error with the side at fault and the HTTP status, in one line.
 func (r *Result) happened() string {

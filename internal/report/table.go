@@ -63,6 +63,9 @@ func (r *Report) verdict() string {
 	if len(sets) > 1 {
 		line += fmt.Sprintf(", in %d of %d sets", failing, len(sets))
 	}
+	if r.planned() > 0 {
+		line += fmt.Sprintf("; %d to copy (%s)", r.planned(), r.changes())
+	}
 	return line
 }
 

@@ -9,10 +9,12 @@ import (
 func TestWrap(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"short", "  a b\n", "  a b\n"},
-		{"at a blank", "  aaaaaaaa bbbbbbbb\n", "  aaaaaaaa\n      bbbbbbbb\n"},
-		{"a long name", "  aaaaaaaaaaaaaaaaaaaaaaaaa b\n", "  aaaaaaaaaaaaaaaaaaaaaaaaa\n      b\n"},
+		{"at a blank", "  aaaaaaaa bbbbbbbb\n", "  aaaaaaaa\n    bbbbbbbb\n"},
+		{"a long name", "  aaaaaaaaaaaaaaaaaaaaaaaaa b\n", "  aaaaaaaaaaaaaaaaaaaaaaaaa\n    b\n"},
 		{"blanks in a row", "a  b  cccccccccccccc\n", "a  b\n    cccccccccccccc\n"},
 		{"wide", "ééééééééééééé é é\n", "ééééééééééééé é\n    é\n"},
+		{"a word that belongs to the next", "aaa bbbbb to cccccc\n", "aaa bbbbb\n    to cccccc\n"},
+		{"blanks after such a word", "aaa to  ccccccccccc\n", "aaa\n    to  ccccccccccc\n"},
 		{"several lines", "aaaaaaaaaa bbbbbbbbbb\n\nc\n", "aaaaaaaaaa\n    bbbbbbbbbb\n\nc\n"},
 	} {
 		if got := wrap(c.in, 16); got != c.want {
