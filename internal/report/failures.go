@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"imagemirror/internal/fault"
-	"imagemirror/internal/text"
 )
 
 // Bounds on what people are shown of a cause.
@@ -119,7 +118,7 @@ func (c *Cause) lines(set string) []*mappingLine {
 // aim returns the images that the failure is about, for people: the source, or the destinations.
 func (l *mappingLine) aim() string {
 	if l.Side == "source" {
-		return "from " + text.Clip(l.Source, shownName)
+		return "from " + l.shownSource()
 	}
 	return "to " + l.destinations(plain)
 }

@@ -39,8 +39,12 @@ var hostile = []string{
 // hostileRun returns a report with each hostile text in each place that takes text.
 func hostileRun(t testing.TB, kind string) *Report {
 	s := &sheet{header: stream.Header{Stream: kind, Run: hostile[0], Shard: hostile[1], Started: noon, Warnings: hostile}, ended: noon.Add(1e9)}
-	for _, h := range hostile {
-		s.add("set", stream.Set{Name: h, Owners: append([]string{h}, hostile...), Notify: hostile})
+	for i, h := range hostile {
+		set := stream.Set{Name: h, Owners: append([]string{h}, hostile...), Notify: hostile, FileLink: h, RunLink: h}
+		if i%2 == 0 {
+			set.FileLink, set.RunLink = "https://git.example/|)`{set}/{file}?{name}#L{line}", "https://git.example/runs/{run}"
+		}
+		s.add("set", set)
 	}
 	id, done := 0, stream.Copied
 	if kind == stream.Plan {
@@ -65,6 +69,7 @@ func hostileRun(t testing.TB, kind string) *Report {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.From(Origin{ID: hostile[0], Version: hostile[0]})
 	r.Cuts = append(r.Cuts, text.Line(hostile[0], maxMessage))
 	return r
 }
@@ -120,6 +125,9 @@ func TestTableShowsHostileTextSafely(t *testing.T) {
 // span matches a code span of Markdown.
 var span = regexp.MustCompile("(^|[^`])(`[^`]+`|`` .*? ``|``` .*? ```|```` .*? ````)($|[^`])")
 
+// ownLink matches what is left of a link once the code that it shows is gone.
+var ownLink = regexp.MustCompile("\\[\\]\\(https://(git\\.example|quay\\.io)/[^\\s()<>|`\"\\\\\\[\\]]*\\)")
+
 func TestMarkdownShowsHostileTextSafely(t *testing.T) {
 	eachHostilePage(t, func(t *testing.T, r *Report) {
 		var b strings.Builder
@@ -142,7 +150,8 @@ func TestMarkdownShowsHostileTextSafely(t *testing.T) {
 			for span.MatchString(rest) {
 				rest = span.ReplaceAllString(rest, "$1$3")
 			}
-			for _, own := range []string{"<details><summary>", "</summary>", "</details>"} {
+			rest = ownLink.ReplaceAllString(rest, "")
+			for _, own := range []string{"<details><summary>", "</summary>", "</details>", "<br>", "&nbsp;"} {
 				rest = strings.ReplaceAll(rest, own, "")
 			}
 			if strings.ContainsAny(rest, "`<>@&$[]\\_~") || strings.Contains(rest, "evil") || strings.Contains(rest, "long") {
@@ -187,7 +196,7 @@ func TestJSONShowsHostileTextSafely(t *testing.T) {
 		if len(got.Results) != len(r.Results) {
 			t.Errorf("%d results, want %d", len(got.Results), len(r.Results))
 		}
-		var texts []string
+		texts := []string{got.Run.ID, got.Run.Version, got.Run.Set}
 		for _, m := range got.Results {
 			texts = append(texts, m.Source, m.Destination, m.Error, m.Advice, m.Side, m.Host, string(m.Kind), m.Cause, m.Set, m.File, m.Digest, m.Old)
 			texts = slices.Concat(texts, m.Owners, m.Notify)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"imagemirror/internal/link"
 	"imagemirror/internal/stream"
@@ -21,7 +22,7 @@ const (
 // WriteMarkdown writes the report as GitHub shows it in a run's summary or a comment.
 func (r *Report) WriteMarkdown(w io.Writer) error {
 	p := &page{}
-	headline := r.Headline()
+	headline := r.verdict()
 	if len(r.Summary.NoPlan) > 0 {
 		headline = "Nothing was mirrored" // the reasons follow, as code: they quote names from outside
 	} else if r.Summary.Failed == 0 && r.Summary.Unknown == 0 && len(r.Summary.Problems) > 0 {
@@ -131,7 +132,7 @@ func (c *Cause) markdownSet(p *page, s *CauseSet) {
 	lines := c.lines(s.Set)
 	p.table([]string{"Mapping", "Source", "Destination"}, len(lines), c.share(), func(i int) []string {
 		l := lines[i]
-		row := []string{linked(cell(l.position()), l.URL), linked(cell(l.Source), link.Image(l.Source)), l.destinations(linkedImage)}
+		row := []string{linked(cell(l.position()), l.URL), linkedSource(l.Result), l.destinations(linkedImage)}
 		if c.speaks() {
 			row[0] += "<br>" + cell(l.Error)
 		}
@@ -164,7 +165,7 @@ func (r *Report) markdownMoves(p *page) {
 	columns := []string{"Destination", "Tag", "Image", sent + ":"}
 	if r.dryRun() {
 		p.line("### To copy\n")
-		columns = append(columns, "Mapping", "Source")
+		columns = append(columns, "Mapping")
 	} else {
 		p.line("<details><summary>%d copied</summary>\n", len(copied))
 	}
@@ -174,9 +175,9 @@ func (r *Report) markdownMoves(p *page) {
 		if m.Old != "" {
 			tag = "moved " + cell(text.ShortDigest(m.Old))
 		}
-		row := []string{m.destinations(linkedImage), tag, cell(text.ShortDigest(m.Digest)), text.Size(m.bytes)}
+		row := []string{m.destinations(linkedImage), tag, cell(text.ShortDigest(m.Digest)), strings.ReplaceAll(text.Size(m.bytes), " ", "&nbsp;")}
 		if r.dryRun() {
-			row = append(row, linked(cell(m.position()), m.URL), linked(cell(m.Source), link.Image(m.Source)))
+			row = append(row, linked(cell(m.position()), m.URL)+"<br>from "+linkedSource(m.Result))
 		}
 		return row
 	})
@@ -184,6 +185,9 @@ func (r *Report) markdownMoves(p *page) {
 		p.line("</details>")
 	}
 }
+
+// linkedSource returns the name of the source, which leads to its page at the registry.
+func linkedSource(m *Result) string { return linked(cell(m.shownSource()), link.Image(m.Source)) }
 
 // linkedImage returns the name of a destination, which leads to its page at the registry.
 func linkedImage(m *Result, name string) string { return linked(cell(name), link.Image(m.Destination)) }

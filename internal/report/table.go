@@ -146,7 +146,7 @@ func (r *Report) tableMoves(b *bytes.Buffer) {
 		}
 		fmt.Fprintln(b)
 		if r.dryRun() {
-			fmt.Fprintf(b, "            %s  from %s\n", text.Clip(m.position(), shownName), text.Clip(m.Source, shownName))
+			fmt.Fprintf(b, "            %s  from %s\n", text.Clip(m.position(), shownName), m.shownSource())
 		}
 	}
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"imagemirror/internal/reference"
@@ -56,6 +57,15 @@ func (r *Result) oldImage() string {
 		return "no tag"
 	}
 	return "new tag"
+}
+
+// shownSource returns the source for people, without most of the digits of its digest.
+func (r *Result) shownSource() string {
+	name, digest, ok := strings.Cut(r.Source, "@sha256:")
+	if !ok {
+		return text.Clip(r.Source, shownName)
+	}
+	return text.Clip(name, shownName) + "@sha256:" + text.ShortDigest(digest) + "…"
 }
 
 // count returns "1 mapping", "2 mappings".

@@ -48,3 +48,16 @@ func TestSumDoesNotOverflow(t *testing.T) {
 		t.Errorf("sum is %d, want 5", got)
 	}
 }
+
+func TestShownSource(t *testing.T) {
+	for _, c := range []struct{ source, want string }{
+		{"ci.io/a:v1", "ci.io/a:v1"},
+		{"ci.io/a@sha256:9fd09dc33545f9cc19b81ebd0b98c4fd8c66ed1e34de89f4c9a81e6b26dc0d54", "ci.io/a@sha256:9fd09dc33545…"},
+		{"ci.io/a@sha256:", "ci.io/a@sha256:…"},
+		{"", ""},
+	} {
+		if got := (&Result{Source: c.source}).shownSource(); got != c.want {
+			t.Errorf("%q is shown as %q, want %q", c.source, got, c.want)
+		}
+	}
+}
