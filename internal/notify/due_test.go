@@ -219,7 +219,7 @@ Run      mirror-web-x2k
 
 status of web: https://mirror.example.com/sets/web
 `},
-		{"reminder", failing(still), `web: still failing after 25m: ci.example.com does not have what the mapping names
+		{"reminder", failing(still), `web: still failing after 25m: ci.example.com does not have what mappings name
 
 What     2 of 7 destinations of web are not mirrored
 Since    2026-11-29 12:00 UTC (25m)

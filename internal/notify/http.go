@@ -125,9 +125,15 @@ func waitAfter(err error) (time.Duration, error) {
 }
 
 // An unreachable error is about an address that no message is sent to.
-type unreachable struct{ host string }
+type unreachable struct {
+	host string
+	kind addresses.Kind
+}
 
 func (u *unreachable) Error() string {
+	if u.kind == addresses.Metadata {
+		return u.host + " is where a cloud gives its machines secrets: nothing is sent there"
+	}
 	return fmt.Sprintf("%s is a private or reserved address: list the host under notify in the operator's policy.yaml, or in MIRROR_NOTIFY_HOSTS", u.host)
 }
 
@@ -137,11 +143,11 @@ func (s *Sender) mayReach(host, port string) error {
 	listed := s.hosts.Name(host, port)
 	switch {
 	case kind == addresses.Metadata:
-		return &unreachable{host}
+		return &unreachable{host, kind}
 	case len(s.hosts) > 0 && !listed:
 		return fmt.Errorf("the policy or MIRROR_NOTIFY_HOSTS does not list %s: ask its owners", net.JoinHostPort(host, port))
 	case kind != addresses.Public && !listed:
-		return &unreachable{host}
+		return &unreachable{host, kind}
 	}
 	return nil
 }
@@ -160,7 +166,7 @@ func (s *Sender) dial(ctx context.Context, network, address string) (net.Conn, e
 			return err
 		}
 		if kind := addresses.Of(to.Addr()); kind == addresses.Metadata || kind != addresses.Public && !listed {
-			return &unreachable{to.Addr().String()}
+			return &unreachable{to.Addr().String(), kind}
 		}
 		return nil
 	}}

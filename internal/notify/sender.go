@@ -22,8 +22,8 @@ import (
 	"imagemirror/internal/text"
 )
 
-// A Config is what the place in which a command runs tells of notifications.
-type Config struct {
+// A Place is what the place in which a command runs tells of notifications, from the environment.
+type Place struct {
 	NotifyDir   string   `split_words:"true" desc:"directory with the secrets of notification targets, in files such as NAME.url; if unset, nothing is sent"`
 	NotifyHosts []string `split_words:"true" desc:"hosts that notifications may be sent to, even at a private address, with commas in between; if unset, all with a public address"`
 	StatusURL   string   `envconfig:"STATUS_URL" desc:"address of the status pages, for links in notifications"`
@@ -47,20 +47,25 @@ type Sender struct {
 	now    func() time.Time
 }
 
-// Open returns a Sender, or nil if nothing is to be sent.
-func (c Config) Open() (*Sender, error) {
-	for _, host := range c.NotifyHosts {
+// Check fails if the place is not as notifications need it.
+func (p Place) Check() error {
+	for _, host := range p.NotifyHosts {
 		if !policy.IsHost(host) {
-			return nil, fmt.Errorf("MIRROR_NOTIFY_HOSTS has %.100q: give HOST or HOST:PORT", host)
+			return fmt.Errorf("MIRROR_NOTIFY_HOSTS has %.100q: give HOST or HOST:PORT", host)
 		}
 	}
-	if c.NotifyDir == "" {
-		return nil, nil
+	return nil
+}
+
+// NewSender returns a Sender, or nil if nothing is to be sent.
+func (p Place) NewSender() *Sender {
+	if p.NotifyDir == "" {
+		return nil
 	}
 	return &Sender{
-		dir: c.NotifyDir, hosts: c.NotifyHosts, status: c.StatusURL, now: time.Now,
+		dir: p.NotifyDir, hosts: p.NotifyHosts, status: p.StatusURL, now: time.Now,
 		retry: retry.Policy{Tries: 3, First: time.Second, Max: 10 * time.Second},
-	}, nil
+	}
 }
 
 // Send sends each message to those of the targets that are to get it, and logs what failed. A

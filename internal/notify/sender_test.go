@@ -2,11 +2,7 @@ package notify
 
 import (
 	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"mime"
 	"mime/quotedprintable"
 	"net/http"
@@ -34,11 +30,10 @@ var all = []settings.Target{{Kind: settings.Slack, Name: "slack"}, {Kind: settin
 func opened(t *testing.T, r *notifytest.Receiver, hosts ...string) (*Sender, string) {
 	t.Helper()
 	dir := t.TempDir()
-	r.WriteTargets(t, dir)
-	s, err := Config{NotifyDir: dir, NotifyHosts: hosts}.Open()
-	if err != nil {
+	if err := r.WriteTargets(dir); err != nil {
 		t.Fatal(err)
 	}
+	s := Place{NotifyDir: dir, NotifyHosts: hosts}.NewSender()
 	s.retry = retry.Policy{Tries: 3, First: time.Millisecond, Max: time.Millisecond}
 	return s, dir
 }
@@ -107,11 +102,8 @@ func TestWebhook(t *testing.T) {
 		t.Fatalf("the webhook got %+v", got)
 	}
 	d := got[0]
-	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(notifytest.HMAC, "whsec_"))
-	mac := hmac.New(sha256.New, key)
-	fmt.Fprintf(mac, "%s.%s.%s", d.Header.Get("Webhook-Id"), d.Header.Get("Webhook-Timestamp"), d.Body)
-	if want := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)); d.Header.Get("Webhook-Signature") != want {
-		t.Errorf("the signature is %q, want %q", d.Header.Get("Webhook-Signature"), want)
+	if err := notifytest.Verify(d); err != nil {
+		t.Error(err)
 	}
 	if d.Header.Get("Content-Type") != "application/cloudevents+json" {
 		t.Errorf("the content type is %q", d.Header.Get("Content-Type"))
@@ -266,7 +258,7 @@ func TestSecretsThatAreUnfit(t *testing.T) {
 		{"this machine's address", "slack.url", "https://127.0.0.1:1/x", nil, 0, `slack "slack": 127.0.0.1 is a private`},
 		{"the cluster's network", "hook.url", "https://10.96.0.1/api", nil, 1, `webhook "hook": 10.96.0.1 is a private`},
 		{"a way to write it", "hook.url", "https://0x7f000001/", nil, 1, `webhook "hook": 0x7f000001 is a private`},
-		{"the metadata service", "hook.url", "http://169.254.169.254/latest", []string{"169.254.169.254"}, 1, `webhook "hook": 169.254.169.254 is a private`},
+		{"the metadata service", "hook.url", "http://169.254.169.254/latest", []string{"169.254.169.254"}, 1, `webhook "hook": 169.254.169.254 is where a cloud`},
 		{"the metadata service by name", "hook.url", "http://metadata.google.internal/", []string{"metadata.google.internal"}, 1, `webhook "hook": metadata.google.internal is`},
 		{"a host that is not listed", "hook.url", "https://hooks.example.com/x", lists, 1, `webhook "hook": the policy or MIRROR_NOTIFY_HOSTS does not list hooks.example.com:443`},
 		{"a port that is not listed", "hook.url", "https://127.0.0.1:1/x", lists, 1, `webhook "hook": the policy or MIRROR_NOTIFY_HOSTS does not list 127.0.0.1:1`},
@@ -329,11 +321,14 @@ func TestNamesOfPrivateAddresses(t *testing.T) {
 	}
 }
 
-func TestOpen(t *testing.T) {
-	if s, err := (Config{}).Open(); s != nil || err != nil {
-		t.Errorf("without a directory: %v, %v", s, err)
+func TestPlace(t *testing.T) {
+	if s := (Place{}).NewSender(); s != nil {
+		t.Error("there is a Sender without a directory")
 	}
-	if _, err := (Config{NotifyHosts: []string{"https://x"}}).Open(); err == nil {
+	if err := (Place{NotifyHosts: []string{"https://x"}}).Check(); err == nil {
 		t.Error("a URL is accepted for a host")
+	}
+	if err := (Place{NotifyHosts: []string{"x", "y:587", "10.0.0.1:25"}}).Check(); err != nil {
+		t.Error(err)
 	}
 }

@@ -3,6 +3,7 @@ package record
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // A Reader reads the records of image sets. Its methods are safe for concurrent use.
@@ -23,6 +24,26 @@ type Store interface {
 	// somebody else updates the record meanwhile. change must not change its argument; if it
 	// returns it, nothing is written. A writer that dies leaves the record before or after.
 	Update(ctx context.Context, set string, change func(*Record) *Record) error
+}
+
+// LoadAll returns the records of all sets that can be read. Its error has a line for each other.
+func LoadAll(ctx context.Context, r Reader) ([]*Record, error) {
+	items, err := r.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []*Record
+	var errs []error
+	for _, item := range items {
+		one, err := r.Load(ctx, item.Set)
+		switch {
+		case err == nil:
+			all = append(all, one)
+		case !errors.Is(err, ErrNone):
+			errs = append(errs, fmt.Errorf("the record of the image set %q: %w", item.Set, err))
+		}
+	}
+	return all, errors.Join(errs...)
 }
 
 // ErrNone is the error of a set without a record.

@@ -73,11 +73,20 @@ func (d Directory) Write(r *Report) error {
 	}
 	var errs []error
 	for _, file := range r.Files() {
-		if err := d.write(file); err != nil {
-			errs = append(errs, fmt.Errorf("writing %s: %w", file.Name, err))
-		}
+		errs = append(errs, d.WriteFile(file))
 	}
 	return errors.Join(errs...)
+}
+
+// WriteFile writes a file whole or not at all.
+func (d Directory) WriteFile(file File) error {
+	if d.path == "" {
+		return nil
+	}
+	if err := d.write(file); err != nil {
+		return fmt.Errorf("writing %s: %w", file.Name, err)
+	}
+	return nil
 }
 
 func (d Directory) write(file File) (err error) {

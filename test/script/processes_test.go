@@ -167,7 +167,7 @@ func environment(ts *testscript.TestScript) []string {
 	}
 	for _, name := range []string{
 		"CONCURRENCY", "RATE", "RETRIES", "STALL", "REGISTRIES_CONF", "REGISTRIES_DIR", "CA_FILE", "PULL_CONFIG", "CLUSTER_REGISTRY", "CLUSTER_TOKEN_FILE", "LOG_FORMAT", "FOREIGN_LAYERS", "CAP", "CAP_RATE",
-		"STATE", "RUN", "RUN_UID", "NAMESPACE", "ATTEMPTS", "RESULTS_DIR", "DRY_RUN", "GRACE", "SPLIT_STATUS", "SPLIT_REASON", "RECORD",
+		"STATE", "RUN", "RUN_UID", "NAMESPACE", "ATTEMPTS", "RESULTS_DIR", "DRY_RUN", "GRACE", "SPLIT_STATUS", "SPLIT_REASON", "RECORD", "NOTIFY_DIR", "NOTIFY_HOSTS", "STATUS_URL",
 	} {
 		if v := ts.Getenv("MIRROR_" + name); v != "" {
 			env = append(env, "MIRROR_"+name+"="+v)

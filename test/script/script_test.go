@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"imagemirror/internal/notify/notifytest"
 	"imagemirror/internal/report/reporttest"
 )
 
@@ -70,6 +71,7 @@ func TestScripts(t *testing.T) {
 			"registry": startRegistry, "proxy": startProxy, "push": push, "sign": sign, "same": same, "requests": requests, "reset": reset,
 			"fault": fault, "pipe": pipe, "status": status, "login": login, "compress": compress, "cut": cut,
 			"heal": heal, "digest": digest, "expand": expand, "append": addLine,
+			"receiver": startReceiver, "notified": notified, "age": age,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Defer(func() { checkReports(t, schema, env.WorkDir) })
@@ -107,9 +109,13 @@ type worldKey struct{}
 type world struct {
 	registries map[string]*remoteRegistry
 	statuses   string // of the last pipe
+	receiver   *notifytest.Receiver
 }
 
 func (w *world) close() {
+	if w.receiver != nil {
+		w.receiver.Close()
+	}
 	for _, r := range w.registries {
 		r.Proxy.Close()
 		r.backend.Close()

@@ -1,17 +1,30 @@
-// Package records updates the records of image sets after a run, for the commands that report.
+// Package records updates the records of image sets after a run, notifies people of what changed,
+// and writes metrics: for the commands that report.
 package records
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"time"
 
+	"imagemirror/internal/metrics"
 	"imagemirror/internal/notify"
 	"imagemirror/internal/record"
+	"imagemirror/internal/report"
 )
 
-// Keep updates the records, if they are asked for. Its error has a line for each that it could not
-// update, which fails no run.
-func Keep(ctx context.Context, c record.Config, updates map[string]record.Update) error {
+// Config says where records are kept, and how people are notified.
+type Config struct {
+	record.Config
+	notify.Place
+}
+
+// Keep updates the records, if they are asked for, notifies the targets of their sets, and writes
+// the metrics of all records into a directory. Its error has a line for each of that which failed.
+// It fails no run.
+func (c Config) Keep(ctx context.Context, updates map[string]record.Update, out report.Directory) error {
 	if len(updates) == 0 {
 		return nil
 	}
@@ -22,6 +35,12 @@ func Keep(ctx context.Context, c record.Config, updates map[string]record.Update
 	if store == nil {
 		return nil
 	}
-	var nobody *notify.Sender
-	return nobody.Keep(ctx, store, updates)
+	kept := c.NewSender().Keep(ctx, store, updates)
+	var unread error
+	written := out.WriteFile(report.File{Name: metrics.File, Write: func(w io.Writer) error {
+		var all []*record.Record
+		all, unread = record.LoadAll(ctx, store)
+		return metrics.Write(w, all, time.Now())
+	}})
+	return errors.Join(kept, unread, written)
 }

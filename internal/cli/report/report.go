@@ -4,6 +4,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ Exit status: 0 all is well, 1 some mapping failed or has no result, 2 the input 
 
 type config struct {
 	state.Place
-	record.Config
+	records.Config
 	command.TaskResults
 	report.Origin
 	Grace       time.Duration `default:"30s" desc:"with MIRROR_STATE: how long to wait for results that pods write while they end"`
@@ -59,7 +60,7 @@ func Command() *command.Command {
 		// reads everything that they still write: it has to show what was interrupted.
 		IgnoreInterrupt: true,
 	}
-	cmd.Flags.StringVar(&c.out, "out", "", "also write report.json, report.md and junit.xml into `DIR`; if DIR is -, write only them, as a tar archive, to standard output")
+	cmd.Flags.StringVar(&c.out, "out", "", "also write report.json, report.md and junit.xml, and with a record metrics.prom, into `DIR`; if DIR is -, write only them, as a tar archive, to standard output")
 	cmd.Flags.StringVar(&c.Directory, "record", "", "also update the record of each image set in `DIR`, which outlives runs: what its destinations have and had, and since when they fail")
 	c.warn = cmd.Warn
 	return cmd
@@ -69,7 +70,7 @@ func Command() *command.Command {
 const archive = "-"
 
 func (c *config) run(ctx context.Context, files []string) error {
-	if err := c.Origin.Check(); err != nil {
+	if err := cmp.Or(c.Origin.Check(), c.Config.Check()); err != nil {
 		return command.Refuse(err)
 	}
 	c.Origin.ID, c.Origin.Version = c.Place.Run, command.Version()
@@ -91,7 +92,7 @@ func (c *config) run(ctx context.Context, files []string) error {
 		return command.Refuse(err)
 	}
 	verdict := c.write(r, out)
-	c.keepRecord(ctx, r)
+	c.keepRecord(ctx, r, out)
 	return verdict
 }
 
@@ -121,7 +122,7 @@ func (c *config) write(r *report.Report, out report.Directory) error {
 }
 
 // keepRecord updates the records of the run's image sets. One that cannot be updated fails no run.
-func (c *config) keepRecord(ctx context.Context, r *report.Report) {
+func (c *config) keepRecord(ctx context.Context, r *report.Report, out report.Directory) {
 	if c.out == archive {
 		return // the report is only read again
 	}
@@ -130,7 +131,7 @@ func (c *config) keepRecord(ctx context.Context, r *report.Report) {
 		set = r.Run.Set
 	}
 	c.Config.Namespace = c.Place.Namespace
-	if err := records.Keep(context.WithoutCancel(ctx), c.Config, record.Updates(r, set, time.Now())); err != nil {
+	if err := c.Keep(context.WithoutCancel(ctx), record.Updates(r, set, time.Now()), out); err != nil {
 		c.warn(err.Error())
 	}
 }

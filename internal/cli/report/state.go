@@ -29,7 +29,7 @@ func (c *config) reportRun(ctx context.Context, run *state.Run, out report.Direc
 		return verdict
 	}
 	err = errors.Join(verdict, c.keep(ctx, run, r))
-	c.keepRecord(ctx, r)
+	c.keepRecord(ctx, r, out)
 	return err
 }
 

@@ -41,7 +41,7 @@ type config struct {
 	plan.Limits
 	execute.CopyLimits
 	report.Origin
-	record.Config
+	records.Config
 
 	out    string
 	dryRun bool
@@ -61,7 +61,7 @@ func Command() *command.Command {
 	}
 	c.warn = cmd.Warn
 	cmd.Flags.BoolVar(&c.dryRun, "dry-run", false, "report what would be copied, and write nothing to a registry")
-	cmd.Flags.StringVar(&c.out, "out", "", "write report.json, report.md and junit.xml into `DIR` too")
+	cmd.Flags.StringVar(&c.out, "out", "", "write report.json, report.md and junit.xml, and with a record metrics.prom, into `DIR` too")
 	cmd.Flags.StringVar(&c.Directory, "record", "", "also update the record of each image set in `DIR`, which outlives runs: what its destinations have and had, and since when they fail")
 	return cmd
 }
@@ -82,7 +82,7 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	if os.Getenv(command.Prefix+"_STATE") != "" {
 		c.warn(command.Prefix + "_STATE is ignored: this command keeps no state; split, copy and report do")
 	}
-	if err := cmp.Or(c.Limits.Check(), c.CopyLimits.Check(), c.Origin.Check()); err != nil {
+	if err := cmp.Or(c.Limits.Check(), c.CopyLimits.Check(), c.Origin.Check(), c.Config.Check()); err != nil {
 		return command.Refuse(err)
 	}
 	client, err := c.Client()
@@ -159,7 +159,7 @@ func (c *config) write(ctx context.Context, streams []*stream.Content, out repor
 	c.Origin.Version = command.Version()
 	r.From(c.Origin)
 	written := errors.Join(out.Write(r), r.WriteTableWithin(os.Stdout, command.Columns(os.Stdout)))
-	if err := records.Keep(context.WithoutCancel(ctx), c.Config, record.Updates(r, "", time.Now())); err != nil {
+	if err := c.Keep(context.WithoutCancel(ctx), record.Updates(r, "", time.Now()), out); err != nil {
 		c.warn(err.Error()) // it fails no run
 	}
 	return cmp.Or(written, r.Err())

@@ -4,6 +4,8 @@ package notifytest
 
 import (
 	"bufio"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/pem"
@@ -51,19 +53,31 @@ type Receiver struct {
 // New starts a receiver, which ends with the test.
 func New(t testing.TB) *Receiver {
 	t.Helper()
-	r := &Receiver{}
-	r.web = httptest.NewTLSServer(r)
-	t.Cleanup(r.web.Close)
-	var err error
-	if r.mail, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	r, err := Start()
+	if err != nil {
 		t.Fatal(err)
 	}
-	r.conns.Go(r.serveMail)
-	t.Cleanup(func() {
-		r.mail.Close()
-		r.conns.Wait()
-	})
+	t.Cleanup(r.Close)
 	return r
+}
+
+// Start starts a receiver.
+func Start() (*Receiver, error) {
+	mail, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r := &Receiver{mail: mail}
+	r.web = httptest.NewTLSServer(r)
+	r.conns.Go(r.serveMail)
+	return r, nil
+}
+
+// Close ends the receiver.
+func (r *Receiver) Close() {
+	r.web.Close()
+	r.mail.Close()
+	r.conns.Wait()
 }
 
 // Hosts returns the receiver's hosts, for MIRROR_NOTIFY_HOSTS.
@@ -73,8 +87,7 @@ func (r *Receiver) Hosts() []string {
 
 // WriteTargets writes the secrets of the targets slack, hook and mail, which are the receiver's,
 // into a directory.
-func (r *Receiver) WriteTargets(t testing.TB, dir string) {
-	t.Helper()
+func (r *Receiver) WriteTargets(dir string) error {
 	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.web.Certificate().Raw}))
 	for name, value := range map[string]string{
 		"slack.url": r.web.URL + "/services/T000/B000/slack-secret-5d2e", "slack.ca": ca,
@@ -83,9 +96,24 @@ func (r *Receiver) WriteTargets(t testing.TB, dir string) {
 		"mail.from": "mirror@example.com", "mail.to": "on-call@example.com, team@example.com", "mail.ca": ca,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(value+"\n"), 0o600); err != nil {
-			t.Fatal(err)
+			return err
 		}
 	}
+	return nil
+}
+
+// Verify fails unless a delivery is signed as docs/how-to/notifications.md tells.
+func Verify(d Delivery) error {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(HMAC, "whsec_"))
+	if err != nil {
+		return err
+	}
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%s.%s.%s", d.Header.Get("Webhook-Id"), d.Header.Get("Webhook-Timestamp"), d.Body)
+	if got, want := d.Header.Get("Webhook-Signature"), "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)); got != want {
+		return fmt.Errorf("the signature is %q, want %q", got, want)
+	}
+	return nil
 }
 
 // Take returns what arrived since the last call, in the order of arrival.
