@@ -44,8 +44,27 @@ type groupKey struct {
 // another token only if its own do not read all of mountFrom. One that mounts from more
 // repositories than fit into a token gets several.
 func (a *Authorizer) Announce(want Access, mountFrom []string) {
+	a.AnnounceAll([]Announcement{{want, mountFrom}})
+}
+
+// An Announcement is what Announce is told.
+type Announcement struct {
+	Want      Access
+	MountFrom []string
+}
+
+// AnnounceAll announces accesses in one step. A request that is authorized meanwhile would have a
+// token fetched that still lacks the last of them.
+func (a *Authorizer) AnnounceAll(list []Announcement) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	for _, n := range list {
+		a.announceLocked(n.Want, n.MountFrom)
+	}
+}
+
+// announceLocked needs the lock mu.
+func (a *Authorizer) announceLocked(want Access, mountFrom []string) {
 	key := want.batch()
 	var missing []string
 	for _, from := range mountFrom {

@@ -48,13 +48,15 @@ func (e *engine) announceLocked() {
 			}
 		}
 	}
+	var all []registry.Announcement
 	for _, j := range e.jobs {
 		if j.manifest == nil || announced[j.manifest.repo.to] {
 			continue
 		}
 		announced[j.manifest.repo.to] = true
-		j.manifest.repo.to.Announce(from[j.manifest.repo]...)
+		all = append(all, registry.Announcement{Repository: j.manifest.repo.to, From: from[j.manifest.repo]})
 	}
+	registry.AnnounceAll(all)
 }
 
 // serve carries out a queue's tasks until there can be no more.

@@ -282,6 +282,26 @@ func (r *Repository) Announce(from ...string) {
 	}
 }
 
+// An Announcement is a repository that will be used, with blobs mounted from paths on its registry.
+type Announcement struct {
+	Repository *Repository
+	From       []string
+}
+
+// AnnounceAll announces repositories as Announce does, in one step for each registry: a request
+// that is under way then gets no token with some of them.
+func AnnounceAll(list []Announcement) {
+	by := map[*auth.Authorizer][]auth.Announcement{}
+	for _, n := range list {
+		for _, ep := range n.Repository.endpoints {
+			by[ep.host.auth] = append(by[ep.host.auth], auth.Announcement{Want: ep.access, MountFrom: n.From})
+		}
+	}
+	for a, there := range by {
+		a.AnnounceAll(there)
+	}
+}
+
 // fail returns err as the *regerror.Error of a request to the repository, about a tag
 // or digest unless ref is empty. It keeps what err says of itself.
 func (r *Repository) fail(err error, doing, ref string) error {
