@@ -27,7 +27,7 @@ import (
 const (
 	images  = 5                    // of a kill
 	latency = 2 * time.Millisecond // of a request to the destination: it gives moments to kill at
-	grace   = 12 * time.Second     // for the end after SIGTERM
+	grace   = 30 * time.Second     // for the end after SIGTERM: three times what copy takes at most
 )
 
 const (
