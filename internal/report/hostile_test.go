@@ -135,6 +135,9 @@ func TestMarkdownShowsHostileTextSafely(t *testing.T) {
 			t.Fatal(err)
 		}
 		printable(t, b.String())
+		if !strings.Contains(b.String(), "](https://git.example/") {
+			t.Error("no link leads to a line with a hostile name")
+		}
 		bars := 0
 		for line := range strings.SplitSeq(b.String(), "\n") {
 			// A reader of Markdown splits tables into cells before it looks for code.
