@@ -42,7 +42,7 @@ func TestImageSets(t *testing.T) {
 		for name, checks := range map[string][]func(*installed){
 			"cron job":      {(*installed).checkCronJob},
 			"listener":      {(*installed).checkListener, (*installed).checkUnfit},
-			"one at a time": {(*installed).checkSkipped, (*installed).checkRace},
+			"one at a time": {(*installed).checkSkipped, (*installed).checkRace, (*installed).checkRecord},
 			"by hand":       {(*installed).checkTwoAtOnce},
 			"pruned":        {(*installed).checkPruned},
 			"ninth":         {(*installed).checkNinth},

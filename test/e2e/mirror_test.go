@@ -144,9 +144,9 @@ func TestConfigMaps(t *testing.T) {
 	w := up(t)
 	kubeconfig := "IMAGEMIRROR_TEST_KUBECONFIG=" + os.Getenv(kubeconfigVar)
 	out, err := w.run(t.Context(), []string{kubeconfig},
-		"go", "test", "-vet=off", "-count=1", "-v", "-run", "ConfigMaps", "./internal/state")
+		"go", "test", "-vet=off", "-count=1", "-v", "-run", "ConfigMap|Grow|RequestsOf|BeforeOrAfter|FiveThousand", "./internal/state", "./internal/record")
 	skipped := strings.Contains(string(out), "--- SKIP")
-	passed := strings.Contains(string(out), "--- PASS: TestConfigMaps ")
+	passed := strings.Count(string(out), "--- PASS: TestConfigMaps ") == 2
 	if err != nil || skipped || !passed {
 		t.Errorf("%v\n%s", err, out)
 	}

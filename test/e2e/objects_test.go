@@ -247,10 +247,11 @@ func (s *space) logs(pod, step string) string {
 }
 
 // may reports whether a service account may do something to a resource, such as "get pods" or
-// "update leases.coordination.k8s.io".
+// "update leases.coordination.k8s.io", or to one object, such as "get pods NAME".
 func (s *space) may(account, what string) bool {
 	s.t.Helper()
 	verb, resource, _ := strings.Cut(what, " ")
+	resource, name, _ := strings.Cut(resource, " ")
 	resource, group, _ := strings.Cut(resource, ".")
 	resource, subresource, _ := strings.Cut(resource, "/")
 	answer, err := s.create(s.t.Context(), s.name, &authorizationv1.SubjectAccessReview{
@@ -264,7 +265,7 @@ func (s *space) may(account, what string) bool {
 			},
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
 				Namespace: s.name, Verb: verb,
-				Group: group, Resource: resource, Subresource: subresource,
+				Group: group, Resource: resource, Subresource: subresource, Name: name,
 			},
 		},
 	})
