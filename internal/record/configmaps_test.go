@@ -360,8 +360,12 @@ func TestFiveThousandDestinations(t *testing.T) {
 	for _, change := range []struct {
 		name  string
 		moved int
+		asked string
 	}{
-		{"nothing moved", 0}, {"one image moved", 1}, {"all moved", 5000},
+		{"nothing moved", 0, "GET 9, POST 0, PUT 1"},
+		{"one image moved", 1, "GET 10, POST 1, PUT 2"}, // the first segment of the other generation
+		{"all moved", 5000, "GET 16, POST 7, PUT 3"},
+		{"all moved again", 4999, "GET 9, POST 0, PUT 10"},
 	} {
 		began := time.Now()
 		u := again(before, change.moved)
@@ -370,6 +374,9 @@ func TestFiveThousandDestinations(t *testing.T) {
 		}
 		took := time.Since(began).Round(time.Millisecond)
 		asked := counts(&requests)
+		if asked != change.asked {
+			t.Errorf("%s: %s, want %s", change.name, asked, change.asked)
+		}
 		segments, bytes := sizes(t, c.admin, "openshift")
 		t.Logf("%s: %s in %v; %d segments, %d bytes with the index", change.name, asked, took, segments, bytes)
 	}
@@ -400,7 +407,7 @@ func sizes(t *testing.T, s *ConfigMaps, set string) (segments, bytes int) {
 func again(r *Record, n int) Update {
 	var all []line
 	for i, d := range r.Destinations {
-		l := line{d.Name, stream.Current, "", ""}
+		l := line{d.Name, stream.Current, "a", ""}
 		if i < n {
 			l.status = stream.Copied
 		}
