@@ -14,7 +14,6 @@ type causeRow struct {
 	Title, Message, Advice string
 	Count, Sets            int
 	First, Last            time.Time
-	Owners                 []string
 }
 
 // rowOf returns a cause as one set has it.
@@ -36,7 +35,7 @@ func titleOf(c *record.Cause) string {
 // row returns a cause with all that it hits.
 func (c *cause) row() causeRow {
 	row := rowOf(c.Cause)
-	row.Count, row.Sets, row.First, row.Last, row.Owners = c.count, len(c.hits), c.first, c.last, c.owners()
+	row.Count, row.Sets, row.First, row.Last = c.count, len(c.hits), c.first, c.last
 	return row
 }
 

@@ -3,7 +3,6 @@ package status
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"imagemirror/internal/link"
 	"imagemirror/internal/record"
@@ -16,7 +15,6 @@ var destinationColumns = []string{"state", "name", "since", "good"}
 type setBody struct {
 	setRow
 	Schedule string
-	Updated  time.Time
 	All      []causeRow // causes
 	Chart    spark
 	Runs     []runRow
@@ -49,7 +47,7 @@ type destinationRow struct {
 
 func (v view) setPage(s *set, q query) *page {
 	b := &setBody{
-		setRow: s.row(), Schedule: s.Schedule, Updated: s.Updated,
+		setRow: s.row(), Schedule: s.Schedule,
 		Chart: sparkOf(s.Runs, min(chartRuns, max(shownRuns, len(s.Runs)))), AllRuns: len(s.Runs),
 	}
 	p := v.page(setPath(s.Set), q, "set", s.Set, b)
