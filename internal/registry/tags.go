@@ -32,7 +32,8 @@ const (
 )
 
 // Tags lists all tags of the repository, each once. It skips names that are invalid by
-// the distribution spec's grammar: no request could name them.
+// the distribution spec's grammar: no request could name them. So it does with names that
+// give away a credential.
 //
 // A mirror may hold only a part of the tags, so the location is asked. Mirrors are asked
 // if the location cannot be reached, or refuses.
@@ -174,7 +175,7 @@ func (l *tagList) sizeFault(at *tagsPage, err error) error {
 // to repeat tags within a page and across pages.
 func (l *tagList) add(tags []string) (fresh int, err error) {
 	for _, tag := range tags {
-		if isTag(tag) && !l.tags[tag] {
+		if isTag(tag) && !l.tags[tag] && !givesAway(tag) {
 			if err := l.hold(int64(len(tag) + tagSize)); err != nil {
 				return 0, err
 			}
@@ -196,6 +197,10 @@ func (l *tagList) add(tags []string) (fresh int, err error) {
 	}
 	return fresh, nil
 }
+
+// givesAway reports whether a tag has a secret of this process in it, which a registry got as a
+// credential. A destination and a report would publish it. A short one may be an ordinary word.
+func givesAway(tag string) bool { return len(tag) >= secret.Telling && secret.Hide(tag) != tag }
 
 // after returns the page that follows one, or nil after the last.
 //

@@ -1,10 +1,13 @@
 package registry
 
 import (
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +17,7 @@ import (
 
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registrytest"
+	"imagemirror/internal/secret"
 )
 
 // source returns the repository ci/a of a registry, which is asked with two tries.
@@ -150,5 +154,18 @@ func TestInvalidTagsAreSkipped(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"v1", longest, "_v.1-a"}, got); diff != "" {
 		t.Errorf("the tags (-want +got):\n%s", diff)
+	}
+}
+
+// A registry that lists the credential that it was sent as a tag does not get it published.
+func TestTagsThatGiveAwayACredentialAreSkipped(t *testing.T) {
+	const password = "list-me-as-a-tag-4711"
+	secret.Add("robot", password)
+	listed, _ := json.Marshal(map[string]any{"tags": []string{"v1", password, "x-" + password, hex.EncodeToString([]byte(password)), password[3:16], "v2"}})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(listed) }))
+	defer server.Close()
+	got, err := source(t, strings.TrimPrefix(server.URL, "http://")).Tags(t.Context())
+	if err != nil || !slices.Equal(got, []string{"v1", "v2"}) {
+		t.Errorf("the list has %q (%v), want v1 and v2", got, err)
 	}
 }

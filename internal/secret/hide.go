@@ -71,9 +71,9 @@ func (s *set) match(text string) (n, step int) {
 			return n, n
 		}
 	}
-	if s.parts[h/64]&(1<<(h%64)) != 0 && len(text) >= telling {
-		if _, ok := s.pieces[piece([]byte(text[:telling]))]; ok {
-			return telling, 1
+	if s.parts[h/64]&(1<<(h%64)) != 0 && len(text) >= Telling {
+		if _, ok := s.pieces[piece([]byte(text[:Telling]))]; ok {
+			return Telling, 1
 		}
 	}
 	return 0, 1
@@ -87,7 +87,7 @@ func (s *set) longest(text string) int {
 		return 0
 	}
 	most := 0
-	for n := min(telling, len(text)); n >= window && most == 0; n-- {
+	for n := min(Telling, len(text)); n >= window && most == 0; n-- {
 		if f := s.all[text[:n]]; f != nil {
 			most = n + rest(text[n:], f.cut)
 		}
@@ -99,7 +99,7 @@ func (s *set) longest(text string) int {
 		if n == len(f.text) {
 			n += rest(text[n:], f.cut)
 		}
-		if n >= telling {
+		if n >= Telling {
 			most = max(most, n)
 		}
 	}

@@ -30,8 +30,8 @@ const (
 	// maxForm bounds what is kept of a form. What follows it in a text is hidden too, as far as
 	// it may belong to it.
 	maxForm = 512
-	// telling is how many bytes of a longer form give it away: a server may cut what it echoes.
-	telling = 12
+	// Telling is how many bytes of a longer form give it away: a server may cut what it echoes.
+	Telling = 12
 	// maxPieced bounds the passwords of which any piece is hidden, not only the beginning. A
 	// longer one is a key or a token, whose pieces open nothing and may be ordinary words, such
 	// as the addresses in the JSON of a cloud's key.
@@ -92,7 +92,7 @@ type set struct {
 }
 
 // A piece is a part of a password, in any form.
-type piece [telling]byte
+type piece [Telling]byte
 
 func (s *set) add(user, password string) {
 	if password == "" {
@@ -130,8 +130,8 @@ func (s *set) putPieces(text, password string) {
 	if s.pieces == nil {
 		s.pieces = map[piece]struct{}{}
 	}
-	for ; len(text) >= telling && len(s.pieces) < maxPieces; text = text[1:] {
-		s.pieces[piece([]byte(text[:telling]))] = struct{}{}
+	for ; len(text) >= Telling && len(s.pieces) < maxPieces; text = text[1:] {
+		s.pieces[piece([]byte(text[:Telling]))] = struct{}{}
 		h := hash(text)
 		s.parts[h/64] |= 1 << (h % 64)
 	}

@@ -192,7 +192,7 @@ func TestPiecesOfPasswordsAreHidden(t *testing.T) {
 	s.add("team+robot", password)
 	s.add("", `{"type":"service_account","token_uri":"https://oauth2.example.com/token"`+strings.Repeat(`,"key":"x"`, 20))
 	for _, form := range append(encodings(password), append(encodings("team+robot:"+password), password)...) {
-		for _, n := range []int{telling, telling + 1, 2 * telling} {
+		for _, n := range []int{Telling, Telling + 1, 2 * Telling} {
 			for from := 0; from+n <= len(form); from++ {
 				if strings.HasPrefix(form, encodings("team+robot:")[0][:8]) && from < 15 {
 					continue // it is the user's name
