@@ -165,3 +165,34 @@ func TestAReportHasCausesExactlyIfItIsNotGood(t *testing.T) {
 		}
 	}
 }
+
+// TestManySetsFitAScreen has 200 sets, of which the last fails.
+func TestManySetsFitAScreen(t *testing.T) {
+	const n = 200
+	s := &sheet{header: stream.Header{Stream: stream.Results, Run: "r", Mappings: n, Started: noon}, ended: noon.Add(time.Minute)}
+	for id := range n {
+		s.add("set", stream.Set{Name: fmt.Sprintf("set%03d", id)})
+		s.add("mapping", stream.Mapping{ID: id, Source: "ci.io/a:v1", Destination: fmt.Sprint("quay.io/a:v", id), Set: fmt.Sprintf("set%03d", id), File: "f", Line: id})
+	}
+	for id := range n - 1 {
+		s.add("result", result(id, stream.Current, 0))
+	}
+	s.add("result", failed(n-1, stream.Error{Kind: fault.Missing, Side: "source", Host: "ci.io", Message: "m"}))
+	r, err := build(t, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table bytes.Buffer
+	if err := r.WriteTable(&table); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(table.String(), "\n")
+	if len(lines) > 60 || !strings.HasPrefix(lines[3], "set199 ") {
+		t.Errorf("%d lines:\n%s", len(lines), table.String())
+	}
+	for _, want := range []string{"(160 more sets)       160        0      160       0", "total                 200        0      199       1"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table does not have %q:\n%s", want, table.String())
+		}
+	}
+}

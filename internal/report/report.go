@@ -249,3 +249,13 @@ func (r *Report) countBySet() (sets []*setCounts, total *setCounts) {
 	slices.SortStableFunc(sets, func(a, b *setCounts) int { return cmp.Compare(b.failed, a.failed) })
 	return sets, total
 }
+
+// sumOf returns the counts of several sets together.
+func sumOf(sets []*setCounts, name string) *setCounts {
+	all := &setCounts{set: name}
+	for _, c := range sets {
+		all.mappings, all.copied, all.current = all.mappings+c.mappings, all.copied+c.copied, all.current+c.current
+		all.planned, all.failed, all.bytes = all.planned+c.planned, all.failed+c.failed, sum(all.bytes, c.bytes)
+	}
+	return all
+}

@@ -15,6 +15,7 @@ import (
 
 // Bounds on what the table lists.
 const (
+	shownSets      = 40 // those in which something failed come first
 	listedCopies   = 10
 	listedWarnings = 10
 )
@@ -110,6 +111,9 @@ func (r *Report) tableCounts(w io.Writer) {
 	}
 	fmt.Fprintf(out, "SET\tMAPPINGS\t%7s\tCURRENT\tFAILED\t%10s\n", moved, sent)
 	sets, total := r.countBySet()
+	if more := len(sets) - shownSets; more > 1 {
+		sets = append(sets[:shownSets], sumOf(sets[shownSets:], fmt.Sprintf("(%d more sets)", more)))
+	}
 	if len(sets) != 1 {
 		sets = append(sets, total)
 	}
