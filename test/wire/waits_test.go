@@ -77,7 +77,8 @@ func TestWaitsAreTold(t *testing.T) {
 			fault: registrytest.FaultRule{Kind: "PUT upload", Times: 1, Fault: second}},
 		{name: "the next attempt", source: true, blob: true, want: waits.Wait{Kind: waits.Again},
 			fault: registrytest.FaultRule{Kind: "GET blob", Times: 1, Fault: registrytest.Status(503, "")}},
-		{name: "a slot", want: waits.Wait{Kind: waits.Slot}, config: func(c *registry.Config) { c.Concurrency = 1 }},
+		{name: "a slot", want: waits.Wait{Kind: waits.Slot}, config: func(c *registry.Config) { c.Concurrency = 1 },
+			fault: registrytest.FaultRule{Kind: "POST mount", Fault: registrytest.Wait(50 * time.Millisecond)}},
 		{name: "MIRROR_RATE", source: true, want: waits.Wait{Kind: waits.Turn}, config: func(c *registry.Config) { c.Rate = 1000 }},
 		{name: "another blob's upload", want: waits.Wait{Kind: waits.First}},
 	} {
