@@ -44,7 +44,7 @@ func TestImageSets(t *testing.T) {
 			"listener":      {(*installed).checkListener, (*installed).checkUnfit},
 			"one at a time": {(*installed).checkSkipped, (*installed).checkRace, (*installed).checkRecord},
 			"by hand":       {(*installed).checkTwoAtOnce},
-			"pruned":        {(*installed).checkPruned},
+			"pruned":        {(*installed).checkAlerts, (*installed).checkPruned},
 			"ninth":         {(*installed).checkNinth},
 		} {
 			t.Run(name, func(t *testing.T) {
