@@ -160,13 +160,11 @@ func TestDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var want, got []string
+	var want []string
 	for _, m := range families {
 		want = append(want, fmt.Sprintf("| `%s` | %s | %s |", m.name, strings.Join(append([]string{"set"}, m.labels...), ", "), m.help))
 	}
-	for _, row := range regexp.MustCompile("(?m)^\\| `imagemirror_.*$").FindAllString(string(doc), -1) {
-		got = append(got, row)
-	}
+	got := regexp.MustCompile("(?m)^\\| `imagemirror_.*$").FindAllString(string(doc), -1)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("docs/reference/metrics.md (-code +doc):\n%s", diff)
 	}

@@ -19,7 +19,8 @@ const maxHeader = 150
 // icons tell events apart at a glance.
 var icons = map[Event]string{Failing: "🔴", Cause: "🔴", Reminder: "🟠", Recovered: "🟢"}
 
-// slack returns what posts to an incoming webhook (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks).
+// slack returns what posts to an incoming webhook
+// (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks).
 func (s *Sender) slack(k keys) (delivery, error) {
 	to, err := s.endpoint(k)
 	if err != nil {
