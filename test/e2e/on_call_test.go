@@ -39,6 +39,7 @@ func (s *installed) checkOnCall(set string) {
 	i := slices.IndexFunc(s.sets, func(one *imageset.Set) bool { return one.Name == set })
 	source := s.sets[i].Mappings[0].Source
 	registrytest.Push(s.t, s.sources.Host+"/"+source.Repository+":"+source.Tag, imageOf("moved"))
+	s.destination.Heal()      // of what held earlier runs of the set
 	held := s.holdSet(set, 0) // so that the run is active when it is stopped
 	dir := s.t.TempDir()
 	s.shell(dir, strings.Replace(script, stop, "", 1))
