@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -31,21 +32,15 @@ type endpoint struct {
 }
 
 // endpoint reads the URL of a target, and the authorities that it trusts besides the system's.
-// The whole URL is a secret: whoever knows Slack's may post.
 func (s *Sender) endpoint(k keys) (*endpoint, error) {
 	text, err := k.get("url", true)
 	if err != nil {
 		return nil, err
 	}
+	hideAddress(text)
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		secret.Add(k.target, text)
 		return nil, fmt.Errorf("the key %s.url is not a URL: write https://HOST/PATH", k.target)
-	}
-	secret.Add(k.target, text)
-	secret.Add(k.target, u.RequestURI())
-	if password, has := u.User.Password(); has {
-		secret.Add(u.User.Username(), password)
 	}
 	port := u.Port()
 	if port == "" {
@@ -71,6 +66,34 @@ func (s *Sender) endpoint(k keys) (*endpoint, error) {
 	// A redirect would take the secrets along, or leave them out and fail.
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &endpoint{u, &http.Client{Transport: transport, CheckRedirect: stay}, s.now}, nil
+}
+
+// hideAddress hides all of a URL but its scheme and host: whoever knows the path of Slack's may
+// post. The host is in errors and in other lines of a log, which people must be able to read.
+func hideAddress(address string) {
+	if _, after, found := strings.Cut(address, "://"); found {
+		address = after
+	}
+	host, path := address, ""
+	if i := strings.IndexAny(address, "/?#"); i >= 0 {
+		host, path = address[:i], address[i:]
+	}
+	if i := strings.LastIndexByte(host, '@'); i >= 0 {
+		user, password, found := strings.Cut(host[:i], ":")
+		if !found {
+			password = user // a token
+		}
+		secret.Add(user, password)
+		if plain, err := url.PathUnescape(password); err == nil {
+			secret.Add(user, plain)
+		}
+	}
+	secret.Add("", path)
+	_, query, _ := strings.Cut(path, "?")
+	for part := range strings.SplitSeq(query, "&") {
+		_, value, _ := strings.Cut(part, "=")
+		secret.Add("", value)
+	}
 }
 
 // trusted returns the TLS configuration of a target.
