@@ -69,6 +69,12 @@ func escapePath(path string) string {
 	return strings.Join(parts, "/")
 }
 
+// IsWeb reports whether an address is one of http or https that a page may lead to.
+func IsWeb(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http")
+}
+
 // Image returns the address of the page that a registry has for an image's repository, or "" if
 // none is known.
 func Image(name string) string {

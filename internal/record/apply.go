@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"imagemirror/internal/digest"
+	"imagemirror/internal/link"
 	"imagemirror/internal/report"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
@@ -206,6 +207,9 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 		*d = *old
 	}
 	d.Source, d.File, d.Line, d.Run, d.Gone = m.Source, m.File, max(m.Line, 0), a.run.ID, time.Time{}
+	if d.URL = ""; isURL(m.URL) {
+		d.URL = m.URL
+	}
 	d.move(m.Old, a.run.Start, a.run.ID) // by somebody else, if it was not there before
 	if m.Status == stream.Failed {
 		d.Error, d.Cause = text.Line(m.Error, maxShort), text.Line(m.Cause, maxID)
@@ -218,6 +222,9 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 	d.LastGood, d.FailingSince, d.Error, d.Cause = a.run.End, time.Time{}, "", ""
 	return d
 }
+
+// isURL reports whether an address is one that records keep, for pages to lead to.
+func isURL(s string) bool { return len(s) <= maxURL && text.IsPrintable(s) && link.IsWeb(s) }
 
 // move notes the digest that the destination has, if it is known. It does not change d.Moves in
 // place, which another record shares.

@@ -228,6 +228,29 @@ func encoded(t testing.TB, r *Record) string {
 	return string(content)
 }
 
+// A destination leads to its line as the last run's policy says, if pages may lead there.
+func TestAddressesOfLinesAreRecorded(t *testing.T) {
+	r := New("tekton")
+	for i, c := range []struct{ url, want string }{
+		{"https://git.example/blob/main/mapping_a#L1", "https://git.example/blob/main/mapping_a#L1"},
+		{"http://git.example:8080/a%20b", "http://git.example:8080/a%20b"},
+		{"javascript:alert(1)", ""},
+		{"//git.example/a", ""},
+		{"https://user:secret@git.example/a", ""},
+		{"https://git.example/\u202ea", ""},
+		{"https://git.example/" + strings.Repeat("x", maxURL), ""},
+		{"https://git.example/moved#L2", "https://git.example/moved#L2"},
+		{"", ""},
+	} {
+		u := run(i, line{"v1", stream.Current, "a", ""})
+		u.Report.Results[0].URL = c.url
+		r = applied(t, r, u)
+		if got := r.Destinations[0].URL; got != c.want {
+			t.Errorf("%.60q: recorded as %q, want %q", c.url, got, c.want)
+		}
+	}
+}
+
 func TestDryRunIsNotRecorded(t *testing.T) {
 	r, u := New("tekton"), run(1, line{"v1", report.Planned, "a", ""})
 	u.Report.Summary.Planned = new(int)

@@ -176,6 +176,9 @@ func (d *Destination) check() error {
 	if len(d.Moves) > MaxMoves || d.Name == "" || d.Line < 0 {
 		return fmt.Errorf("it has no name, the line %d or %d moves", d.Line, len(d.Moves))
 	}
+	if d.URL != "" && !isURL(d.URL) {
+		return fmt.Errorf("%.80q is not an address of http or https", d.URL)
+	}
 	digests := []string{d.Digest}
 	texts := []string{d.Name, d.Source, d.File, d.Cause, d.Error, d.Run}
 	for _, m := range d.Moves {

@@ -27,6 +27,7 @@ const (
 	maxName  = 1000
 	maxShort = 500 // messages and advice, which the report of the run has in full
 	maxID    = 300
+	maxURL   = 2000
 	maxList  = 50 // owners
 )
 
@@ -105,6 +106,7 @@ type Destination struct {
 	Source       string    `json:"source"` // as in the mapping file, with the tag that matched
 	File         string    `json:"file,omitempty"`
 	Line         int       `json:"line,omitempty"`
+	URL          string    `json:"url,omitempty"`    // of that line, by the operator's policy
 	Digest       string    `json:"digest,omitempty"` // that it has, as far as is known
 	Since        time.Time `json:"since,omitzero"`   // when it got that digest, or when that was first seen
 	LastGood     time.Time `json:"lastGood,omitzero"`

@@ -44,7 +44,8 @@ func goodSet(name string, destinations, runs, moves int) *record.Record {
 		d := &record.Destination{
 			Name:   fmt.Sprintf("quay.io/openshift-%s/component-%d:v1.%d", name, i/4, i%4),
 			Source: fmt.Sprintf("registry.ci.openshift.org/%s/component-%d:v1.%d", name, i/4, i%4),
-			File:   "image-sets/" + name + "/mapping_" + name + "_v1", Line: i + 1, LastGood: ago(53 * time.Minute),
+			File:   "image-sets/" + name + "/mapping_" + name + "_v1", Line: i + 1,
+			URL: fmt.Sprintf("https://git.example/blob/main/image-sets/%s/mapping_%s_v1#L%d", name, name, i+1), LastGood: ago(53 * time.Minute),
 		}
 		if runs > 0 {
 			d.Run = r.Runs[runs-1].ID
@@ -147,7 +148,7 @@ func hostile() []*record.Record {
 		c := record.Cause{Key: attack, Kind: attack, Side: attack, Host: attack, Message: attack, Advice: attack}
 		fail(r, c, 2, 3*time.Hour)
 		for n, d := range r.Destinations {
-			d.Name, d.Source, d.File, d.Digest, d.Run = fmt.Sprint(attack, n), attack, attack, attack, attack
+			d.Name, d.Source, d.File, d.URL, d.Digest, d.Run = fmt.Sprint(attack, n), attack, attack, attack, attack, attack
 			d.Error += attack
 			for _, m := range d.Moves {
 				m.Digest, m.Run = attack, attack

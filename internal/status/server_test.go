@@ -59,7 +59,11 @@ func links(t *testing.T, page []byte) []string {
 	return all
 }
 
-// Each link of each page leads to a page, or to the registry of a destination.
+// elsewhere matches the addresses of other hosts that pages may lead to: the page of a registry,
+// the line of a mapping file, and what a hostile record has in place of that.
+var elsewhere = regexp.MustCompile(`^https://(quay\.io/repository/openshift-|git\.example/blob/main/image-sets/|evil\.example/x\.png$)`)
+
+// Each link of each page leads to a page, or to the registry or the mapping of a destination.
 func TestLinksOfServedPagesLeadSomewhere(t *testing.T) {
 	for name, records := range map[string][]*record.Record{"a fleet": fleet(), "hostile": hostile()} {
 		handler := showing(NewSnapshot(Look{Records: records}, now))
@@ -82,7 +86,7 @@ func TestLinksOfServedPagesLeadSomewhere(t *testing.T) {
 					t.Fatalf("%s: %s links to %q", name, path, link)
 				}
 				if to.Host != base.Host {
-					if !strings.HasPrefix(link, "https://quay.io/repository/openshift-") {
+					if !elsewhere.MatchString(link) {
 						t.Errorf("%s: %s links to %q", name, path, link)
 					}
 					continue
@@ -138,6 +142,23 @@ func TestLinksOfFilesLeadSomewhere(t *testing.T) {
 		})
 		if err != nil || pages < 50 {
 			t.Errorf("%s: there are %d pages, %v", name, pages, err)
+		}
+	}
+}
+
+// A mapping leads to its line, if the record knows an address of the web for it.
+func TestMappingsLeadToTheirLines(t *testing.T) {
+	for _, c := range []struct{ url, want string }{
+		{"https://git.example/a?b=1&c=\"#L7", `<dt>Mapping</dt><dd><a href="https://git.example/a?b=1&amp;c=%22#L7" rel="noreferrer noopener"><code>mapping_x:7</code></a></dd>`},
+		{"", `<dt>Mapping</dt><dd><code>mapping_x:7</code></dd>`},
+		{"javascript:alert(1)", `<dt>Mapping</dt><dd><code>mapping_x:7</code></dd>`},
+		{"//evil.example/", `<dt>Mapping</dt><dd><code>mapping_x:7</code></dd>`},
+	} {
+		r := goodSet("x", 1, 1, 0)
+		r.Destinations[0].File, r.Destinations[0].Line, r.Destinations[0].URL = "mapping_x", 7, c.url
+		page := get(showing(NewSnapshot(Look{Records: []*record.Record{r}}, now)), "/sets/x").Body.String()
+		if !strings.Contains(page, c.want) {
+			t.Errorf("%s: the page has not %s", c.url, c.want)
 		}
 	}
 }

@@ -39,6 +39,7 @@ type destinationRow struct {
 	*record.Destination
 	State    State
 	Page     string // of its registry
+	LineURL  string // of its line in the mapping file
 	Why      *causeRow
 	Latest   []*record.Move // newest first
 	Stale    bool           // not good for longer than the set's settings allow
@@ -107,6 +108,9 @@ func compareDestinations(a, b *record.Destination, column string) int {
 // destinationRow returns a destination of the set as tables show it.
 func (s *set) destinationRow(d *record.Destination) destinationRow {
 	row := destinationRow{Set: s.Set, Destination: d, State: stateOf(d), Page: link.Image(d.Name), Stale: s.isStale(d)}
+	if link.IsWeb(d.URL) {
+		row.LineURL = d.URL
+	}
 	row.RunKnown = slices.ContainsFunc(s.Runs[max(0, len(s.Runs)-shownRuns):], func(r *record.Run) bool { return r.ID == d.Run })
 	if row.State == Failing {
 		why := causeRow{Title: d.Error}
