@@ -196,6 +196,22 @@ func TestManyCausesAreFewMessages(t *testing.T) {
 	}
 }
 
+func TestOneDestinationIsSingular(t *testing.T) {
+	for _, c := range []struct {
+		m    Message
+		want string
+	}{
+		{Message{Event: Failing, Set: "web", Count: 1, Destinations: 7}, "What     1 of 7 destinations of web is not mirrored\n"},
+		{Message{Event: Failing, Set: "web", Count: 2, Destinations: 7, Others: 1}, "What     2 of 7 destinations of web are not mirrored; it fails for 1 other cause, too\n"},
+		{Message{Event: Recovered, Set: "web", Destinations: 1}, "What     the destination of web is well\n"},
+		{Message{Event: Recovered, Set: "web", Destinations: 2}, "What     all 2 destinations of web are well\n"},
+	} {
+		if got := c.m.Text(); !strings.Contains(got, c.want) {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
 func TestText(t *testing.T) {
 	over := with(refused(), func(c *record.Cause) { c.Told, c.Last = noon, noon.Add(51*time.Hour) })
 	still := with(gone(), told(noon.Add(-25*time.Hour)))

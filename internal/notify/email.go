@@ -29,6 +29,7 @@ const maxSubject = 150
 
 // A mailbox is a mail server, and from whom to whom messages go.
 type mailbox struct {
+	target  string
 	host    string
 	options []mail.Option
 	from    string
@@ -68,7 +69,7 @@ func (s *Sender) mailbox(k keys) (*mailbox, error) {
 		return nil, err
 	}
 	trust.ServerName = host
-	box := &mailbox{host: host, from: from, to: splitList(to)}
+	box := &mailbox{target: k.target, host: host, from: from, to: splitList(to)}
 	box.options = []mail.Option{
 		mail.WithPort(port), mail.WithTimeout(tryTime), mail.WithTLSConfig(trust), mail.WithDialContextFunc(s.dial), mail.WithHELO("imagemirror.invalid"),
 	}
@@ -126,6 +127,9 @@ func (b *mailbox) deliver(ctx context.Context, m *Message) (time.Duration, error
 // waitAfter tells errors that another try may not have: the server refused for good, or may not
 // be reached at all.
 func (b *mailbox) waitAfter(err error) (time.Duration, error) {
+	if strings.Contains(err.Error(), "does not support STARTTLS") {
+		return retry.Never, fmt.Errorf("%s has no STARTTLS: mail goes in the clear only without a user, and to a host that the policy or MIRROR_NOTIFY_HOSTS lists", b.host)
+	}
 	var send *mail.SendError
 	if errors.As(err, new(*unreachable)) || errors.As(err, &send) && !send.IsTemp() {
 		return retry.Never, err
@@ -137,10 +141,10 @@ func (b *mailbox) waitAfter(err error) (time.Duration, error) {
 func (b *mailbox) message(m *Message) (*mail.Msg, error) {
 	msg := mail.NewMsg()
 	if err := msg.From(b.from); err != nil {
-		return nil, fmt.Errorf("the key from is not an address: %w", err)
+		return nil, fmt.Errorf("the key %s.from is not an address: %w", b.target, err)
 	}
 	if err := msg.To(b.to...); err != nil {
-		return nil, fmt.Errorf("the key to has what is not an address: %w", err)
+		return nil, fmt.Errorf("the key %s.to has what is not an address: %w", b.target, err)
 	}
 	msg.Subject(text.Clip("[imagemirror] "+m.Headline(), maxSubject))
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // nobody's absence notes come back (RFC 3834)

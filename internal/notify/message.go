@@ -289,11 +289,18 @@ func (m *Message) failure() string {
 	if m.Count == 0 {
 		return "nothing of " + m.Set + " was mirrored" + m.others()
 	}
-	return m.counted() + " of " + m.Set + " are not mirrored" + m.others()
+	verb := "are"
+	if m.Count == 1 {
+		verb = "is"
+	}
+	return fmt.Sprintf("%s of %s %s not mirrored%s", m.counted(), m.Set, verb, m.others())
 }
 
 func (m *Message) recovery() string {
-	if m.Others == 0 {
+	switch {
+	case m.Others == 0 && m.Destinations == 1:
+		return "the destination of " + m.Set + " is well"
+	case m.Others == 0:
 		return fmt.Sprintf("all %d destinations of %s are well", m.Destinations, m.Set)
 	}
 	return "no destination of " + m.Set + " fails for this any more" + m.others()

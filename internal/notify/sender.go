@@ -98,6 +98,9 @@ func (s *Sender) Send(ctx context.Context, set string, targets []settings.Target
 // sendAll sends messages to one target, in their order, up to the first that fails.
 func (s *Sender) sendAll(ctx context.Context, t settings.Target, messages []*Message, failed []error) {
 	deliver, err := s.open(t)
+	if err != nil {
+		err = fmt.Errorf("%.40s %s: %w", t.Kind, text.Line(t.Name, maxShort), err)
+	}
 	for i, m := range messages {
 		if !slices.Contains(m.to, t.Name) {
 			continue
@@ -137,10 +140,7 @@ func (s *Sender) open(t settings.Target) (delivery, error) {
 			d, err = s.email(keys)
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%.40s %.40q: %w", t.Kind, t.Name, err)
-	}
-	return d, nil
+	return d, err
 }
 
 // keys are the secrets of one target.

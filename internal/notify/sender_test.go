@@ -251,25 +251,25 @@ func TestSecretsThatAreUnfit(t *testing.T) {
 		target              int
 		want                string
 	}{
-		{"a missing key", "slack.url", "", lists, 0, `slack "slack": reading the key slack.url: it is empty`},
-		{"no URL", "slack.url", "hooks.slack.com/x", lists, 0, `slack "slack": the key slack.url is not a URL`},
-		{"no TLS", "slack.url", "http://93.184.215.14/x", nil, 0, `slack "slack": the key slack.url is not https`},
-		{"this machine", "slack.url", "https://localhost/x", nil, 0, "slack \"slack\": localhost is a private or reserved address: list the host under notify"},
-		{"this machine's address", "slack.url", "https://127.0.0.1:1/x", nil, 0, `slack "slack": 127.0.0.1 is a private`},
-		{"the cluster's network", "hook.url", "https://10.96.0.1/api", nil, 1, `webhook "hook": 10.96.0.1 is a private`},
-		{"a way to write it", "hook.url", "https://0x7f000001/", nil, 1, `webhook "hook": 0x7f000001 is a private`},
-		{"the metadata service", "hook.url", "http://169.254.169.254/latest", []string{"169.254.169.254"}, 1, `webhook "hook": 169.254.169.254 is where a cloud`},
-		{"the metadata service by name", "hook.url", "http://metadata.google.internal/", []string{"metadata.google.internal"}, 1, `webhook "hook": metadata.google.internal is`},
-		{"a host that is not listed", "hook.url", "https://hooks.example.com/x", lists, 1, `webhook "hook": the policy or MIRROR_NOTIFY_HOSTS does not list hooks.example.com:443`},
-		{"a port that is not listed", "hook.url", "https://127.0.0.1:1/x", lists, 1, `webhook "hook": the policy or MIRROR_NOTIFY_HOSTS does not list 127.0.0.1:1`},
-		{"a short key", "hook.hmac", "0123456789abcde", lists, 1, `webhook "hook": the key hook.hmac has 15 bytes: give 16 at least`},
-		{"a key that is cut", "hook.hmac", "whsec_???", lists, 1, `webhook "hook": the key hook.hmac is not base64 after whsec_`},
-		{"an authority that is none", "hook.ca", "x", lists, 1, `webhook "hook": the key hook.ca has no certificate`},
-		{"a mail server in the cluster", "mail.host", "10.96.0.1:25", nil, 2, `email "mail": 10.96.0.1 is a private`},
-		{"a sender that is none", "mail.from", "mirror", lists, 2, `email "mail": the key from is not an address`},
-		{"recipients that are none", "mail.to", "a@example.com\r\nRCPT TO:<x@evil.example>", lists, 2, `email "mail": the key to has what is not an address`},
-		{"a port that is none", "mail.host", "mail.example.com:x", lists, 2, `email "mail": the key mail.host is not HOST`},
-		{"a large key", "mail.from", strings.Repeat("x", maxSecret+1), lists, 2, `email "mail": reading the key mail.from: it has more than 64 KiB`},
+		{"a missing key", "slack.url", "", lists, 0, `slack slack: reading the key slack.url: it is empty`},
+		{"no URL", "slack.url", "hooks.slack.com/x", lists, 0, `slack slack: the key slack.url is not a URL`},
+		{"no TLS", "slack.url", "http://93.184.215.14/x", nil, 0, `slack slack: the key slack.url is not https`},
+		{"this machine", "slack.url", "https://localhost/x", nil, 0, "slack slack: localhost is a private or reserved address: list the host under notify"},
+		{"this machine's address", "slack.url", "https://127.0.0.1:1/x", nil, 0, `slack slack: 127.0.0.1 is a private`},
+		{"the cluster's network", "hook.url", "https://10.96.0.1/api", nil, 1, `webhook hook: 10.96.0.1 is a private`},
+		{"a way to write it", "hook.url", "https://0x7f000001/", nil, 1, `webhook hook: 0x7f000001 is a private`},
+		{"the metadata service", "hook.url", "http://169.254.169.254/latest", []string{"169.254.169.254"}, 1, `webhook hook: 169.254.169.254 is where a cloud`},
+		{"the metadata service by name", "hook.url", "http://metadata.google.internal/", []string{"metadata.google.internal"}, 1, `webhook hook: metadata.google.internal is`},
+		{"a host that is not listed", "hook.url", "https://hooks.example.com/x", lists, 1, `webhook hook: the policy or MIRROR_NOTIFY_HOSTS does not list hooks.example.com:443`},
+		{"a port that is not listed", "hook.url", "https://127.0.0.1:1/x", lists, 1, `webhook hook: the policy or MIRROR_NOTIFY_HOSTS does not list 127.0.0.1:1`},
+		{"a short key", "hook.hmac", "0123456789abcde", lists, 1, `webhook hook: the key hook.hmac has 15 bytes: give 16 at least`},
+		{"a key that is cut", "hook.hmac", "whsec_???", lists, 1, `webhook hook: the key hook.hmac is not base64 after whsec_`},
+		{"an authority that is none", "hook.ca", "x", lists, 1, `webhook hook: the key hook.ca has no certificate`},
+		{"a mail server in the cluster", "mail.host", "10.96.0.1:25", nil, 2, `email mail: 10.96.0.1 is a private`},
+		{"a sender that is none", "mail.from", "mirror", lists, 2, `email mail: the key mail.from is not an address`},
+		{"recipients that are none", "mail.to", "a@example.com\r\nRCPT TO:<x@evil.example>", lists, 2, `email mail: the key mail.to has what is not an address`},
+		{"a port that is none", "mail.host", "mail.example.com:x", lists, 2, `email mail: the key mail.host is not HOST`},
+		{"a large key", "mail.from", strings.Repeat("x", maxSecret+1), lists, 2, `email mail: reading the key mail.from: it has more than 64 KiB`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, dir := opened(t, r, c.hosts...)
@@ -291,9 +291,9 @@ func TestSecretsThatAreUnfit(t *testing.T) {
 		target settings.Target
 		want   string
 	}{
-		{all[2], `email "mail": there is no key mail.from: add it to the set's secret notify-SET, or to MIRROR_NOTIFY_DIR`},
-		{settings.Target{Kind: settings.Slack, Name: "../slack"}, `slack "../slack": it is not a target that settings can name`},
-		{settings.Target{Kind: "pager", Name: "x"}, `pager "x": it is not a target that settings can name`},
+		{all[2], `email mail: there is no key mail.from: add it to the set's secret notify-SET, or to MIRROR_NOTIFY_DIR`},
+		{settings.Target{Kind: settings.Slack, Name: "../slack"}, `slack ../slack: it is not a target that settings can name`},
+		{settings.Target{Kind: "pager", Name: "x"}, `pager x: it is not a target that settings can name`},
 	} {
 		if got := failures(s.Send(t.Context(), "web", []settings.Target{c.target}, messageTo(failing(refused()), c.target))); got != c.want {
 			t.Errorf("got  %q\nwant %q", got, c.want)
