@@ -91,7 +91,7 @@ var families = []metric{
 		ofRegistries(func(r *record.Registry) int64 { return r.Retries })},
 	{"imagemirror_last_run_throttled", "Answers of the last run that asked to slow down, by registry.", []string{"host"}, prometheus.GaugeValue,
 		ofRegistries(func(r *record.Registry) int64 { return r.Throttled })},
-	{"imagemirror_last_run_registry_bytes", "Blob bytes that the last run read from a registry and sent to it.", []string{"host"}, prometheus.GaugeValue,
+	{"imagemirror_last_run_registry_bytes", "Bytes of bodies that the last run read from a registry and sent to it.", []string{"host"}, prometheus.GaugeValue,
 		ofRegistries(func(r *record.Registry) int64 { return r.Bytes })},
 	{"imagemirror_notifications_total", "Notifications, by result: delivered, or failed after all attempts.", []string{"result"}, prometheus.CounterValue,
 		func(s *set, add func(float64, ...string)) {

@@ -52,7 +52,7 @@ imagemirror_failing_destinations{host="quay.io",kind="credentials",set="web",sid
 # HELP imagemirror_last_run_duration_seconds How long the last run took.
 # TYPE imagemirror_last_run_duration_seconds gauge
 imagemirror_last_run_duration_seconds{set="web"} 300
-# HELP imagemirror_last_run_registry_bytes Blob bytes that the last run read from a registry and sent to it.
+# HELP imagemirror_last_run_registry_bytes Bytes of bodies that the last run read from a registry and sent to it.
 # TYPE imagemirror_last_run_registry_bytes gauge
 imagemirror_last_run_registry_bytes{host="ci.example.com",set="web"} 1.073741824e+09
 imagemirror_last_run_registry_bytes{host="quay.io",set="web"} 1.073741824e+09

@@ -96,7 +96,7 @@ type Registry struct {
 	Requests  int64  `json:"requests"`
 	Retries   int64  `json:"retries,omitempty"`
 	Throttled int64  `json:"throttled,omitempty"` // answers that asked to slow down
-	Bytes     int64  `json:"bytes,omitempty"`     // of blobs, read and sent
+	Bytes     int64  `json:"bytes,omitempty"`     // of bodies, read and sent
 }
 
 // A Destination is one tag that the set publishes. A destination that no mapping of the set
