@@ -69,7 +69,7 @@ func (v view) overview(q query) *page {
 			b.Next = s.next
 		}
 	}
-	b.Good, b.Headline = sets[Failing]+sets[Overdue] == 0, headline(sets, b.AllSets)
+	b.Good, b.Headline = sets[Failing]+sets[Overdue] == 0, headline(sets, b.AllSets, len(v.look.Problems) > 0)
 	b.MoreCauses = max(0, len(v.causes)-causesShown)
 	for _, c := range v.causes[:len(v.causes)-b.MoreCauses] {
 		b.Causes = append(b.Causes, c.row())
@@ -88,8 +88,11 @@ func (v view) overview(q query) *page {
 	return p
 }
 
-func headline(sets map[State]int, all int) string {
+// headline says how all sets are. unread tells that more may be there, which could not be read.
+func headline(sets map[State]int, all int, unread bool) string {
 	switch failing, overdue := sets[Failing], sets[Overdue]; {
+	case all == 0 && unread:
+		return "No image set could be read"
 	case all == 0:
 		return "No image sets yet"
 	case failing > 0 && overdue > 0:
@@ -98,6 +101,10 @@ func headline(sets map[State]int, all int) string {
 		return fmt.Sprintf("%d of %s failing", failing, count(all, "set"))
 	case overdue > 0:
 		return fmt.Sprintf("%d of %s overdue", overdue, count(all, "set"))
+	case sets[Waiting] > 0:
+		return fmt.Sprintf("%d of %s waiting for a first run", sets[Waiting], count(all, "set"))
+	case unread:
+		return count(all, "set") + " good, and not all could be read"
 	case all == 1:
 		return "The image set is good"
 	}

@@ -163,6 +163,24 @@ func TestMappingsLeadToTheirLines(t *testing.T) {
 	}
 }
 
+// A set is found by its name, whatever that is. No name takes the address of another set.
+func TestSetsAreFoundByName(t *testing.T) {
+	usurper := idOf("Team_A")
+	snapshot := NewSnapshot(Look{Records: []*record.Record{goodSet("Team_A", 1, 1, 0), goodSet("é b", 2, 1, 0), goodSet(usurper, 3, 1, 0)}}, now)
+	for path, destinations := range map[string]int{
+		"/api/v1/sets/Team_A": 1, "/api/v1/sets/" + usurper: 1, "/api/v1/sets/%C3%A9%20b": 2, "/api/v1/sets/" + idOf("é b"): 2,
+		"/api/v1/sets/" + idOf(usurper): 3,
+	} {
+		var got SetDetail
+		if err := json.Unmarshal(get(showing(snapshot), path).Body.Bytes(), &got); err != nil || len(got.Destinations) != destinations {
+			t.Errorf("%s: %d destinations, want %d, %v", path, len(got.Destinations), destinations, err)
+		}
+	}
+	if w := get(showing(snapshot), "/badge/Team_A.svg"); w.Code != 200 {
+		t.Errorf("the badge answers %d", w.Code)
+	}
+}
+
 func TestResponses(t *testing.T) {
 	handler := showing(NewSnapshot(Look{Records: fleet()}, now))
 	for _, c := range []struct {

@@ -60,14 +60,17 @@ func NewSnapshot(look Look, now time.Time) *Snapshot {
 	return s
 }
 
-// set returns the set with an id, or nil.
+// set returns the set with an id, or nil. Messages and READMEs, which lead here, know its name
+// only, so that does as well.
 func (s *Snapshot) set(id string) *set {
-	for _, set := range s.sets {
-		if set.id == id {
-			return set
-		}
+	i := slices.IndexFunc(s.sets, func(set *set) bool { return set.id == id })
+	if i < 0 {
+		i = slices.IndexFunc(s.sets, func(set *set) bool { return set.Set == id })
 	}
-	return nil
+	if i < 0 {
+		return nil
+	}
+	return s.sets[i]
 }
 
 // cause returns the cause with an id, or nil.

@@ -30,7 +30,7 @@ func WriteTable(w io.Writer, s *Snapshot) error {
 		return err
 	}
 	sets, _ := s.counts()
-	fmt.Fprintln(&b, headline(sets, len(s.sets)))
+	fmt.Fprintln(&b, headline(sets, len(s.sets), len(s.look.Problems) > 0))
 	for _, problem := range s.look.Problems {
 		fmt.Fprintln(&b, line(problem))
 	}

@@ -29,6 +29,29 @@ reading the record of x: no
 	}
 }
 
+// The headline is no better than what is known.
+func TestHeadline(t *testing.T) {
+	for _, c := range []struct {
+		sets   map[State]int
+		all    int
+		unread bool
+		want   string
+	}{
+		{nil, 0, false, "No image sets yet"},
+		{nil, 0, true, "No image set could be read"},
+		{map[State]int{Good: 1}, 1, false, "The image set is good"},
+		{map[State]int{Good: 3}, 3, false, "All 3 sets are good"},
+		{map[State]int{Good: 3}, 3, true, "3 sets good, and not all could be read"},
+		{map[State]int{Waiting: 1}, 1, false, "1 of 1 set waiting for a first run"},
+		{map[State]int{Good: 2, Waiting: 1}, 3, false, "1 of 3 sets waiting for a first run"},
+		{map[State]int{Failing: 1, Waiting: 1}, 2, true, "1 of 2 sets failing"},
+	} {
+		if got := headline(c.sets, c.all, c.unread); got != c.want {
+			t.Errorf("%v of %d, unread %t: got %q, want %q", c.sets, c.all, c.unread, got, c.want)
+		}
+	}
+}
+
 // Whatever records say, a set is one line, and no line can move the cursor of a terminal.
 func TestHostileTable(t *testing.T) {
 	var got strings.Builder
