@@ -58,6 +58,7 @@ func TestImageSets(t *testing.T) {
 		}
 	})
 	s.checkMirrored()
+	s.checkStatus("kubefed")
 	s.checkOnCall("kubefed")
 }
 

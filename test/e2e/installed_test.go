@@ -49,7 +49,7 @@ func newInstalled(t *testing.T) *installed {
 	s.startOften()
 	s.load()
 	s.openRegistries()
-	s.pinStart()
+	s.pin(filepath.Join(s.root, "image-sets", "base", "kustomization.yaml"))
 	s.rename(s.root)
 	t.Cleanup(s.leave)
 	s.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: " + s.name + "}")
@@ -129,15 +129,14 @@ func (s *installed) registriesConf() string {
 		"registry.ci.openshift.org", s.source.Host, "quay.io", s.destination.Host)
 }
 
-// pinStart names the image of start, as docs/how-to/image-sets.md says.
-func (s *installed) pinStart() {
+// pin names the images in a kustomization, as docs/how-to/image-sets.md says.
+func (s *installed) pin(file string) {
 	s.t.Helper()
 	component, err := os.ReadFile(filepath.Join(s.bin, "kustomization.yaml"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	_, images, _ := strings.Cut(string(component), "\nimages:\n")
-	file := filepath.Join(s.root, "image-sets", "base", "kustomization.yaml")
 	content, err := os.ReadFile(file)
 	if err != nil {
 		s.t.Fatal(err)

@@ -97,9 +97,8 @@ func (s *installed) post(url, body string, header http.Header) {
 
 var forwardingRE = regexp.MustCompile(`^Forwarding from (127\.0\.0\.1:\d+) `)
 
-// forward forwards a free port of this machine to a port of an EventListener, and returns its
-// URL. kubectl is restarted if it exits: the service may not know a pod yet, or the pod may
-// not listen yet.
+// forward forwards a free port of this machine to a port of a Service, and returns its URL. kubectl
+// is restarted if it exits: the service may not know a pod yet, or the pod may not listen yet.
 func (s *installed) forward(to, port string) string {
 	s.t.Helper()
 	var address string
