@@ -14,8 +14,8 @@ import (
 	"golang.org/x/term"
 )
 
-// An outcome is the part of report.json that the demo looks at.
-type outcome struct {
+// A commandOutcome is the part of report.json that the demo looks at.
+type commandOutcome struct {
 	Summary struct {
 		Mappings, Copied, Current, Failed int
 	}
@@ -28,7 +28,7 @@ type outcome struct {
 
 type counts struct{ copied, current, failed int }
 
-func (o *outcome) want(want counts) error {
+func (o *commandOutcome) want(want counts) error {
 	got := counts{o.Summary.Copied, o.Summary.Current, o.Summary.Failed}
 	if got != want {
 		return fmt.Errorf("the report counts %+v, want %+v", got, want)
@@ -38,7 +38,7 @@ func (o *outcome) want(want counts) error {
 
 // mirror runs imagemirror run -record record -out report SETS, which has to exit with status, and reads the
 // report.
-func (w *world) mirror(ctx context.Context, status int, sets ...string) (*outcome, error) {
+func (w *world) mirror(ctx context.Context, status int, sets ...string) (*commandOutcome, error) {
 	w.source.Reset()
 	w.destination.Reset()
 	if err := w.run(ctx, status, []string{"imagemirror", "run", "-record", "record", "-out", "report"}, sets); err != nil {
@@ -49,19 +49,19 @@ func (w *world) mirror(ctx context.Context, status int, sets ...string) (*outcom
 
 // pipe runs split SETS | copy | report -record record -out report, of which report has to exit with status,
 // and reads the report.
-func (w *world) pipe(ctx context.Context, status int, sets ...string) (*outcome, error) {
+func (w *world) pipe(ctx context.Context, status int, sets ...string) (*commandOutcome, error) {
 	if err := w.run(ctx, status, []string{"split"}, sets, []string{"copy"}, []string{"report", "-record", "record", "-out", "report"}); err != nil {
 		return nil, err
 	}
 	return w.readReport()
 }
 
-func (w *world) readReport() (*outcome, error) {
+func (w *world) readReport() (*commandOutcome, error) {
 	b, err := os.ReadFile(filepath.Join(w.dir, "report", "report.json"))
 	if err != nil {
 		return nil, err
 	}
-	var o outcome
+	var o commandOutcome
 	return &o, json.Unmarshal(b, &o)
 }
 

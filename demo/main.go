@@ -51,7 +51,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := w.fill(ctx); err != nil {
 		return err
 	}
-	for _, scene := range []func(context.Context, *world) error{check, first, again, moved, broken, look} {
+	for _, scene := range []func(context.Context, *world) error{check, first, again, moved, showBroken, showStatus} {
 		if err := scene(ctx, w); err != nil {
 			return err
 		}
@@ -115,8 +115,8 @@ func moved(ctx context.Context, w *world) error {
 	return w.validate(ctx)
 }
 
-// broken makes a mistake in a mapping file.
-func broken(ctx context.Context, w *world) error {
+// showBroken makes a mistake in a mapping file.
+func showBroken(ctx context.Context, w *world) error {
 	place, err := w.breakLine("kubefed")
 	if err != nil {
 		return err

@@ -16,8 +16,8 @@ import (
 // pages is where the status pages stay. git ignores what is in bin.
 const pages = "bin/demo-status"
 
-// look shows the status of the sets: as a table, and as pages.
-func look(ctx context.Context, w *world) error {
+// showStatus shows the status of the sets: as a table, and as pages.
+func showStatus(ctx context.Context, w *world) error {
 	say("Anyone can look at it later: what fails, since when, and whose it is.")
 	if err := w.run(ctx, 0, []string{"imagemirror", "status", "-record", "record"}, nil); err != nil {
 		return err
@@ -94,7 +94,7 @@ func seen(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for attempt := time.NewTicker(50 * time.Millisecond); ; {
-		page, err := get(ctx, url)
+		page, err := fetch(ctx, url)
 		if strings.Contains(page, "kubefed") {
 			return nil
 		}
@@ -106,7 +106,7 @@ func seen(ctx context.Context, url string) error {
 	}
 }
 
-func get(ctx context.Context, url string) (string, error) {
+func fetch(ctx context.Context, url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err

@@ -39,7 +39,7 @@ func ParseChallenge(resp *http.Response) (c Challenge, ok bool) {
 		switch offer.scheme {
 		case bearer:
 			if realm := strings.TrimSpace(offer.params["realm"]); realm != "" {
-				return Challenge{scheme: bearer, realm: resolve(resp, realm), service: offer.params["service"]}, true
+				return Challenge{scheme: bearer, realm: resolveRealm(resp, realm), service: offer.params["service"]}, true
 			}
 		case basic:
 			c, ok = Challenge{scheme: basic}, true
@@ -48,9 +48,9 @@ func ParseChallenge(resp *http.Response) (c Challenge, ok bool) {
 	return c, ok
 }
 
-// resolve returns the address of a token service. It may be relative to the request, as
+// resolveRealm returns the address of a token service. It may be relative to the request, as
 // any reference may (RFC 3986, section 4.1).
-func resolve(resp *http.Response, realm string) string {
+func resolveRealm(resp *http.Response, realm string) string {
 	to, err := url.Parse(realm)
 	if err != nil || to.IsAbs() || resp.Request == nil {
 		return realm

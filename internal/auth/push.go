@@ -60,7 +60,7 @@ func grantOf(value string, scopes []string, repository string) pushGrant {
 	if allowed == nil {
 		return grantHidden
 	}
-	asked := repositoriesOf(scopes)
+	asked := scopedRepositories(scopes)
 	if !onlyAsked(allowed, asked) {
 		return grantHidden
 	}
@@ -85,7 +85,7 @@ func onlyAsked(allowed map[string][]string, asked map[string]bool) bool {
 	return true
 }
 
-func repositoriesOf(scopes []string) map[string]bool {
+func scopedRepositories(scopes []string) map[string]bool {
 	names := map[string]bool{}
 	for _, s := range scopes {
 		_, name, _ := cutScope(s)

@@ -116,7 +116,7 @@ func (s *tokenService) ask(ctx context.Context, q tokenRequest) (issued, time.Du
 	defer cancel()
 	resp, err := s.follow(limited, q)
 	if err != nil {
-		return issued{}, waitAfter(ctx, err), s.blame(q, s.failed(regerror.Plain(limited, err)))
+		return issued{}, serviceWait(ctx, err), s.blame(q, s.failed(regerror.Plain(limited, err)))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
@@ -129,7 +129,7 @@ func (s *tokenService) ask(ctx context.Context, q tokenRequest) (issued, time.Du
 	}
 	got, err := readToken(resp)
 	if err != nil {
-		return issued{}, waitAfter(ctx, err), s.blame(q, s.failed(err))
+		return issued{}, serviceWait(ctx, err), s.blame(q, s.failed(err))
 	}
 	return got, 0, nil
 }
@@ -142,9 +142,9 @@ func (s *tokenService) blame(q tokenRequest, e *regerror.Error) *regerror.Error 
 	return e
 }
 
-// waitAfter returns how long to wait, at least, after a request without a token, or
+// serviceWait returns how long to wait, at least, after a request without a token, or
 // retry.Never.
-func waitAfter(ctx context.Context, err error) time.Duration {
+func serviceWait(ctx context.Context, err error) time.Duration {
 	var answer unusable
 	if errors.As(err, &answer) {
 		return retry.Never

@@ -55,7 +55,7 @@ func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, er
 	// A request takes a while to be judged, so the last fifth of a lifetime is not used.
 	t.header, t.renew = bearerPrefix+got.value, asked.Add(got.lifetime-min(got.lifetime/5, 30*time.Second))
 	t.granted.Store(nil)
-	if granted := accessOf(got.value); granted != nil && onlyAsked(granted, repositoriesOf(t.scopes)) {
+	if granted := accessOf(got.value); granted != nil && onlyAsked(granted, scopedRepositories(t.scopes)) {
 		t.granted.Store(&granted)
 	}
 	return t.header, nil

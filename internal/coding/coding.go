@@ -126,19 +126,19 @@ const magic = "\x1f\x8b"
 // NewReader returns the decoded form of a body in gzip. It returns a body that is not in gzip
 // as it is: servers are known to name a coding that they did not apply.
 func NewReader(body io.ReadCloser) io.ReadCloser {
-	r := &reader{body: body}
-	r.encoded = bufio.NewReader(io.TeeReader(body, (*count)(&r.in)))
+	r := &bodyReader{body: body}
+	r.encoded = bufio.NewReader(io.TeeReader(body, (*byteCount)(&r.in)))
 	return r
 }
 
-type reader struct {
+type bodyReader struct {
 	body    io.ReadCloser
 	encoded *bufio.Reader
 	decoded io.Reader // nil before the first Read
 	in, out int64     // bytes of either form so far
 }
 
-func (r *reader) Read(p []byte) (int, error) {
+func (r *bodyReader) Read(p []byte) (int, error) {
 	if r.decoded == nil {
 		if err := r.begin(); err != nil {
 			return 0, err
@@ -150,7 +150,7 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 // begin looks at the first bytes, which show whether the body is in gzip.
-func (r *reader) begin() error {
+func (r *bodyReader) begin() error {
 	start, err := r.encoded.Peek(len(magic))
 	if err != nil && err != io.EOF {
 		return err
@@ -160,7 +160,7 @@ func (r *reader) begin() error {
 		return nil
 	}
 	// gzip.NewReader reads the header at once.
-	decoded, err := gzip.NewReader(&bounded{r})
+	decoded, err := gzip.NewReader(&boundedReader{r})
 	if err != nil {
 		return fmt.Errorf("decoding gzip: %w", err)
 	}
@@ -168,7 +168,7 @@ func (r *reader) begin() error {
 	return nil
 }
 
-func (r *reader) Close() error { return r.body.Close() }
+func (r *bodyReader) Close() error { return r.body.Close() }
 
 // slack is how many bytes of gzip may come without any content: the longest header and more.
 const slack = 1 << 20
@@ -176,29 +176,29 @@ const slack = 1 << 20
 // errVoid ends data that a reader of the decoded form could not bound.
 var errVoid = errors.New("the gzip data has no content")
 
-// A bounded is the encoded form, which ends if it never decodes to anything. gzip may consist
+// A boundedReader is the encoded form, which ends if it never decodes to anything. gzip may consist
 // of empty blocks without end. Sixteen bytes for each byte of content leave room for servers
 // that flush after every few bytes.
-type bounded struct{ *reader }
+type boundedReader struct{ *bodyReader }
 
-func (b *bounded) Read(p []byte) (int, error) {
+func (b *boundedReader) Read(p []byte) (int, error) {
 	if b.in > slack+16*b.out {
 		return 0, errVoid
 	}
 	return b.encoded.Read(p)
 }
 
-func (b *bounded) ReadByte() (byte, error) {
+func (b *boundedReader) ReadByte() (byte, error) {
 	if b.in > slack+16*b.out {
 		return 0, errVoid
 	}
 	return b.encoded.ReadByte()
 }
 
-// A count counts what is written to it.
-type count int64
+// A byteCount counts what is written to it.
+type byteCount int64
 
-func (c *count) Write(p []byte) (int, error) {
-	*c += count(len(p))
+func (c *byteCount) Write(p []byte) (int, error) {
+	*c += byteCount(len(p))
 	return len(p), nil
 }

@@ -86,12 +86,12 @@ func (c *Command) parse(args []string) error {
 	c.Flags.Usage = func() {}
 	switch err := c.Flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		return shown(c.help(os.Stdout))
+		return shownError(c.help(os.Stdout))
 	case err != nil:
 		return Refuse(fmt.Errorf("%w: see %s -h", err, c.Name))
 	case *showVersion:
 		_, err := fmt.Println(c.versionLine())
-		return shown(err)
+		return shownError(err)
 	}
 	if err := c.checkOrder(args); err != nil {
 		return Refuse(err)
@@ -108,8 +108,8 @@ func (c *Command) addVersion() *bool {
 	return c.Flags.Bool("version", false, "print the version and exit")
 }
 
-// shown returns errShown, or the error of printing.
-func shown(err error) error {
+// shownError returns errShown, or the error of printing.
+func shownError(err error) error {
 	if err == nil {
 		return errShown
 	}

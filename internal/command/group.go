@@ -50,10 +50,10 @@ func (g *Group) choose(args []string) (*Command, []string, error) {
 	}
 	switch name, rest := args[0], args[1:]; name {
 	case "-h", "-help", "--help":
-		return nil, nil, shown(g.help(os.Stdout))
+		return nil, nil, shownError(g.help(os.Stdout))
 	case "-version", "--version":
 		_, err := fmt.Println((&Command{Name: g.Name}).versionLine())
-		return nil, nil, shown(err)
+		return nil, nil, shownError(err)
 	case "help":
 		return g.describe(rest)
 	default:
@@ -66,7 +66,7 @@ func (g *Group) choose(args []string) (*Command, []string, error) {
 func (g *Group) describe(names []string) (*Command, []string, error) {
 	switch len(names) {
 	case 0:
-		return nil, nil, shown(g.help(os.Stdout))
+		return nil, nil, shownError(g.help(os.Stdout))
 	case 1:
 		c, err := g.find(names[0])
 		return c, []string{"-h"}, err

@@ -58,7 +58,7 @@ func (t *teller) Image(o mirror.Outcome) {
 func resultOf(o mirror.Outcome) stream.Result {
 	r := stream.Result{
 		ID: o.ID, Status: stream.Copied, Digest: o.Digest, Old: o.Old,
-		Bytes: o.Bytes, Seconds: o.Took.Seconds(), Time: time.Now().UTC(), Travelled: travelled(o.Travelled),
+		Bytes: o.Bytes, Seconds: o.Took.Seconds(), Time: time.Now().UTC(), Travelled: countTravelled(o.Travelled),
 	}
 	if o.Err != nil {
 		r.Status, r.Error = stream.Failed, stream.ErrorOf(o.Err)
@@ -66,8 +66,8 @@ func resultOf(o mirror.Outcome) stream.Result {
 	return r
 }
 
-// travelled counts attachments by kind, in the order of the kinds.
-func travelled(all []mirror.Attachment) []stream.Travelled {
+// countTravelled counts attachments by kind, in the order of the kinds.
+func countTravelled(all []mirror.Attachment) []stream.Travelled {
 	var kinds []stream.Travelled
 	for _, a := range all {
 		i, there := slices.BinarySearchFunc(kinds, a.Kind, func(t stream.Travelled, kind string) int { return strings.Compare(t.Kind, kind) })

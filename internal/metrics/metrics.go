@@ -31,11 +31,11 @@ type metric struct {
 	name, help string
 	labels     []string // after set
 	kind       prometheus.ValueType
-	collect    func(s *set, add func(value float64, labels ...string))
+	collect    func(s *measuredSet, add func(value float64, labels ...string))
 }
 
-// A set is a record, and what is counted of its destinations.
-type set struct {
+// A measuredSet is a record, and what is counted of its destinations.
+type measuredSet struct {
 	*record.Record
 	states map[string]int
 	stale  int
@@ -45,13 +45,13 @@ type set struct {
 // families are all metrics. docs/reference/metrics.md has a row for each.
 var families = []metric{
 	{"imagemirror_set_info", "An image set, its owners and its schedule; always 1.", []string{"owners", "schedule"}, prometheus.GaugeValue,
-		func(s *set, add func(float64, ...string)) { add(1, strings.Join(s.Owners, ","), s.Schedule) }},
+		func(s *measuredSet, add func(float64, ...string)) { add(1, strings.Join(s.Owners, ","), s.Schedule) }},
 	{"imagemirror_last_run_timestamp_seconds", "When the last run ended.", nil, prometheus.GaugeValue,
-		ofLast(func(r *record.Run) float64 { return seconds(r.End) })},
+		ofLast(func(r *record.Run) float64 { return unixSeconds(r.End) })},
 	{"imagemirror_last_success_timestamp_seconds", "When the last good run ended; absent if none is recorded.", nil, prometheus.GaugeValue,
-		func(s *set, add func(float64, ...string)) {
+		func(s *measuredSet, add func(float64, ...string)) {
 			if r := s.LastGood(); r != nil {
-				add(seconds(r.End))
+				add(unixSeconds(r.End))
 			}
 		}},
 	{"imagemirror_last_run_success", "Whether the last run was good: 1, or 0.", nil, prometheus.GaugeValue,
@@ -65,22 +65,22 @@ var families = []metric{
 		prometheus.GaugeValue, nextRun},
 	{"imagemirror_runs", "Recorded runs, 200 at most, by verdict.", []string{"verdict"}, prometheus.GaugeValue, verdicts},
 	{"imagemirror_destinations", "Destinations that mappings name, by state: good or failing.", []string{"state"}, prometheus.GaugeValue,
-		func(s *set, add func(float64, ...string)) {
+		func(s *measuredSet, add func(float64, ...string)) {
 			add(float64(s.states[good]), good)
 			add(float64(s.states[failing]), failing)
 		}},
 	{"imagemirror_failing_destinations", "Destinations that fail, by cause; 0 if the cause is about the run as a whole.", []string{"kind", "side", "host"},
-		prometheus.GaugeValue, causes},
+		prometheus.GaugeValue, addCauses},
 	{"imagemirror_stale_destinations", "Destinations that have not been good for longer than the set's settings allow, when this was written.", nil,
-		prometheus.GaugeValue, func(s *set, add func(float64, ...string)) { add(float64(s.stale)) }},
+		prometheus.GaugeValue, func(s *measuredSet, add func(float64, ...string)) { add(float64(s.stale)) }},
 	{"imagemirror_oldest_good_timestamp_seconds", "When the destination that has not been good for longest was good last.", nil, prometheus.GaugeValue,
-		func(s *set, add func(float64, ...string)) {
+		func(s *measuredSet, add func(float64, ...string)) {
 			if !s.oldest.IsZero() {
-				add(seconds(s.oldest))
+				add(unixSeconds(s.oldest))
 			}
 		}},
 	{"imagemirror_stale_threshold_seconds", "Age at which a destination is stale, from the set's settings; absent if none ever is.", nil, prometheus.GaugeValue,
-		func(s *set, add func(float64, ...string)) {
+		func(s *measuredSet, add func(float64, ...string)) {
 			if s.StaleSeconds > 0 {
 				add(float64(s.StaleSeconds))
 			}
@@ -94,17 +94,17 @@ var families = []metric{
 	{"imagemirror_last_run_registry_bytes", "Bytes of bodies that the last run read from a registry and sent to it.", []string{"host"}, prometheus.GaugeValue,
 		ofRegistries(func(r *record.Registry) int64 { return r.Bytes })},
 	{"imagemirror_notifications_total", "Notifications, by result: delivered, or failed after all attempts.", []string{"result"}, prometheus.CounterValue,
-		func(s *set, add func(float64, ...string)) {
+		func(s *measuredSet, add func(float64, ...string)) {
 			add(float64(s.Notifications.Delivered), "delivered")
 			add(float64(s.Notifications.Failed), "failed")
 		}},
 	{"imagemirror_notifications_failing", "Whether the last notification was not delivered: 1, or 0.", nil, prometheus.GaugeValue,
-		func(s *set, add func(float64, ...string)) { add(truth(s.Notifications.LastError != "")) }},
+		func(s *measuredSet, add func(float64, ...string)) { add(truth(s.Notifications.LastError != "")) }},
 }
 
 // ofLast collects a value of the last run.
-func ofLast(value func(*record.Run) float64) func(*set, func(float64, ...string)) {
-	return func(s *set, add func(float64, ...string)) {
+func ofLast(value func(*record.Run) float64) func(*measuredSet, func(float64, ...string)) {
+	return func(s *measuredSet, add func(float64, ...string)) {
 		if r := s.LastRun(); r != nil {
 			add(value(r))
 		}
@@ -112,8 +112,8 @@ func ofLast(value func(*record.Run) float64) func(*set, func(float64, ...string)
 }
 
 // ofRegistries collects a value of each registry of the last run.
-func ofRegistries(value func(*record.Registry) int64) func(*set, func(float64, ...string)) {
-	return func(s *set, add func(float64, ...string)) {
+func ofRegistries(value func(*record.Registry) int64) func(*measuredSet, func(float64, ...string)) {
+	return func(s *measuredSet, add func(float64, ...string)) {
 		r := s.LastRun()
 		if r == nil {
 			return
@@ -128,7 +128,7 @@ func ofRegistries(value func(*record.Registry) int64) func(*set, func(float64, .
 	}
 }
 
-func longest(s *set, add func(float64, ...string)) {
+func longest(s *measuredSet, add func(float64, ...string)) {
 	most := 0.0
 	for _, r := range s.Runs {
 		most = max(most, r.End.Sub(r.Start).Seconds())
@@ -138,17 +138,17 @@ func longest(s *set, add func(float64, ...string)) {
 	}
 }
 
-func nextRun(s *set, add func(float64, ...string)) {
+func nextRun(s *measuredSet, add func(float64, ...string)) {
 	last := s.LastRun()
 	if last == nil {
 		return
 	}
 	if next := settings.NextStart(s.Schedule, last.End); !next.IsZero() {
-		add(seconds(next))
+		add(unixSeconds(next))
 	}
 }
 
-func verdicts(s *set, add func(float64, ...string)) {
+func verdicts(s *measuredSet, add func(float64, ...string)) {
 	counts := map[record.Verdict]int{}
 	for _, r := range s.Runs {
 		counts[r.Verdict]++
@@ -158,8 +158,8 @@ func verdicts(s *set, add func(float64, ...string)) {
 	}
 }
 
-// causes collects the destinations of each cause. Causes that differ in their keys only are one.
-func causes(s *set, add func(float64, ...string)) {
+// addCauses collects the destinations of each cause. Causes that differ in their keys only are one.
+func addCauses(s *measuredSet, add func(float64, ...string)) {
 	type labels struct{ kind, side, host string }
 	counts := map[labels]int{}
 	for _, c := range s.Causes {
@@ -170,7 +170,7 @@ func causes(s *set, add func(float64, ...string)) {
 	}
 }
 
-func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+func unixSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
 func truth(b bool) float64 {
 	if b {
@@ -179,9 +179,9 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// newSet counts the destinations of a record. One that was never good is as old as its failure.
-func newSet(r *record.Record, now time.Time) *set {
-	s := &set{Record: r, states: map[string]int{}}
+// measure counts the destinations of a record. One that was never good is as old as its failure.
+func measure(r *record.Record, now time.Time) *measuredSet {
+	s := &measuredSet{Record: r, states: map[string]int{}}
 	threshold := time.Duration(r.StaleSeconds) * time.Second
 	for _, d := range r.Destinations {
 		if !d.Gone.IsZero() {
@@ -209,18 +209,18 @@ func newSet(r *record.Record, now time.Time) *set {
 	return s
 }
 
-// A collector collects the metrics of records.
-type collector struct {
-	sets  []*set
+// A recordCollector collects the metrics of records.
+type recordCollector struct {
+	sets  []*measuredSet
 	descs []*prometheus.Desc
 }
 
 // New returns the metrics of records, of which each set has one.
 func New(records []*record.Record, now time.Time) prometheus.Gatherer {
-	c := &collector{}
+	c := &recordCollector{}
 	for _, r := range records {
-		if !slices.ContainsFunc(c.sets, func(s *set) bool { return s.Set == r.Set }) {
-			c.sets = append(c.sets, newSet(r, now))
+		if !slices.ContainsFunc(c.sets, func(s *measuredSet) bool { return s.Set == r.Set }) {
+			c.sets = append(c.sets, measure(r, now))
 		}
 	}
 	for _, m := range families {
@@ -232,14 +232,14 @@ func New(records []*record.Record, now time.Time) prometheus.Gatherer {
 }
 
 // Describe implements prometheus.Collector.
-func (c *collector) Describe(out chan<- *prometheus.Desc) {
+func (c *recordCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range c.descs {
 		out <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (c *collector) Collect(out chan<- prometheus.Metric) {
+func (c *recordCollector) Collect(out chan<- prometheus.Metric) {
 	for _, s := range c.sets {
 		for i, m := range families {
 			m.collect(s, func(value float64, labels ...string) {

@@ -51,13 +51,13 @@ func (e *engine) fanOut(src *blobSource, sinks []*sink) {
 	}
 	src.from.Feeds()
 	var sent sync.WaitGroup
-	var pipes []*pipe
+	var pipes []*blobPipe
 	for i, s := range sinks {
 		if s.err = e.reserve(s, i > 0); s.err != nil {
 			continue
 		}
 		r, w := io.Pipe()
-		pipes = append(pipes, &pipe{sink: s, r: r, w: w})
+		pipes = append(pipes, &blobPipe{sink: s, r: r, w: w})
 		sent.Go(func() {
 			defer s.up.Unreserve()
 			s.err = s.up.Put(s.ctx, src.blob.digest, r, src.blob.size)
@@ -93,8 +93,8 @@ func (e *engine) reserve(s *sink, others bool) error {
 	return s.up.Reserve(ctx)
 }
 
-// A pipe leads to a sink.
-type pipe struct {
+// A blobPipe leads to a sink.
+type blobPipe struct {
 	sink *sink
 	r    *io.PipeReader
 	w    *io.PipeWriter
@@ -105,11 +105,11 @@ type pipe struct {
 var errUploadEnded = errors.New("the upload has ended")
 
 // pour copies src to all pipes, and leaves out those that accept no more.
-func pour(src *blobSource, pipes []*pipe) {
+func pour(src *blobSource, pipes []*blobPipe) {
 	buf := make([]byte, piece)
 	for len(pipes) > 0 {
 		n, err := src.Read(buf)
-		pipes = slices.DeleteFunc(pipes, func(p *pipe) bool {
+		pipes = slices.DeleteFunc(pipes, func(p *blobPipe) bool {
 			src.turn.feeding.Store(p.r)
 			_, closed := p.w.Write(buf[:n])
 			src.turn.feeding.Store(nil)

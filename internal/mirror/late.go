@@ -11,18 +11,18 @@ import (
 // ErrLate is what the errors of jobs are that had no outcome by Options.Until.
 var ErrLate = errors.New("the time for copying is over (MIRROR_COPY_DEADLINE)")
 
-// A lateError is the error of a job without an outcome by the deadline.
-type lateError struct {
+// A lateCopyError is the error of a job without an outcome by the deadline.
+type lateCopyError struct {
 	side   reference.Side // that was waited for, or ""
 	host   string         // that was waited for, or ""
 	waited string         // what the job waited for
 }
 
-func (e *lateError) Error() string        { return fmt.Sprintf("%s: %v", e.waited, ErrLate) }
-func (e *lateError) Is(target error) bool { return target == ErrLate }
+func (e *lateCopyError) Error() string        { return fmt.Sprintf("%s: %v", e.waited, ErrLate) }
+func (e *lateCopyError) Is(target error) bool { return target == ErrLate }
 
 // Fault returns what was waited for, and what a person can do.
-func (e *lateError) Fault() fault.Fault {
+func (e *lateCopyError) Fault() fault.Fault {
 	return fault.Fault{
 		Kind: fault.Deadline, Side: e.side, Host: e.host,
 		Advice: "run again: what has arrived is not sent again; if the registries are only slow, raise MIRROR_COPY_DEADLINE",
@@ -67,11 +67,11 @@ func (e *engine) lateLocked(j *jobState, missing map[*wantedManifest]*wantedBlob
 	w := missing[m]
 	switch {
 	case w != nil && w.owner.began.IsZero():
-		return &lateError{"", "", fmt.Sprintf("other images came before the blob %s of %s", w.blob.digest, j.Source.Name())}
+		return &lateCopyError{"", "", fmt.Sprintf("other images came before the blob %s of %s", w.blob.digest, j.Source.Name())}
 	case w != nil:
-		return &lateError{reference.Source, j.Source.Registry, fmt.Sprintf("waited for the blob %s of %s", w.blob.digest, j.Source.Name())}
+		return &lateCopyError{reference.Source, j.Source.Registry, fmt.Sprintf("waited for the blob %s of %s", w.blob.digest, j.Source.Name())}
 	}
-	return &lateError{reference.Destination, j.Destination.Registry, fmt.Sprintf("waited for %s to accept the manifest %s", j.Destination.Name(), m.digest)}
+	return &lateCopyError{reference.Destination, j.Destination.Registry, fmt.Sprintf("waited for %s to accept the manifest %s", j.Destination.Name(), m.digest)}
 }
 
 // absentLocked returns a child that is not in the repository yet, or nil.

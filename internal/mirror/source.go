@@ -176,19 +176,19 @@ func (s *blobSource) early(err error) error {
 	return nil
 }
 
-// A span is part of a blob as the body of a request. It is a registry.Rewinder.
-type span struct {
+// A byteRange is part of a blob as the body of a request. It is a registry.Rewinder.
+type byteRange struct {
 	*blobSource
 	start, length int64
 	left          int64 // bytes that were not read yet
 }
 
 // span returns the next length bytes of the blob.
-func (s *blobSource) span(length int64) *span {
-	return &span{blobSource: s, start: s.offset, length: length, left: length}
+func (s *blobSource) span(length int64) *byteRange {
+	return &byteRange{blobSource: s, start: s.offset, length: length, left: length}
 }
 
-func (p *span) Read(b []byte) (int, error) {
+func (p *byteRange) Read(b []byte) (int, error) {
 	if p.left == 0 {
 		return 0, io.EOF
 	}
@@ -199,7 +199,7 @@ func (p *span) Read(b []byte) (int, error) {
 
 // Rewind makes the next Read begin with the span again. It must not wait for a slot: the request
 // that it is for has one.
-func (p *span) Rewind() error {
+func (p *byteRange) Rewind() error {
 	p.seek(p.start)
 	p.left = p.length
 	p.from.Feeds()

@@ -12,9 +12,9 @@ import (
 type uploadQueue struct {
 	registry  string
 	wake      *sync.Cond // on engine.mu
-	ready     [uploading]tasks
-	lines     []*line // of uploads
-	bySource  map[string]*line
+	ready     [uploading]taskHeap
+	lines     []*taskLine // of uploads
+	bySource  map[string]*taskLine
 	seq       int
 	mounted   bool // the last task was a mount, not an upload
 	uploads   int  // tasks under way that upload
@@ -29,16 +29,16 @@ type uploadQueue struct {
 // the source's first answers come together, and the slots would be idle until then.
 func uploadersFor(slots int) int { return max(2*slots, 3*slots-4) }
 
-// A line holds the uploads from one source registry.
-type line struct {
+// A taskLine holds the uploads from one source registry.
+type taskLine struct {
 	source  string
-	ready   tasks
+	ready   taskHeap
 	slow    []*task // that yielded, in the order in which they did
 	uploads int     // under way
 }
 
 func newUploadQueue(registry string, mu *sync.Mutex, uploaders int, lane *slowLane) *uploadQueue {
-	return &uploadQueue{registry: registry, wake: sync.NewCond(mu), bySource: map[string]*line{}, uploaders: uploaders, lane: lane}
+	return &uploadQueue{registry: registry, wake: sync.NewCond(mu), bySource: map[string]*taskLine{}, uploaders: uploaders, lane: lane}
 }
 
 // maxSources bounds how many sources have uploaders of their own. More than that share them.
@@ -51,10 +51,10 @@ func (q *uploadQueue) workers() int {
 }
 
 // lineLocked returns the line of a source.
-func (q *uploadQueue) lineLocked(source string) *line {
+func (q *uploadQueue) lineLocked(source string) *taskLine {
 	l := q.bySource[source]
 	if l == nil {
-		l = &line{source: source}
+		l = &taskLine{source: source}
 		q.bySource[source] = l
 		q.lines = append(q.lines, l)
 	}
@@ -66,8 +66,8 @@ type task struct {
 	class int
 	size  int // how often ordinary doubles to reach the blob's size; the largest goes first
 	seq   int
-	line  *line // of an upload
-	slow  bool  // it is in the slow lane
+	line  *taskLine // of an upload
+	slow  bool      // it is in the slow lane
 	run   func()
 }
 
@@ -96,7 +96,7 @@ func (q *uploadQueue) addUploadLocked(source string, size int64, run func()) {
 	q.push(&l.ready, &task{class: uploading, line: l, run: run}, size)
 }
 
-func (q *uploadQueue) push(to *tasks, t *task, size int64) {
+func (q *uploadQueue) push(to *taskHeap, t *task, size int64) {
 	q.seq++
 	t.seq, t.size = q.seq, bits.Len64(uint64(size/ordinary))
 	heap.Push(to, t)
@@ -117,7 +117,7 @@ func (q *uploadQueue) emptyLocked() bool {
 
 // hasNormalLocked reports whether uploads wait that did not yield.
 func (q *uploadQueue) hasNormalLocked() bool {
-	return slices.ContainsFunc(q.lines, func(l *line) bool { return len(l.ready) > 0 })
+	return slices.ContainsFunc(q.lines, func(l *taskLine) bool { return len(l.ready) > 0 })
 }
 
 // mayUploadLocked reports whether an upload may start now.
@@ -126,7 +126,7 @@ func (q *uploadQueue) mayUploadLocked() bool {
 }
 
 // firstLocked returns the line with the upload that is next, or nil.
-func (q *uploadQueue) firstLocked() (first *line) {
+func (q *uploadQueue) firstLocked() (first *taskLine) {
 	if q.uploads >= q.uploaders*maxSources {
 		return nil
 	}
@@ -140,8 +140,8 @@ func (q *uploadQueue) firstLocked() (first *line) {
 
 // firstSlowLocked returns a line that has a transfer for the slow lane, which has room for it, or
 // nil.
-func (q *uploadQueue) firstSlowLocked() *line {
-	i := slices.IndexFunc(q.lines, func(l *line) bool { return len(l.slow) > 0 && q.lane.hasRoom(q, l.source, q.slowMostLocked()) })
+func (q *uploadQueue) firstSlowLocked() *taskLine {
+	i := slices.IndexFunc(q.lines, func(l *taskLine) bool { return len(l.slow) > 0 && q.lane.hasRoom(q, l.source, q.slowMostLocked()) })
 	if i < 0 {
 		return nil
 	}
@@ -186,12 +186,12 @@ func (q *uploadQueue) doneLocked(t *task) {
 	}
 }
 
-// tasks is a heap.
-type tasks []*task
+// A taskHeap is a heap of tasks.
+type taskHeap []*task
 
-func (t tasks) Len() int { return len(t) }
+func (t taskHeap) Len() int { return len(t) }
 
-func (t tasks) Less(i, j int) bool {
+func (t taskHeap) Less(i, j int) bool {
 	return t[i].before(t[j])
 }
 
@@ -203,10 +203,10 @@ func (t *task) before(other *task) bool {
 	return t.seq < other.seq
 }
 
-func (t tasks) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
-func (t *tasks) Push(x any)   { *t = append(*t, x.(*task)) }
+func (t taskHeap) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
+func (t *taskHeap) Push(x any)   { *t = append(*t, x.(*task)) }
 
-func (t *tasks) Pop() any {
+func (t *taskHeap) Pop() any {
 	old := *t
 	last := old[len(old)-1]
 	old[len(old)-1] = nil

@@ -238,7 +238,7 @@ func (f *finder) one(a stream.Attachment) []stream.Attachment {
 	if left < 0 || f.fails(tooMany) {
 		return nil
 	}
-	return []stream.Attachment{broken("referrers", "", tooMany)}
+	return []stream.Attachment{failedAttachment("referrers", "", tooMany)}
 }
 
 // failed returns the attachment that stands for something which cannot be copied. If it is
@@ -247,7 +247,7 @@ func (f *finder) failed(kind, digest string, err error) []stream.Attachment {
 	if f.fails(err) {
 		return nil
 	}
-	return f.one(broken(kind, digest, err))
+	return f.one(failedAttachment(kind, digest, err))
 }
 
 // fails reports whether the image fails because something that travels with it does.
@@ -264,7 +264,7 @@ func (f *finder) fails(err error) bool {
 // attachments of an image.
 const maxReason = 500
 
-func broken(kind, digest string, err error) stream.Attachment {
+func failedAttachment(kind, digest string, err error) stream.Attachment {
 	e := stream.ErrorOf(err)
 	e.Message, e.Advice = text.Clip(e.Message, maxReason), text.Clip(e.Advice, maxReason)
 	return stream.Attachment{Kind: kind, Digest: digest, Error: e}

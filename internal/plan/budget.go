@@ -16,10 +16,10 @@ const maxPlan = 96 << 20
 // smallImage is what any image may take while there is room, in bytes.
 const smallImage = 64 << 10
 
-// A budget divides maxPlan among the images of a run, so that a few that are very large leave room
+// An archiveBudget divides maxPlan among the images of a run, so that a few that are very large leave room
 // for all others: an image gets at most an eighth of what is left, and a repository at most as much
 // as is left for all others.
-type budget struct {
+type archiveBudget struct {
 	mu    sync.Mutex
 	room  int64            // that is left
 	taken map[string]int64 // by source repository
@@ -31,7 +31,7 @@ type overError struct{ error }
 func (e overError) Unwrap() error { return e.error }
 
 // add adds a manifest of an image to the archive. It fails if the image takes too much.
-func (b *budget) add(im *imageTree, digest string, content []byte, parsed manifest.Manifest) error {
+func (b *archiveBudget) add(im *imageTree, digest string, content []byte, parsed manifest.Manifest) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	name := im.from.Name()

@@ -16,13 +16,13 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// A line is a mapping of a set, and its targets once it is expanded.
-type line struct {
+// A mappingLine is a mapping of a set, and its targets once it is expanded.
+type mappingLine struct {
 	set     *imageset.Set
 	mapping *mapping.Mapping
-	list    *tagList // nil unless the source is a wildcard
-	tags    []string // that match, once the list is read
-	err     error    // why the wildcard makes no mappings
+	list    *wildcardList // nil unless the source is a wildcard
+	tags    []string      // that match, once the list is read
+	err     error         // why the wildcard makes no mappings
 	targets []*target
 }
 
@@ -63,8 +63,8 @@ func (r *resolver) targets(ctx context.Context, sets []*imageset.Set, resolve fu
 }
 
 // batches divides lines by the slow list that they need, which is nil for all others.
-func (r *resolver) batches(ctx context.Context, lines []*line) map[*tagList][]*line {
-	by := map[*tagList][]*line{}
+func (r *resolver) batches(ctx context.Context, lines []*mappingLine) map[*wildcardList][]*mappingLine {
+	by := map[*wildcardList][]*mappingLine{}
 	enough, cancel := context.WithTimeout(ctx, r.patience())
 	defer cancel()
 	for _, l := range lines {
@@ -83,7 +83,7 @@ func (r *resolver) patience() time.Duration { return r.Client.Patience() / 6 }
 
 // expand sets the targets of a batch of lines, which wait for a slow list if that is not nil, and
 // returns them.
-func (r *resolver) expand(slow *tagList, batch []*line) []*target {
+func (r *resolver) expand(slow *wildcardList, batch []*mappingLine) []*target {
 	var targets []*target
 	for _, l := range batch {
 		if l.list != nil {
@@ -115,18 +115,18 @@ func newTarget(set *imageset.Set, m mapping.Mapping, source, destination referen
 	}
 }
 
-// A tagList is the list of one repository.
-type tagList struct {
+// A wildcardList is the list of one repository.
+type wildcardList struct {
 	from   *registry.Repository
 	asked  question
-	lines  []*line       // the wildcards that it is for
-	read   chan struct{} // closed when the lines have their tags or their errors
-	listed int           // number of tags
+	lines  []*mappingLine // the wildcards that it is for
+	read   chan struct{}  // closed when the lines have their tags or their errors
+	listed int            // number of tags
 	err    error
 }
 
 // isReadBefore waits for the list until ctx ends, and reports whether it is there.
-func (l *tagList) isReadBefore(ctx context.Context) bool {
+func (l *wildcardList) isReadBefore(ctx context.Context) bool {
 	select {
 	case <-l.read:
 		return true
@@ -142,14 +142,14 @@ func (l *tagList) isReadBefore(ctx context.Context) bool {
 
 // readLists returns the mappings of the sets. It begins to read the tags of every repository
 // that a wildcard names, once each.
-func (r *resolver) readLists(ctx context.Context, sets []*imageset.Set) []*line {
-	var lines []*line
-	lists := map[string]*tagList{}
-	unread := map[string][]*tagList{} // by registry
+func (r *resolver) readLists(ctx context.Context, sets []*imageset.Set) []*mappingLine {
+	var lines []*mappingLine
+	lists := map[string]*wildcardList{}
+	unread := map[string][]*wildcardList{} // by registry
 	for _, set := range sets {
 		for i := range set.Mappings {
 			m := &set.Mappings[i]
-			l := &line{set: set, mapping: m}
+			l := &mappingLine{set: set, mapping: m}
 			if m.Source.Wildcard() {
 				name := m.Source.Name()
 				if lists[name] == nil {
@@ -161,7 +161,7 @@ func (r *resolver) readLists(ctx context.Context, sets []*imageset.Set) []*line 
 			lines = append(lines, l)
 		}
 	}
-	go each(unread, r.Client.Concurrency(), func(l *tagList) {
+	go each(unread, r.Client.Concurrency(), func(l *wildcardList) {
 		defer close(l.read)
 		r.readTags(ctx, l)
 	})
@@ -170,8 +170,8 @@ func (r *resolver) readLists(ctx context.Context, sets []*imageset.Set) []*line 
 
 // newList returns the list of tags of a repository, and adds it to unread unless its registry
 // is not known.
-func (r *resolver) newList(ctx context.Context, source reference.Reference, unread map[string][]*tagList) *tagList {
-	l := &tagList{read: make(chan struct{})}
+func (r *resolver) newList(ctx context.Context, source reference.Reference, unread map[string][]*wildcardList) *wildcardList {
+	l := &wildcardList{read: make(chan struct{})}
 	if l.from, l.err = r.Client.Source(ctx, source); l.err != nil {
 		close(l.read)
 		return l
@@ -184,7 +184,7 @@ func (r *resolver) newList(ctx context.Context, source reference.Reference, unre
 }
 
 // readTags reads a list, and gives its lines the tags that match, as far as there is room.
-func (r *resolver) readTags(ctx context.Context, list *tagList) {
+func (r *resolver) readTags(ctx context.Context, list *wildcardList) {
 	var tags []string
 	if ctx.Err() == nil {
 		tags, list.err = list.from.Tags(ctx)
@@ -212,7 +212,7 @@ func (r *resolver) readTags(ctx context.Context, list *tagList) {
 }
 
 // matches returns the targets of a wildcard.
-func (l *line) matches() []*target {
+func (l *mappingLine) matches() []*target {
 	m := *l.mapping
 	var targets []*target
 	for _, tag := range l.tags {

@@ -71,10 +71,10 @@ type target struct {
 	stream.Mapping
 	source, destination reference.Reference
 	from, to            *registry.Repository
-	batch               *tagList // the slow list that the target waited for, or nil
-	asked               question // the last one
-	old                 string   // digest of the destination's tag, if it exists
-	digest              string   // digest of the source
+	batch               *wildcardList // the slow list that the target waited for, or nil
+	asked               question      // the last one
+	old                 string        // digest of the destination's tag, if it exists
+	digest              string        // digest of the source
 	err                 error
 	settled             bool            // current or failed; otherwise it is copied
 	immutable           bool            // the destination's tag never moves once it is there

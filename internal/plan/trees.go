@@ -20,7 +20,7 @@ import (
 // of another set.
 type trees struct {
 	archive  *manifest.Archive
-	budget   budget
+	budget   archiveBudget
 	patience time.Duration // how long a manifest is waited for that another repository is asked for
 
 	apart bool // there are several sets
@@ -45,7 +45,7 @@ type fetched struct {
 }
 
 func newTrees() *trees {
-	return &trees{archive: manifest.NewArchive(), budget: budget{room: maxPlan, taken: map[string]int64{}}, has: map[owned]bool{}, reading: map[string]*fetched{}, failed: map[placement]*fetched{}}
+	return &trees{archive: manifest.NewArchive(), budget: archiveBudget{room: maxPlan, taken: map[string]int64{}}, has: map[owned]bool{}, reading: map[string]*fetched{}, failed: map[placement]*fetched{}}
 }
 
 // Bounds on one image.

@@ -190,7 +190,7 @@ func (f *frame) drawBytes(st decor.Statistics) string {
 	left := ""
 	switch ends := f.ends.Load(); {
 	case ends > 0:
-		left = "stops in " + shortly(max(time.Unix(0, ends).Sub(f.now), 0))
+		left = "stops in " + shortWait(max(time.Unix(0, ends).Sub(f.now), 0))
 	case f.left >= time.Second:
 		left = f.left.Round(time.Second).String() + " left"
 	}

@@ -25,7 +25,7 @@ func newLines(log *slog.Logger, t *tally) *lines {
 		return l
 	}
 	log.Info("copying", "images", t.images, "bytes", t.bytes)
-	l.pulse = newPulse(func() []wait { return t.waitFor(nil) }, l.logProgress)
+	l.pulse = newPulse(func() []shownWait { return t.waitFor(nil) }, l.logProgress)
 	return l
 }
 

@@ -73,7 +73,7 @@ func newLivePlanning(out io.Writer, height func() int, doing string, count Count
 			return style.Fill(w, s)
 		})
 	}
-	tail := func(decor.Statistics) string { return fmt.Sprintf("%4s", shortly(time.Since(l.began))) }
+	tail := func(decor.Statistics) string { return fmt.Sprintf("%4s", shortWait(time.Since(l.began))) }
 	l.bar = l.container.New(0, mpb.BarStyle().Padding(" "), mpb.BarFillerMiddleware(fill),
 		mpb.BarTopExtender(l.extra(height)...),
 		mpb.PrependDecorators(decor.Any(l.head)), mpb.AppendDecorators(decor.Any(tail)), mpb.BarRemoveOnComplete())

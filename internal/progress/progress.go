@@ -88,7 +88,7 @@ func (t *tally) Mounted(size int64) { t.mounted.Add(size) }
 func (t *tally) Begin(w waits.Wait) (end func()) { return t.others.Begin(w) }
 
 // waitFor returns all that is waited for, without what the shown transfers wait for.
-func (t *tally) waitFor(shown []*transfer) []wait {
+func (t *tally) waitFor(shown []*transfer) []shownWait {
 	return append(t.others.all(), t.flights.waitFor(shown)...)
 }
 

@@ -13,14 +13,14 @@ const (
 // A pulse calls a function every half minute. Meanwhile it finds out, from samples, which registry
 // is waited for most.
 type pulse struct {
-	waits func() []wait
+	waits func() []shownWait
 	log   func(slowest string, held []crowd)
 	stop  chan struct{}
 	over  chan struct{}
 }
 
 // newPulse starts to sample waits, and to call log.
-func newPulse(waits func() []wait, log func(slowest string, held []crowd)) *pulse {
+func newPulse(waits func() []shownWait, log func(slowest string, held []crowd)) *pulse {
 	p := &pulse{waits: waits, log: log, stop: make(chan struct{}), over: make(chan struct{})}
 	go p.serve()
 	return p

@@ -35,7 +35,7 @@ func (t *transfer) Done(err error) {
 }
 
 // waitsFor returns what the transfer waits for, and whether it waits.
-func (t *transfer) waitsFor() (wait, bool) {
+func (t *transfer) waitsFor() (shownWait, bool) {
 	w, ok := t.top()
 	w.sent = w.Kind == waits.Upload && t.crossed.Load() >= t.size
 	return w, ok
@@ -100,10 +100,10 @@ func (f *flights) waiting() []*transfer {
 }
 
 // waitFor returns what transfers wait for, without those that are shown.
-func (f *flights) waitFor(shown []*transfer) []wait {
+func (f *flights) waitFor(shown []*transfer) []shownWait {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var all []wait
+	var all []shownWait
 	for _, t := range f.running {
 		if slices.Contains(shown, t) {
 			continue

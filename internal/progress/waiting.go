@@ -17,26 +17,26 @@ const noticeable = 2 * time.Second
 // minHost is how many characters of a registry's name are shown, at least.
 const minHost = 9
 
-// A wait is one under way.
-type wait struct {
+// A shownWait is one under way.
+type shownWait struct {
 	waits.Wait
 	began time.Time
 	sent  bool // all bytes of the blob were given to the registry
 }
 
 // noticeable reports whether a person should be told.
-func (w wait) noticeable(now time.Time) bool {
+func (w shownWait) noticeable(now time.Time) bool {
 	return now.Sub(w.began) >= noticeable || w.timed() && w.Limit >= noticeable
 }
 
 // timed reports whether a wait lasts as long as its limit says.
-func (w wait) timed() bool { return w.Kind == waits.Pause || w.Kind == waits.Again }
+func (w shownWait) timed() bool { return w.Kind == waits.Pause || w.Kind == waits.Again }
 
 // say tells in words what is waited for, and how long that may still take or has taken. The
 // registry's name is cut so that all fits into width characters, if it can.
-func (w wait) say(now time.Time, width int) string {
+func (w shownWait) say(now time.Time, width int) string {
 	passed := now.Sub(w.began)
-	before, after := w.words(shortly(passed), shortly(max(w.Limit-passed, 0)))
+	before, after := w.words(shortWait(passed), shortWait(max(w.Limit-passed, 0)))
 	host := w.Host
 	if room := width - len(before) - len(after); len(host) > room && room >= minHost {
 		host = fitColumn(host, room)
@@ -45,7 +45,7 @@ func (w wait) say(now time.Time, width int) string {
 }
 
 // words returns what stands before and after the registry's name.
-func (w wait) words(passed, left string) (before, after string) {
+func (w shownWait) words(passed, left string) (before, after string) {
 	switch w.Kind {
 	case waits.Bytes:
 		return "no bytes from ", ", gives up in " + left
@@ -70,8 +70,8 @@ func (w wait) words(passed, left string) (before, after string) {
 	return "no answer from ", ", gives up in " + left
 }
 
-// shortly returns a duration in whole seconds, as 1m05s.
-func shortly(d time.Duration) string {
+// shortWait returns a duration in whole seconds, as 1m05s.
+func shortWait(d time.Duration) string {
 	d = d.Truncate(time.Second)
 	if d < time.Minute {
 		return d.String()
@@ -83,7 +83,7 @@ func shortly(d time.Duration) string {
 // an upload waits for the registry, the bytes of its body may be waited for.
 type stack struct {
 	mu      sync.Mutex
-	under   []*wait
+	under   []*shownWait
 	changed time.Time // when a wait last began or ended
 }
 
@@ -91,7 +91,7 @@ type stack struct {
 func (s *stack) Begin(w waits.Wait) (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	begun := &wait{Wait: w}
+	begun := &shownWait{Wait: w}
 	s.under, s.changed = append(s.under, begun), time.Now()
 	return func() {
 		s.mu.Lock()
@@ -103,11 +103,11 @@ func (s *stack) Begin(w waits.Wait) (end func()) {
 }
 
 // top returns what is waited for, since the last change, and whether there is anything.
-func (s *stack) top() (wait, bool) {
+func (s *stack) top() (shownWait, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.under) == 0 {
-		return wait{}, false
+		return shownWait{}, false
 	}
 	w := *s.under[len(s.under)-1]
 	w.began = s.changed
@@ -117,16 +117,16 @@ func (s *stack) top() (wait, bool) {
 // A pool has the waits of requests that belong to no transfer.
 type pool struct {
 	mu    sync.Mutex
-	under map[*wait]bool
+	under map[*shownWait]bool
 }
 
 // Begin adds a wait.
 func (p *pool) Begin(w waits.Wait) (end func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	begun := &wait{Wait: w, began: time.Now()}
+	begun := &shownWait{Wait: w, began: time.Now()}
 	if p.under == nil {
-		p.under = map[*wait]bool{}
+		p.under = map[*shownWait]bool{}
 	}
 	p.under[begun] = true
 	return func() {
@@ -137,10 +137,10 @@ func (p *pool) Begin(w waits.Wait) (end func()) {
 }
 
 // all returns the waits under way.
-func (p *pool) all() []wait {
+func (p *pool) all() []shownWait {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make([]wait, 0, len(p.under))
+	all := make([]shownWait, 0, len(p.under))
 	for w := range p.under {
 		all = append(all, *w)
 	}
@@ -149,8 +149,8 @@ func (p *pool) all() []wait {
 
 // A crowd is requests that wait for the same.
 type crowd struct {
-	wait     // the one that began first
-	requests int
+	shownWait // the one that began first
+	requests  int
 }
 
 func (c crowd) say(now time.Time, width int) string {
@@ -158,12 +158,12 @@ func (c crowd) say(now time.Time, width int) string {
 	if c.requests > 1 {
 		requests = fmt.Sprintf(" (%d requests)", c.requests)
 	}
-	return c.wait.say(now, width-len(requests)) + requests
+	return c.shownWait.say(now, width-len(requests)) + requests
 }
 
 // crowds groups the waits that a person should be told of by registry and kind, the largest group
 // first. It leaves out requests that wait for a slot: others are under way, or wait too.
-func crowds(all []wait, now time.Time) []crowd {
+func crowds(all []shownWait, now time.Time) []crowd {
 	type same struct {
 		kind waits.Kind
 		host string
@@ -177,7 +177,7 @@ func crowds(all []wait, now time.Time) []crowd {
 		k := same{w.Kind, w.Host, w.sent}
 		c := by[k]
 		if c.requests == 0 || w.began.Before(c.began) {
-			c.wait = w
+			c.shownWait = w
 		}
 		c.requests++
 		by[k] = c
@@ -196,7 +196,7 @@ func crowds(all []wait, now time.Time) []crowd {
 type blame map[string]int
 
 // sample counts waits. A slot, a turn and another upload are this program's own limits.
-func (b blame) sample(all []wait) {
+func (b blame) sample(all []shownWait) {
 	for _, w := range all {
 		switch w.Kind {
 		case waits.Slot, waits.Turn, waits.First:

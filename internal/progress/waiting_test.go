@@ -36,7 +36,7 @@ func TestWaitsAreSaidInWords(t *testing.T) {
 	} {
 		t.Run(tc.want, func(t *testing.T) {
 			tc.wait.Host = "quay.io"
-			w := wait{Wait: tc.wait, began: now.Add(-12 * time.Second), sent: tc.sent}
+			w := shownWait{Wait: tc.wait, began: now.Add(-12 * time.Second), sent: tc.sent}
 			if got := w.say(now, 80); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}

@@ -170,11 +170,11 @@ func (a *application) destinations(old []*Destination) []*Destination {
 			}
 		}
 	}
-	return bounded(slices.Collect(maps.Values(next)))
+	return newest(slices.Collect(maps.Values(next)))
 }
 
-// bounded returns the destinations by name. If there are too many, those that are gone go first.
-func bounded(all []*Destination) []*Destination {
+// newest returns the destinations by name. If there are too many, those that are gone go first.
+func newest(all []*Destination) []*Destination {
 	byName := func(a, b *Destination) int { return strings.Compare(a.Name, b.Name) }
 	if len(all) > MaxDestinations {
 		slices.SortFunc(all, func(a, b *Destination) int { return cmp.Or(a.Gone.Compare(b.Gone), byName(a, b)) })

@@ -24,7 +24,7 @@ const updateTime = 2 * time.Minute
 func (s *ConfigMaps) Update(ctx context.Context, set string, change func(*Record) *Record) error {
 	ctx, cancel := context.WithTimeout(ctx, updateTime)
 	defer cancel()
-	w := &writer{ConfigMaps: s, set: set, change: change, self: rand.Text()[:13]}
+	w := &indexWriter{ConfigMaps: s, set: set, change: change, self: rand.Text()[:13]}
 	for n := 1; ; n++ {
 		err := w.attempt(ctx)
 		if !isConflict(err) {
@@ -46,19 +46,19 @@ func isConflict(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || errors.Is(err, errClaimed)
 }
 
-// A writer is one Update.
-type writer struct {
+// An indexWriter is one Update.
+type indexWriter struct {
 	*ConfigMaps
 	set    string
 	change func(*Record) *Record
 	self   string
-	claim  claim     // of another writer, that was seen last
-	seen   time.Time // when it was first seen
-	ask    bool      // the versions of segments in the index are not the last ones
+	claim  indexClaim // of another writer, that was seen last
+	seen   time.Time  // when it was first seen
+	ask    bool       // the versions of segments in the index are not the last ones
 }
 
 // attempt updates the record once.
-func (w *writer) attempt(ctx context.Context) error {
+func (w *indexWriter) attempt(ctx context.Context) error {
 	o, old, err := w.read(ctx)
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func (w *writer) attempt(ctx context.Context) error {
 }
 
 // read returns the index of the set and its record.
-func (w *writer) read(ctx context.Context) (*object, *Record, error) {
+func (w *indexWriter) read(ctx context.Context) (*object, *Record, error) {
 	o, err := w.readIndex(ctx, w.set)
 	if err == nil && w.mustWait(o.Claim) {
 		return nil, nil, errClaimed
@@ -108,7 +108,7 @@ func (w *writer) read(ctx context.Context) (*object, *Record, error) {
 
 // mustWait reports whether another writer holds a claim that is not old, by its time or because
 // it has been there for long.
-func (w *writer) mustWait(c *claim) bool {
+func (w *indexWriter) mustWait(c *indexClaim) bool {
 	if c == nil || c.Holder == w.self {
 		return false
 	}
@@ -120,7 +120,7 @@ func (w *writer) mustWait(c *claim) bool {
 
 // putAside keeps what an index that cannot be read has. Segments are kept until they are
 // replaced.
-func (w *writer) putAside(ctx context.Context, o *object, why error) error {
+func (w *indexWriter) putAside(ctx context.Context, o *object, why error) error {
 	aside := &corev1.ConfigMap{Data: o.configMap.Data, BinaryData: o.configMap.BinaryData}
 	aside.ObjectMeta = w.metaOf(asideName(w.set))
 	slog.Warn("a record cannot be read: it is kept aside, and a new one is begun", "set", w.set, "aside", aside.Name, "error", why)
@@ -135,12 +135,12 @@ func (w *writer) putAside(ctx context.Context, o *object, why error) error {
 }
 
 // metaOf returns the metadata of a ConfigMap of the record.
-func (w *writer) metaOf(name string) metav1.ObjectMeta {
+func (w *indexWriter) metaOf(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: name, Labels: map[string]string{Label: w.set, "app.kubernetes.io/managed-by": "imagemirror"}}
 }
 
 // plan describes the parts in the index, and returns which of them have to be written.
-func (w *writer) plan(o *object, p *packed) (changed []int) {
+func (w *indexWriter) plan(o *object, p *packedRecord) (changed []int) {
 	before := o.Segments
 	o.Segments, o.Inline = nil, ""
 	if p.inline {
@@ -168,7 +168,7 @@ func (w *writer) plan(o *object, p *packed) (changed []int) {
 func (s *segment) version() *string { return &s.Versions[s.Generation[0]-'a'] }
 
 // write claims the index and writes the parts that changed.
-func (w *writer) write(ctx context.Context, o *object, p *packed, changed []int) error {
+func (w *indexWriter) write(ctx context.Context, o *object, p *packedRecord, changed []int) error {
 	for _, i := range changed {
 		if s := o.Segments[i]; w.ask || *s.version() == "" {
 			if err := w.learnVersion(ctx, s, i); err != nil {
@@ -193,7 +193,7 @@ func (w *writer) write(ctx context.Context, o *object, p *packed, changed []int)
 }
 
 // learnVersion asks for the version of the segment that is about to be replaced.
-func (w *writer) learnVersion(ctx context.Context, s *segment, i int) error {
+func (w *indexWriter) learnVersion(ctx context.Context, s *segment, i int) error {
 	var m metav1.PartialObjectMetadata
 	get := func() *rest.Request { return w.client.Get().Name(segmentName(w.set, s.Generation, i)) }
 	err := w.metadata(ctx, get, oneOf, &m)
@@ -206,13 +206,13 @@ func (w *writer) learnVersion(ctx context.Context, s *segment, i int) error {
 }
 
 // takeClaim adds a claim to the index as it is, so that no other writer can replace it.
-func (w *writer) takeClaim(ctx context.Context, o *object) error {
+func (w *indexWriter) takeClaim(ctx context.Context, o *object) error {
 	claimed := o.configMap.DeepCopy()
 	before, err := decodeIndex(claimed)
 	if err != nil {
 		return err
 	}
-	before.Claim = &claim{w.self, time.Now().UTC()}
+	before.Claim = &indexClaim{w.self, time.Now().UTC()}
 	if err := w.putIndex(ctx, claimed, before, o.exists); err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (w *writer) takeClaim(ctx context.Context, o *object) error {
 }
 
 // commit replaces the index.
-func (w *writer) commit(ctx context.Context, o *object, p *packed) error {
+func (w *indexWriter) commit(ctx context.Context, o *object, p *packedRecord) error {
 	m := o.configMap
 	m.BinaryData = map[string][]byte{headKey: p.head}
 	if p.inline {
@@ -231,7 +231,7 @@ func (w *writer) commit(ctx context.Context, o *object, p *packed) error {
 	return w.putIndex(ctx, m, o.index, o.exists)
 }
 
-func (w *writer) putIndex(ctx context.Context, m *corev1.ConfigMap, x index, exists bool) error {
+func (w *indexWriter) putIndex(ctx context.Context, m *corev1.ConfigMap, x index, exists bool) error {
 	text, err := json.Marshal(x)
 	if err != nil {
 		return err

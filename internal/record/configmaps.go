@@ -88,11 +88,11 @@ func Names(set string) []string {
 
 // An index is what the ConfigMap record-SET tells of the others.
 type index struct {
-	Version  int        `json:"version"`
-	Base     baseline   `json:"base,omitzero"`
-	Inline   string     `json:"inline,omitempty"`   // hash of the destinations beside the index
-	Segments []*segment `json:"segments,omitempty"` // of the destinations, if they do not fit there
-	Claim    *claim     `json:"claim,omitempty"`
+	Version  int         `json:"version"`
+	Base     baseline    `json:"base,omitzero"`
+	Inline   string      `json:"inline,omitempty"`   // hash of the destinations beside the index
+	Segments []*segment  `json:"segments,omitempty"` // of the destinations, if they do not fit there
+	Claim    *indexClaim `json:"claim,omitempty"`
 }
 
 // A segment describes a ConfigMap with a part of the destinations.
@@ -103,8 +103,8 @@ type segment struct {
 	Versions [2]string `json:"versions"`
 }
 
-// A claim tells who is about to write segments.
-type claim struct {
+// An indexClaim tells who is about to write segments.
+type indexClaim struct {
 	Holder string    `json:"holder"`
 	Since  time.Time `json:"since"`
 }
@@ -228,14 +228,14 @@ func (s *ConfigMaps) assemble(ctx context.Context, set string, o *object) (*Reco
 		return New(set), nil
 	}
 	broken := func(err error) error { return &brokenError{"the ConfigMap " + m.Name, err} }
-	head, err := decompress(m.BinaryData[headKey], maxBytes)
+	head, err := inflate(m.BinaryData[headKey], maxBytes)
 	if err != nil {
 		return nil, broken(err)
 	}
 	var parts [][]byte
 	if o.Inline != "" {
-		part, err := decompress(m.BinaryData[partKey], maxPart)
-		if err == nil && hashOf(part) != o.Inline {
+		part, err := inflate(m.BinaryData[partKey], maxPart)
+		if err == nil && contentHash(part) != o.Inline {
 			err = errors.New("the destinations are not those that the index describes")
 		}
 		if err != nil {
@@ -269,8 +269,8 @@ func (s *ConfigMaps) readSegment(ctx context.Context, name string, want *segment
 	if err != nil {
 		return nil, err
 	}
-	part, err := decompress(m.BinaryData[partKey], maxPart)
-	if err == nil && hashOf(part) != want.Hash {
+	part, err := inflate(m.BinaryData[partKey], maxPart)
+	if err == nil && contentHash(part) != want.Hash {
 		err = errors.New("it is not what the index describes")
 	}
 	if err != nil {

@@ -418,7 +418,7 @@ func again(r *Record, n int) Update {
 		d := r.Destinations[i]
 		m.Destination, m.Digest, m.Source, m.File, m.Line = d.Name, d.Digest, d.Source, d.File, d.Line
 		if i < n {
-			m.Digest = "sha256:" + hashOf([]byte(fmt.Sprint(i, n)))
+			m.Digest = "sha256:" + contentHash([]byte(fmt.Sprint(i, n)))
 		}
 	}
 	return u

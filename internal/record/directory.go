@@ -62,8 +62,8 @@ func fileName(set string) (string, error) {
 	return name + suffix, nil
 }
 
-// setOf returns the set whose record the file has, and false if it is no record.
-func setOf(file string) (string, bool) {
+// setOfFile returns the set whose record the file has, and false if it is no record.
+func setOfFile(file string) (string, bool) {
 	name, ok := strings.CutSuffix(file, suffix)
 	if !ok || strings.HasPrefix(file, ".") {
 		return "", false
@@ -87,7 +87,7 @@ func (d *Directory) List(context.Context) ([]Item, error) {
 	}
 	var items []Item
 	for _, e := range entries {
-		set, ok := setOf(e.Name())
+		set, ok := setOfFile(e.Name())
 		info, err := e.Info()
 		if !ok || err != nil || !info.Mode().IsRegular() {
 			continue // it may have been replaced just now

@@ -24,17 +24,17 @@ const (
 	maxPart     = maxBytes / maxSegments // JSON of a segment
 )
 
-// A packed record is a record as its ConfigMaps have it. Destinations are divided by a hash of
+// A packedRecord is a record as its ConfigMaps have it. Destinations are divided by a hash of
 // their names, so that a run writes only the parts in which it changed something.
-type packed struct {
+type packedRecord struct {
 	base   baseline
 	head   []byte // the record without destinations
 	inline bool   // the one part fits beside the head
-	parts  []part
+	parts  []packedPart
 }
 
-// A part has some of the destinations.
-type part struct {
+// A packedPart has some of the destinations.
+type packedPart struct {
 	hash    string // of the JSON
 	content []byte // compressed; nil if it is stored already
 }
@@ -80,7 +80,7 @@ func (b baseline) show(d *Destination) {
 
 // pack packs the record. before are the segments that are stored. If the record is too large,
 // older moves and runs are left out.
-func (r *Record) pack(before []*segment, l limits) (*packed, error) {
+func (r *Record) pack(before []*segment, l limits) (*packedRecord, error) {
 	for moves, runs := MaxMoves, MaxRuns; ; moves, runs = moves/2, runs/2 {
 		p, err := r.trimmed(moves, runs).packAll(before, l)
 		if err != nil || p != nil {
@@ -94,10 +94,10 @@ func (r *Record) pack(before []*segment, l limits) (*packed, error) {
 
 // packAll packs the record in as many parts as now, or in more if they do not fit. It returns nil
 // if no number of parts is enough.
-func (r *Record) packAll(before []*segment, l limits) (*packed, error) {
+func (r *Record) packAll(before []*segment, l limits) (*packedRecord, error) {
 	less := *r
 	less.Destinations = nil
-	p := &packed{base: r.baseline()}
+	p := &packedRecord{base: r.baseline()}
 	head, err := less.encode()
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (r *Record) packAll(before []*segment, l limits) (*packed, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n == 1 || sizeOf(parts) <= l.inline {
+		if n == 1 || totalSize(parts) <= l.inline {
 			if p.inline, err = p.addInline(r, l.inline); p.inline || err != nil {
 				return p, err
 			}
@@ -125,7 +125,7 @@ func (r *Record) packAll(before []*segment, l limits) (*packed, error) {
 	return nil, nil
 }
 
-func sizeOf(parts [][]byte) int {
+func totalSize(parts [][]byte) int {
 	size := 0
 	for _, part := range parts {
 		size += len(part)
@@ -134,7 +134,7 @@ func sizeOf(parts [][]byte) int {
 }
 
 // addInline is add for all destinations in one part.
-func (p *packed) addInline(r *Record, limit int) (bool, error) {
+func (p *packedRecord) addInline(r *Record, limit int) (bool, error) {
 	whole, err := r.partsOf(1)
 	if err != nil {
 		return false, err
@@ -143,10 +143,10 @@ func (p *packed) addInline(r *Record, limit int) (bool, error) {
 }
 
 // add compresses the parts that are not stored, and reports whether each fits.
-func (p *packed) add(parts [][]byte, stored []*segment, limit int) (bool, error) {
+func (p *packedRecord) add(parts [][]byte, stored []*segment, limit int) (bool, error) {
 	p.parts = nil
 	for i, text := range parts {
-		next := part{hash: hashOf(text)}
+		next := packedPart{hash: contentHash(text)}
 		if i >= len(stored) || stored[i].Hash != next.hash {
 			var err error
 			next.content, err = compress(text)
@@ -210,7 +210,7 @@ func unpack(base baseline, head []byte, parts [][]byte) (*Record, error) {
 		}
 		all = append(all, p.Destinations...)
 	}
-	r.Destinations = bounded(all)
+	r.Destinations = newest(all)
 	return r, r.check()
 }
 
@@ -224,8 +224,8 @@ func compress(content []byte) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// decompress returns content of at most limit bytes.
-func decompress(content []byte, limit int) ([]byte, error) {
+// inflate returns content of at most limit bytes.
+func inflate(content []byte, limit int) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(content))
 	if err != nil {
 		return nil, err
@@ -237,7 +237,7 @@ func decompress(content []byte, limit int) ([]byte, error) {
 	return all, err
 }
 
-func hashOf(content []byte) string {
+func contentHash(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:])
 }

@@ -24,7 +24,7 @@ func TestPartsChangeWithTheirDestinations(t *testing.T) {
 		t.Fatalf("packed in %d parts, %v", len(first.parts), err)
 	}
 	for _, part := range parts {
-		stored = append(stored, &segment{Hash: hashOf(part)})
+		stored = append(stored, &segment{Hash: contentHash(part)})
 	}
 	same := manyLines(100, 0)
 	failed := append(manyLines(99, 0), line{"v99", stream.Failed, "d", ""})
@@ -65,14 +65,14 @@ func TestRecordThatDoesNotFitLosesOldMoves(t *testing.T) {
 }
 
 // unpack returns the record that was packed.
-func (p *packed) unpack() (*Record, error) {
-	head, err := decompress(p.head, maxBytes)
+func (p *packedRecord) unpack() (*Record, error) {
+	head, err := inflate(p.head, maxBytes)
 	if err != nil {
 		return nil, err
 	}
 	var parts [][]byte
 	for _, one := range p.parts {
-		part, err := decompress(one.content, maxPart)
+		part, err := inflate(one.content, maxPart)
 		if err != nil {
 			return nil, err
 		}

@@ -69,7 +69,7 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 	if registriesconf.Localhost(e.Registry) && !e.Insecure { // else TLS is tried first, as elsewhere
 		h.setScheme("http")
 	}
-	h.metadata = kindOf(h.address) == addresses.Metadata
+	h.metadata = addressKind(h.address) == addresses.Metadata
 	trust := c.tls.Clone()
 	trust.InsecureSkipVerify = e.Insecure //nolint:gosec // insecure in registries.conf means this
 	h.standing = newStanding(h.address)

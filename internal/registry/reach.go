@@ -25,14 +25,14 @@ type standing struct {
 // newStanding returns the standing of a registry whose address may be a literal one.
 func newStanding(address string) *standing {
 	s := &standing{seen: map[addresses.Kind]bool{}}
-	if kind := kindOf(address); kind != addresses.Public {
+	if kind := addressKind(address); kind != addresses.Public {
 		s.found(kind)
 	}
 	return s
 }
 
-// kindOf returns the kind of a host or host:port, as far as that is known without a look-up.
-func kindOf(address string) addresses.Kind {
+// addressKind returns the kind of a host or host:port, as far as that is known without a look-up.
+func addressKind(address string) addresses.Kind {
 	name, _, err := net.SplitHostPort(address)
 	if err != nil {
 		name = address

@@ -26,7 +26,7 @@ func (h *host) redirect(resp *http.Response, method string, u *url.URL, hop int)
 		return nil, nil
 	}
 	value := resp.Header.Get("Location")
-	to, err := resolve(u, value)
+	to, err := resolveLocation(u, value)
 	if err == nil && to.Scheme == "http" && u.Scheme == "https" && sameHost(to, u) {
 		to.Scheme, to.Host = u.Scheme, u.Host // front servers that terminate TLS are known to write http
 	}
@@ -34,19 +34,19 @@ func (h *host) redirect(resp *http.Response, method string, u *url.URL, hop int)
 	case value == "":
 		return nil, misleads(resp, "the redirect has no Location")
 	case err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http":
-		return nil, misleads(resp, "the redirect has an invalid Location %s", shown(value))
+		return nil, misleads(resp, "the redirect has an invalid Location %s", shownAddress(value))
 	case to.String() == u.String():
 		return nil, misleads(resp, "the redirect leads to itself")
 	case hop == maxRedirects:
-		return nil, misleads(resp, "more than %d redirects, the last to %s", maxRedirects, shown(to.String()))
+		return nil, misleads(resp, "more than %d redirects, the last to %s", maxRedirects, shownAddress(to.String()))
 	case to.Scheme == "http" && u.Scheme == "https" && !h.allowsPlainHTTP():
 		return nil, misleads(resp, "the redirect leads from https to plain http")
 	case method == http.MethodGet || method == http.MethodHead || keepsMethod(resp.StatusCode):
 		return to, nil
 	case resp.StatusCode == http.StatusSeeOther:
-		return nil, misleads(resp, "a %s was answered with where to GET something else, %s", method, shown(to.String()))
+		return nil, misleads(resp, "a %s was answered with where to GET something else, %s", method, shownAddress(to.String()))
 	case !sameAddress(u, to):
-		return nil, misleads(resp, "a %s was redirected to another address, %s: that takes 307 or 308", method, shown(to.String()))
+		return nil, misleads(resp, "a %s was redirected to another address, %s: that takes 307 or 308", method, shownAddress(to.String()))
 	}
 	return to, nil
 }
@@ -79,10 +79,10 @@ func sameHost(a, b *url.URL) bool {
 	return withPort(a.Host, a.Scheme) == withPort(b.Host, a.Scheme) || withPort(a.Host, b.Scheme) == withPort(b.Host, b.Scheme)
 }
 
-// resolve returns the address in the Location of an answer to a request for u. Blanks and
+// resolveLocation returns the address in the Location of an answer to a request for u. Blanks and
 // other characters that must be escaped in an address may be there as they are, as in
 // the signed addresses of some object stores.
-func resolve(u *url.URL, location string) (*url.URL, error) {
+func resolveLocation(u *url.URL, location string) (*url.URL, error) {
 	var b strings.Builder
 	for i := range len(location) {
 		if c := location[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"<>`, c) >= 0 {
@@ -94,8 +94,8 @@ func resolve(u *url.URL, location string) (*url.URL, error) {
 	return u.Parse(b.String())
 }
 
-// shown returns an address for an error, without what may be secret in it.
-func shown(address string) string {
+// shownAddress returns an address for an error, without what may be secret in it.
+func shownAddress(address string) string {
 	address = secret.Hide(address)
 	address, _, _ = strings.Cut(address, "?")
 	if scheme, rest, ok := strings.Cut(address, "://"); ok {

@@ -108,9 +108,9 @@ func (u *Upload) moveTo(resp *http.Response) error {
 	if value == "" {
 		return &regerror.Error{Err: regerror.Malformed("the response has no Location for the upload")}
 	}
-	to, err := resolve(from, value)
+	to, err := resolveLocation(from, value)
 	if err != nil || to.Scheme != "https" && to.Scheme != "http" {
-		return &regerror.Error{Err: regerror.Malformed("the response has an invalid Location %s for the upload", shown(value))}
+		return &regerror.Error{Err: regerror.Malformed("the response has an invalid Location %s for the upload", shownAddress(value))}
 	}
 	if to.Scheme == "https" && from.Scheme == "http" && strings.EqualFold(to.Host, from.Host) && to.Port() != "" {
 		to.Scheme = from.Scheme // a port that has just answered plain HTTP

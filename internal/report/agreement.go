@@ -14,19 +14,19 @@ const maxClaims = 8
 // An agreement compares the results of a mapping with its plan. Streams come in any order, so
 // it collects what they say, and judges at the end.
 type agreement struct {
-	inPlan    bool    // a plan names the mapping
-	planned   *claim  // by the plan; without a status if copy has to move the image
-	twoPlans  bool    // plans do not say the same
-	resultsOf string  // shards of a stream of results that names the mapping
-	claims    []claim // results of copy that differ
+	inPlan    bool        // a plan names the mapping
+	planned   *statement  // by the plan; without a status if copy has to move the image
+	twoPlans  bool        // plans do not say the same
+	resultsOf string      // shards of a stream of results that names the mapping
+	claims    []statement // results of copy that differ
 }
 
-// A claim is what a plan or copy says of a mapping.
-type claim struct{ status, digest string }
+// A statement is what a plan or copy says of a mapping.
+type statement struct{ status, digest string }
 
 // plan notes what a plan says.
 func (a *agreement) plan(status, digest string) {
-	one := claim{status, digest}
+	one := statement{status, digest}
 	a.twoPlans = a.twoPlans || a.planned != nil && *a.planned != one
 	a.planned = &one
 }
@@ -36,7 +36,7 @@ func (a *agreement) decided() bool { return a.planned != nil && a.planned.status
 
 // hear notes a result of copy.
 func (a *agreement) hear(r stream.Result) {
-	one := claim{r.Status, r.Digest}
+	one := statement{r.Status, r.Digest}
 	if len(a.claims) < maxClaims && !slices.Contains(a.claims, one) {
 		a.claims = append(a.claims, one)
 	}
@@ -67,7 +67,7 @@ func (a *agreement) disagreement(whole bool) string {
 
 // judge returns what is wrong with one result, or "". first is the digest of another one that
 // did not fail, if there is one.
-func (a *agreement) judge(c claim, first string) string {
+func (a *agreement) judge(c statement, first string) string {
 	switch {
 	case a.decided() && c != *a.planned:
 		return fmt.Sprintf("the result is %s, but the plan says %s", c, *a.planned)
@@ -85,7 +85,7 @@ func (a *agreement) judge(c claim, first string) string {
 	return ""
 }
 
-func (c claim) String() string {
+func (c statement) String() string {
 	if c.digest == "" {
 		return c.status
 	}

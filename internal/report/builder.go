@@ -45,7 +45,7 @@ type Builder struct {
 
 	started, ended time.Time     // of the whole
 	latest         stream.Header // of the run that started last
-	traffic        traffic
+	traffic        trafficCounts
 }
 
 type mappingKey struct {

@@ -54,7 +54,7 @@ const (
 // causes groups results that failed. The cause of most mappings comes first; otherwise the order
 // is that of the results. ended is the time of failures that have none.
 func causes(failed []*Result, ended time.Time) []*Cause {
-	g := gathering{byKey: map[string]*Cause{}, hosts: map[string]bool{}, bySet: map[[2]string]*CauseSet{}}
+	g := causeGatherer{byKey: map[string]*Cause{}, hosts: map[string]bool{}, bySet: map[[2]string]*CauseSet{}}
 	for _, m := range failed {
 		g.add(m, ended)
 	}
@@ -65,8 +65,8 @@ func causes(failed []*Result, ended time.Time) []*Cause {
 	return g.all
 }
 
-// A gathering is causes on their way.
-type gathering struct {
+// A causeGatherer has causes on their way.
+type causeGatherer struct {
 	all   []*Cause
 	byKey map[string]*Cause
 	hosts map[string]bool
@@ -74,7 +74,7 @@ type gathering struct {
 }
 
 // add adds a failure to its cause.
-func (g *gathering) add(m *Result, ended time.Time) {
+func (g *causeGatherer) add(m *Result, ended time.Time) {
 	if len(g.hosts) < maxHosts || g.hosts[m.Host] {
 		g.hosts[m.Host] = true
 	} else {

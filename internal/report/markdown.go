@@ -21,7 +21,7 @@ const (
 
 // WriteMarkdown writes the report as GitHub shows it in a run's summary or a comment.
 func (r *Report) WriteMarkdown(w io.Writer) error {
-	p := &page{}
+	p := &markdownPage{}
 	headline := r.verdict()
 	if len(r.Summary.NoPlan) > 0 {
 		headline = "Nothing was mirrored" // the reasons follow, as code: they quote names from outside
@@ -44,7 +44,7 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 }
 
 // markdownRun says which run this is.
-func (r *Report) markdownRun(p *page) {
+func (r *Report) markdownRun(p *markdownPage) {
 	if r.Run.ID == "" {
 		return
 	}
@@ -61,7 +61,7 @@ func (r *Report) markdownRun(p *page) {
 // startedBy tells people of a trigger.
 var startedBy = map[string]string{"cron": "schedule", "event": "an event", "manual": "hand"}
 
-func (r *Report) markdownCounts(p *page) {
+func (r *Report) markdownCounts(p *markdownPage) {
 	moved, sent := "Copied", "Sent"
 	if r.dryRun() {
 		moved, sent = "To copy", "To send"
@@ -95,7 +95,7 @@ func (c *setCounts) numbers(format string) []string {
 	return append(columns, fmt.Sprintf(format, text.Size(c.bytes)))
 }
 
-func (r *Report) markdownFailures(p *page) {
+func (r *Report) markdownFailures(p *markdownPage) {
 	if r.Summary.Failed == 0 {
 		return
 	}
@@ -125,7 +125,7 @@ func (r *Report) markdownFailures(p *page) {
 	}
 }
 
-func (c *Cause) markdownSet(p *page, s *CauseSet) {
+func (c *Cause) markdownSet(p *markdownPage, s *CauseSet) {
 	if len(c.Sets) > 1 {
 		p.line("%s\n", s.heading(code))
 	}
@@ -140,7 +140,7 @@ func (c *Cause) markdownSet(p *page, s *CauseSet) {
 	})
 }
 
-func (r *Report) markdownLines(p *page, heading string, lines []string) {
+func (r *Report) markdownLines(p *markdownPage, heading string, lines []string) {
 	if len(lines) == 0 || !p.room() {
 		return
 	}
@@ -152,7 +152,7 @@ func (r *Report) markdownLines(p *page, heading string, lines []string) {
 	p.more(len(lines) - listedReasons)
 }
 
-func (r *Report) markdownMoves(p *page) {
+func (r *Report) markdownMoves(p *markdownPage) {
 	copied := r.withStatus(stream.Copied)
 	moves, sent, listed := groupLines(copied), "Sent", listedInPage
 	if r.dryRun() {

@@ -7,22 +7,22 @@ import (
 	"imagemirror/internal/text"
 )
 
-// A page is a text in Markdown of a bounded size.
-type page struct{ strings.Builder }
+// A markdownPage is a text in Markdown of a bounded size.
+type markdownPage struct{ strings.Builder }
 
 // spare is room for lines such as "and 12 more", in bytes.
 const spare = 2_000
 
 // room reports whether there is room for more than such lines.
-func (p *page) room() bool { return p.Len() < maxMarkdown-2*spare }
+func (p *markdownPage) room() bool { return p.Len() < maxMarkdown-2*spare }
 
-func (p *page) line(format string, args ...any) {
+func (p *markdownPage) line(format string, args ...any) {
 	fmt.Fprintf(p, format+"\n", args...)
 }
 
 // table writes at most limit of n rows, fewer if the page is full, and how many more there are.
 // The name of a column of numbers ends in a colon.
-func (p *page) table(columns []string, n, limit int, cells func(i int) []string) {
+func (p *markdownPage) table(columns []string, n, limit int, cells func(i int) []string) {
 	var names, rules []string
 	for _, c := range columns {
 		name, number := strings.CutSuffix(c, ":")
@@ -45,7 +45,7 @@ func (p *page) table(columns []string, n, limit int, cells func(i int) []string)
 	p.more(n - i)
 }
 
-func (p *page) more(n int) {
+func (p *markdownPage) more(n int) {
 	if n > 0 {
 		p.line("and %d more\n", n)
 	}

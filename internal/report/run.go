@@ -81,14 +81,14 @@ type Traffic = stream.Traffic
 // maxRegistries bounds the registries of a report.
 const maxRegistries = 1000
 
-// traffic gathers what was asked of registries.
-type traffic struct {
+// trafficCounts gathers what was asked of registries.
+type trafficCounts struct {
 	copies  []Traffic            // of all attempts of copy
 	plans   map[string][]Traffic // by run, of the plan itself
 	relayed map[string][]Traffic // by run, of the plan as copy relayed it
 }
 
-func (t *traffic) add(c *stream.Content) {
+func (t *trafficCounts) add(c *stream.Content) {
 	if t.plans == nil {
 		t.plans, t.relayed = map[string][]Traffic{}, map[string][]Traffic{}
 	}
@@ -105,7 +105,7 @@ func (t *traffic) add(c *stream.Content) {
 }
 
 // total returns the traffic of each registry, by host.
-func (t *traffic) total() []Traffic {
+func (t *trafficCounts) total() []Traffic {
 	all := slices.Clone(t.copies)
 	for run, of := range t.relayed {
 		if len(t.plans[run]) == 0 {

@@ -88,12 +88,12 @@ func tableLines(b *bytes.Buffer, heading string, lines []string) {
 	if len(lines) == 0 {
 		return
 	}
-	part(b)
+	startPart(b)
 	fmt.Fprintf(b, "%s\n  %s\n", heading, strings.Join(lines, "\n  "))
 }
 
-// part begins another part of the table.
-func part(b *bytes.Buffer) {
+// startPart begins another part of the table.
+func startPart(b *bytes.Buffer) {
 	if b.Len() > 0 {
 		fmt.Fprintln(b)
 	}
@@ -140,7 +140,7 @@ func (r *Report) tableMoves(b *bytes.Buffer) {
 	if len(moves) == 0 {
 		return
 	}
-	part(b)
+	startPart(b)
 	fmt.Fprintln(b, heading)
 	fmt.Fprintf(b, "%10s  %-18s    %-12s  DESTINATION\n", sent, "TAG", "IMAGE")
 	for _, m := range moves {
@@ -160,7 +160,7 @@ func (r *Report) tableFailures(w *bytes.Buffer) {
 	if r.Summary.Failed == 0 {
 		return
 	}
-	part(w)
+	startPart(w)
 	fmt.Fprintln(w, "FAILED")
 	for i, c := range r.Causes {
 		if i > 0 {

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// A span is a part of a text, in bytes.
-type span struct{ from, to int }
+// An interval is a part of a text, in bytes.
+type interval struct{ from, to int }
 
 // maxNested is how many encodings in one another are undone, such as JSON in a URL.
 const maxNested = 3
 
 // hide replaces every secret in a text.
-func (s *set) hide(text string) string {
+func (s *patterns) hide(text string) string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if len(s.all) == 0 || len(text) < window {
@@ -33,7 +33,7 @@ func (s *set) hide(text string) string {
 }
 
 // nested returns where secrets are in a text with several encodings in one another.
-func (s *set) nested(e encoded, kinds encoding) (found []span) {
+func (s *patterns) nested(e encoded, kinds encoding) (found []interval) {
 	for range maxNested {
 		before := e.text
 		if e = e.undo(kinds); e.text == before {
@@ -46,14 +46,14 @@ func (s *set) nested(e encoded, kinds encoding) (found []span) {
 
 // search returns where secrets are in a text. Unless at is nil, it has the place in the original
 // of each byte and of the end.
-func (s *set) search(text string, at []int) []span {
-	var found []span
+func (s *patterns) search(text string, at []int) []interval {
+	var found []interval
 	for i := 0; i+window <= len(text); {
 		n, step := s.match(text[i:])
 		if n > 0 {
-			p := span{i, i + n}
+			p := interval{i, i + n}
 			if at != nil {
-				p = span{at[i], at[i+n]}
+				p = interval{at[i], at[i+n]}
 			}
 			found = append(found, p)
 		}
@@ -64,7 +64,7 @@ func (s *set) search(text string, at []int) []span {
 
 // match returns the length of a secret that a text begins with, or 0, and how far to step on. After
 // a piece, the next one may begin at the next byte.
-func (s *set) match(text string) (n, step int) {
+func (s *patterns) match(text string) (n, step int) {
 	h := hash(text)
 	if s.starts[h/64]&(1<<(h%64)) != 0 {
 		if n = s.longest(text); n > 0 {
@@ -81,8 +81,8 @@ func (s *set) match(text string) (n, step int) {
 
 // longest returns the length of the longest secret, or beginning of one, that a text begins with,
 // or 0.
-func (s *set) longest(text string) int {
-	forms := s.by[key([]byte(text[:window]))]
+func (s *patterns) longest(text string) int {
+	forms := s.by[windowKey([]byte(text[:window]))]
 	if len(forms) == 0 {
 		return 0
 	}
@@ -134,11 +134,11 @@ func isTokenByte(c byte) bool {
 }
 
 // replace writes the mask over parts of a text.
-func replace(text string, parts []span) string {
+func replace(text string, parts []interval) string {
 	if len(parts) == 0 {
 		return text
 	}
-	slices.SortFunc(parts, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	slices.SortFunc(parts, func(a, b interval) int { return cmp.Compare(a.from, b.from) })
 	var b strings.Builder
 	end := 0
 	for i, p := range parts {

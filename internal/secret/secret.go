@@ -45,7 +45,7 @@ const (
 )
 
 // known are the secrets of the process.
-var known set
+var known patterns
 
 // Add makes a user's password, or what is sent in its place, known for good.
 func Add(user, password string) { known.add(user, password) }
@@ -59,11 +59,11 @@ func AddToken(token string, lifetime time.Duration) {
 func Hide(s string) string { return known.hide(s) }
 
 // NewWriter returns a writer that hides secrets. Give it whole lines.
-func NewWriter(w io.Writer) io.Writer { return writer{w} }
+func NewWriter(w io.Writer) io.Writer { return hidingWriter{w} }
 
-type writer struct{ to io.Writer }
+type hidingWriter struct{ to io.Writer }
 
-func (w writer) Write(p []byte) (int, error) {
+func (w hidingWriter) Write(p []byte) (int, error) {
 	if _, err := io.WriteString(w.to, Hide(string(p))); err != nil {
 		return 0, err
 	}
@@ -77,24 +77,24 @@ type form struct {
 	until time.Time // when it is forgotten; zero is never
 }
 
-// A key is how a form begins.
-type key [window]byte
+// A windowKey is how a form begins.
+type windowKey [window]byte
 
-// A set is any number of secrets. It is safe for concurrent use.
-type set struct {
+// patterns are any number of secrets. It is safe for concurrent use.
+type patterns struct {
 	mu      sync.RWMutex
-	all     map[string]*form     // by text
-	by      map[key][]*form      // sorted
-	starts  [1 << 16 / 64]uint64 // a bit for each hash of the first bytes of a key
-	passing []*form              // those with an end, in the order in which they came
-	pieces  map[piece]struct{}   // of passwords
-	parts   [1 << 16 / 64]uint64 // a bit for each hash of the first bytes of a piece
+	all     map[string]*form      // by text
+	by      map[windowKey][]*form // sorted
+	starts  [1 << 16 / 64]uint64  // a bit for each hash of the first bytes of a key
+	passing []*form               // those with an end, in the order in which they came
+	pieces  map[piece]struct{}    // of passwords
+	parts   [1 << 16 / 64]uint64  // a bit for each hash of the first bytes of a piece
 }
 
 // A piece is a part of a password, in any form.
 type piece [Telling]byte
 
-func (s *set) add(user, password string) {
+func (s *patterns) add(user, password string) {
 	if password == "" {
 		return
 	}
@@ -110,12 +110,12 @@ func (s *set) add(user, password string) {
 }
 
 // putPassword adds a password in all its forms. The lock is held.
-func (s *set) putPassword(password string) {
+func (s *patterns) putPassword(password string) {
 	s.putForms(append(encodings(password), password), password)
 }
 
 // putForms adds forms that a password is in, with their pieces. The lock is held.
-func (s *set) putForms(forms []string, password string) {
+func (s *patterns) putForms(forms []string, password string) {
 	for _, text := range forms {
 		s.putRaw(text, time.Time{})
 		s.putPieces(text, password)
@@ -123,7 +123,7 @@ func (s *set) putForms(forms []string, password string) {
 }
 
 // putPieces adds the pieces of a form of a password. The lock is held.
-func (s *set) putPieces(text, password string) {
+func (s *patterns) putPieces(text, password string) {
 	if len(password) < window || len(password) > maxPieced {
 		return
 	}
@@ -137,7 +137,7 @@ func (s *set) putPieces(text, password string) {
 	}
 }
 
-func (s *set) addToken(token string, until time.Time) {
+func (s *patterns) addToken(token string, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, text := range append(inBase64(token), token) {
@@ -167,7 +167,7 @@ func inBase64(secret string) []string {
 func beginning(secret string) string { return secret[:min(len(secret), maxForm+1)] }
 
 // putRaw adds one form. The lock is held.
-func (s *set) putRaw(text string, until time.Time) {
+func (s *patterns) putRaw(text string, until time.Time) {
 	if len(text) < window {
 		return
 	}
@@ -183,11 +183,11 @@ func (s *set) putRaw(text string, until time.Time) {
 		return
 	}
 	if s.all == nil {
-		s.all, s.by = map[string]*form{}, map[key][]*form{}
+		s.all, s.by = map[string]*form{}, map[windowKey][]*form{}
 	}
 	f := &form{text, cut, until}
 	s.all[text] = f
-	k := key([]byte(text[:window]))
+	k := windowKey([]byte(text[:window]))
 	at, _ := slices.BinarySearchFunc(s.by[k], text, func(f *form, text string) int { return strings.Compare(f.text, text) })
 	s.by[k] = slices.Insert(s.by[k], at, f)
 	h := hash(text)
@@ -199,7 +199,7 @@ func (s *set) putRaw(text string, until time.Time) {
 
 // forget drops the forms that have ended, and if too many are left, a quarter of them, the oldest
 // first. The lock is held.
-func (s *set) forget(now time.Time) {
+func (s *patterns) forget(now time.Time) {
 	live := slices.DeleteFunc(s.passing, func(f *form) bool { return f.until.IsZero() || f.until.Before(now) })
 	if surplus := len(live) - maxPassing*3/4; surplus > 0 {
 		live = slices.Delete(live, 0, surplus)

@@ -107,7 +107,7 @@ func lowerHex(s string) string {
 
 func TestAllWritingsAreHidden(t *testing.T) {
 	for _, password := range []string{nasty, "hunter2", "a b  c d e", "correct horse battery staple", "pass\tword\n1", "ключ-от-дома", "emoji 🔑 key", "a%2Fb%2Fc%2Fd"} {
-		var s set
+		var s patterns
 		s.add("team", password)
 		for _, secret := range []string{password, "team:" + password} {
 			for name, w := range writings(secret) {
@@ -125,7 +125,7 @@ func TestAllWritingsAreHidden(t *testing.T) {
 }
 
 func TestPaddingIsHiddenWithWhatItPads(t *testing.T) {
-	var s set
+	var s patterns
 	s.add("team", "hunter2")
 	for in, want := range map[string]string{
 		"Basic " + base64.StdEncoding.EncodeToString([]byte("team:hunter2")) + ", no": "Basic ***, no",
@@ -140,7 +140,7 @@ func TestPaddingIsHiddenWithWhatItPads(t *testing.T) {
 }
 
 func TestOrdinaryTextStays(t *testing.T) {
-	var s set
+	var s patterns
 	s.add("ab", "abc")
 	s.add("robot", "")
 	s.addToken("eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2ln", time.Now().Add(time.Hour))
@@ -154,7 +154,7 @@ func TestOrdinaryTextStays(t *testing.T) {
 }
 
 func TestShortPasswordsAreHiddenBesideTheirUser(t *testing.T) {
-	var s set
+	var s patterns
 	s.add("ab", "abc")
 	for in, want := range map[string]string{
 		"ab:abc": "***", "Basic YWI6YWJj": "Basic ***", "https://ab%3Aabc@x": "https://***@x", "abc": "abc",
@@ -167,7 +167,7 @@ func TestShortPasswordsAreHiddenBesideTheirUser(t *testing.T) {
 
 // A server may echo a part, or what it says is cut.
 func TestBeginningsAreHidden(t *testing.T) {
-	var s set
+	var s patterns
 	token := "eyJhbGciOi.JSUzI1NiIsInR5." + strings.Repeat("Ab9-_x", 500)
 	s.addToken(token, time.Now().Add(time.Hour))
 	s.add("team", "correct horse battery staple")
@@ -187,7 +187,7 @@ func TestBeginningsAreHidden(t *testing.T) {
 
 // A server may echo any piece of a password, in any form.
 func TestPiecesOfPasswordsAreHidden(t *testing.T) {
-	var s set
+	var s patterns
 	const password = "Qz7-correct-horse-battery-staple-9xK"
 	s.add("team+robot", password)
 	s.add("", `{"type":"service_account","token_uri":"https://oauth2.example.com/token"`+strings.Repeat(`,"key":"x"`, 20))
@@ -217,7 +217,7 @@ func TestPiecesOfPasswordsAreHidden(t *testing.T) {
 
 // The pieces of many passwords are bounded.
 func TestPiecesAreBounded(t *testing.T) {
-	var s set
+	var s patterns
 	for i := range 3000 {
 		s.add("team", fmt.Sprintf("%d-%s", i*7919, strings.Repeat(fmt.Sprint(i), 20)))
 	}
@@ -227,7 +227,7 @@ func TestPiecesAreBounded(t *testing.T) {
 }
 
 func TestExpiredTokensAreForgotten(t *testing.T) {
-	var s set
+	var s patterns
 	now := time.Now()
 	s.add("team", "hunter2")
 	for i := range 2 * maxPassing {
@@ -257,7 +257,7 @@ func FuzzHide(f *testing.F) {
 		if len(password) < window {
 			t.Skip()
 		}
-		var s set
+		var s patterns
 		s.add("team", password)
 		if got := s.hide(before + password + after); strings.Count(got, password) > strings.Count(mask, password) && !strings.Contains(before+mask+after, password) {
 			t.Errorf("%q became %q", before+password+after, got)
@@ -277,7 +277,7 @@ func FuzzHide(f *testing.F) {
 
 // BenchmarkHideHostile hides in a long answer that is nothing but beginnings of secrets.
 func BenchmarkHideHostile(b *testing.B) {
-	var s set
+	var s patterns
 	for i := range 2000 {
 		s.add("team", fmt.Sprintf("password-%d", i*7919))
 	}
@@ -289,7 +289,7 @@ func BenchmarkHideHostile(b *testing.B) {
 }
 
 func BenchmarkHide(b *testing.B) {
-	var s set
+	var s patterns
 	for i := range 2000 {
 		s.add("team", fmt.Sprintf("password-%d", i*7919))
 		s.addToken(fmt.Sprintf("eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.%d", i*7919), time.Now().Add(time.Hour))

@@ -18,19 +18,19 @@ type chart struct {
 }
 
 type chartLine struct {
-	look
+	seriesStyle
 	points []point // with one x for each setting, rising; all values are above 0
 }
 
 type point struct{ x, y float64 }
 
-// A look says how a line is drawn.
-type look struct{ name, label, color, dash string }
+// A seriesStyle says how a line is drawn.
+type seriesStyle struct{ name, label, color, dash string }
 
 // looks returns the looks of all lines. Their colors are told apart in all common forms of color
 // blindness.
-func looks() []look {
-	return []look{
+func looks() []seriesStyle {
+	return []seriesStyle{
 		{"ours", "imagemirror run", "#0072b2", "none"},
 		{"regsync", "regsync", "#d55e00", "none"},
 		{"crane", "crane", "#009e73", "none"},

@@ -90,7 +90,7 @@ func (b *bench) sweep(ctx context.Context, w benchWorkload, from *sourceRegistry
 		ideal := comparison{benchWorkload: w, concurrency: at.concurrency, bounds: map[string]leastCost{"cold": w.bound(from.content, "cold")}}.ideal("cold")
 		series["least"] = append(series["least"], point{float64(at.x), ideal.Seconds()})
 		for _, t := range allTools() {
-			if !b.uses(t, w) || !slices.ContainsFunc(looks(), func(l look) bool { return l.name == t.name }) {
+			if !b.uses(t, w) || !slices.ContainsFunc(looks(), func(l seriesStyle) bool { return l.name == t.name }) {
 				continue
 			}
 			results, err := there.turn(ctx, w, from, t, "cold")

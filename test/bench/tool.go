@@ -18,7 +18,7 @@ type tool struct {
 }
 
 func allTools() []tool {
-	return []tool{{"ours", ours}, {"pipe", pipe}, {"regsync", regsync}, {"crane", crane}}
+	return []tool{{"ours", ours}, {"pipe", pipeTool}, {"regsync", regsync}, {"crane", crane}}
 }
 
 func toolNames() []string {
@@ -41,8 +41,8 @@ func ours(b *bench, s *stage) (launchSpec, error) {
 	})
 }
 
-// pipe runs the steps that a cluster runs.
-func pipe(b *bench, s *stage) (launchSpec, error) {
+// pipeTool runs the steps that a cluster runs.
+func pipeTool(b *bench, s *stage) (launchSpec, error) {
 	return b.ourJob(s, func(mapping string) [][]string {
 		return [][]string{{b.program("split"), mapping}, {b.program("copy")}, {b.program("report")}}
 	})

@@ -43,7 +43,7 @@ var diskCases = []diskCase{
 	}},
 }
 
-var diskPart = part{
+var diskPart = trial{
 	name: "Full disk", cases: []string{"files of a few blocks"},
 	columns: fmt.Sprintf("A file may have %v blocks of 512 bytes. What an earlier run left has to stay whole, and the next run has to do all of it.\n\n", blocks) +
 		"| command | exit statuses | what it said last |\n| :-- | :-- | :-- |",
@@ -52,7 +52,7 @@ var diskPart = part{
 
 // disk runs each command on disks that are full after a few blocks.
 func (t *torturer) disk(ctx context.Context, _ string) error {
-	destination := listen(emptyRegistry{})
+	destination := listen(nothingThere{})
 	lines := addHost(nil, destination, "h", &hostile{}, func(*hostile) {}, nil)
 	work, _, err := t.work(lines)
 	if err != nil {

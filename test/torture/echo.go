@@ -111,7 +111,7 @@ func (e *echoer) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	fmt.Fprintf(w, `{"errors":[{"code":"DENIED","message":%s,"detail":%s}],"error":%[1]s,"token":%[1]s}`, words, words)
 }
 
-var echoPart = part{
+var echoPart = trial{
 	name: "Echoes", cases: []string{"as sources and as destinations"},
 	columns: "What split, copy, report and run write is searched for the password, the token and their forms.\n\n" +
 		"| what echoes | bytes that were searched | places where something was hidden | secrets found |\n| :-- | --: | --: | --: |",
@@ -138,7 +138,7 @@ func (t *torturer) echoCase(ctx context.Context, c echoCase) (row []any, err err
 	e.content.prepare(func(*hostile) {}, 2)
 	e.host = listen(e)
 	e.cdn = "http://" + e.host
-	empty := listen(emptyRegistry{})
+	empty := listen(nothingThere{})
 	lines := addHost(nil, e.host, "mirror", &hostile{}, func(*hostile) {}, nil)
 	for i := range 2 {
 		lines = append(lines, fmt.Sprintf("%s/good/%d:v1 %s/good/%[2]d:v1", e.host, i, empty))

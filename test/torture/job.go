@@ -23,8 +23,8 @@ type job struct {
 	group   string
 }
 
-// An outcome is how a job ended.
-type outcome struct {
+// A jobOutcome is how a job ended.
+type jobOutcome struct {
 	status   int // -1 if a signal ended it
 	resident int64
 	took     time.Duration
@@ -32,7 +32,7 @@ type outcome struct {
 }
 
 // start starts a job. The function that it returns waits for its end.
-func (t *torturer) start(ctx context.Context, j job) (p *os.Process, wait func() outcome, err error) {
+func (t *torturer) start(ctx context.Context, j job) (p *os.Process, wait func() jobOutcome, err error) {
 	name := j.command[0]
 	if name == "split" {
 		name = "plan" // the same, as a command for people
@@ -59,9 +59,9 @@ func (t *torturer) start(ctx context.Context, j job) (p *os.Process, wait func()
 	if err := cmd.Start(); err != nil {
 		return nil, nil, err
 	}
-	return cmd.Process, func() outcome {
+	return cmd.Process, func() jobOutcome {
 		_ = cmd.Wait()
-		o := outcome{status: cmd.ProcessState.ExitCode(), took: time.Since(began), said: said.String()}
+		o := jobOutcome{status: cmd.ProcessState.ExitCode(), took: time.Since(began), said: said.String()}
 		if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 			o.resident = u.Maxrss * 1024
 		}
@@ -69,10 +69,10 @@ func (t *torturer) start(ctx context.Context, j job) (p *os.Process, wait func()
 	}, nil
 }
 
-func (t *torturer) run(ctx context.Context, j job) (outcome, error) {
+func (t *torturer) run(ctx context.Context, j job) (jobOutcome, error) {
 	_, wait, err := t.start(ctx, j)
 	if err != nil {
-		return outcome{}, err
+		return jobOutcome{}, err
 	}
 	return wait(), nil
 }
@@ -84,10 +84,10 @@ func isOwn(variable string) bool {
 }
 
 // end returns the end of what a command said.
-func (o outcome) end() string { return o.said[max(0, len(o.said)-300):] }
+func (o jobOutcome) end() string { return o.said[max(0, len(o.said)-300):] }
 
 // crashed reports whether a command did not end as one that knows what it does.
-func (o outcome) crashed() bool {
+func (o jobOutcome) crashed() bool {
 	return o.status < 0 || strings.Contains(o.said, "goroutine ") || strings.Contains(o.said, "panic:")
 }
 

@@ -35,7 +35,7 @@ const (
 	stopRun  = "SIGTERM to imagemirror run"
 )
 
-var killPart = part{
+var killPart = trial{
 	name: "Kills", cases: []string{killCopy, "SIGTERM to copy", stopRun},
 	columns: "Before each, the tags are on their old images; after each, the next copy has to bring them to the new ones.\n\n" +
 		"| what, at random moments | times | it had ended by itself | tags on the old image | on the new one | on another, or not whole | took |\n| :-- | --: | --: | --: | --: | --: | --: |",
@@ -54,8 +54,8 @@ type movingTarget struct {
 // A pushed is a request that brings content to a registry.
 type pushed struct{ method, path, body string }
 
-// newTarget starts a destination, and a source of two images for each of its repositories.
-func newTarget(ctx context.Context) (*movingTarget, error) {
+// newMovingTarget starts a destination, and a source of two images for each of its repositories.
+func newMovingTarget(ctx context.Context) (*movingTarget, error) {
 	m := &movingTarget{old: map[string]string{}, fresh: map[string]string{}}
 	source := registrytest.StartInProcess().Host
 	m.host = listen(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
@@ -131,7 +131,7 @@ func (m *movingTarget) state() (old, fresh int) {
 
 // kill ends a command at random moments.
 func (t *torturer) kill(ctx context.Context, name string) error {
-	m, err := newTarget(ctx)
+	m, err := newMovingTarget(ctx)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ import (
 
 func main() {
 	if os.Getenv(serving) != "" {
-		serve()
+		serveHostile()
 		return
 	}
 	t := &torturer{out: os.Stdout, kills: 200, stops: 20}
@@ -50,8 +50,8 @@ type torturer struct {
 	failures []error
 }
 
-// A part is a table of cases of one kind.
-type part struct {
+// A trial is a table of cases of one kind.
+type trial struct {
 	name, columns string
 	cases         []string
 	run           func(t *torturer, ctx context.Context, name string) error
@@ -75,7 +75,7 @@ func (t *torturer) torture(ctx context.Context, only string) (err error) {
 			defer remove()
 		}
 	}
-	for _, p := range []part{spacePart(), timePart, killPart, diskPart, echoPart} {
+	for _, p := range []trial{spacePart(), timePart, killPart, diskPart, echoPart} {
 		if err := t.part(ctx, p); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
@@ -99,7 +99,7 @@ func (t *torturer) build(ctx context.Context) (remove func(), err error) {
 }
 
 // part runs the chosen cases of a part.
-func (t *torturer) part(ctx context.Context, p part) error {
+func (t *torturer) part(ctx context.Context, p trial) error {
 	begun := false
 	for _, name := range p.cases {
 		if !t.only.MatchString(p.name + ": " + name) {

@@ -18,13 +18,13 @@ import (
 // memory, and Linux counts that of the process that starts a program as the program's own.
 const serving = "TORTURE_SERVE"
 
-// serve serves the cases of space, one after the other, as standard input names them, and an API
+// serveHostile serves the cases of space, one after the other, as standard input names them, and an API
 // server, whose address it tells first.
-func serve() {
+func serveHostile() {
 	var state statetest.Server
 	answers := json.NewEncoder(os.Stdout)
 	_ = answers.Encode("http://" + listen(&state))
-	destination := listen(emptyRegistry{})
+	destination := listen(nothingThere{})
 	hosts := make([]*hostile, len(space)+1)
 	addresses := make([]string, len(hosts))
 	for i := range hosts {
@@ -62,10 +62,10 @@ func listen(h http.Handler) string {
 	return l.Addr().String()
 }
 
-// An emptyRegistry is empty, and accepts everything.
-type emptyRegistry struct{}
+// A nothingThere is a registry that is empty, and accepts everything.
+type nothingThere struct{}
 
-func (emptyRegistry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+func (nothingThere) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	_, _ = io.Copy(io.Discard, q.Body)
 	switch q.Method {
 	case http.MethodHead:

@@ -25,12 +25,12 @@ const (
 // together is the case of all others at once, each on a host of its own.
 const together = "all of these at once, on a host each"
 
-func spacePart() part {
+func spacePart() trial {
 	var names []string
 	for _, c := range space {
 		names = append(names, c.name)
 	}
-	p := part{
+	p := trial{
 		name: "Space", cases: append(names, together),
 		columns: "| case | plan goes to | split | copy | report |\n| :-- | :-- | --: | --: | --: |",
 	}
@@ -86,8 +86,8 @@ func (r *spaceRegistries) prepare(name string) (lines []string, err error) {
 	return lines, r.answers.Decode(&lines)
 }
 
-// A mode is a way from split to report. Without a copy, split is imagemirror run.
-type mode struct {
+// A planMode is a way from split to report. Without a copy, split is imagemirror run.
+type planMode struct {
 	name                string
 	env                 []string
 	split, copy, report []string
@@ -95,11 +95,11 @@ type mode struct {
 	alike               bool   // the plan is written as in another mode, so that the longest case is left out
 }
 
-func modes(work, mapping string) []mode {
+func modes(work, mapping string) []planMode {
 	in := func(name string) string { return filepath.Join(work, name) }
 	state := func(env ...string) []string { return append(env, "MIRROR_RUN=torture") }
 	shard := in("plan/shards/s0.jsonl")
-	return []mode{
+	return []planMode{
 		{"a pipe", nil, []string{"split", mapping}, []string{"copy", "-out", in("results"), in("split.out")},
 			[]string{"report", "-out", in("pipe"), in("split.out"), in("results")}, in("pipe"), false},
 		{"-out", nil, []string{"split", "-out", in("plan"), mapping}, []string{"copy", "-out", in("results"), shard},

@@ -88,7 +88,7 @@ func drip(w http.ResponseWriter, q *http.Request, status int, header http.Header
 // allSlow is the case of all others in one run.
 const allSlow = "all of these at once"
 
-var timePart = part{
+var timePart = trial{
 	name: "Time", cases: []string{"one", allSlow},
 	columns: "Good images are on a host of their own, and on the slow one as far as it answers for them. The bounds are " +
 		strings.Join(hurry, ", ") + ".\n\n| the source | run took | good images that arrived |\n| :-- | --: | --: |",
@@ -123,7 +123,7 @@ func (t *torturer) time(ctx context.Context, name string) error {
 // slowRun starts a run from slow registries and a good one. The function that it returns waits for
 // its end and prints a row.
 func (t *torturer) slowRun(ctx context.Context, name string, cases []slowCase) (wait func() error, err error) {
-	destination := listen(emptyRegistry{})
+	destination := listen(nothingThere{})
 	lines := addHost(nil, destination, "h", &hostile{}, func(*hostile) {}, nil)
 	want := good
 	for i, c := range cases {

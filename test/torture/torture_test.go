@@ -14,7 +14,7 @@ func TestTorture(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(remove)
-	for _, p := range []part{killPart, diskPart, echoPart} {
+	for _, p := range []trial{killPart, diskPart, echoPart} {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			one := &torturer{out: t.Output(), only: regexp.MustCompile(""), dir: built.dir, kills: 8, stops: 2}

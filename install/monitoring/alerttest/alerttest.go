@@ -120,7 +120,7 @@ func Start(t testing.TB, rules Groups, target Target) *Stack {
 			rules.Groups[i].Rules[j].For = ""
 		}
 	}
-	alerts, web := freeAddress(t), freeAddress(t)
+	alerts, web := listenAddress(t), listenAddress(t)
 	job := map[string]any{
 		"job_name": "imagemirror", "scheme": target.Scheme, "metrics_path": target.Path,
 		"static_configs": []any{map[string]any{"targets": []string{target.Address}}},
@@ -158,8 +158,8 @@ func write(t testing.TB, path string, v any) {
 	}
 }
 
-// freeAddress returns an address of this machine at which nothing listens.
-func freeAddress(t testing.TB) string {
+// listenAddress returns an address of this machine at which nothing listens.
+func listenAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
