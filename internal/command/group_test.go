@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// tools is a group of two commands.
+// tools returns a group of two commands.
 func tools() *Group {
 	member := func(name, about string) Member {
 		return Member{Name: name, About: about, New: func() *Command {

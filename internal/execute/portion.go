@@ -56,7 +56,7 @@ type lateJobs struct {
 	jobs []mirror.Job
 }
 
-// Image is called by the engine under its lock, one at a time.
+// Image takes an outcome. The engine calls it under its lock, one at a time.
 func (l *lateJobs) Image(o mirror.Outcome) {
 	if errors.Is(o.Err, mirror.ErrLate) {
 		l.jobs = append(l.jobs, o.Job)

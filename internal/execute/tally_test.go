@@ -8,7 +8,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// results are those of a shard, whose mappings have the destinations, and, in the same order,
+// results returns those of a shard, whose mappings have the destinations, and, in the same order,
 // the statuses.
 func results(shard string, destinations []string, statuses ...string) *stream.Content {
 	c := &stream.Content{Header: stream.Header{Shard: shard}}

@@ -54,7 +54,7 @@ func options(t *testing.T, o mirror.Observer) mirror.Options {
 	return mirror.Options{Client: c, Observer: o, Grace: 10 * time.Millisecond}
 }
 
-// hopeless is a plan of images that fail at once, without a request: the manifests are
+// hopeless returns a plan of images that fail at once, without a request: the manifests are
 // missing. Their results are more than any pipe takes in.
 func hopeless(t *testing.T) *Batch {
 	t.Helper()

@@ -19,7 +19,7 @@ import (
 
 var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 
-// records are a set that fails, and one that has nothing yet.
+// records returns a set that fails, and one that has nothing yet.
 func records() []*record.Record {
 	web := &record.Record{
 		Version: record.Version, Set: "web", Owners: []string{"ada", "bob"}, Schedule: "7 * * * *", StaleSeconds: 3600,

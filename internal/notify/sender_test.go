@@ -43,7 +43,7 @@ func messageTo(r *record.Record, targets ...settings.Target) []*Message {
 	return Due(r, noon.Add(25*time.Minute), "https://mirror.example.com")
 }
 
-// hostile has what the readers of messages could take for more than text.
+// hostile returns what the readers of messages could take for more than text.
 func hostile() *record.Cause {
 	return with(refused(), func(c *record.Cause) {
 		c.Message = "<!channel> *x* <https://evil.example|click> @here `y` & <script>alert(1)</script>\r\nBcc: x@evil.example"

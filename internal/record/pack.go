@@ -67,7 +67,7 @@ func (b baseline) hide(d *Destination) *Destination {
 	return &short
 }
 
-// show is the opposite of hide.
+// show undoes hide.
 func (b baseline) show(d *Destination) {
 	if d.Run != "" || !d.Gone.IsZero() {
 		return
@@ -133,7 +133,7 @@ func totalSize(parts [][]byte) int {
 	return size
 }
 
-// addInline is add for all destinations in one part.
+// addInline adds all destinations in one part.
 func (p *packedRecord) addInline(r *Record, limit int) (bool, error) {
 	whole, err := r.partsOf(1)
 	if err != nil {

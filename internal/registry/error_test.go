@@ -41,7 +41,7 @@ func read(t *testing.T, keys CredentialSource, registry string) *regerror.Error 
 	return readWithin(t, patience, keys, registry)
 }
 
-// readWithin is read by a client that waits for stall.
+// readWithin reads with a client that waits for stall.
 func readWithin(t *testing.T, stall time.Duration, keys CredentialSource, registry string) *regerror.Error {
 	t.Helper()
 	from, err := once(t, keys, stall).Source(t.Context(), reference.Reference{Registry: registry, Repository: "ci/a"})

@@ -80,7 +80,7 @@ func eachHostile(t *testing.T, check func(*testing.T, *Report)) {
 	}
 }
 
-// eachHostilePage is eachHostile and a report of a run without a plan.
+// eachHostilePage does what eachHostile does, and adds a report of a run without a plan.
 func eachHostilePage(t *testing.T, check func(*testing.T, *Report)) {
 	eachHostile(t, check)
 	t.Run("no plan", func(t *testing.T) {

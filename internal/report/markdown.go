@@ -43,7 +43,7 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	return err
 }
 
-// markdownRun says which run this is.
+// markdownRun names the run.
 func (r *Report) markdownRun(p *markdownPage) {
 	if r.Run.ID == "" {
 		return

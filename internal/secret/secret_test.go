@@ -20,7 +20,7 @@ import (
 // nasty has a character that each encoding writes in another way.
 const nasty = `p%41ss/w+rd &"<ö>\'=?x`
 
-// writings are the ways in which servers write something that they echo.
+// writings returns the ways in which servers write something that they echo.
 func writings(s string) map[string]string {
 	quoted, _ := json.Marshal(s)
 	var plain bytes.Buffer

@@ -12,7 +12,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// from are repositories on q.io, each with the source registry of its place.
+// from returns repositories on q.io, each with the source registry of its place.
 func from(sources ...string) []Unit {
 	var list []Unit
 	for i, s := range sources {

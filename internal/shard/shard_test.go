@@ -14,7 +14,7 @@ const (
 	gib = int64(1) << 30
 )
 
-// blob is a Blob whose ID is made from a name.
+// blob returns a Blob whose ID is made from a name.
 func blob(name string, size int64) Blob {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(name))

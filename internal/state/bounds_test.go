@@ -29,13 +29,13 @@ func repeated[T any](n int, one func(i int) T) []T {
 	return all
 }
 
-// worst is the longest error: every character takes as many bytes as one can.
+// worst returns the longest error: every character takes as many bytes as one can.
 func worst() *stream.Error {
 	long := strings.Repeat("\U0001F4A3", 10_000)
 	return stream.ErrorOf(fault.New(fault.Fault{Kind: fault.Image, Side: "destination", Host: long, Status: 599, Advice: long}, long+"\x00\xff\n"))
 }
 
-// atBounds is a part of a plan with values at all bounds. Its mappings have IDs from first on.
+// atBounds returns a part of a plan with values at all bounds. Its mappings have IDs from first on.
 func atBounds(shard string, first int) *stream.Content {
 	const number = 3
 	name := strings.Repeat("n", 1000) // mapping.maxName, nearly

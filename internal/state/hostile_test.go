@@ -192,7 +192,7 @@ func TestDirectoryReadsFilesOnly(t *testing.T) {
 	}
 }
 
-// whole is a run with a plan of two shards in a directory.
+// whole returns a run with a plan of two shards in a directory.
 func whole(t testing.TB) (*Run, string) {
 	dir := t.TempDir()
 	s, err := openDirectory(Place{State: dir, Run: "r"})

@@ -18,7 +18,7 @@ import (
 
 const digest = "sha256:0561bce5bdc5fd79af0e51c4f161ed7ab76aca4674e5f906555ff4c676b83e60"
 
-// part is a part of a plan about one mapping, which has to be copied if it has a shard.
+// part returns a part of a plan about one mapping, which has to be copied if it has a shard.
 func part(shard string, id int) *stream.Content {
 	c := &stream.Content{
 		Header:   stream.Header{Version: stream.Version, Stream: stream.Plan, Run: "r", Shard: shard, Mappings: 1, Cap: stream.Cap{InFlight: 4}},
@@ -42,7 +42,7 @@ func results(plan *stream.Content, seconds int) *stream.Content {
 	return &c
 }
 
-// testRun is what a run promises in either store.
+// testRun checks what a run promises in either store.
 func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 	ctx := t.Context()
 	run := func(t *testing.T, name string) *Run { return &Run{store: open(t, name), name: name, attempts: 3} }
@@ -163,7 +163,7 @@ func testRun(t *testing.T, open func(t *testing.T, run string) Store) {
 	})
 }
 
-// testPieces is what a run promises if the store is another process, or files.
+// testPieces checks what a run promises if the store is another process, or files.
 func testPieces(t *testing.T, open func(t *testing.T, run string) Store) {
 	t.Run("a plan is put piece by piece", func(t *testing.T) {
 		const parts, size = 24, 1 << 20
@@ -195,7 +195,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// told is a line for each attempt: its number, the seconds of its result, and whether it is
+// told returns a line for each attempt: its number, the seconds of its result, and whether it is
 // the last.
 func told(all []Attempt) string {
 	var b strings.Builder

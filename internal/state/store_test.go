@@ -20,7 +20,7 @@ func got(t *testing.T, s Store, name string) (content []byte, err error) {
 	return content, err
 }
 
-// testStore is what both stores promise. open opens a run anew.
+// testStore checks what both stores promise. open opens a run anew.
 func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 	ctx := t.Context()
 	mustPut := func(t *testing.T, s Store, name string, content []byte) {

@@ -30,7 +30,7 @@ func momentOf(t, now time.Time, files bool) moment {
 	return m
 }
 
-// distance says how far from now a time is that comes after d.
+// distance tells how far from now a time is that comes after d.
 func distance(d time.Duration) string {
 	if d > 0 {
 		return "in " + roughly(d)

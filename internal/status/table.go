@@ -38,7 +38,7 @@ func WriteTable(w io.Writer, s *Snapshot) error {
 	return err
 }
 
-// ago says how far a time is from the moment of the snapshot.
+// ago tells how far a time is from the moment of the snapshot.
 func (s *Snapshot) ago(t time.Time, never string) string {
 	if t.IsZero() {
 		return never
@@ -60,7 +60,7 @@ func (r *setRow) next(s *Snapshot) string {
 	return s.ago(r.Next, "not scheduled")
 }
 
-// why says in one line why the set is in its state.
+// why tells in one line why the set is in its state.
 func (r *setRow) why(s *Snapshot) string {
 	var all []string
 	for _, c := range r.Causes {

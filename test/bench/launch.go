@@ -69,7 +69,7 @@ func (j launchSpec) start(ctx context.Context) (cost, error) {
 	return c, err
 }
 
-// launch is the main function of a launcher.
+// launch does the work of a launcher.
 func launch() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -18,7 +18,7 @@ var forty = registrytest.Workload{
 	Bases: 2, BaseSize: 1 << 20, TopSize: 64 << 10,
 }
 
-// few is a workload of n small images.
+// few returns a workload of n small images.
 func few(n int) registrytest.Workload {
 	return registrytest.Workload{
 		Repository: "app", Images: n, Bases: 1, BaseSize: 1 << 16, TopSize: 1 << 12,

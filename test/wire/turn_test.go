@@ -58,7 +58,7 @@ type awaiter struct {
 	done func()
 }
 
-// Image is called by the engine, one at a time.
+// Image takes an outcome. The engine calls it one at a time.
 func (a *awaiter) Image(o mirror.Outcome) {
 	if o.Err == nil {
 		a.n--

@@ -13,7 +13,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// planned is a part of a plan of one mapping, which has to be copied if it has a shard.
+// planned returns a part of a plan of one mapping, which has to be copied if it has a shard.
 func planned(shard string, id int) *stream.Content {
 	destination := "quay.io/org/a:" + string(rune('a'+id))
 	c := &stream.Content{
