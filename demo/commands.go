@@ -36,8 +36,8 @@ func (o *commandOutcome) want(want counts) error {
 	return nil
 }
 
-// mirror runs imagemirror run -record record -out report SETS, which has to exit with status, and reads the
-// report.
+// mirror runs imagemirror run -record record -out report SETS, which has to exit with status, and
+// reads the report.
 func (w *world) mirror(ctx context.Context, status int, sets ...string) (*commandOutcome, error) {
 	w.source.Reset()
 	w.destination.Reset()
@@ -47,8 +47,8 @@ func (w *world) mirror(ctx context.Context, status int, sets ...string) (*comman
 	return w.readReport()
 }
 
-// pipe runs split SETS | copy | report -record record -out report, of which report has to exit with status,
-// and reads the report.
+// pipe runs split SETS | copy | report -record record -out report, of which report has to exit
+// with status, and reads the report.
 func (w *world) pipe(ctx context.Context, status int, sets ...string) (*commandOutcome, error) {
 	if err := w.run(ctx, status, []string{"split"}, sets, []string{"copy"}, []string{"report", "-record", "record", "-out", "report"}); err != nil {
 		return nil, err

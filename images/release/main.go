@@ -1,7 +1,7 @@
-// Command release pushes the images of the commands with their SBOMs. It writes release.yaml, which
-// has all Tasks and Pipelines with the digests of their images, kustomization.yaml, which gives the
-// images of other objects their digests, and images.txt, which lists them for those who sign them. The same source, version and Go make the same files,
-// byte for byte.
+// Command release pushes the images of the commands with their SBOMs. It writes release.yaml,
+// which has all Tasks and Pipelines with the digests of their images, kustomization.yaml, which
+// gives the images of other objects their digests, and images.txt, which lists them for those who
+// sign them. The same source, version and Go make the same files, byte for byte.
 //
 //	go run ./images/release -registry REGISTRY/REPOSITORY -version VERSION
 //

@@ -103,7 +103,8 @@ func (m *wantedManifest) hasTag(tag string) bool {
 	return slices.ContainsFunc(m.jobs, func(j *jobState) bool { return !j.ended && j.Destination.Tag == tag })
 }
 
-// follow makes an image wait for an attachment, and returns the list that the attachment will be in.
+// follow makes an image wait for an attachment, and returns the list that the attachment will be
+// in.
 func (b *builder) follow(image *wantedManifest, a attached) *referrersList {
 	if a.Tag != "" && !slices.Contains(a.manifest.tags, a.Tag) && !a.manifest.hasTag(a.Tag) {
 		a.manifest.tags = append(a.manifest.tags, a.Tag)

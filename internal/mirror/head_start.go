@@ -87,7 +87,8 @@ func (h *HeadStart) beginLocked(r *started, at opening) {
 	go h.open(r, first, at.digest, a)
 }
 
-// repoLocked returns a destination repository, or nil if it is not known where that is. It needs mu.
+// repoLocked returns a destination repository, or nil if it is not known where that is. It needs
+// mu.
 func (h *HeadStart) repoLocked(to reference.Reference) *started {
 	name := to.Name()
 	if _, known := h.repos[name]; !known {

@@ -25,8 +25,8 @@ type uploadQueue struct {
 }
 
 // uploadersFor returns how many uploads may be under way at a registry with so many request slots.
-// Two for each slot: while one waits for the source, another uses it. Beyond four slots three, since
-// the source's first answers come together, and the slots would be idle until then.
+// Two for each slot: while one waits for the source, another uses it. Beyond four slots three,
+// since the source's first answers come together, and the slots would be idle until then.
 func uploadersFor(slots int) int { return max(2*slots, 3*slots-4) }
 
 // A taskLine holds the uploads from one source registry.

@@ -16,9 +16,9 @@ const maxPlan = 96 << 20
 // smallImage is what any image may take while there is room, in bytes.
 const smallImage = 64 << 10
 
-// An archiveBudget divides maxPlan among the images of a run, so that a few that are very large leave room
-// for all others: an image gets at most an eighth of what is left, and a repository at most as much
-// as is left for all others.
+// An archiveBudget divides maxPlan among the images of a run, so that a few that are very large
+// leave room for all others: an image gets at most an eighth of what is left, and a repository at
+// most as much as is left for all others.
 type archiveBudget struct {
 	mu    sync.Mutex
 	room  int64            // that is left

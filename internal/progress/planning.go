@@ -35,8 +35,8 @@ type Planned struct {
 // there are: 0 until that is known.
 type Count func() (resolved, failed, mappings int64)
 
-// NewPlanning starts to display a plan that is being made, or something like it: doing is what, such
-// as "planning". It polls count. If f is not a terminal, everything goes to log.
+// NewPlanning starts to display a plan that is being made, or something like it: doing is what,
+// such as "planning". It polls count. If f is not a terminal, everything goes to log.
 func NewPlanning(f *os.File, log *slog.Logger, doing string, count Count) Planning {
 	if canDraw(f) {
 		return newLivePlanning(f, heightOf(f), doing, count)

@@ -207,7 +207,8 @@ func parseReferrers(b []byte) ([]Referrer, error) {
 // it lists it by itself (OCI distribution spec, "Pushing Manifests with Subject").
 func (r *Repository) ListsReferrers() bool { return r.endpoints[0].host.lists.Load() }
 
-// A referrersIndex is an OCI index as far as its entries are known. Other keys are kept as they are.
+// A referrersIndex is an OCI index as far as its entries are known. Other keys are kept as they
+// are.
 type referrersIndex struct {
 	fields  map[string]json.RawMessage
 	entries []json.RawMessage

@@ -39,8 +39,8 @@ func formatSeconds(seconds float64) string {
 	return text.Round(d).String()
 }
 
-// boundTime returns a time in UTC, to the millisecond, or the zero time if it is in no year that a run could be in:
-// time.Time has no JSON for years of more than four digits.
+// boundTime returns a time in UTC, to the millisecond, or the zero time if it is in no year that a
+// run could be in: time.Time has no JSON for years of more than four digits.
 func boundTime(t time.Time) time.Time {
 	if t = t.UTC().Truncate(time.Millisecond); t.Year() < 2000 || t.Year() > 2999 {
 		return time.Time{}

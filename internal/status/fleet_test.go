@@ -117,8 +117,8 @@ func fleet() []*record.Record {
 	return append(all, idle, refused, fresh)
 }
 
-// large returns 200 sets that have 5,000 destinations, most of them in one, and all the history that
-// records hold.
+// large returns 200 sets that have 5,000 destinations, most of them in one, and all the history
+// that records hold.
 func large() []*record.Record {
 	all := []*record.Record{fail(goodSet("large", 4005, record.MaxRuns, record.MaxMoves), expired, 700, 5*time.Hour)}
 	for i := range 199 {

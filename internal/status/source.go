@@ -107,8 +107,8 @@ func (r *Records) read(ctx context.Context, item record.Item, old kept) kept {
 	return kept{tag: item.Tag, record: old.record, problem: why}
 }
 
-// shareTexts keeps texts that a record has many times once in memory: a run is named by each tag that
-// it moved, and a host by each run.
+// shareTexts keeps texts that a record has many times once in memory: a run is named by each tag
+// that it moved, and a host by each run.
 func shareTexts(r *record.Record) {
 	share := func(s *string) { *s = unique.Make(*s).Value() }
 	for _, run := range r.Runs {

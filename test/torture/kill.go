@@ -188,8 +188,8 @@ type killed struct {
 	took       time.Duration
 }
 
-// killOnce starts a command, and sends it a signal at a random moment of what it usually takes and a
-// quarter more. If that is 0, it waits for its end.
+// killOnce starts a command, and sends it a signal at a random moment of what it usually takes and
+// a quarter more. If that is 0, it waits for its end.
 func (t *torturer) killOnce(ctx context.Context, m *movingTarget, victim job, by os.Signal, usual time.Duration) (killed, error) {
 	if err := m.reset(); err != nil {
 		return killed{}, err

@@ -7,8 +7,8 @@
 // time than a Task has, if a good image does not arrive, if a tag is neither on its old nor on its
 // new image, and if a secret is shown.
 //
-// The commands whose memory is measured run in a control group of 256 MiB, which only root can make.
-// Without it they are told of such a container, and their resident memory is compared.
+// The commands whose memory is measured run in a control group of 256 MiB, which only root can
+// make. Without it they are told of such a container, and their resident memory is compared.
 package main
 
 import (

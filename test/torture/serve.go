@@ -18,8 +18,8 @@ import (
 // memory, and Linux counts that of the process that starts a program as the program's own.
 const serving = "TORTURE_SERVE"
 
-// serveHostile serves the cases of space, one after the other, as standard input names them, and an API
-// server, whose address it tells first.
+// serveHostile serves the cases of space, one after the other, as standard input names them, and
+// an API server, whose address it tells first.
 func serveHostile() {
 	var state statetest.Server
 	answers := json.NewEncoder(os.Stdout)

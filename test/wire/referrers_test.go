@@ -250,7 +250,8 @@ func TestTypesChooseReferrers(t *testing.T) {
 	wantReferrers(t, p.destination, "m/b", subject)
 }
 
-// What cannot be copied is counted, and the image arrives; if it is required, the image's tag stays.
+// What cannot be copied is counted, and the image arrives; if it is required, the image's tag
+// stays.
 func TestReferrersThatCannotBeCopied(t *testing.T) {
 	t.Parallel()
 	const subjectOfAnother = "sha256:00000000000000000000000000000000000000000000000000000000000000aa"

@@ -78,7 +78,7 @@ func TestWaitsAreTold(t *testing.T) {
 		{name: "the next attempt", source: true, blob: true, want: waits.Wait{Kind: waits.Again},
 			fault: registrytest.FaultRule{Kind: "GET blob", Times: 1, Fault: registrytest.Status(503, "")}},
 		{name: "a slot", want: waits.Wait{Kind: waits.Slot}, config: func(c *registry.Config) { c.Concurrency = 1 },
-			fault: registrytest.FaultRule{Kind: "POST mount", Fault: registrytest.Wait(50 * time.Millisecond)}},
+			fault: registrytest.FaultRule{Kind: "HEAD manifest", Fault: registrytest.Wait(50 * time.Millisecond)}},
 		{name: "MIRROR_RATE", source: true, want: waits.Wait{Kind: waits.Turn}, config: func(c *registry.Config) { c.Rate = 1000 }},
 		{name: "another blob's upload", want: waits.Wait{Kind: waits.First}},
 	} {
@@ -99,7 +99,7 @@ func TestWaitsAreTold(t *testing.T) {
 				tc.config(&config)
 			}
 			w := &waitLog{}
-			results := runWatched(t, w, config, line(p, "ci/a:v1", "m/a:v1"))
+			results := runWatched(t, w, config, line(p, "ci/a:v1", "m/a:v1", "m/b:v1"))
 			results.are(t, p.destination, map[string]string{"m/a:v1": stream.Copied})
 			told := w.run
 			if tc.blob {

@@ -1,5 +1,5 @@
-// Package alerttest runs Debian's Prometheus and Alertmanager with the alerts of install/monitoring,
-// for tests: what is scraped fires alerts, and a receiver gets them.
+// Package alerttest runs Debian's Prometheus and Alertmanager with the alerts of
+// install/monitoring, for tests: what is scraped fires alerts, and a receiver gets them.
 package alerttest
 
 import (

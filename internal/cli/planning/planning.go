@@ -1,5 +1,5 @@
-// Package planning asks registries about image sets, to plan or to check them, and shows on standard
-// error how far that is.
+// Package planning asks registries about image sets, to plan or to check them, and shows on
+// standard error how far that is.
 package planning
 
 import (
