@@ -90,7 +90,7 @@ func notAhead(runs []*Run, now, end time.Time) []*Run {
 func (u *Update) run() *Run {
 	of, s := u.Report.Run, u.Report.Summary
 	run := &Run{
-		ID: text.Line(of.ID, maxID), Trigger: text.Line(of.Trigger, maxID), Program: text.Line(of.Version, maxID),
+		ID: text.Line(of.ID, maxID), URL: keptURL(of.URL), Trigger: text.Line(of.Trigger, maxID), Program: text.Line(of.Version, maxID),
 		End:      earlier(of.End.UTC(), u.Now.UTC()),
 		Mappings: s.Mappings, Copied: s.Copied, Current: s.Current, Failed: s.Failed, Unknown: s.Unknown, Bytes: s.Bytes,
 		Verdict: Good,
@@ -207,9 +207,7 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 		*d = *old
 	}
 	d.Source, d.File, d.Line, d.Run, d.Gone = m.Source, m.File, max(m.Line, 0), a.run.ID, time.Time{}
-	if d.URL = ""; isURL(m.URL) {
-		d.URL = m.URL
-	}
+	d.URL = keptURL(m.URL)
 	d.move(m.Old, a.run.Start, a.run.ID) // by somebody else, if it was not there before
 	if m.Status == stream.Failed {
 		d.Error, d.Cause = text.Line(m.Error, maxShort), text.Line(m.Cause, maxID)
@@ -225,6 +223,14 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 
 // isURL reports whether an address is one that records keep, for pages to lead to.
 func isURL(s string) bool { return len(s) <= maxURL && text.IsPrintable(s) && link.IsWeb(s) }
+
+// keptURL returns an address if records keep it, and otherwise "".
+func keptURL(s string) string {
+	if isURL(s) {
+		return s
+	}
+	return ""
+}
 
 // move notes the digest that the destination has, if it is known. It does not change d.Moves in
 // place, which another record shares.

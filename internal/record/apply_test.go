@@ -228,7 +228,7 @@ func encoded(t testing.TB, r *Record) string {
 	return string(content)
 }
 
-// A destination leads to its line as the last run's policy says, if pages may lead there.
+// A destination leads to its line, and a run to its page, as the policy says, if pages may lead there.
 func TestAddressesOfLinesAreRecorded(t *testing.T) {
 	r := New("tekton")
 	for i, c := range []struct{ url, want string }{
@@ -243,10 +243,10 @@ func TestAddressesOfLinesAreRecorded(t *testing.T) {
 		{"", ""},
 	} {
 		u := run(i, line{"v1", stream.Current, "a", ""})
-		u.Report.Results[0].URL = c.url
+		u.Report.Results[0].URL, u.Report.Run.URL = c.url, c.url
 		r = applied(t, r, u)
-		if got := r.Destinations[0].URL; got != c.want {
-			t.Errorf("%.60q: recorded as %q, want %q", c.url, got, c.want)
+		if got, run := r.Destinations[0].URL, r.LastRun().URL; got != c.want || run != c.want {
+			t.Errorf("%.60q: recorded as %q and %q, want %q", c.url, got, run, c.want)
 		}
 	}
 }

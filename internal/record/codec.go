@@ -159,6 +159,9 @@ func (r *Run) check() error {
 			return fmt.Errorf("it has the count %d", n)
 		}
 	}
+	if r.URL != "" && !isURL(r.URL) {
+		return fmt.Errorf("%.80q is not an address of http or https", r.URL)
+	}
 	if len(r.Registries) > maxRegistries {
 		return fmt.Errorf("it has %d registries, and at most %d are kept", len(r.Registries), maxRegistries)
 	}

@@ -32,6 +32,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a long text", `{"version":1,"causes":[{"key":"a","message":"` + strings.Repeat("x", maxName+2) + `"}]}`, `is not a printable line of at most 1000`},
 		{"no digest", `{"version":1,"destinations":[{"name":"a","digest":"sha256:ab"}]}`, `is not a digest`},
 		{"a script as an address", `{"version":1,"destinations":[{"name":"a","url":"javascript:alert(1)"}]}`, `"javascript:alert(1)" is not an address of http or https`},
+		{"a script as the address of a run", `{"version":1,"runs":[{"verdict":"good","url":"data:text/html,x"}]}`, `is not an address of http or https`},
 		{"a long address", `{"version":1,"destinations":[{"name":"a","url":"https://a/` + strings.Repeat("x", maxURL) + `"}]}`, `is not an address of http or https`},
 		{"a target that is a path", `{"version":1,"targets":[{"kind":"slack","name":"../x"}]}`, "it has a notification target"},
 		{"twice", `{"version":1,"destinations":[{"name":"a"},{"name":"a"}]}`, "destination 1 is out of order"},

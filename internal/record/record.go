@@ -65,6 +65,7 @@ type Notifications struct {
 // A Run is what one run of the set did. Bytes counts the blob bytes that were sent.
 type Run struct {
 	ID         string      `json:"id"`
+	URL        string      `json:"url,omitempty"`     // of a page about the run, by the operator's policy
 	Trigger    string      `json:"trigger,omitempty"` // cron, manual or event
 	Program    string      `json:"program,omitempty"` // version of the program
 	Start      time.Time   `json:"start"`

@@ -155,7 +155,7 @@ func hostile() []*record.Record {
 			}
 		}
 		for n, run := range r.Runs {
-			run.ID, run.Trigger, run.Program, run.Reason = attack, attack, attack, attack
+			run.ID, run.URL, run.Trigger, run.Program, run.Reason = attack, attack, attack, attack, attack
 			if n == 1 {
 				run.Verdict = record.Verdict(attack)
 			}

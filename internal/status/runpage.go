@@ -20,6 +20,7 @@ func (v view) runsPage(s *set) *page {
 // A runBody is what the page of a run shows.
 type runBody struct {
 	runRow
+	Where         string // the address of a page about it, elsewhere
 	Before, After *record.Run
 	Moves         []moveRow // at most destinationsShown
 	MoreMoves     int
@@ -33,7 +34,7 @@ type moveRow struct {
 }
 
 func (v view) runPage(s *set, before, run, after *record.Run) *page {
-	b := &runBody{runRow: s.runRow(run), Before: before, After: after}
+	b := &runBody{runRow: s.runRow(run), Where: webAddress(run.URL), Before: before, After: after}
 	for _, d := range s.Destinations {
 		for i, move := range d.Moves {
 			if move.Run != run.ID {

@@ -146,8 +146,8 @@ func TestLinksOfFilesLeadSomewhere(t *testing.T) {
 	}
 }
 
-// A mapping leads to its line, if the record knows an address of the web for it.
-func TestMappingsLeadToTheirLines(t *testing.T) {
+// A mapping leads to its line, and a run to where it ran, if the record knows an address for it.
+func TestRecordedAddressesAreLinked(t *testing.T) {
 	for _, c := range []struct{ url, want string }{
 		{"https://git.example/a?b=1&c=\"#L7", `<dt>Mapping</dt><dd><a href="https://git.example/a?b=1&amp;c=%22#L7" rel="noreferrer noopener"><code>mapping_x:7</code></a></dd>`},
 		{"", `<dt>Mapping</dt><dd><code>mapping_x:7</code></dd>`},
@@ -159,6 +159,11 @@ func TestMappingsLeadToTheirLines(t *testing.T) {
 		page := get(showing(NewSnapshot(Look{Records: []*record.Record{r}}, now)), "/sets/x").Body.String()
 		if !strings.Contains(page, c.want) {
 			t.Errorf("%s: the page has not %s", c.url, c.want)
+		}
+		r.Runs[0].URL = c.url
+		run := get(showing(NewSnapshot(Look{Records: []*record.Record{r}}, now)), "/sets/x/runs/"+r.Runs[0].ID).Body.String()
+		if leads := strings.Contains(run, `<dt>Where it ran</dt><dd><a href="https://git.example/a?b=1&amp;c=%22#L7" rel="noreferrer noopener">`); leads != strings.HasPrefix(c.url, "https:") {
+			t.Errorf("%s: the run leads there: %t", c.url, leads)
 		}
 	}
 }

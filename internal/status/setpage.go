@@ -107,10 +107,7 @@ func compareDestinations(a, b *record.Destination, column string) int {
 
 // destinationRow returns a destination of the set as tables show it.
 func (s *set) destinationRow(d *record.Destination) destinationRow {
-	row := destinationRow{Set: s.Set, Destination: d, State: stateOf(d), Page: link.Image(d.Name), Stale: s.isStale(d)}
-	if link.IsWeb(d.URL) {
-		row.LineURL = d.URL
-	}
+	row := destinationRow{Set: s.Set, Destination: d, State: stateOf(d), Page: link.Image(d.Name), Stale: s.isStale(d), LineURL: webAddress(d.URL)}
 	row.RunKnown = slices.ContainsFunc(s.Runs[max(0, len(s.Runs)-shownRuns):], func(r *record.Run) bool { return r.ID == d.Run })
 	if row.State == Failing {
 		why := causeRow{Title: d.Error}
@@ -123,6 +120,14 @@ func (s *set) destinationRow(d *record.Destination) destinationRow {
 		row.Latest = append(row.Latest, d.Moves[i])
 	}
 	return row
+}
+
+// webAddress returns an address that a record has if a page may lead there, and otherwise "".
+func webAddress(address string) string {
+	if link.IsWeb(address) {
+		return address
+	}
+	return ""
 }
 
 // latest returns the last runs, at most so many, newest first.
