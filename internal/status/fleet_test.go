@@ -137,6 +137,7 @@ var attacks = []string{
 	`</style><style>*{display:none}</style>`, `javascript:pwned=1`, `]]><svg onload=pwned=1>`, "{{.}}<!--", "\x00\x1b[31m\u202eevil\r\n",
 	`https://evil.example/x.png`, `<a href="javascript:pwned=1">x</a>`, `<meta http-equiv=refresh content="0;url=https://evil.example">`,
 	`../../../../etc/passwd`, `//evil.example/`, `&lt;script&gt;`, strings.Repeat("W", 700), `<base href=https://evil.example>`,
+	`https://evil.example/` + strings.Repeat("w", 700),
 }
 
 // hostile returns records that have an attack in each of their texts.
