@@ -138,6 +138,10 @@ func (r *layered) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 			return
 		}
 		http.NotFound(w, q)
+	case "tags": // no signatures
+		_, _ = io.WriteString(w, `{"tags":[]}`)
+	default: // no referrers API
+		http.NotFound(w, q)
 	}
 }
 
