@@ -348,7 +348,7 @@ func (b *Builder) addCut(c *stream.Content) {
 	}
 	line := c.Cut.Error()
 	if missing > 0 {
-		line += fmt.Sprintf(", before it named %d of its %s", missing, count(c.Header.Mappings, "mapping"))
+		line += fmt.Sprintf(", before it named %d of its %s", missing, text.Count(c.Header.Mappings, "mapping"))
 	}
 	b.cuts = append(b.cuts, text.Line(line, maxMessage))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"imagemirror/internal/fault"
+	"imagemirror/internal/text"
 )
 
 // Bounds on what people are shown of a cause.
@@ -45,7 +46,7 @@ func (r *Result) where() string {
 // extent returns how much failed for the cause, when, and whose it is if that is one set. show
 // escapes names for the format.
 func (c *Cause) extent(show func(string) string) string {
-	s := count(c.Mappings, "mapping")
+	s := text.Count(c.Mappings, "mapping")
 	if len(c.Sets) > 1 {
 		s += fmt.Sprintf(" of %d sets", len(c.Sets))
 	} else if c.Sets[0].Set != "" {
@@ -77,7 +78,7 @@ const clock = "15:04:05"
 // heading returns how many mappings of the set failed, and its people. show escapes names for the
 // format.
 func (s *CauseSet) heading(show func(string) string) string {
-	return show(cmp.Or(s.Set, noSet)) + ": " + count(s.Mappings, "mapping") + s.people(show)
+	return show(cmp.Or(s.Set, noSet)) + ": " + text.Count(s.Mappings, "mapping") + s.people(show)
 }
 
 // people returns who owns the set, and whom to tell.

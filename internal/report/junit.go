@@ -8,6 +8,7 @@ import (
 
 	"imagemirror/internal/junit"
 	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
 )
 
 // WriteJUnit writes a test suite for each image set and a test case for each mapping, so that
@@ -31,7 +32,7 @@ func (r *Report) testSuites() *junit.Suites {
 		all.Suite("streams").Add(junit.Case{
 			Class:   "streams",
 			Name:    "every mapping is known",
-			Failure: &junit.Detail{Message: count(r.Summary.Unknown, "mapping") + " unknown", Text: strings.Join(r.Cuts, "\n")},
+			Failure: &junit.Detail{Message: text.Count(r.Summary.Unknown, "mapping") + " unknown", Text: strings.Join(r.Cuts, "\n")},
 		})
 	}
 	if len(r.Summary.Problems) > 0 {

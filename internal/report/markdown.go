@@ -79,7 +79,7 @@ func (r *Report) markdownCounts(p *markdownPage) {
 		return append([]string{cell(text.Clip(rows[i].set, shownSet))}, rows[i].numbers("%s")...)
 	})
 	if n := len(sets) - listedInPage; n > 0 {
-		p.line("and %s.\n", count(n, "more set"))
+		p.line("and %s.\n", text.Count(n, "more set"))
 	}
 	if d := formatSeconds(r.Summary.DurationSeconds); d != "" && r.Run.ID == "" {
 		p.line("In %s.\n", d)
@@ -103,7 +103,7 @@ func (r *Report) markdownFailures(p *markdownPage) {
 	told := 0
 	for i, c := range r.Causes {
 		if !p.room() {
-			p.line("And %s more, for %s.\n", count(r.Summary.Failed-told, "mapping"), count(len(r.Causes)-i, "other cause"))
+			p.line("And %s more, for %s.\n", text.Count(r.Summary.Failed-told, "mapping"), text.Count(len(r.Causes)-i, "other cause"))
 			return
 		}
 		told += c.Mappings
@@ -117,7 +117,7 @@ func (r *Report) markdownFailures(p *markdownPage) {
 		}
 		for n, s := range c.Sets {
 			if !p.room() {
-				p.line("And mappings of %s.\n", count(len(c.Sets)-n, "other set"))
+				p.line("And mappings of %s.\n", text.Count(len(c.Sets)-n, "other set"))
 				break
 			}
 			c.markdownSet(p, s)

@@ -126,11 +126,11 @@ func (r *Report) Err() error {
 	case len(s.NoPlan) > 1:
 		return fmt.Errorf("nothing was mirrored: %s; and %d more", s.NoPlan[0], len(s.NoPlan)-1)
 	case s.Failed > 0 && s.Unknown > 0:
-		return fmt.Errorf("%d of %s failed, and %d more are unknown", s.Failed, count(s.Mappings, "mapping"), s.Unknown)
+		return fmt.Errorf("%d of %s failed, and %d more are unknown", s.Failed, text.Count(s.Mappings, "mapping"), s.Unknown)
 	case s.Failed > 0:
-		return fmt.Errorf("%d of %s failed", s.Failed, count(s.Mappings, "mapping"))
+		return fmt.Errorf("%d of %s failed", s.Failed, text.Count(s.Mappings, "mapping"))
 	case s.Unknown > 0:
-		return fmt.Errorf("%s unknown: copy was cut before it named all of its work", count(s.Unknown, "mapping"))
+		return fmt.Errorf("%s unknown: copy was cut before it named all of its work", text.Count(s.Unknown, "mapping"))
 	case len(s.Problems) == 1:
 		return errors.New(s.Problems[0])
 	case len(s.Problems) > 1:
@@ -151,7 +151,7 @@ func (r *Report) findCauses(ended time.Time) {
 // Headline sums the report up in a few words.
 func (r *Report) Headline() string {
 	s := r.Summary
-	all := count(s.Mappings, "mapping")
+	all := text.Count(s.Mappings, "mapping")
 	switch err := r.Err(); {
 	case err != nil && r.planned() > 0:
 		return "Dry run: " + err.Error()

@@ -60,7 +60,7 @@ func (r *Report) verdict() string {
 	for _, c := range sets {
 		failing += min(1, c.failed)
 	}
-	line := r.Headline() + ": " + count(len(r.Causes), "cause")
+	line := r.Headline() + ": " + text.Count(len(r.Causes), "cause")
 	if len(sets) > 1 {
 		line += fmt.Sprintf(", in %d of %d sets", failing, len(sets))
 	}
@@ -178,7 +178,7 @@ func (r *Report) tableFailures(w *bytes.Buffer) {
 			c.tableLines(w, s)
 		}
 		if n := len(c.Sets) - listedSets; n > 0 {
-			fmt.Fprintf(w, "    and %s\n", count(n, "more set"))
+			fmt.Fprintf(w, "    and %s\n", text.Count(n, "more set"))
 		}
 	}
 }

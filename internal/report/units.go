@@ -1,7 +1,6 @@
 package report
 
 import (
-	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -66,14 +65,6 @@ func (r *Result) shownSource() string {
 		return text.Clip(r.Source, shownName)
 	}
 	return text.Clip(name, shownName) + "@sha256:" + text.ShortDigest(digest) + "…"
-}
-
-// count returns "1 mapping", "2 mappings".
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // sum returns a+b, or the largest number if that is too large.

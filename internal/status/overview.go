@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"imagemirror/internal/record"
+	"imagemirror/internal/text"
 )
 
 // Rows of a table before it is cut into parts.
@@ -96,15 +97,15 @@ func headline(sets map[State]int, all int, unread bool) string {
 	case all == 0:
 		return "No image sets yet"
 	case failing > 0 && overdue > 0:
-		return fmt.Sprintf("%d of %s failing, %d overdue", failing, count(all, "set"), overdue)
+		return fmt.Sprintf("%d of %s failing, %d overdue", failing, text.Count(all, "set"), overdue)
 	case failing > 0:
-		return fmt.Sprintf("%d of %s failing", failing, count(all, "set"))
+		return fmt.Sprintf("%d of %s failing", failing, text.Count(all, "set"))
 	case overdue > 0:
-		return fmt.Sprintf("%d of %s overdue", overdue, count(all, "set"))
+		return fmt.Sprintf("%d of %s overdue", overdue, text.Count(all, "set"))
 	case sets[Waiting] > 0:
-		return fmt.Sprintf("%d of %s waiting for a first run", sets[Waiting], count(all, "set"))
+		return fmt.Sprintf("%d of %s waiting for a first run", sets[Waiting], text.Count(all, "set"))
 	case unread:
-		return count(all, "set") + " good, and not all could be read"
+		return text.Count(all, "set") + " good, and not all could be read"
 	case all == 1:
 		return "The image set is good"
 	}

@@ -23,7 +23,7 @@ var files embed.FS
 var style string
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"count":  count,
+	"count":  text.Count,
 	"number": number,
 	"size":   text.Size,
 	"line":   line,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"imagemirror/internal/record"
+	"imagemirror/internal/text"
 )
 
 // shownRuns is how many runs a sparkline shows.
@@ -76,19 +77,11 @@ func sparkLabel(runs, bad int, last []*record.Run) string {
 	case runs == 0:
 		return "No runs yet"
 	case bad == 0:
-		return fmt.Sprintf("Last %s: all good", count(runs, "run"))
+		return fmt.Sprintf("Last %s: all good", text.Count(runs, "run"))
 	}
-	label := fmt.Sprintf("Last %s: %d not good", count(runs, "run"), bad)
+	label := fmt.Sprintf("Last %s: %d not good", text.Count(runs, "run"), bad)
 	if last[len(last)-1].Verdict == record.Good {
 		label += ", the last one good"
 	}
 	return label
-}
-
-// count returns a number with a noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

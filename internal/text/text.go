@@ -91,6 +91,14 @@ func Round(d time.Duration) time.Duration {
 	return d.Round(time.Second)
 }
 
+// Count returns a number with a noun: "1 mapping", "2 mappings".
+func Count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // Duration returns d without the trailing parts that are zero, as people write it: "5h", not
 // "5h0m0s".
 func Duration(d time.Duration) string {
