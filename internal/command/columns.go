@@ -7,7 +7,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Columns returns the width of the terminal that w is, or 0 if it is none.
+// Columns returns the width of w if it is a terminal, or 0.
 func Columns(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {

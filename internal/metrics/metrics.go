@@ -215,7 +215,7 @@ type recordCollector struct {
 	descs []*prometheus.Desc
 }
 
-// New returns the metrics of records, of which each set has one.
+// New returns the metrics of records, one for each set.
 func New(records []*record.Record, now time.Time) prometheus.Gatherer {
 	c := &recordCollector{}
 	for _, r := range records {

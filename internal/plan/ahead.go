@@ -74,7 +74,7 @@ func (a *ahead) independentLocked() bool {
 	return true
 }
 
-// tellLocked tells of all copies up to the first target of which it is not known whether it is one.
+// tellLocked tells of all copies up to the first target that is not decided yet.
 func (a *ahead) tellLocked() {
 	for a.open && a.next < len(a.targets) {
 		t := a.targets[a.next]

@@ -228,7 +228,8 @@ func encoded(t testing.TB, r *Record) string {
 	return string(content)
 }
 
-// A destination leads to its line, and a run to its page, as the policy says, if pages may lead there.
+// A destination leads to its line, and a run to its page, as the policy says, if pages may lead
+// there.
 func TestAddressesOfLinesAreRecorded(t *testing.T) {
 	r := New("tekton")
 	for i, c := range []struct{ url, want string }{

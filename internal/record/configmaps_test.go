@@ -403,7 +403,7 @@ func sizes(t *testing.T, s *ConfigMaps, set string) (segments, bytes int) {
 	return len(o.Segments), bytes
 }
 
-// again returns a run of the same destinations, of which the first n move.
+// again returns a run of the same destinations. The first n of them move.
 func again(r *Record, n int) Update {
 	var all []line
 	for i, d := range r.Destinations {

@@ -166,7 +166,7 @@ func TestAReportHasCausesExactlyIfItIsNotGood(t *testing.T) {
 	}
 }
 
-// TestManySetsFitAScreen has 200 sets, of which the last fails.
+// TestManySetsFitAScreen reports 200 sets. The last one fails.
 func TestManySetsFitAScreen(t *testing.T) {
 	const n = 200
 	s := &sheet{header: stream.Header{Stream: stream.Results, Run: "r", Mappings: n, Started: noon}, ended: noon.Add(time.Minute)}
