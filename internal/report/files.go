@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -66,44 +67,52 @@ func OpenDirectory(path string) (Directory, error) {
 	return d, errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-// Write writes the files of the report, each of them whole or not at all.
-func (d Directory) Write(r *Report) error {
-	if d.path == "" {
-		return nil
-	}
-	var errs []error
-	for _, file := range r.Files() {
-		errs = append(errs, d.WriteFile(file))
-	}
-	return errors.Join(errs...)
-}
+// Write writes the files of the report: all of them whole, or none if one cannot be written. Those
+// of an earlier report are replaced once all are written, report.json last.
+func (d Directory) Write(r *Report) error { return d.writeAll(r.Files()) }
 
 // WriteFile writes a file whole or not at all.
-func (d Directory) WriteFile(file File) error {
+func (d Directory) WriteFile(file File) error { return d.writeAll([]File{file}) }
+
+// writeAll writes files under temporary names, and renames them in reverse once all are written. A
+// full disk leaves the files that were there before.
+func (d Directory) writeAll(files []File) error {
 	if d.path == "" {
 		return nil
 	}
-	if err := d.write(file); err != nil {
-		return fmt.Errorf("writing %s: %w", file.Name, err)
+	var written []string
+	defer func() {
+		for _, name := range written {
+			os.Remove(name) // those that were not renamed
+		}
+	}()
+	for _, file := range files {
+		name, err := d.write(file)
+		if err != nil {
+			return fmt.Errorf("writing %s: %w", file.Name, err)
+		}
+		written = append(written, name)
+	}
+	for i, file := range slices.Backward(files) {
+		if err := os.Rename(written[i], filepath.Join(d.path, file.Name)); err != nil {
+			return fmt.Errorf("writing %s: %w", file.Name, err)
+		}
 	}
 	return nil
 }
 
-func (d Directory) write(file File) (err error) {
+// write writes a file under a temporary name, which it returns.
+func (d Directory) write(file File) (name string, err error) {
 	f, err := d.create(file.Name)
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
 	buf := bufio.NewWriter(f)
 	if err := errors.Join(file.Write(buf), buf.Flush(), f.Close()); err != nil {
-		return err
+		os.Remove(f.Name())
+		return "", err
 	}
-	return os.Rename(f.Name(), filepath.Join(d.path, file.Name))
+	return f.Name(), nil
 }
 
 // create makes a temporary file, under a name that nobody else uses.

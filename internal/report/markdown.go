@@ -176,6 +176,9 @@ func (r *Report) markdownMoves(p *markdownPage) {
 			tag = "moved " + cell(text.ShortDigest(m.Old))
 		}
 		row := []string{m.destinations(linkedImage), tag, cell(text.ShortDigest(m.Digest)), strings.ReplaceAll(text.Size(m.bytes), " ", "&nbsp;")}
+		if with := m.with(); with != "" {
+			row[0] += "<br>" + cell(with)
+		}
 		if r.dryRun() {
 			row = append(row, linked(cell(m.position()), m.URL)+"<br>from "+linkedSource(m.Result))
 		}

@@ -52,25 +52,56 @@ func TestDirectoryReplacesAnOlderReport(t *testing.T) {
 	}
 }
 
-func TestFileIsWrittenWholeOrNotAtAll(t *testing.T) {
-	d := Directory{t.TempDir()}
-	if err := os.WriteFile(filepath.Join(d.path, "report.json"), []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+// A full disk, or a file that cannot be replaced, leaves no report.json that the other files
+// disagree with.
+func TestFilesAreReplacedTogetherOrNotAtAll(t *testing.T) {
+	names := []string{"report.json", "report.md", "junit.xml"}
 	broken := errors.New("broken")
-	err := d.write(File{"report.json", func(w io.Writer) error {
-		fmt.Fprint(w, strings.Repeat("new", 10_000))
-		return broken
-	}})
-	if !errors.Is(err, broken) {
-		t.Errorf("got %v, want %v", err, broken)
-	}
-	content, err := os.ReadFile(filepath.Join(d.path, "report.json"))
-	if err != nil || string(content) != "old" {
-		t.Errorf("report.json is %.20q, %v; want the old one", content, err)
-	}
-	if entries, err := os.ReadDir(d.path); err != nil || len(entries) != 1 {
-		t.Errorf("the directory holds %v, %v; want one file", entries, err)
+	for _, c := range []struct {
+		name    string
+		breaks  string // the file that cannot be written, in full
+		blocked string // the file whose name is that of a directory
+		same    []string
+	}{
+		{"the first cannot be written", "report.json", "", names},
+		{"the second cannot be written", "report.md", "", names},
+		{"the last cannot be written", "junit.xml", "", names},
+		{"the first cannot be replaced", "", "junit.xml", []string{"report.json", "report.md"}},
+		{"another cannot be replaced", "", "report.md", []string{"report.json"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := Directory{t.TempDir()}
+			var files []File
+			for _, name := range names {
+				if err := os.WriteFile(filepath.Join(d.path, name), []byte("old"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				files = append(files, File{name, func(w io.Writer) error {
+					fmt.Fprint(w, strings.Repeat("new", 10_000))
+					if name == c.breaks {
+						return broken
+					}
+					return nil
+				}})
+			}
+			if c.blocked != "" {
+				path := filepath.Join(d.path, c.blocked)
+				if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "full"), 0o755)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := d.writeAll(files); err == nil || c.breaks != "" && !errors.Is(err, broken) {
+				t.Errorf("got %v", err)
+			}
+			for _, name := range c.same {
+				if content, err := os.ReadFile(filepath.Join(d.path, name)); err != nil || string(content) != "old" {
+					t.Errorf("%s is %.20q, %v; want the old one", name, content, err)
+				}
+			}
+			if entries, err := os.ReadDir(d.path); err != nil || len(entries) != len(names) {
+				t.Errorf("the directory holds %v, %v; want %d files", entries, err, len(names))
+			}
+		})
 	}
 }
 

@@ -129,7 +129,12 @@ func dryRun() *sheet {
 		case m.ID == 9:
 			s.add("result", failed(m.ID, stream.Error{Kind: fault.Missing, Side: "source", Host: "registry.ci.openshift.org", Status: 404, Message: "MANIFEST_UNKNOWN: manifest unknown: tag=knative-serving-activator", Advice: "correct the tag, or remove the line"}))
 		case m.ID == 30:
-			s.add("copy", move(m.ID, 1234))
+			c := move(m.ID, 1234)
+			c.Attached = []stream.Attachment{
+				{Kind: "signature", Digest: digest("sig")}, {Kind: "application/spdx+json", Digest: digest("sbom")},
+				{Kind: "application/spdx+json", Error: &stream.Error{Kind: fault.Missing, Side: "source", Message: "reading manifest: HTTP 404 Not Found"}},
+			}
+			s.add("copy", c)
 		case m.ID%5 == 0 || m.ID == 12:
 			s.add("copy", move(m.ID, int64(m.ID*m.ID)*3_456_789))
 		default:
@@ -181,7 +186,9 @@ func wholeRun() []*sheet {
 	}
 	a.name = "result-a.jsonl"
 	b := w.sheet(stream.Results, "b", 12*time.Second, 29, 30)
-	b.add("result", done(29, stream.Copied))
+	signed := done(29, stream.Copied)
+	signed.Travelled = []stream.Travelled{{Kind: "attestation|<b>", Copied: 1}, {Kind: "signature", Copied: 2}}
+	b.add("result", signed)
 	b.cut = true
 	b.name = "result-b.jsonl"
 	return append(all, a, b)

@@ -82,13 +82,24 @@ func (r *Result) with() string {
 	for _, t := range r.Travelled {
 		switch {
 		case t.Failed > 0:
-			words = append(words, fmt.Sprintf("%d of %d %s", t.Copied, t.Copied+t.Failed, t.Kind))
+			words = append(words, fmt.Sprintf("%d of %s", t.Copied, t.count(t.Copied+t.Failed)))
 		case t.Copied > 0:
-			words = append(words, fmt.Sprintf("%d %s", t.Copied, t.Kind))
+			words = append(words, t.count(t.Copied))
 		}
 	}
 	if len(words) == 0 {
 		return ""
 	}
 	return "with " + strings.Join(words, ", ")
+}
+
+// count returns how many of the kind there are, for people. An artifact type has no plural.
+func (t Travelled) count(n int) string {
+	switch t.Kind {
+	case "signature", "attestation":
+		return text.Count(n, t.Kind)
+	case "sbom":
+		return text.Count(n, "SBOM")
+	}
+	return fmt.Sprintf("%d %s", n, t.Kind)
 }

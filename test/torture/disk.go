@@ -38,7 +38,7 @@ var diskCases = []diskCase{
 		return []string{"report", "-out", in("report"), in("split.out"), in("results")}
 	}},
 	{name: "report of a state", state: true, command: func(func(string) string) []string { return []string{"report"} }},
-	{name: "imagemirror run -out", kept: "report/report.json", command: func(in func(string) string) []string {
+	{name: "imagemirror run -out", kept: "report", command: func(in func(string) string) []string {
 		return []string{"run", "-out", in("report"), in("mapping_torture")}
 	}},
 }
