@@ -92,7 +92,7 @@ func (u *Update) run() *Run {
 	run := &Run{
 		ID: text.Line(of.ID, maxID), URL: keptURL(of.URL), Trigger: text.Line(of.Trigger, maxID), Program: text.Line(of.Version, maxID),
 		End:      earlier(of.End.UTC(), u.Now.UTC()),
-		Mappings: s.Mappings, Copied: s.Copied, Current: s.Current, Failed: s.Failed, Unknown: s.Unknown, Bytes: s.Bytes,
+		Mappings: s.Mappings, Copied: s.Copied, Current: s.Current, Held: s.Held, Deferred: s.Deferred, Failed: s.Failed, Unknown: s.Unknown, Bytes: s.Bytes,
 		Verdict: Good,
 	}
 	run.Start = earlier(of.Start.UTC(), run.End)
@@ -209,14 +209,18 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 	d.Source, d.File, d.Line, d.Run, d.Gone = m.Source, m.File, max(m.Line, 0), a.run.ID, time.Time{}
 	d.URL = keptURL(m.URL)
 	d.move(m.Old, a.run.Start, a.run.ID) // by somebody else, if it was not there before
-	if m.Status == stream.Failed {
+	switch m.Status {
+	case stream.Deferred: // nothing else is known of it
+		return d
+	case stream.Failed:
 		d.Error, d.Cause = text.Line(m.Error, maxShort), text.Line(m.Cause, maxID)
 		if d.FailingSince.IsZero() {
 			d.FailingSince = a.run.End
 		}
 		return d
+	case stream.Copied, stream.Current:
+		d.move(m.Digest, a.run.End, a.run.ID)
 	}
-	d.move(m.Digest, a.run.End, a.run.ID)
 	d.LastGood, d.FailingSince, d.Error, d.Cause = a.run.End, time.Time{}, "", ""
 	return d
 }

@@ -330,3 +330,20 @@ func FuzzApply(f *testing.F) {
 		}
 	})
 }
+
+// A held destination is as somebody wants it. Of a deferred one nothing is known.
+func TestWaitingDestinations(t *testing.T) {
+	r := New("tekton").Apply(run(0, line{"v1", stream.Copied, "a", ""}, line{"v2", stream.Failed, "a", ""}))
+	waiting := run(5, line{"v1", stream.Held, "b", "a"}, line{"v2", stream.Deferred, "", ""})
+	r = r.Apply(waiting)
+	held, deferred := r.Destinations[0], r.Destinations[1]
+	if held.Digest != sha("a") || len(held.Moves) != 1 || !held.LastGood.Equal(waiting.Report.Run.End) {
+		t.Errorf("the held destination is %+v", held)
+	}
+	if deferred.FailingSince.IsZero() || !deferred.LastGood.IsZero() || deferred.Digest != "" {
+		t.Errorf("the deferred destination is %+v", deferred)
+	}
+	if last := r.LastRun(); last.Verdict != Good || last.Held != 1 || last.Deferred != 1 {
+		t.Errorf("the run is %+v", last)
+	}
+}

@@ -154,7 +154,7 @@ func (r *Run) check() error {
 	if !slices.Contains([]Verdict{Good, Failed, NoPlan}, r.Verdict) {
 		return fmt.Errorf("the verdict %.40q is unknown", r.Verdict)
 	}
-	for _, n := range []int64{int64(r.Mappings), int64(r.Copied), int64(r.Current), int64(r.Failed), int64(r.Unknown), r.Bytes} {
+	for _, n := range []int64{int64(r.Mappings), int64(r.Copied), int64(r.Current), int64(r.Held), int64(r.Deferred), int64(r.Failed), int64(r.Unknown), r.Bytes} {
 		if n < 0 {
 			return fmt.Errorf("it has the count %d", n)
 		}

@@ -75,6 +75,8 @@ type Run struct {
 	Mappings   int         `json:"mappings"`
 	Copied     int         `json:"copied"`
 	Current    int         `json:"current"`
+	Held       int         `json:"held,omitempty"`
+	Deferred   int         `json:"deferred,omitempty"`
 	Failed     int         `json:"failed"`
 	Unknown    int         `json:"unknown,omitempty"` // mappings that a cut stream did not name
 	Bytes      int64       `json:"bytes"`

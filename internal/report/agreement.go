@@ -58,7 +58,7 @@ func (a *agreement) disagreement(whole bool) string {
 		if why := a.judge(c, first); why != "" {
 			return why
 		}
-		if c.status != stream.Failed {
+		if c.arrived() {
 			first = c.digest
 		}
 	}
@@ -71,7 +71,7 @@ func (a *agreement) judge(c statement, first string) string {
 	switch {
 	case a.decided() && c != *a.planned:
 		return fmt.Sprintf("the result is %s, but the plan says %s", c, *a.planned)
-	case a.decided() || c.status == stream.Failed:
+	case a.decided() || !c.arrived():
 		return ""
 	case a.planned != nil && c.digest == "":
 		return "the result has no digest, the plan says " + a.planned.digest
@@ -84,6 +84,9 @@ func (a *agreement) judge(c statement, first string) string {
 	}
 	return ""
 }
+
+// arrived reports whether the destination has the image, by the statement.
+func (c statement) arrived() bool { return c.status == stream.Copied || c.status == stream.Current }
 
 func (c statement) String() string {
 	if c.digest == "" {

@@ -301,6 +301,7 @@ func (e *pending) take(r stream.Result, started time.Time) {
 	e.Old = cmp.Or(text.Line(r.Old, maxName), e.Old)
 	e.Time, e.Travelled = boundTime(r.Time), travelled(r.Travelled)
 	e.Error, e.Side, e.Host, e.Kind, e.HTTPStatus, e.Advice = "", "", "", "", 0, ""
+	e.Note = text.Line(secret.Hide(r.Note), maxMessage)
 	if r.Status == stream.Failed {
 		e.Kind = fault.Parse(string(r.Error.Kind))
 		e.Host = text.Line(secret.Hide(r.Error.Host), maxHost)
@@ -318,7 +319,7 @@ func (e *pending) take(r stream.Result, started time.Time) {
 // what the first attempt copied stays copied when the second finds it there. Of two failures
 // the later counts. Of two copies the one that sent the bytes counts: the other found them.
 func (e *pending) outdoneBy(r stream.Result, started time.Time) bool {
-	rank := []string{stream.Failed, stream.Current, stream.Copied}
+	rank := []string{stream.Failed, stream.Deferred, stream.Held, stream.Current, stream.Copied}
 	switch d := slices.Index(rank, r.Status) - slices.Index(rank, e.Status); {
 	case d != 0:
 		return d > 0
@@ -367,6 +368,8 @@ func (b *Builder) Report() *Report {
 		Mappings: total.mappings,
 		Copied:   total.copied,
 		Current:  total.current,
+		Held:     total.held,
+		Deferred: total.deferred,
 		Failed:   total.failed,
 		Bytes:    total.bytes,
 		Warnings: b.warnings,

@@ -63,6 +63,8 @@ func (r *Result) testCase() junit.Case {
 	switch r.Status {
 	case stream.Failed:
 		c.Failure = &junit.Detail{Message: r.happened(), Type: r.Side, Text: r.story()}
+	case stream.Held, stream.Deferred:
+		c.Skipped = &junit.Detail{Message: r.Status + ": " + r.Note}
 	case Planned:
 		c.Skipped = &junit.Detail{Message: "dry run: to be copied"}
 	}

@@ -38,6 +38,7 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	r.markdownLines(p, "Problems", r.Summary.Problems)
 	r.markdownLines(p, "Cut off", r.Cuts)
 	r.markdownLines(p, "Warnings", r.Summary.Warnings)
+	r.markdownWaiting(p)
 	r.markdownMoves(p)
 	_, err := io.WriteString(w, p.String())
 	return err
@@ -71,12 +72,17 @@ func (r *Report) markdownCounts(p *markdownPage) {
 	if len(sets) > 1 {
 		rows = append(slices.Clip(rows), total)
 	}
-	columns := []string{"Set", "Mappings:", moved + ":", "Current:", "Failed:", sent + ":"}
+	waiting, waitingOf := total.waiting()
+	columns := []string{"Set", "Mappings:", moved + ":", "Current:"}
+	for _, name := range waiting {
+		columns = append(columns, name+":")
+	}
+	columns = append(columns, "Failed:", sent+":")
 	p.table(columns, len(rows), len(rows), func(i int) []string {
 		if rows[i] == total {
-			return append([]string{"**total**"}, total.numbers("**%s**")...)
+			return append([]string{"**total**"}, total.numbers("**%s**", waitingOf)...)
 		}
-		return append([]string{cell(text.Clip(rows[i].set, shownSet))}, rows[i].numbers("%s")...)
+		return append([]string{cell(text.Clip(rows[i].set, shownSet))}, rows[i].numbers("%s", waitingOf)...)
 	})
 	if n := len(sets) - listedInPage; n > 0 {
 		p.line("and %s.\n", text.Count(n, "more set"))
@@ -87,9 +93,9 @@ func (r *Report) markdownCounts(p *markdownPage) {
 }
 
 // numbers returns the counts as columns, each in the format.
-func (c *setCounts) numbers(format string) []string {
+func (c *setCounts) numbers(format string, waiting func(*setCounts) []int) []string {
 	var columns []string
-	for _, n := range []int{c.mappings, c.copied + c.planned, c.current, c.failed} {
+	for _, n := range slices.Concat([]int{c.mappings, c.copied + c.planned, c.current}, waiting(c), []int{c.failed}) {
 		columns = append(columns, fmt.Sprintf(format, fmt.Sprint(n)))
 	}
 	return append(columns, fmt.Sprintf(format, text.Size(c.bytes)))

@@ -57,6 +57,8 @@ type Summary struct {
 	Mappings int  `json:"mappings"`
 	Copied   int  `json:"copied"`
 	Current  int  `json:"current"`
+	Held     int  `json:"held,omitempty"`
+	Deferred int  `json:"deferred,omitempty"`
 	Failed   int  `json:"failed"`
 	Planned  *int `json:"planned,omitempty"` // set in a dry run only
 	// Mappings that a cut stream announced and did not name; they are not in Mappings.
@@ -81,9 +83,10 @@ type Result struct {
 	Source      string     `json:"source"`
 	Destination string     `json:"destination"`
 	Status      string     `json:"status"`
-	Digest      string     `json:"digest"` // of the image, if it is known
-	Error       string     `json:"error"`  // why it failed
-	Bytes       int64      `json:"bytes"`  // blob bytes sent for it; in a dry run, to be sent
+	Digest      string     `json:"digest"`         // of the image, if it is known
+	Error       string     `json:"error"`          // why it failed
+	Note        string     `json:"note,omitempty"` // why it is held or deferred
+	Bytes       int64      `json:"bytes"`          // blob bytes sent for it; in a dry run, to be sent
 	Old         string     `json:"old,omitempty"`
 	Seconds     float64    `json:"seconds,omitempty"`
 	Side        string     `json:"side,omitempty"`       // "source" or "destination", if one of them is at fault
@@ -160,11 +163,25 @@ func (r *Report) Headline() string {
 	case s.Mappings == 0:
 		return "Nothing to mirror"
 	case r.planned() > 0:
-		return fmt.Sprintf("Dry run: %d of %s to copy (%s), %s", r.planned(), all, r.changes(), text.Size(s.Bytes))
-	case s.Copied == 0:
+		return fmt.Sprintf("Dry run: %d of %s to copy (%s), %s", r.planned(), all, r.changes(), text.Size(s.Bytes)+s.waiting())
+	case s.Copied == 0 && s.Held+s.Deferred == 0:
 		return fmt.Sprintf("Nothing to copy: %s up to date", all)
+	case s.Copied == 0:
+		return fmt.Sprintf("Nothing to copy: %d of %s up to date%s", s.Current, all, s.waiting())
 	}
-	return fmt.Sprintf("%d of %s copied, %s", s.Copied, all, text.Size(s.Bytes))
+	return fmt.Sprintf("%d of %s copied, %s%s", s.Copied, all, text.Size(s.Bytes), s.waiting())
+}
+
+// waiting returns how many mappings are held and deferred, in words that follow others.
+func (s Summary) waiting() string {
+	words := ""
+	if s.Held > 0 {
+		words += fmt.Sprintf(", %d held", s.Held)
+	}
+	if s.Deferred > 0 {
+		words += fmt.Sprintf(", %d deferred", s.Deferred)
+	}
+	return words
 }
 
 // changes returns how many of the images to copy get a new tag, and how many move one.
@@ -210,9 +227,9 @@ const noSet = "(no set)"
 
 // setCounts has the results of one image set in numbers.
 type setCounts struct {
-	set                                        string
-	mappings, copied, current, planned, failed int
-	bytes                                      int64
+	set                                                        string
+	mappings, copied, current, held, deferred, planned, failed int
+	bytes                                                      int64
 }
 
 func (c *setCounts) add(r *Result) {
@@ -222,6 +239,10 @@ func (c *setCounts) add(r *Result) {
 		c.copied++
 	case stream.Current:
 		c.current++
+	case stream.Held:
+		c.held++
+	case stream.Deferred:
+		c.deferred++
 	case Planned:
 		c.planned++
 	case stream.Failed:
@@ -255,7 +276,8 @@ func sumOf(sets []*setCounts, name string) *setCounts {
 	all := &setCounts{set: name}
 	for _, c := range sets {
 		all.mappings, all.copied, all.current = all.mappings+c.mappings, all.copied+c.copied, all.current+c.current
-		all.planned, all.failed, all.bytes = all.planned+c.planned, all.failed+c.failed, sum(all.bytes, c.bytes)
+		all.held, all.deferred, all.planned = all.held+c.held, all.deferred+c.deferred, all.planned+c.planned
+		all.failed, all.bytes = all.failed+c.failed, sum(all.bytes, c.bytes)
 	}
 	return all
 }

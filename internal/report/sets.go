@@ -33,7 +33,8 @@ func (r *Report) BySet() map[string]*Report {
 func (r *Report) recount() {
 	_, total := r.countBySet()
 	s := &r.Summary
-	s.Mappings, s.Copied, s.Current, s.Failed, s.Bytes = total.mappings, total.copied, total.current, total.failed, total.bytes
+	s.Mappings, s.Copied, s.Current, s.Held, s.Deferred = total.mappings, total.copied, total.current, total.held, total.deferred
+	s.Failed, s.Bytes = total.failed, total.bytes
 	if s.Planned != nil {
 		s.Planned = &total.planned
 	}

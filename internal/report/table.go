@@ -76,6 +76,7 @@ func (r *Report) tableBody(b *bytes.Buffer) {
 	} else if r.Summary.Mappings > 0 || r.Summary.Unknown > 0 {
 		r.tableCounts(b)
 		r.tableMoves(b)
+		r.tableWaiting(b)
 		r.tableFailures(b)
 		r.tableCuts(b)
 	}
@@ -109,8 +110,12 @@ func (r *Report) tableCounts(w io.Writer) {
 	if r.dryRun() {
 		moved, sent = "TO COPY", "TO SEND"
 	}
-	fmt.Fprintf(out, "SET\tMAPPINGS\t%7s\tCURRENT\tFAILED\t%10s\n", moved, sent)
 	sets, total := r.countBySet()
+	names, numbers := total.waiting()
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%*s\t", waitingWidth, strings.ToUpper(name))
+	}
+	fmt.Fprintf(out, "SET\tMAPPINGS\t%7s\tCURRENT\t%sFAILED\t%10s\n", moved, strings.Join(names, ""), sent)
 	if more := len(sets) - shownSets; more > 1 {
 		sets = append(sets[:shownSets], sumOf(sets[shownSets:], fmt.Sprintf("(%d more sets)", more)))
 	}
@@ -118,7 +123,11 @@ func (r *Report) tableCounts(w io.Writer) {
 		sets = append(sets, total)
 	}
 	for i, c := range sets {
-		fmt.Fprintf(out, "%s\t%8d\t%7d\t%7d\t%6d\t%10s", text.Clip(c.set, shownSet), c.mappings, c.copied+c.planned, c.current, c.failed, text.Size(c.bytes))
+		fmt.Fprintf(out, "%s\t%8d\t%7d\t%7d\t", text.Clip(c.set, shownSet), c.mappings, c.copied+c.planned, c.current)
+		for _, n := range numbers(c) {
+			fmt.Fprintf(out, "%*d\t", waitingWidth, n)
+		}
+		fmt.Fprintf(out, "%6d\t%10s", c.failed, text.Size(c.bytes))
 		if d := formatSeconds(r.Summary.DurationSeconds); d != "" && i == len(sets)-1 {
 			fmt.Fprintf(out, "  in %s", d)
 		}

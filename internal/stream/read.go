@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 
 	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
@@ -336,12 +337,16 @@ func (d *decoder) result(r Result) error {
 			return fmt.Errorf("mapping %d of a plan has the status %s, which only results have", r.ID, Copied)
 		}
 	case Current:
+	case Held, Deferred:
+		if r.Note == "" {
+			return fmt.Errorf("the %s result of mapping %d has no note", r.Status, r.ID)
+		}
 	case Failed:
 		if r.Error == nil {
 			return fmt.Errorf("the failed result of mapping %d has no error", r.ID)
 		}
 	default:
-		return fmt.Errorf("the status %q of mapping %d is not %s, %s or %s", r.Status, r.ID, Copied, Current, Failed)
+		return fmt.Errorf("the status %q of mapping %d is not %s", r.Status, r.ID, strings.Join([]string{Copied, Current, Held, Deferred, Failed}, ", "))
 	}
 	for _, d := range []string{r.Digest, r.Old} {
 		if d != "" && !digest.Valid(d) {

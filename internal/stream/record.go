@@ -25,9 +25,11 @@ const (
 
 // Statuses of a Result.
 const (
-	Copied  = "copied"  // the destination has the digest now, and had not before
-	Current = "current" // the destination had the digest already, and nothing was written
-	Failed  = "failed"  // the destination is unchanged
+	Copied   = "copied"   // the destination has the digest now, and had not before
+	Current  = "current"  // the destination had the digest already, and nothing was written
+	Held     = "held"     // the destination is not moved, since somebody holds it; this is no failure
+	Deferred = "deferred" // a later run copies the image, as the set's settings demand; this is no failure
+	Failed   = "failed"   // the destination is unchanged
 )
 
 // A record is one line. Exactly one field is set.
@@ -153,6 +155,7 @@ type Result struct {
 	Seconds float64   `json:"seconds,omitempty"`
 	Time    time.Time `json:"time,omitzero"`   // when it was known
 	Error   *Error    `json:"error,omitempty"` // set if Status is Failed
+	Note    string    `json:"note,omitempty"`  // why, in one line; set if Status is Held or Deferred
 
 	// What came with an image that was copied, by kind.
 	Travelled []Travelled `json:"travelled,omitempty"`

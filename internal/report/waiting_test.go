@@ -1,0 +1,43 @@
+package report
+
+import (
+	"bytes"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"imagemirror/internal/stream"
+)
+
+// Mappings that are held or deferred have columns, a list with the reasons, and no part in the
+// verdict. Of two results the plan's counts.
+func TestWaitingMappings(t *testing.T) {
+	w := newWorld()
+	s := w.sheet(stream.Plan, "", 0, 27, 31)
+	for id, status := range map[int]string{27: stream.Current, 28: stream.Held, 29: stream.Deferred, 30: stream.Deferred, 31: stream.Current} {
+		r := stream.Result{ID: id, Status: status, Digest: digest("source"), Old: digest("old"), Time: noon.Add(time.Second)}
+		switch status {
+		case stream.Current:
+			r.Old = r.Digest
+		case stream.Held:
+			r.Note = "held since 2026-03-01 by ann: the new image does not start | `x`"
+		case stream.Deferred:
+			r.Digest, r.Note = "", "docker.io allows 20 more pulls: it fits after 14:05 UTC"
+		}
+		s.add("result", r)
+	}
+	r, err := build(t, s)
+	if err != nil || r.Err() != nil {
+		t.Fatal(err, r.Err())
+	}
+	if c := r.Summary; c.Held != 1 || c.Deferred != 2 || c.Current != 2 || c.Failed != 0 {
+		t.Errorf("the counts are %+v", c)
+	}
+	for _, file := range append(r.Files(), File{"table.txt", r.WriteTable}) {
+		var got bytes.Buffer
+		if err := file.Write(&got); err != nil {
+			t.Fatal(err)
+		}
+		compareGolden(t, filepath.Join("testdata", "waiting", file.Name), got.Bytes())
+	}
+}
