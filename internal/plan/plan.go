@@ -22,6 +22,7 @@ import (
 	"imagemirror/internal/fault"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/manifest"
+	"imagemirror/internal/record"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/settings"
@@ -45,6 +46,9 @@ type Options struct {
 	Warnings []string
 
 	Progress *Progress // updated by Make; may be nil
+
+	// Recall returns what earlier runs recorded of a set; nil if no records are kept.
+	Recall record.Recaller
 
 	// Ready is told of a copy while the plan is being made, with the digests of the blobs that it
 	// needs. It is called in the order of the mappings, one call at a time, and not for all copies.
@@ -84,6 +88,7 @@ type target struct {
 	noted, copied       bool            // see ahead
 	referrers           settings.Referrers
 	attached            []stream.Attachment // what travels with it
+	recorded            *record.Destination // what earlier runs recorded of it, or nil
 }
 
 // Make plans the mappings of the sets. If ctx ends, it returns ErrInterrupted and a complete
@@ -95,6 +100,7 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 	r.trees.patience, r.trees.apart = r.patience(), len(sets) > 1
 	asking, cancel := o.within(ctx)
 	defer cancel()
+	r.recall(asking, sets)
 	targets := r.targets(asking, sets, func(batch []*target) {
 		r.Progress.mappings.Add(int64(len(batch)))
 		r.resolve(asking, batch)
@@ -102,7 +108,7 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 	p := &Plan{archive: r.trees.archive}
 	p.Header = stream.Header{
 		Version: stream.Version, Stream: stream.Plan, Run: newRun(started), Mappings: len(targets),
-		Started: started, Cap: o.Cap, Warnings: o.warnings(),
+		Started: started, Cap: o.Cap, Warnings: o.warnings(r.unread()),
 	}
 	p.Sets = records(sets)
 	for _, t := range targets {
@@ -163,12 +169,13 @@ func (p *Plan) Bytes() int64 {
 // maxWarnings bounds the warnings in a plan. A hostile file may cause one on every line.
 const maxWarnings = 100
 
-func (o Options) warnings() []string {
+func (o Options) warnings(more []string) []string {
+	all := slices.Concat(o.Warnings, more)
 	var list []string
-	for _, w := range o.Warnings[:min(len(o.Warnings), maxWarnings)] {
+	for _, w := range all[:min(len(all), maxWarnings)] {
 		list = append(list, text.Clip(w, stream.MaxText))
 	}
-	if n := len(o.Warnings) - maxWarnings; n > 0 {
+	if n := len(all) - maxWarnings; n > 0 {
 		list = append(list, fmt.Sprintf("and %d more warnings: split -check lists all", n))
 	}
 	return list

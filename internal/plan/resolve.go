@@ -27,9 +27,10 @@ type resolver struct {
 	matched *room
 
 	mu         sync.Mutex
-	first      map[any]*target        // the first target at a place: see collide; nil if there is one batch
-	collisions []func()               // fail targets of other batches
-	companions map[string]*companions // by source repository
+	first      map[any]*target          // the first target at a place: see collide; nil if there is one batch
+	collisions []func()                 // fail targets of other batches
+	companions map[string]*companions   // by source repository
+	recalled   map[string]*recollection // by set
 }
 
 func newResolver(o Options) *resolver {
@@ -59,6 +60,7 @@ const workers = 8
 // resolve settles targets that are current or failed. The others have to be copied. While
 // manifests are read, it asks whether the destinations of copies accept pushes.
 func (r *resolver) resolve(ctx context.Context, targets []*target) {
+	r.remember(targets)
 	routes := r.routes(ctx, targets)
 	for _, t := range targets {
 		if t.settled {

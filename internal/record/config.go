@@ -21,18 +21,36 @@ type Config struct {
 
 // OpenStore opens the store. It returns nil if none is asked for.
 func (c Config) OpenStore() (Store, error) {
-	switch path := cmp.Or(c.Directory, c.Record); path {
+	switch path := c.place(); path {
 	case "":
 		return nil, nil
 	case configMapsName:
-		config, namespace, err := apiserver.Find(c.Namespace)
-		if err != nil {
-			return nil, err
-		}
-		return OpenConfigMaps(config, namespace)
+		return c.openConfigMaps()
 	default:
 		return OpenDirectory(path)
 	}
+}
+
+// OpenReader opens the store for reading. It returns nil if none is asked for.
+func (c Config) OpenReader() (Reader, error) {
+	switch path := c.place(); path {
+	case "":
+		return nil, nil
+	case configMapsName:
+		return c.openConfigMaps()
+	default:
+		return ReadDirectory(path), nil
+	}
+}
+
+func (c Config) place() string { return cmp.Or(c.Directory, c.Record) }
+
+func (c Config) openConfigMaps() (*ConfigMaps, error) {
+	config, namespace, err := apiserver.Find(c.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	return OpenConfigMaps(config, namespace)
 }
 
 // Updates returns what a report tells of each image set, by its name. If the run was of one set as

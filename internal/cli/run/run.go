@@ -93,7 +93,7 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return command.Refuse(fmt.Errorf("-out: %w", err))
 	}
-	outcome, err := c.carryOut(ctx, plan.Options{Client: client, Foreign: c.ForeignLayers, Limits: c.Limits, Warnings: warnings}, input.Sets)
+	outcome, err := c.carryOut(ctx, plan.Options{Client: client, Foreign: c.ForeignLayers, Limits: c.Limits, Warnings: warnings, Recall: c.Recaller()}, input.Sets)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ import (
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
+	"imagemirror/internal/record"
 	"imagemirror/internal/state"
 	"imagemirror/internal/stream"
 )
@@ -34,6 +35,7 @@ type config struct {
 	Cap     int     `default:"0" desc:"requests in flight per registry, of all shards together; 0 is MIRROR_CONCURRENCY each"`
 	CapRate float64 `split_words:"true" default:"0" desc:"requests per second and registry, of all shards together; 0 is MIRROR_RATE each"`
 	plan.Limits
+	record.Config
 	state.Place
 	command.TaskResults
 	DryRun bool `split_words:"true" default:"false" desc:"with MIRROR_STATE: plan for report, and name no shard in the result shards"`
@@ -96,6 +98,7 @@ func (c *config) addCheckFlags(flags *flag.FlagSet, when string) {
 
 func (c *config) addPlanFlags(flags *flag.FlagSet) {
 	flags.StringVar(&c.out, "out", "", "write `DIR`/shards/NAME.jsonl and DIR/settled.jsonl instead of one stream")
+	flags.StringVar(&c.Directory, "record", "", "read in `DIR` what earlier runs recorded of each image set")
 	flags.IntVar(&c.shards, "shards", 1, "with -out or MIRROR_STATE, cut the plan into at most `N` shards")
 }
 
@@ -228,7 +231,10 @@ func (c *config) options() (o plan.Options, err error) {
 		return o, err
 	}
 	client.Keep(c.Cap, c.CapRate)
-	return plan.Options{Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate}, Limits: c.Limits}, nil
+	c.Config.Namespace = c.Place.Namespace
+	return plan.Options{
+		Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate}, Limits: c.Limits, Recall: c.Recaller(),
+	}, nil
 }
 
 // A planOutput is where a plan goes.
