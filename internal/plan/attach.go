@@ -4,16 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/http"
 	"reflect"
-	"regexp"
 	"slices"
 	"sync"
 
 	"imagemirror/internal/fault"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
-	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/settings"
 	"imagemirror/internal/stream"
@@ -26,52 +23,6 @@ const maxReferrerDepth = 3
 
 // maxKind bounds the artifact type of an attachment, in bytes.
 const maxKind = 100
-
-// companion matches the tags that refer to an image by its digest: cosign's, and those of the
-// index of referrers in a registry without the referrers API.
-var companion = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.sig|\.att|\.sbom)?$`)
-
-// cosignKinds are the endings of cosign's tags, and what is under them
-// (github.com/sigstore/cosign, specs/SIGNATURE_SPEC.md).
-var cosignKinds = []struct{ suffix, kind string }{
-	{".sig", "signature"}, {".att", "attestation"}, {".sbom", "sbom"},
-}
-
-// companions are the tags of a repository that match companion.
-type companions struct {
-	once  sync.Once
-	tags  map[string]bool
-	asked bool // false if the registry does not list its tags
-}
-
-// has reports whether the repository may have a tag.
-func (c *companions) has(tag string) bool { return !c.asked || c.tags[tag] }
-
-// companionsOf lists the companion tags of a repository, with one list of tags for all images.
-func (r *resolver) companionsOf(ctx context.Context, from *registry.Repository) *companions {
-	return r.companionsIn(from, func() ([]string, error) { return from.Tags(ctx) })
-}
-
-// companionsIn returns the companion tags of a repository. It calls list if they are not known.
-func (r *resolver) companionsIn(from *registry.Repository, list func() ([]string, error)) *companions {
-	r.mu.Lock()
-	c := r.companions[from.Name()]
-	if c == nil {
-		c = &companions{tags: map[string]bool{}}
-		r.companions[from.Name()] = c
-	}
-	r.mu.Unlock()
-	c.once.Do(func() {
-		tags, err := list()
-		c.asked = err == nil
-		for _, tag := range tags {
-			if companion.MatchString(tag) {
-				c.tags[tag] = true
-			}
-		}
-	})
-	return c
-}
 
 // attach finds what travels with an image to the targets that it is copied to.
 func (r *resolver) attach(ctx context.Context, from *registry.Repository, digest string, targets []*target) {
@@ -131,11 +82,11 @@ func (f *finder) find(ctx context.Context, subject string, depth int) []stream.A
 	}
 	var found []stream.Attachment
 	for _, c := range cosignKinds {
-		if tag := registry.ReferrersTag(subject) + c.suffix; f.tags.has(tag) && f.wants(c.kind) {
-			found = append(found, f.tagged(ctx, c.kind, tag)...)
+		if f.wants(c.kind) {
+			found = append(found, f.tagged(ctx, c.kind, registry.ReferrersTag(subject)+c.suffix)...)
 		}
 	}
-	list, err := f.from.Referrers(ctx, subject, f.tags.has)
+	list, err := f.from.Referrers(ctx, subject, registry.ReferrersQuery{Type: f.filter(), Index: f.tags.presence(registry.ReferrersTag(subject))})
 	if err != nil {
 		return append(found, f.failed("referrers", "", err)...)
 	}
@@ -174,20 +125,29 @@ func (f *finder) visit(subject string) bool {
 // wants reports whether attachments of a kind are to be copied.
 func (f *finder) wants(kind string) bool { return len(f.Types) == 0 || slices.Contains(f.Types, kind) }
 
+// filter returns the only artifact type that is to be copied, or "".
+func (f *finder) filter() string {
+	isTag := slices.ContainsFunc(cosignKinds, func(c cosignKind) bool { return slices.Contains(f.Types, c.kind) })
+	if len(f.Types) != 1 || isTag {
+		return ""
+	}
+	return f.Types[0]
+}
+
 // tagged returns what is under one of cosign's tags.
 func (f *finder) tagged(ctx context.Context, kind, tag string) []stream.Attachment {
 	im := f.trees.image(f.from, f.sets)
 	known := &archived{}
 	digest := ""
-	err := f.from.UseManifest(ctx, tag, func(m manifest.Raw) { digest, known.err = m.Digest, im.keep(m) })
-	switch {
-	case regerror.StatusOf(err) == http.StatusNotFound && !f.tags.asked:
-		return nil
-	case err == nil:
+	there, err := f.tags.use(ctx, f.from, tag, func(m manifest.Raw) { digest, known.err = m.Digest, im.keep(m) })
+	if there {
 		err = im.all(ctx, digest, known)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return f.failed(kind, digest, err)
+	case !there:
+		return nil
 	}
 	return f.one(stream.Attachment{Kind: kind, Digest: digest, Tag: tag, Required: f.Required})
 }
@@ -197,10 +157,7 @@ func (f *finder) referrer(ctx context.Context, subject string, d registry.Referr
 	im := f.trees.image(f.from, f.sets)
 	known := &archived{}
 	var parsed manifest.Manifest
-	err := f.from.UseManifest(ctx, d.Digest, func(m manifest.Raw) {
-		parsed, _ = manifest.Parse(m.MediaType, m.Content)
-		known.err = im.keep(m)
-	})
+	err := f.from.UseManifest(ctx, d.Digest, func(m manifest.Raw) { parsed, known.err = im.keepParsed(m) })
 	if !saysNothing(d.ArtifactType) || parsed.Artifact == "" {
 		parsed.Artifact = d.ArtifactType
 	}

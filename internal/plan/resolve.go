@@ -30,6 +30,7 @@ type resolver struct {
 	first      map[any]*target          // the first target at a place: see collide; nil if there is one batch
 	collisions []func()                 // fail targets of other batches
 	companions map[string]*companions   // by source repository
+	images     map[string]int           // by source repository
 	recalled   map[string]*recollection // by set
 }
 
@@ -37,7 +38,7 @@ func newResolver(o Options) *resolver {
 	if o.Progress == nil {
 		o.Progress = &Progress{}
 	}
-	return &resolver{Options: o, trees: newTrees(), companions: map[string]*companions{}}
+	return &resolver{Options: o, trees: newTrees(), companions: map[string]*companions{}, images: map[string]int{}}
 }
 
 // A group is the targets of one source, which is asked once.
@@ -129,6 +130,7 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[registryPa
 		if g == nil {
 			g = &group{source: t.source}
 			groups[t.source] = g
+			r.countImage(t.from)
 			by := registryPair{t.from.Registry(), t.to.Registry()}
 			routes[by] = append(routes[by], g)
 		}

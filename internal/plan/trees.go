@@ -263,11 +263,17 @@ func (im *imageTree) fetch(ctx context.Context, digest string, known *archived) 
 
 // keep adds a manifest of the image to the archive.
 func (im *imageTree) keep(m manifest.Raw) error {
+	_, err := im.keepParsed(m)
+	return err
+}
+
+// keepParsed does what keep does, and returns what the manifest says.
+func (im *imageTree) keepParsed(m manifest.Raw) (manifest.Manifest, error) {
 	parsed, err := manifest.Parse(m.MediaType, m.Content)
 	if err != nil {
-		return im.from.BadManifest(m.Digest, err)
+		return parsed, im.from.BadManifest(m.Digest, err)
 	}
-	return im.budget.add(im, m.Digest, m.Content, parsed)
+	return parsed, im.budget.add(im, m.Digest, m.Content, parsed)
 }
 
 func (im *imageTree) children(ctx context.Context, children []string, depth int) error {

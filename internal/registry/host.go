@@ -47,6 +47,7 @@ type host struct {
 	heads          optional  // HEAD of manifests
 	referrers      optional  // the referrers API
 	referrersAsked sync.Once // for referrers, by the first request
+	tagLists       optional  // lists of tags that other requests can replace: see TagsWithin
 	ranges         optional  // of blobs
 	chunks         chunks
 	asks           atomic.Bool  // uploads ask before they send a body, since the registry redirects them
@@ -55,6 +56,7 @@ type host struct {
 	links          atomic.Bool  // the registry links the pages of a list of tags
 	stalled        atomic.Int32 // 1: the registry stalled while it sent a blob
 	leads          atomic.Bool  // the registry redirected the last read of a blob
+	unfiltered     atomic.Bool  // the registry refuses to filter referrers
 	lists          atomic.Bool  // the registry lists referrers itself: see ListsReferrers
 	pinged         sync.Once    // see challenge
 }

@@ -140,7 +140,7 @@ func (ep repoEndpoint) manifest(ctx context.Context, identifier string) (m manif
 
 func (ep repoEndpoint) useManifest(ctx context.Context, identifier string, use func(manifest.Raw)) error {
 	return ep.host.policy().Do(ctx, func(n int) (wait time.Duration, err error) {
-		m, release, wait, err := ep.readManifest(ctx, identifier)
+		m, release, wait, err := ep.readManifest(ctx, identifier, false)
 		defer release()
 		if err == nil {
 			use(m)
@@ -180,10 +180,10 @@ func (h *host) readContent(ctx context.Context, body io.Reader) (content []byte,
 
 // readManifest reads a manifest once. Another try may help if the transfer broke off or
 // its content has another digest than announced. Everything else has been retried by
-// do. The caller calls release when it has used the manifest.
-func (ep repoEndpoint) readManifest(ctx context.Context, identifier string) (m manifest.Raw, release func(), wait time.Duration, err error) {
+// do, unless the request is optional. The caller calls release when it has used the manifest.
+func (ep repoEndpoint) readManifest(ctx context.Context, identifier string, optional bool) (m manifest.Raw, release func(), wait time.Duration, err error) {
 	resp, err := ep.host.do(ctx, &call{
-		method: http.MethodGet, rest: "manifests/" + identifier, access: ep.access,
+		method: http.MethodGet, rest: "manifests/" + identifier, access: ep.access, optional: optional,
 		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},
 	})
 	if err != nil {

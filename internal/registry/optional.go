@@ -30,6 +30,13 @@ func (o *optional) useless() bool {
 	return o.refused
 }
 
+// isProven reports whether such a request was answered well.
+func (o *optional) isProven() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.works
+}
+
 // worked notes a good answer.
 func (o *optional) worked() {
 	o.mu.Lock()

@@ -5,9 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 	"imagemirror/internal/secret"
+	"imagemirror/internal/strictjson"
 )
 
 // Bounds on the list of referrers of one manifest.
@@ -23,7 +25,8 @@ const (
 	maxReferrers     = 1000
 	maxReferrerPages = 100
 	// A page is an image index, and no registry needs to accept a larger one.
-	maxReferrersPage = manifest.MaxSize
+	maxReferrersPage  = manifest.MaxSize
+	maxReferrersBytes = 4 * maxReferrersPage // of all pages
 )
 
 // A Referrer is an entry of the list of manifests whose subject is another manifest.
@@ -38,40 +41,78 @@ type Referrer struct {
 // without the referrers API (OCI distribution spec, "Referrers Tag Schema").
 func ReferrersTag(subject string) string { return strings.Replace(subject, ":", "-", 1) }
 
+// A Presence tells what is known of a tag before it is asked for.
+type Presence int
+
+// The zero Presence is Unlisted: nobody has listed the repository's tags.
+const (
+	Unlisted Presence = iota
+	Absent
+	Present
+)
+
+// A ReferrersQuery narrows what Referrers asks for.
+type ReferrersQuery struct {
+	Type  string   // the only artifact type that is wanted, or "": a registry may ignore it
+	Index Presence // of ReferrersTag
+}
+
 // Referrers lists the manifests whose subject is the one with the digest. It asks the referrers
 // API (OCI distribution spec, "Listing Referrers"), and a registry that does not have it for the
-// index under ReferrersTag. tagged reports whether the repository has a tag; it is called before
-// that index is asked for and may be nil if nobody knows.
+// index under ReferrersTag. A registry that got the API later may still have such an index: it is
+// read too if it is known to be there.
 //
 // A mirror may hold only a part of the list, so the location is asked, as for tags.
-func (r *Repository) Referrers(ctx context.Context, subject string, tagged func(tag string) bool) ([]Referrer, error) {
+func (r *Repository) Referrers(ctx context.Context, subject string, q ReferrersQuery) ([]Referrer, error) {
 	location := r.endpoints[len(r.endpoints)-1]
-	list, err := location.referrers(ctx, subject, tagged)
+	list, err := location.referrers(ctx, subject, q)
 	if err != nil {
 		return nil, r.fail(err, "listing referrers of", subject)
 	}
 	return list, nil
 }
 
-func (ep repoEndpoint) referrers(ctx context.Context, subject string, tagged func(string) bool) (list []Referrer, err error) {
+func (ep repoEndpoint) referrers(ctx context.Context, subject string, q ReferrersQuery) (list []Referrer, err error) {
 	// The first request to a registry goes alone: if the API is not there, it is the only one.
 	first := false
 	ep.host.referrersAsked.Do(func() {
 		first = true
-		list, err = ep.askReferrers(ctx, subject)
+		list, err = ep.askReferrers(ctx, subject, q)
 	})
 	if !first && !ep.host.referrers.useless() {
-		list, err = ep.askReferrers(ctx, subject)
+		list, err = ep.askReferrers(ctx, subject, q)
 	}
-	if ep.host.referrers.useless() {
-		return ep.taggedReferrers(ctx, subject, tagged)
+	if ep.host.referrers.useless() || regerror.StatusOf(err) == http.StatusNotFound {
+		if err = nil; q.Index == Absent {
+			return list, nil
+		}
+	} else if err != nil || q.Index != Present {
+		return list, err
 	}
-	return list, err
+	tagged, err := ep.taggedReferrers(ctx, subject, q.Index)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range tagged {
+		if !slices.ContainsFunc(list, func(o Referrer) bool { return o.Digest == d.Digest }) {
+			list = append(list, d)
+		}
+	}
+	return list, nil
 }
 
 // askReferrers asks the referrers API, and remembers whether the registry has it.
-func (ep repoEndpoint) askReferrers(ctx context.Context, subject string) ([]Referrer, error) {
-	list, err := ep.listReferrers(ctx, subject)
+func (ep repoEndpoint) askReferrers(ctx context.Context, subject string, q ReferrersQuery) ([]Referrer, error) {
+	query := ""
+	if q.Type != "" && !ep.host.unfiltered.Load() {
+		query = url.Values{"artifactType": {q.Type}}.Encode()
+	}
+	list, err := ep.listReferrers(ctx, subject, query)
+	if query != "" && regerror.StatusOf(err) == http.StatusBadRequest {
+		if list, err = ep.listReferrers(ctx, subject, ""); err == nil {
+			ep.host.unfiltered.Store(true)
+		}
+	}
 	if err == nil {
 		ep.host.referrers.worked()
 	} else if lacksReferrers(ctx, err) {
@@ -81,31 +122,32 @@ func (ep repoEndpoint) askReferrers(ctx context.Context, subject string) ([]Refe
 }
 
 // lacksReferrers reports whether an error is how registries without the referrers API answer: 404
-// by the specification, but also other refusals, a redirect to a web site, and pages for people.
+// by the specification, but also other refusals, errors of the server, a redirect to a web site, and
+// pages for people.
 func lacksReferrers(ctx context.Context, err error) bool {
 	return dispensable(ctx, err) && !regerror.IsThrottling(err) && !errors.Is(err, errTooManyReferrers) &&
-		(regerror.IsRefusal(err) || regerror.IsMalformed(err) || regerror.StatusOf(err) == http.StatusNotImplemented || regerror.StatusOf(err)/100 == 3)
+		(regerror.IsRefusal(err) || regerror.IsMalformed(err) || regerror.StatusOf(err)/100 == 5 || regerror.StatusOf(err)/100 == 3)
 }
 
-// taggedReferrers reads the index under ReferrersTag.
-func (ep repoEndpoint) taggedReferrers(ctx context.Context, subject string, tagged func(string) bool) ([]Referrer, error) {
-	tag := ReferrersTag(subject)
-	if tagged != nil && !tagged(tag) {
-		return nil, nil
+// taggedReferrers reads the index under ReferrersTag. Without a list of tags nobody says that it is
+// there, so it is asked for as UseIfThere does.
+func (ep repoEndpoint) taggedReferrers(ctx context.Context, subject string, p Presence) (list []Referrer, err error) {
+	var parsed error
+	use := func(m manifest.Raw) { list, parsed = parseReferrers(m.Content) }
+	if p == Unlisted {
+		_, err = ep.useIfThere(ctx, ReferrersTag(subject), use)
+	} else {
+		err = ep.useManifest(ctx, ReferrersTag(subject), use)
 	}
-	m, err := ep.manifest(ctx, tag)
 	if regerror.StatusOf(err) == http.StatusNotFound {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return parseReferrers(m.Content)
+	return list, cmp.Or(err, parsed)
 }
 
-// listReferrers reads all pages of the referrers API.
-func (ep repoEndpoint) listReferrers(ctx context.Context, subject string) ([]Referrer, error) {
-	var all []Referrer
+// listReferrers reads all pages of the referrers API. The query is that of the first page.
+func (ep repoEndpoint) listReferrers(ctx context.Context, subject, query string) ([]Referrer, error) {
+	l := &referrerList{repoEndpoint: ep, subject: subject, query: query, room: maxReferrersBytes}
 	seen := map[string]bool{}
 	pages := map[string]bool{}
 	for at := new(url.URL); at != nil; {
@@ -113,40 +155,56 @@ func (ep repoEndpoint) listReferrers(ctx context.Context, subject string) ([]Ref
 			return nil, &regerror.Error{Err: regerror.Permanent(errTooManyReferrers)}
 		}
 		pages[at.String()] = true
-		page, next, err := ep.referrersPage(ctx, subject, at)
+		page, next, err := l.page(ctx, at)
 		if err != nil {
 			return nil, err
 		}
 		for _, d := range page {
 			if !seen[d.Digest] {
 				seen[d.Digest] = true
-				all = append(all, d)
+				l.all = append(l.all, d)
 			}
 		}
-		if len(all) > maxReferrers {
+		if len(l.all) > maxReferrers {
 			return nil, &regerror.Error{Err: regerror.Permanent(errTooManyReferrers)}
 		}
 		at = next
 	}
-	return all, nil
+	return l.all, nil
+}
+
+// A referrerList is the list of the referrers of one manifest while it is read.
+type referrerList struct {
+	repoEndpoint
+	subject string
+	query   string // of the first page
+	room    int    // bytes that may still come
+	all     []Referrer
 }
 
 // errTooManyReferrers means that a list of referrers is longer than a person would make it.
-var errTooManyReferrers = errors.New("the list of referrers exceeds 1,000 entries or 100 pages, or does not end")
+var errTooManyReferrers = errors.New("the list of referrers exceeds 1,000 entries, 100 pages or 16 MiB, or does not end")
 
-// referrersPage reads a page, with retries if it breaks off. The first page has an empty address.
-func (ep repoEndpoint) referrersPage(ctx context.Context, subject string, at *url.URL) (page []Referrer, next *url.URL, err error) {
-	c := &call{method: http.MethodGet, rest: "referrers/" + subject, access: ep.access, expect: []int{http.StatusOK}, header: http.Header{"Accept": {manifest.OCIIndex}}}
+// page reads a page, with retries if it breaks off. The first one has an empty address.
+func (l *referrerList) page(ctx context.Context, at *url.URL) (page []Referrer, next *url.URL, err error) {
+	c := &call{
+		method: http.MethodGet, rest: "referrers/" + l.subject, query: l.query, access: l.access, expect: []int{http.StatusOK},
+		header: http.Header{"Accept": {manifest.OCIIndex}},
+	}
 	if *at != (url.URL{}) {
 		c.location = at
 	}
-	err = ep.host.policy().Do(ctx, func(n int) (time.Duration, error) {
-		resp, err := ep.host.do(ctx, c)
+	err = l.host.policy().Do(ctx, func(n int) (time.Duration, error) {
+		resp, err := l.host.do(ctx, c)
 		if err != nil {
 			return retry.Never, err
 		}
 		defer resp.Body.Close()
-		b, err := io.ReadAll(io.LimitReader(resp.Body, maxReferrersPage+1))
+		b, release, err := l.host.readContent(ctx, resp.Body)
+		defer release()
+		if l.room -= len(b); l.room < 0 {
+			return retry.Never, &regerror.Error{Err: regerror.Permanent(errTooManyReferrers)}
+		}
 		if err != nil {
 			wait := time.Duration(0)
 			if regerror.IsSlow(err) && n >= SlowTries {
@@ -155,11 +213,19 @@ func (ep repoEndpoint) referrersPage(ctx context.Context, subject string, at *ur
 			return wait, &regerror.Error{Err: regerror.Plain(ctx, err), Tries: n}
 		}
 		if page, err = parseReferrers(b); err == nil {
-			next, err = ep.nextReferrers(resp)
+			next, err = l.nextReferrers(resp)
 		}
-		return retry.Never, err
+		return retry.Never, cmp.Or(err, l.checkFilter(resp.Header))
 	})
 	return page, next, err
+}
+
+// checkFilter refuses a list that is filtered although nobody asked for that: some are missing.
+func (l *referrerList) checkFilter(h http.Header) error {
+	if by := h.Get("OCI-Filters-Applied"); by != "" && l.query == "" {
+		return &regerror.Error{Err: regerror.Permanent(regerror.Malformed("the list of referrers is filtered by %.80q, which was not asked for", by))}
+	}
+	return nil
 }
 
 // nextReferrers returns the address of the next page, or nil after the last. It is on the registry.
@@ -185,110 +251,43 @@ func parseReferrers(b []byte) ([]Referrer, error) {
 	if len(b) > maxReferrersPage {
 		return nil, &regerror.Error{Err: regerror.Permanent(regerror.Malformed("the list of referrers exceeds %d bytes", maxReferrersPage))}
 	}
-	var index struct {
-		Manifests *[]Referrer `json:"manifests"`
+	entries, err := referrerEntries(b)
+	var list []Referrer
+	if err == nil {
+		err = json.Unmarshal(entries, &list)
 	}
-	err := json.Unmarshal(b, &index)
-	if err == nil && index.Manifests == nil {
-		err = errors.New(`it has no "manifests"`)
+	if errors.Is(err, errTooManyReferrers) {
+		return nil, &regerror.Error{Err: regerror.Permanent(err)}
 	}
 	if err != nil {
 		return nil, &regerror.Error{Err: regerror.Malformed("the list of referrers is not an index: %w", err)}
 	}
-	for i, d := range *index.Manifests {
+	for i, d := range list {
 		if !digest.Valid(d.Digest) || !manifest.IsManifest(cmp.Or(d.MediaType, manifest.OCIManifest)) || d.Size < 0 {
 			return nil, &regerror.Error{Err: regerror.Permanent(regerror.Malformed("entry %d of the list of referrers is no manifest with a sha256 digest", i+1))}
 		}
 	}
-	return *index.Manifests, nil
+	return list, nil
 }
 
-// ListsReferrers reports whether the registry has accepted a manifest with a subject and said that
-// it lists it by itself (OCI distribution spec, "Pushing Manifests with Subject").
-func (r *Repository) ListsReferrers() bool { return r.endpoints[0].host.lists.Load() }
-
-// A referrersIndex is an OCI index as far as its entries are known. Other keys are kept as they
-// are.
-type referrersIndex struct {
-	fields  map[string]json.RawMessage
-	entries []json.RawMessage
-	has     map[string]bool // digests
-}
-
-// AddReferrers adds manifests to the index under the ReferrersTag of their subject, which lists
-// them in a registry without the referrers API. What others have written there stays. It sends
-// nothing if the index has all of them.
-//
-// The protocol has no push that succeeds only if the index is still the one that was read: what
-// somebody else adds between the two requests is lost. So the caller adds all referrers of a
-// subject at once, and no two processes of a run write to one repository.
-func (r *Repository) AddReferrers(ctx context.Context, subject string, add []manifest.Raw) error {
-	ep, tag := r.endpoints[0], ReferrersTag(subject)
-	index := referrersIndex{fields: map[string]json.RawMessage{}, has: map[string]bool{}}
-	m, err := ep.manifest(ctx, tag)
-	switch {
-	case err == nil:
-		err = index.parse(m.Content)
-	case regerror.StatusOf(err) == http.StatusNotFound:
-		err = nil
+// referrerEntries returns the entries of an index. It refuses too many before they take memory.
+func referrerEntries(b []byte) (json.RawMessage, error) {
+	var index struct {
+		Manifests json.RawMessage `json:"manifests"`
 	}
-	if err != nil {
-		return r.fail(err, "listing referrers of", subject)
+	switch err := json.Unmarshal(b, &index); {
+	case err != nil:
+		return nil, err
+	case len(index.Manifests) == 0 || index.Manifests[0] == 'n':
+		return nil, errors.New(`it has no "manifests"`)
+	case index.Manifests[0] != '[':
+		return nil, fmt.Errorf(`its "manifests" are not a list: %.20q`, index.Manifests)
 	}
-	before := len(index.entries)
-	for _, m := range add {
-		if err := index.add(m); err != nil {
-			return r.fail(err, regerror.PushingManifest, tag)
+	n := 0
+	for range strictjson.Value(index.Manifests).Elements() {
+		if n++; n > maxReferrers {
+			return nil, errTooManyReferrers
 		}
 	}
-	if len(index.entries) == before {
-		return nil
-	}
-	return r.PutManifest(ctx, tag, index.raw())
-}
-
-// parse reads the index that the registry has.
-func (x *referrersIndex) parse(b []byte) error {
-	list, err := parseReferrers(b)
-	if err == nil {
-		err = json.Unmarshal(b, &x.fields)
-	}
-	if err == nil {
-		err = json.Unmarshal(x.fields["manifests"], &x.entries)
-	}
-	for _, d := range list {
-		x.has[d.Digest] = true
-	}
-	return err
-}
-
-// add adds an entry for a manifest, with the properties that the specification asks for.
-func (x *referrersIndex) add(m manifest.Raw) error {
-	if x.has[m.Digest] {
-		return nil
-	}
-	var about struct {
-		MediaType    string            `json:"mediaType"`
-		ArtifactType string            `json:"artifactType"`
-		Config       Referrer          `json:"config"`
-		Annotations  map[string]string `json:"annotations"`
-	}
-	if err := json.Unmarshal(m.Content, &about); err != nil {
-		return err
-	}
-	entry, err := json.Marshal(struct {
-		Referrer
-		Annotations map[string]string `json:"annotations,omitempty"`
-	}{Referrer{cmp.Or(about.MediaType, m.MediaType), m.Digest, int64(len(m.Content)), cmp.Or(about.ArtifactType, about.Config.MediaType)}, about.Annotations})
-	x.entries, x.has[m.Digest] = append(x.entries, entry), true
-	return err
-}
-
-// raw returns the index as a manifest.
-func (x *referrersIndex) raw() manifest.Raw {
-	x.fields["schemaVersion"] = json.RawMessage("2")
-	x.fields["mediaType"], _ = json.Marshal(manifest.OCIIndex)
-	x.fields["manifests"], _ = json.Marshal(x.entries)
-	content, _ := json.Marshal(x.fields)
-	return manifest.Raw{Digest: digest.Of(content), MediaType: manifest.OCIIndex, Content: content}
+	return index.Manifests, nil
 }

@@ -60,14 +60,20 @@ var errPageSize = errors.New("the list of tags may be cut")
 // tags lists all tags. If the registry refuses the size of a page, it is asked without
 // one from then on.
 func (ep repoEndpoint) tags(ctx context.Context) ([]string, error) {
+	return ep.tagsWithin(ctx, maxPages, false)
+}
+
+// tagsWithin lists all tags if they are on at most that many pages. If the list is optional, each
+// page is tried once, and twice if it breaks off.
+func (ep repoEndpoint) tagsWithin(ctx context.Context, pages int, optional bool) ([]string, error) {
 	if ep.host.unsized.Load() {
-		return ep.list(ctx, "")
+		return ep.list(ctx, "", pages, optional)
 	}
-	tags, err := ep.list(ctx, "n="+strconv.Itoa(tagsPerPage))
+	tags, err := ep.list(ctx, "n="+strconv.Itoa(tagsPerPage), pages, optional)
 	if !errors.Is(err, errPageSize) {
 		return tags, err
 	}
-	if tags, err = ep.list(ctx, ""); err == nil {
+	if tags, err = ep.list(ctx, "", pages, optional); err == nil {
 		ep.host.unsized.Store(true)
 	}
 	return tags, err
@@ -88,8 +94,8 @@ func refusesPageSize(err error) bool {
 
 // list lists all tags, page by page. The size is the query of the first page, which may
 // be empty.
-func (ep repoEndpoint) list(ctx context.Context, size string) ([]string, error) {
-	l := &tagList{repoEndpoint: ep, size: size, room: maxTagsBytes, tags: map[string]bool{}, pages: map[string]bool{}}
+func (ep repoEndpoint) list(ctx context.Context, size string, pages int, optional bool) ([]string, error) {
+	l := &tagList{repoEndpoint: ep, size: size, most: pages, optional: optional, room: maxTagsBytes, tags: map[string]bool{}, pages: map[string]bool{}}
 	defer func() { ep.host.client.tagRoom.release(l.holds) }()
 	for at := (&tagsPage{query: size}); at != nil; {
 		if err := l.visit(at); err != nil {
@@ -116,15 +122,17 @@ func (ep repoEndpoint) list(ctx context.Context, size string) ([]string, error) 
 // A tagList is the list of tags of one repository while it is read.
 type tagList struct {
 	repoEndpoint
-	size  string // the query that asks for the size of a page, or ""
-	room  int    // bytes that may still come, with those of pages that are read again
-	holds int64  // bytes of the client's tagRoom
-	count int    // tags that came, with repeated and invalid ones
-	stale int    // pages without a new tag since the last one that had some
-	cut   int    // tags on a page that may have been cut; 0: none was
-	all   []string
-	tags  map[string]bool // all
-	pages map[string]bool // by address
+	size     string // the query that asks for the size of a page, or ""
+	most     int    // pages at most
+	optional bool   // other requests can replace the list
+	room     int    // bytes that may still come, with those of pages that are read again
+	holds    int64  // bytes of the client's tagRoom
+	count    int    // tags that came, with repeated and invalid ones
+	stale    int    // pages without a new tag since the last one that had some
+	cut      int    // tags on a page that may have been cut; 0: none was
+	all      []string
+	tags     map[string]bool // all
+	pages    map[string]bool // by address
 }
 
 // A tagsPage is where a page of a list is.
@@ -149,8 +157,8 @@ func (l *tagList) visit(at *tagsPage) error {
 	switch {
 	case l.pages[key]:
 		return regerror.Malformed("the list of tags leads back to a page that was read before")
-	case len(l.pages) == maxPages:
-		return regerror.Malformed("the list of tags exceeds %d pages", maxPages)
+	case len(l.pages) == l.most:
+		return regerror.Malformed("the list of tags exceeds %d pages", l.most)
 	}
 	l.pages[key] = true
 	return nil
@@ -247,7 +255,7 @@ func (l *tagList) page(ctx context.Context, at *tagsPage) (foundTags, error) {
 			return retry.Never, err
 		}
 		wait := time.Duration(0)
-		if regerror.IsSlow(err) && n >= SlowTries {
+		if regerror.IsSlow(err) && n >= SlowTries || l.optional && n >= brokenTries {
 			wait = retry.Never
 		}
 		return wait, &regerror.Error{Err: err, Tries: n}
@@ -258,7 +266,7 @@ func (l *tagList) page(ctx context.Context, at *tagsPage) (foundTags, error) {
 // read reads a page once. It reports again if the page broke off.
 func (l *tagList) read(ctx context.Context, at *tagsPage) (found foundTags, again bool, err error) {
 	resp, err := l.host.do(ctx, &call{
-		method: http.MethodGet, rest: "tags/list", query: at.query, location: at.address, access: l.access, expect: []int{http.StatusOK},
+		method: http.MethodGet, rest: "tags/list", query: at.query, location: at.address, access: l.access, expect: []int{http.StatusOK}, optional: l.optional,
 	})
 	if err != nil {
 		return found, false, err

@@ -93,7 +93,7 @@ func referrersAt(t *testing.T, r remoteRegistry, repository, subject string) []s
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := from.Referrers(t.Context(), subject, nil)
+	list, err := from.Referrers(t.Context(), subject, registry.ReferrersQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,8 +207,9 @@ func TestReferrersCostTheLeast(t *testing.T) {
 	attach(t, p.source, "ci/a", image, "application/vnd.example.signature")
 	p.reset()
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/b:v1", "m/b:v1")).allAre(t, stream.Copied)
-	// Two images and two referrers have a layer each, and the referrers share an empty config.
-	wantRequests(t, p.source, map[string]int{"GET manifest": 4, "GET blob": 7, "GET tags": 2, "GET referrers": 4})
+	// Two images and two referrers have a layer each, and the referrers share an empty config. The
+	// source has an index of referrers besides the API, as its list of tags says.
+	wantRequests(t, p.source, map[string]int{"GET manifest": 4 + 1, "GET blob": 7, "GET tags": 2, "GET referrers": 4})
 	// The index that lists both referrers is read and written once.
 	wantRequests(t, p.destination, map[string]int{
 		"HEAD manifest": 2, "POST mount": 7, "PUT upload": 7, "PUT manifest": 4 + 1, "GET manifest": 1,
