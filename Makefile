@@ -86,7 +86,7 @@ bench: ## run all benchmarks, then compare with crane and regsync (BENCH='-h' li
 fuzz: ## run each fuzz target for FUZZTIME (default 30s)
 	@grep -rHo --include='*_test.go' '^func Fuzz[[:alnum:]_]*' . | sed 's,/[^/]*:func , ,' | while read -r package target; do \
 		echo "fuzzing $$target in $$package for $(FUZZTIME)"; \
-		$(go) $(tests) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+		$(go) $(tests) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" </dev/null || exit 1; \
 	done
 
 release: ## push the images to REGISTRY (HOST/PATH) as VERSION (default: git's), and write release/release.yaml
