@@ -4,6 +4,7 @@ package main
 
 import (
 	"imagemirror/internal/cli/copy"
+	"imagemirror/internal/cli/imports"
 	"imagemirror/internal/cli/newset"
 	"imagemirror/internal/cli/report"
 	"imagemirror/internal/cli/run"
@@ -28,6 +29,7 @@ func main() {
 		{Name: "status", About: "shows how image sets are, in a table, on pages or in files", New: status.Command},
 		{Name: "sets", About: "writes the kustomizations that install image sets", New: sets.Command},
 		{Name: "new-set", About: "writes a new image set", New: newset.Command},
+		{Name: "import", About: "turns files of regsync, skopeo sync and image-syncer into image sets", New: imports.Command},
 	}}
 	g.Main()
 }

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	maxList   = 1000 // entries of a list, and keys of a mapping
+	maxList   = 1000 // entries of a list, and keys of a mapping, for Read
 	maxQuoted = 100  // characters of what is quoted in a message
 )
 
@@ -44,13 +44,20 @@ type Key struct {
 type reader struct {
 	rule  *finding.Rule
 	file  string
+	most  int // entries of a list, and keys of a mapping
 	found finding.List
 }
 
 // Read gives the file's one document to visit, and returns all that was refused, by line and
 // under the rule. data may have at most size bytes.
 func Read(rule *finding.Rule, file string, data []byte, size int, visit func(Value)) *finding.List {
-	r := &reader{rule: rule, file: file}
+	return ReadLong(rule, file, data, size, maxList, visit)
+}
+
+// ReadLong reads a file as Read does. Its lists may have up to most entries, and its mappings as
+// many keys.
+func ReadLong(rule *finding.Rule, file string, data []byte, size, most int, visit func(Value)) *finding.List {
+	r := &reader{rule: rule, file: file, most: most}
 	if node, line, err := document(data, size); err != nil {
 		r.found.Refuse(rule, file, line, "%w", err)
 	} else {
@@ -128,6 +135,11 @@ func (v Value) Warn(format string, args ...any) {
 	v.from.found.Warn(v.from.rule, v.from.file, v.Line(), format, args...)
 }
 
+// WarnUnder adds a warning at the value, under a rule of its own.
+func (v Value) WarnUnder(rule *finding.Rule, format string, args ...any) {
+	v.from.found.Warn(rule, v.from.file, v.Line(), format, args...)
+}
+
 // Keys reads a mapping, and refuses a key that is unknown or is there twice. It accepts an
 // empty value.
 func (v Value) Keys(known ...Key) { v.keys(known, Value.Refuse) }
@@ -136,7 +148,7 @@ func (v Value) Keys(known ...Key) { v.keys(known, Value.Refuse) }
 // rule odd: the file belongs to another program, too, which may have more keys.
 func (v Value) KnownKeys(odd *finding.Rule, known ...Key) {
 	v.keys(known, func(at Value, format string, args ...any) {
-		at.from.found.Warn(odd, at.from.file, at.Line(), format, args...)
+		at.WarnUnder(odd, format, args...)
 	})
 }
 
@@ -195,14 +207,14 @@ func (v Value) Each(read func(key string, value Value)) {
 	}
 }
 
-// pairs yields the keys of a mapping and their values. It refuses the first key beyond
-// maxList, and ends there.
+// pairs yields the keys of a mapping and their values. It refuses the first key beyond the most
+// that a file may have, and ends there.
 func (v Value) pairs() func(func(Value, Value) bool) {
 	return func(yield func(Value, Value) bool) {
 		for i := 0; i+1 < len(v.node.Content); i += 2 {
 			key := v.at("", v.node.Content[i])
-			if i/2 == maxList {
-				key.Refuse("%s has more than %d keys", v.called(), maxList)
+			if i/2 == v.from.most {
+				key.Refuse("%s has more than %d keys", v.called(), v.from.most)
 				return
 			}
 			name := strings.TrimPrefix(v.name+"."+key.node.Value, ".")
@@ -224,8 +236,8 @@ func (v Value) List(read func(Value)) {
 	}
 	for i, n := range v.node.Content {
 		entry := v.at("an entry of "+v.called(), n)
-		if i == maxList {
-			entry.Refuse("%s has more than %d entries", v.called(), maxList)
+		if i == v.from.most {
+			entry.Refuse("%s has more than %d entries", v.called(), v.from.most)
 			return
 		}
 		read(entry)
@@ -264,8 +276,16 @@ func (v Value) Word() (string, bool) {
 	return "", false
 }
 
+// IsBlank reports whether the value is an empty string.
+func (v Value) IsBlank() bool {
+	return !v.empty() && v.node.Kind == yaml.ScalarNode && v.node.Value == ""
+}
+
 // IsMapping reports whether the value is a mapping, which Keys reads.
 func (v Value) IsMapping() bool { return !v.empty() && v.node.Kind == yaml.MappingNode }
+
+// IsList reports whether the value is a list, which List reads.
+func (v Value) IsList() bool { return !v.empty() && v.node.Kind == yaml.SequenceNode }
 
 // Bool returns a truth value, or false if the value is refused.
 func (v Value) Bool() bool {

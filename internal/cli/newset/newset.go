@@ -6,10 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
 
 	"imagemirror/internal/command"
+	"imagemirror/internal/draft"
 	"imagemirror/internal/kustomization"
 )
 
@@ -48,22 +48,22 @@ func (c *config) run(ctx context.Context, dirs []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	if err := d.write(root); err != nil {
+	if err := draft.Write(root, []*draft.Set{d}); err != nil {
 		return err
 	}
-	fmt.Printf("%s/%s is written, and listed in %s/%s. Its first mapping is\n%s\n", root, d.name, root, kustomization.File, d.mapping())
-	return nil
+	_, err = fmt.Printf("%s/%s is written, and listed in %s/%s. Its first mapping is\n%s", root, d.Name, root, kustomization.File, d.Mapping)
+	return err
 }
 
 // draft returns the set that the flags describe.
-func (c *config) draft(ctx context.Context) (*draft, error) {
+func (c *config) draft(ctx context.Context) (*draft.Set, error) {
 	if c.name == "" || c.destination == "" {
 		return nil, errors.New("the set's name and where it publishes are needed: imagemirror new-set -name payments -dest quay.io/payments, or make new-set NAME=payments DEST=quay.io/payments")
 	}
 	owners := c.owners
 	if owners == "" {
 		var err error
-		if owners, err = caller(ctx); err != nil {
+		if owners, err = draft.Caller(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -71,15 +71,5 @@ func (c *config) draft(ctx context.Context) (*draft, error) {
 	if source == "" {
 		source = fmt.Sprintf("registry.ci.openshift.org/%s/%s:latest", c.name, c.name)
 	}
-	return newDraft(c.name, c.destination, source, strings.Split(owners, ","))
-}
-
-// caller returns the name that the caller commits under, as OWNERS files name people.
-func caller(ctx context.Context) (string, error) {
-	email, err := exec.CommandContext(ctx, "git", "config", "user.email").Output()
-	name, _, _ := strings.Cut(strings.TrimSpace(string(email)), "@")
-	if err != nil || name == "" {
-		return "", errors.New("git has no user.email to take your name from: name the approvers with -owners")
-	}
-	return name, nil
+	return newSet(c.name, c.destination, source, strings.Split(owners, ","))
 }

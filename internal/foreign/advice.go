@@ -1,0 +1,29 @@
+package foreign
+
+import (
+	"strconv"
+
+	"imagemirror/internal/strictyaml"
+	"imagemirror/internal/text"
+)
+
+// Where something belongs that an image set does not say.
+const (
+	belongsCredentials = "credentials stay outside of image sets: see docs/how-to/credentials.md"
+	belongsRegistries  = "how a registry is reached belongs into registries.conf: see docs/reference/registries.md"
+	belongsCA          = "the file belongs into MIRROR_CA_FILE: see docs/reference/registries.md"
+	notNeeded          = "the program chooses this itself"
+)
+
+// maxShown bounds what a warning quotes, in characters.
+const maxShown = 100
+
+// shown returns a name from a file, as a warning has it.
+func shown(name string) string { return text.Clip(name, maxShown) }
+
+func quote(s string) string { return strconv.Quote(shown(s)) }
+
+// elsewhere returns what reads a key by saying where it belongs.
+func elsewhere(key, belongs string) func(strictyaml.Value) {
+	return func(v strictyaml.Value) { unsaid(v, key, "%s", belongs) }
+}
