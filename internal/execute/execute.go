@@ -141,6 +141,7 @@ func jobOf(m stream.Mapping, c stream.Copy) (mirror.Job, error) {
 		}
 		j.Attached = append(j.Attached, at)
 	}
+	j.Tags, j.Keep = extraTags(c)
 	return j, nil
 }
 

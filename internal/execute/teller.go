@@ -59,9 +59,10 @@ func resultOf(o mirror.Outcome) stream.Result {
 	r := stream.Result{
 		ID: o.ID, Status: stream.Copied, Digest: o.Digest, Old: o.Old,
 		Bytes: o.Bytes, Seconds: o.Took.Seconds(), Time: time.Now().UTC(), Travelled: countTravelled(o.Travelled),
+		Tags: taggedOf(o), Kept: o.Kept,
 	}
 	if o.Err != nil {
-		r.Status, r.Error = stream.Failed, stream.ErrorOf(o.Err)
+		r.Status, r.Error, r.Tags = stream.Failed, stream.ErrorOf(o.Err), nil
 	}
 	return r
 }

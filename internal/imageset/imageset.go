@@ -101,6 +101,7 @@ func Load(paths []string, stdin io.Reader) (*Input, error) {
 		l.refuse(paths[0], 0, errors.New("this is the base of image sets, not a set: name an image set's directory"))
 	}
 	l.input.repeated()
+	l.input.additionalTags()
 	return &l.input, l.input.Found.Err()
 }
 

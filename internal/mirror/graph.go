@@ -38,6 +38,7 @@ type wantedManifest struct {
 	followers []follower        // manifests that it travels with
 	lists     []*referrersList  // that it will be in
 	tags      []string          // that it gets as an attachment
+	extra     map[string]error  // additional tags that were pushed, and what came of it
 }
 
 // content returns a manifest's content, which the graph does not hold: a plan may have 32 MiB for

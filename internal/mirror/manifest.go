@@ -21,7 +21,7 @@ func (e *engine) push(m *wantedManifest) {
 	}
 	err := e.putAttached(m)
 	if err != nil || len(tagged) == 0 {
-		if len(m.tags) == 0 {
+		if !e.putExtra(m, untagged) && len(m.tags) == 0 {
 			err = e.putManifest(m, m.digest)
 		}
 		e.pushed(m, untagged, err, false)
@@ -61,21 +61,29 @@ func (e *engine) pushesOf(m *wantedManifest) (tagged, untagged []*jobState, need
 	return tagged, untagged, len(tagged)+len(untagged) > 0 || m.neededLocked()
 }
 
-// putTag pushes a manifest under a job's tag. A registry refuses to push an immutable tag even if
-// the tag already points to the digest, as after an earlier run that was cut off. So putTag reads
-// the tag before it returns such an error.
+// putTag pushes a manifest under a job's tag, after what the tag points at is kept and the image has
+// its additional tags: a copy that is killed in between does it all again.
 func (e *engine) putTag(m *wantedManifest, j *jobState) error {
-	tag := j.Destination.Tag
 	if j.Immutable {
-		if there, err := e.checkImmutable(m, tag); there || err != nil {
+		if there, err := e.checkImmutable(m, j.Destination.Tag); there || err != nil {
 			return err
 		}
 	}
-	err := e.putManifest(m, tag)
+	if err := e.keepOld(m, j); err != nil {
+		return err
+	}
+	e.putExtra(m, []*jobState{j})
+	return e.unlessThere(m.repo, j.Destination.Tag, m.digest, e.putManifest(m, j.Destination.Tag))
+}
+
+// unlessThere returns the error of a push under a tag, unless the tag points at the digest. A
+// registry refuses to push an immutable tag even if the tag already points to the digest, as after
+// an earlier run that was cut off.
+func (e *engine) unlessThere(r *repo, tag, digest string, err error) error {
 	if !refused(regerror.StatusOf(err)) {
 		return err
 	}
-	if at, headErr := m.repo.to.Head(e.work, tag); headErr == nil && at == m.digest {
+	if at, headErr := r.to.Head(e.work, tag); headErr == nil && at == digest {
 		return nil
 	}
 	return err

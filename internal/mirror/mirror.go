@@ -24,6 +24,8 @@ type Job struct {
 	Immutable   bool                // the tag must not move if it exists
 	MountFrom   []string            // paths on the destination's registry that have this digest
 	Attached    []Attachment        // manifests that travel with it
+	Tags        []ExtraTag          // that the image gets besides
+	Keep        *ExtraTag           // that what the tag points at gets before it moves; or nil
 }
 
 // An Outcome is the result of a job.
@@ -37,6 +39,10 @@ type Outcome struct {
 	// The attachments with what became of them: Err is nil for those that the destination has. Set
 	// if the image arrived.
 	Travelled []Attachment
+
+	// The additional tags with what became of them: Err is nil for those that point at the image.
+	Tagged []ExtraTag
+	Kept   string // tag under which Old is kept, if it is
 }
 
 // ErrInterrupted is the error of jobs that were not finished when the run was told to stop.

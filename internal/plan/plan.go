@@ -89,13 +89,15 @@ type target struct {
 	referrers           settings.Referrers
 	attached            []stream.Attachment // what travels with it
 	recorded            *record.Destination // what earlier runs recorded of it, or nil
+	settings            *settings.Settings  // of its set
+	tags                []stream.ExtraTag   // that it gets besides
+	keep                *stream.ExtraTag    // that what its tag points at gets before it moves
 }
 
 // Make plans the mappings of the sets. If ctx ends, it returns ErrInterrupted and a complete
 // plan in which the mappings that were not resolved have failed. After the deadline, these fail
 // alone.
 func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
-	started := time.Now().UTC()
 	r := newResolver(o)
 	r.trees.patience, r.trees.apart = r.patience(), len(sets) > 1
 	asking, cancel := o.within(ctx)
@@ -107,10 +109,11 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 	})
 	p := &Plan{archive: r.trees.archive}
 	p.Header = stream.Header{
-		Version: stream.Version, Stream: stream.Plan, Run: newRun(started), Mappings: len(targets),
-		Started: started, Cap: o.Cap, Warnings: o.warnings(r.unread()),
+		Version: stream.Version, Stream: stream.Plan, Run: newRun(r.started), Mappings: len(targets),
+		Started: r.started, Cap: o.Cap, Warnings: o.warnings(r.unread()),
 	}
 	p.Sets = records(sets)
+	r.contestTags(targets)
 	for _, t := range targets {
 		p.Mappings = append(p.Mappings, t.Mapping)
 		if t.settled {
@@ -219,7 +222,7 @@ func (r *resolver) addCopies(p *Plan, targets []*target) {
 		if brought[at] == nil {
 			brought[at] = newRefSet(p.archive)
 		}
-		c := stream.Copy{ID: t.ID, Digest: t.digest, Old: t.old, Immutable: t.immutable, Attached: t.attached}
+		c := stream.Copy{ID: t.ID, Digest: t.digest, Old: t.old, Immutable: t.immutable, Attached: t.attached, Tags: t.tags, Keep: t.keep}
 		if path := known[holding{t.to.Registry(), t.digest, t.Set}]; path != "" && path != t.to.Path() {
 			c.MountFrom = []string{path}
 		}

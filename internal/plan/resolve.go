@@ -25,6 +25,8 @@ type resolver struct {
 	ahead   *ahead // nil if Ready is told nothing
 	trees   *trees
 	matched *room
+	started time.Time
+	configs chan struct{} // has an entry for each config that is being read
 
 	mu         sync.Mutex
 	first      map[any]*target          // the first target at a place: see collide; nil if there is one batch
@@ -38,7 +40,10 @@ func newResolver(o Options) *resolver {
 	if o.Progress == nil {
 		o.Progress = &Progress{}
 	}
-	return &resolver{Options: o, trees: newTrees(), companions: map[string]*companions{}, images: map[string]int{}}
+	return &resolver{
+		Options: o, trees: newTrees(), started: time.Now().UTC(), configs: make(chan struct{}, configsRead),
+		companions: map[string]*companions{}, images: map[string]int{},
+	}
 }
 
 // A group is the targets of one source, which is asked once.
@@ -149,8 +154,7 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[registryPa
 // meet fails targets of different sources whose destinations have different names, but are
 // the same tag because of registries.conf.
 func (r *resolver) meet(targets []*target) {
-	type place struct{ registry, path, tag string }
-	at := func(t *target) any { return place{t.to.Registry(), t.to.Path(), t.destination.Tag} }
+	at := func(t *target) any { return t.placeOf(t.destination.Tag) }
 	r.collide(targets, at, func(other *target) error {
 		return fault.New(
 			fault.Fault{Kind: fault.Conflict, Side: reference.Destination, Advice: "remove one of the two"},
@@ -324,6 +328,7 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 	if err == nil {
 		r.ahead.note(true, copying...)
 		r.attach(ctx, from, digest, copying)
+		r.nameTags(ctx, from, digest, copying)
 	}
 	return err
 }

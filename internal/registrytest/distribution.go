@@ -14,9 +14,10 @@ import (
 // DistributionOptions are the settings of StartDistribution. The zero value is a registry in memory
 // that demands no credentials.
 type DistributionOptions struct {
-	Dir    string            // for its content; empty: in memory, which gets slow with blobs of many MB
-	Users  map[string]string // passwords by name for basic authentication; empty: none is demanded
-	Tokens *TokenService     // issues the tokens that it demands and verifies; nil: none
+	Dir         string            // for its content; empty: in memory, which gets slow with blobs of many MB
+	Users       map[string]string // passwords by name for basic authentication; empty: none is demanded
+	Tokens      *TokenService     // issues the tokens that it demands and verifies; nil: none
+	Undeletable bool              // it answers 405 to DELETE, as without its option storage.delete
 }
 
 // StartDistribution starts distribution's registry as a process, and builds it first if this
@@ -88,6 +89,9 @@ func baseConfig(dir string) settings {
 // writeConfig writes the registry's configuration into dir, as JSON, which is valid YAML.
 func writeConfig(dir string, o DistributionOptions) (string, error) {
 	config := baseConfig(o.Dir)
+	if o.Undeletable {
+		config["storage"].(settings)["delete"] = settings{"enabled": false}
+	}
 	if len(o.Users) > 0 {
 		passwords, err := writePasswords(dir, o.Users)
 		if err != nil {
@@ -123,4 +127,26 @@ func writePasswords(dir string, users map[string]string) (string, error) {
 	}
 	path := filepath.Join(dir, "htpasswd")
 	return path, os.WriteFile(path, []byte(lines.String()), 0o600)
+}
+
+// CollectGarbage deletes from a directory of a registry that is not running what no tag leads to, as
+// distribution's command garbage-collect --delete-untagged does.
+func CollectGarbage(content string) error {
+	program, err := Build(os.Stderr)
+	if err != nil {
+		return fmt.Errorf("building the registry: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "registrytest-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	config, err := writeConfig(dir, DistributionOptions{Dir: content})
+	if err != nil {
+		return err
+	}
+	if out, err := exec.Command(program, config, "collect").CombinedOutput(); err != nil {
+		return fmt.Errorf("collecting garbage: %w: %s", err, out)
+	}
+	return nil
 }

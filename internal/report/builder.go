@@ -273,7 +273,7 @@ func (e *pending) addPlan(c stream.Copy, shard string) {
 		e.Bytes = c.Bytes
 	}
 	if !e.settled {
-		e.Travelled = planned(c)
+		e.Travelled, e.Tags, e.Kept = planned(c), tagged(c.Tags), keptBy(c)
 	}
 	e.plan("", c.Digest)
 	e.Digest = cmp.Or(e.Digest, text.Line(c.Digest, maxName))
@@ -300,6 +300,7 @@ func (e *pending) take(r stream.Result, started time.Time) {
 	e.Digest = cmp.Or(text.Line(r.Digest, maxName), e.Digest)
 	e.Old = cmp.Or(text.Line(r.Old, maxName), e.Old)
 	e.Time, e.Travelled = boundTime(r.Time), travelled(r.Travelled)
+	e.Tags, e.Kept = tagged(r.Tags), text.Line(secret.Hide(r.Kept), maxName)
 	e.Error, e.Side, e.Host, e.Kind, e.HTTPStatus, e.Advice = "", "", "", "", 0, ""
 	e.Note = text.Line(secret.Hide(r.Note), maxMessage)
 	if r.Status == stream.Failed {
@@ -377,6 +378,7 @@ func (b *Builder) Report() *Report {
 		Unknown:  b.unknown(),
 	}
 	r.countTravelled()
+	r.warnOfTags()
 	if !b.executed {
 		r.Summary.Planned = &total.planned
 	}
@@ -450,4 +452,5 @@ func (e *pending) conclude(executed bool) {
 		e.Error = fmt.Sprintf(neverRan, by)
 	}
 	e.Status, e.Bytes, e.Advice, e.Kind, e.Travelled = stream.Failed, 0, runAgain, fault.Unfinished, nil
+	e.Tags, e.Kept = nil, ""
 }

@@ -105,6 +105,9 @@ type Result struct {
 
 	// What came with the image; in a dry run, what would come. By kind.
 	Travelled []Travelled `json:"travelled,omitempty"`
+
+	Tags []Tagged `json:"tags,omitempty"` // additional tags; in a dry run, those that it would get
+	Kept string   `json:"kept,omitempty"` // tag under which Old is kept; in a dry run, would be
 }
 
 // NoPlan returns the report of a run that split made no plan for.

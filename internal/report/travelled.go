@@ -87,7 +87,7 @@ func (r *Result) with() string {
 			words = append(words, t.count(t.Copied))
 		}
 	}
-	if len(words) == 0 {
+	if words = append(words, r.alsoAs()...); len(words) == 0 {
 		return ""
 	}
 	return "with " + strings.Join(words, ", ")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"imagemirror/internal/tagname"
 	"imagemirror/internal/text"
 )
 
@@ -48,7 +49,7 @@ func keys(above string, s reflect.Value, visit func(key string, value reflect.Va
 		name := s.Type().Field(i).Tag.Get("yaml")
 		switch {
 		case name == "-":
-		case s.Field(i).Kind() == reflect.Struct:
+		case s.Field(i).Kind() == reflect.Struct && s.Field(i).Type() != reflect.TypeFor[tagname.Template]():
 			keys(name+".", s.Field(i), visit)
 		default:
 			visit(above+name, s.Field(i))
@@ -66,7 +67,7 @@ func written(key string, value reflect.Value) string {
 		return text.Duration(v)
 	case Prefixes:
 		return "any"
-	case []string:
+	case []string, tagname.Template, []tagname.Template:
 		return "none"
 	default:
 		if key == "rate" {

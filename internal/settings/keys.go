@@ -76,6 +76,8 @@ func (s *Settings) spec(v strictyaml.Value) {
 		{Name: "remind", Read: duration(&s.Remind, MinRemind, maxRemind)},
 		{Name: "stale", Read: duration(&s.Stale, time.Hour, maxStale)},
 		{Name: "referrers", Read: s.referrers},
+		{Name: "tags", Read: func(v strictyaml.Value) { v.List(s.tags) }},
+		{Name: "keep", Read: s.keep},
 		{Name: "history", Read: s.history},
 	}
 	s.Lines = map[string]int{}

@@ -16,6 +16,7 @@ import (
 	"imagemirror/internal/finding"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/strictyaml"
+	"imagemirror/internal/tagname"
 )
 
 // File is the name of the file in a set's directory.
@@ -78,7 +79,11 @@ type Settings struct {
 	Remind       time.Duration  `yaml:"remind"`       // time between two notifications of what goes on failing
 	Stale        time.Duration  `yaml:"stale"`        // age at which a destination that was not good since is stale; 0: none is
 	Referrers    Referrers      `yaml:"referrers"`    // what travels with images
-	History      History        `yaml:"history"`
+
+	Tags []tagname.Template `yaml:"tags"` // of the additional tags that each image that moves gets
+	Keep tagname.Template   `yaml:"keep"` // of the tag that keeps what a tag pointed at before it moves
+
+	History History `yaml:"history"`
 }
 
 // A History limits the finished runs that are kept.

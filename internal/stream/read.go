@@ -292,6 +292,9 @@ func (d *decoder) copy(c Copy) error {
 	if err := checkAttached(c); err != nil {
 		return err
 	}
+	if err := checkTags(fmt.Sprintf("the copy of mapping %d", c.ID), c.Tags, c.keeps()); err != nil {
+		return err
+	}
 	for _, path := range c.MountFrom {
 		// It becomes a part of a token's scope and of a request's query.
 		if r, err := reference.Parse("registry.example/" + path); err != nil || r.Repository != path {
@@ -355,6 +358,9 @@ func (d *decoder) result(r Result) error {
 	}
 	if r.Bytes < 0 || r.Seconds < 0 {
 		return fmt.Errorf("the result of mapping %d has a negative size or time", r.ID)
+	}
+	if err := checkTags(fmt.Sprintf("the result of mapping %d", r.ID), r.Tags, r.Kept); err != nil {
+		return err
 	}
 	if err := d.settle(r.ID); err != nil {
 		return err

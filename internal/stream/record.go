@@ -113,6 +113,9 @@ type Copy struct {
 
 	// What travels with the image. The stream has their manifests too.
 	Attached []Attachment `json:"attached,omitempty"`
+
+	Tags []ExtraTag `json:"tags,omitempty"` // that the image gets besides, in the same repository
+	Keep *ExtraTag  `json:"keep,omitempty"` // that what the destination's tag points at gets before it moves
 }
 
 // Roots returns the digests of the manifests that the copy brings, with all that they lead to.
@@ -159,6 +162,9 @@ type Result struct {
 
 	// What came with an image that was copied, by kind.
 	Travelled []Travelled `json:"travelled,omitempty"`
+
+	Tags []ExtraTag `json:"tags,omitempty"` // additional tags of an image that was copied
+	Kept string     `json:"kept,omitempty"` // tag under which Old is kept
 }
 
 // An Error tells people why a mapping failed. Parts of it come from outside: escape it for
