@@ -7,6 +7,7 @@ import (
 	"imagemirror/internal/cli/imports"
 	"imagemirror/internal/cli/newset"
 	"imagemirror/internal/cli/report"
+	"imagemirror/internal/cli/rollback"
 	"imagemirror/internal/cli/run"
 	"imagemirror/internal/cli/sets"
 	"imagemirror/internal/cli/split"
@@ -25,6 +26,8 @@ func main() {
 		{Name: "plan", About: "asks the registries, and writes a plan of what has to be copied", New: split.PlanCommand},
 		{Name: "copy", About: "carries out a plan, or shards of one, and writes the results", New: copy.Command},
 		{Name: "report", About: "shows the outcome of a run: its results or, for a dry run, its plan", New: report.Command},
+		{Name: "rollback", About: "moves tags back to what they were, and holds them there", New: rollback.Command},
+		{Name: "release", About: "ends holds, so that tags move again", New: rollback.ReleaseCommand},
 		{Name: "start", About: "starts runs of image sets on a cluster", New: start.Command},
 		{Name: "status", About: "shows how image sets are, in a table, on pages or in files", New: status.Command},
 		{Name: "sets", About: "writes the kustomizations that install image sets", New: sets.Command},

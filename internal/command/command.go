@@ -43,6 +43,9 @@ type Command struct {
 	// of a pipe. SIGTERM, which is sent to one process, then ends it at once.
 	IgnoreInterrupt bool
 
+	// Anywhere allows flags behind arguments too.
+	Anywhere bool
+
 	// Aside keeps the command from waiting for the reader of standard error: see type Aside.
 	Aside bool
 
@@ -84,7 +87,7 @@ func (c *Command) parse(args []string) error {
 	c.Flags.Init(c.Name, flag.ContinueOnError)
 	c.Flags.SetOutput(io.Discard)
 	c.Flags.Usage = func() {}
-	switch err := c.Flags.Parse(args); {
+	switch err := c.parseFlags(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return shownError(c.help(os.Stdout))
 	case err != nil:
@@ -93,7 +96,7 @@ func (c *Command) parse(args []string) error {
 		_, err := fmt.Println(c.versionLine())
 		return shownError(err)
 	}
-	if err := c.checkOrder(args); err != nil {
+	if err := c.checkOrder(args); err != nil && !c.Anywhere {
 		return Refuse(err)
 	}
 	for _, env := range c.environments() {
@@ -102,6 +105,28 @@ func (c *Command) parse(args []string) error {
 		}
 	}
 	return nil
+}
+
+// parseFlags parses the flags. With c.Anywhere, those behind arguments too, up to a "--".
+func (c *Command) parseFlags(args []string) error {
+	err := c.Flags.Parse(args)
+	if !c.Anywhere {
+		return err
+	}
+	all := []string{"--"}
+	for err == nil && c.Flags.NArg() > 0 {
+		rest := c.Flags.Args()
+		if n := len(args) - len(rest); n > 0 && args[n-1] == "--" {
+			all = append(all, rest...)
+			break
+		}
+		all, args = append(all, rest[0]), rest[1:]
+		err = c.Flags.Parse(args)
+	}
+	if err != nil {
+		return err
+	}
+	return c.Flags.Parse(all)
 }
 
 func (c *Command) addVersion() *bool {

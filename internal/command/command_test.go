@@ -115,6 +115,41 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestFlagsMayBeAnywhere(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		args   []string
+		out    string
+		shards int
+		rest   []string
+	}{
+		{"nothing", nil, "", 8, nil},
+		{"before", []string{"-out", "dir", "a", "b"}, "dir", 8, []string{"a", "b"}},
+		{"behind", []string{"a", "b", "-shards", "3", "-out=dir"}, "dir", 3, []string{"a", "b"}},
+		{"between", []string{"a", "-out", "dir", "b"}, "dir", 8, []string{"a", "b"}},
+		{"arguments like flags", []string{"a", "-shards", "3", "--", "-out", "--", "b"}, "", 3, []string{"a", "-out", "--", "b"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd, out, shards := example(nil)
+			cmd.Anywhere = true
+			if err := cmd.parse(c.args); err != nil {
+				t.Fatal(err)
+			}
+			if *out != c.out || *shards != c.shards {
+				t.Errorf("-out %q -shards %d, want %q and %d", *out, *shards, c.out, c.shards)
+			}
+			if diff := cmp.Diff(c.rest, cmd.Flags.Args(), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("arguments (-want +got):\n%s", diff)
+			}
+		})
+	}
+	cmd, _, _ := example(nil)
+	cmd.Anywhere = true
+	if err := cmd.parse([]string{"a", "-fast"}); ExitStatus(err) != 2 {
+		t.Errorf("an unknown flag behind an argument: %v", err)
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name string

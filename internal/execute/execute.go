@@ -132,7 +132,7 @@ func jobOf(m stream.Mapping, c stream.Copy) (mirror.Job, error) {
 	}
 	j := mirror.Job{
 		ID: c.ID, Set: m.Set, Source: source, Destination: destination, Digest: c.Digest, Old: c.Old,
-		Exists: c.Old != "", Immutable: c.Immutable, MountFrom: c.MountFrom,
+		Exists: c.Old != "" || c.There, Immutable: c.Immutable, MountFrom: c.MountFrom, There: c.There,
 	}
 	for _, a := range c.Attached {
 		at := mirror.Attachment{Kind: a.Kind, Digest: a.Digest, Tag: a.Tag, Subject: a.Subject, Required: a.Required}

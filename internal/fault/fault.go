@@ -34,6 +34,7 @@ const (
 	Unsupported Kind = "unsupported"   // the destination does not take images of this kind
 	Policy      Kind = "policy"        // the destination does not take this image: unsigned, vulnerable
 	Immutable   Kind = "immutable"     // its tag may not move
+	Moved       Kind = "moved"         // its tag is held, and something else moved it
 	Rejected    Kind = "rejected"      // another 4xx
 	Conflict    Kind = "conflict"      // two mappings have one destination
 
@@ -48,7 +49,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		Unavailable, TLS, Proxy, Blocked, Throttled, Credentials, Denied, Quota, ReadOnly, Answer, Deadline,
-		Missing, Image, TooLarge, Unsupported, Policy, Immutable, Rejected, Conflict,
+		Missing, Image, TooLarge, Unsupported, Policy, Immutable, Moved, Rejected, Conflict,
 		NoPlan, Disagreement, Unfinished, Internal,
 	}
 }
@@ -64,7 +65,7 @@ func Parse(name string) Kind {
 // PerImage reports whether failures of the kind are about one image each, so that each has a
 // message of its own to read. Those of other kinds say the same of a host or of the run.
 func (k Kind) PerImage() bool {
-	return slices.Contains([]Kind{Image, TooLarge, Unsupported, Policy, Immutable, Rejected, Conflict, Disagreement, Internal}, k)
+	return slices.Contains([]Kind{Image, TooLarge, Unsupported, Policy, Immutable, Moved, Rejected, Conflict, Disagreement, Internal}, k)
 }
 
 // A Fault is what is known about why a mapping failed.

@@ -22,6 +22,7 @@ var titles = map[Kind]string{
 	Unsupported: "HOST does not accept images of this kind",
 	Policy:      "HOST has a policy against these images",
 	Immutable:   "tags at HOST may not move",
+	Moved:       "tags at HOST are not where they are held",
 	Rejected:    "HOST rejects requests",
 	Conflict:    "two mappings have one destination",
 

@@ -120,7 +120,7 @@ func (b *builder) repo(j *jobState) (*repo, error) {
 
 // manifest adds a manifest, and everything it leads to, to a repository.
 func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, digest string, depth int) (*wantedManifest, error) {
-	in := manifestID{digest, b.set(j)}
+	in := manifestID{digest, b.set(j), j.There}
 	if m := r.manifests[in]; m != nil {
 		return m, m.err
 	}
@@ -132,6 +132,9 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 		return nil, err
 	}
 	m := &wantedManifest{repo: r, digest: digest, kind: parsed.MediaType}
+	if j.There {
+		parsed.Children, parsed.Blobs = nil, nil
+	}
 	for _, d := range parsed.Children {
 		child, err := b.manifest(j, r, source, d.Digest, depth+1)
 		if err != nil {

@@ -19,6 +19,7 @@ type repo struct {
 type manifestID struct {
 	digest string
 	set    int
+	there  bool // the repository has all that it leads to
 }
 
 // A wantedManifest is a manifest that a repository has to have.

@@ -26,6 +26,7 @@ type Job struct {
 	Attached    []Attachment        // manifests that travel with it
 	Tags        []ExtraTag          // that the image gets besides
 	Keep        *ExtraTag           // that what the tag points at gets before it moves; or nil
+	There       bool                // the destination's repository has all that the digest leads to
 }
 
 // An Outcome is the result of a job.

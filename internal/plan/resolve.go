@@ -234,15 +234,18 @@ func (r *resolver) settleAnswered(ctx context.Context, g *group, targets []*targ
 		if t.err != nil || t.digest == "" {
 			t.err = r.explain(ctx, t.asked, t.err)
 		}
-		t.settled = t.err != nil || t.digest == t.old
+		t.settled = t.err != nil || t.digest == t.old || t.held != ""
 	}
 }
 
 // result returns the result of a settled target.
 func (t *target) result() stream.Result {
 	r := stream.Result{ID: t.ID, Status: stream.Current, Digest: t.digest, Old: t.old, Time: time.Now().UTC()}
-	if t.err != nil {
+	switch {
+	case t.err != nil:
 		r.Status, r.Error = stream.Failed, stream.ErrorOf(t.err)
+	case t.held != "":
+		r.Status, r.Note = stream.Held, t.held
 	}
 	return r
 }
@@ -302,6 +305,7 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 	for _, t := range targets {
 		t.digest = digest
 		switch {
+		case t.isHeld(digest):
 		case t.old == digest:
 		case t.immutable && t.old != "":
 			t.err = t.moved()

@@ -179,6 +179,11 @@ func (d *Destination) check() error {
 	if len(d.Moves) > MaxMoves || d.Name == "" || d.Line < 0 {
 		return fmt.Errorf("it has no name, the line %d or %d moves", d.Line, len(d.Moves))
 	}
+	if d.Hold != nil {
+		if err := d.Hold.check(); err != nil {
+			return err
+		}
+	}
 	if d.URL != "" && !isURL(d.URL) {
 		return fmt.Errorf("%.80q is not an address of http or https", d.URL)
 	}

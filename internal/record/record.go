@@ -118,6 +118,7 @@ type Destination struct {
 	Error        string    `json:"error,omitempty"` // the message of its own failure
 	Run          string    `json:"run,omitempty"`   // the last run that had a result for it
 	Gone         time.Time `json:"gone,omitzero"`
+	Hold         *Hold     `json:"hold,omitempty"`
 	Moves        []*Move   `json:"moves,omitempty"` // oldest first
 }
 

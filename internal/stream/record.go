@@ -110,6 +110,7 @@ type Copy struct {
 	Bytes     int64    `json:"bytes"`               // of blobs that no earlier copy brings to the registry
 	Immutable bool     `json:"immutable,omitempty"` // the destination's tag must not move if it exists
 	MountFrom []string `json:"mountFrom,omitempty"` // repositories on the registry that have the image
+	There     bool     `json:"there,omitempty"`     // the repository has the whole image: only its tag moves
 
 	// What travels with the image. The stream has their manifests too.
 	Attached []Attachment `json:"attached,omitempty"`

@@ -1,0 +1,33 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"imagemirror/internal/fault"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/text"
+)
+
+// isHeld reports whether a destination whose source is at a digest is held, and sets why. A hold
+// that does not hold is an error: a rollback was cut off, or somebody else moved the tag.
+func (t *target) isHeld(digest string) bool {
+	if t.recorded == nil || t.recorded.Hold == nil || t.recorded.Hold.IsOver(digest, time.Now()) {
+		return false
+	}
+	h := t.recorded.Hold
+	switch {
+	case t.old != h.Digest:
+		t.err = fault.New(fault.Fault{
+			Kind: fault.Moved, Side: reference.Destination, Host: t.destination.Registry,
+			Advice: "roll it back again, or release it",
+		}, fmt.Sprintf("the tag %s is at %s, but it is %s: something else moved it, or a rollback was cut off",
+			t.destination.Tag, cmp.Or(text.ShortDigest(t.old), "no image"), h.Story()))
+	case t.old != digest:
+		t.held = h.Story()
+	default:
+		return false // it is where its source is
+	}
+	return true
+}

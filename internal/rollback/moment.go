@@ -1,0 +1,95 @@
+package rollback
+
+import (
+	"fmt"
+	"time"
+
+	"imagemirror/internal/record"
+	"imagemirror/internal/text"
+)
+
+// A moment is the time that tags go back to. The zero moment is before the last move of each.
+type moment struct{ time.Time }
+
+// forms are how people write times, in UTC if they do not say where.
+var forms = []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly}
+
+// maxNamed bounds what a message quotes.
+const maxNamed = 100
+
+// momentOf returns the moment that -to names: a run, which is when it ended, a time, or how long ago
+// that was.
+func momentOf(to string, r *record.Record, now time.Time) (moment, error) {
+	if to == "" {
+		return moment{}, nil
+	}
+	for _, run := range r.Runs {
+		if run.ID == to {
+			return moment{run.End}, nil
+		}
+	}
+	if t := movedBy(to, r); !t.IsZero() {
+		return moment{t}, nil
+	}
+	for _, form := range forms {
+		if t, err := time.Parse(form, to); err == nil {
+			return before(t, now, to)
+		}
+	}
+	if ago, err := time.ParseDuration(to); err == nil && ago > 0 {
+		return moment{now.Add(-ago)}, nil
+	}
+	return moment{}, fmt.Errorf(
+		"-to is %q, which is neither a run of the record nor a time: give a run's id, a time such as 2026-03-01T12:00:00Z, or an age such as 36h", text.Line(to, maxNamed))
+}
+
+func before(t, now time.Time, to string) (moment, error) {
+	if t.After(now) {
+		return moment{}, fmt.Errorf("-to is %s, which is not over yet: give an earlier time", text.Line(to, maxNamed))
+	}
+	return moment{t}, nil
+}
+
+// movedBy returns when a run that is not in the record any more, or a rollback, moved a tag last.
+func movedBy(run string, r *record.Record) (last time.Time) {
+	for _, d := range r.Destinations {
+		for _, m := range d.Moves {
+			if m.Run == run && m.When.After(last) {
+				last = m.When
+			}
+		}
+	}
+	return last
+}
+
+// digestOf returns the digest that a destination had at the moment. from is the one that its tag has
+// now, or "". It returns why there is none.
+func (m moment) digestOf(d *record.Destination, from string) (digest, why string) {
+	if !m.IsZero() {
+		return m.recorded(d)
+	}
+	switch h := d.Hold; {
+	case h != nil && h.Moving:
+		return h.Digest, "" // an earlier rollback was cut off
+	case d.Digest != "" && from != d.Digest:
+		return d.Digest, "" // somebody else moved it last
+	case len(d.Moves) < 2:
+		return "", "the record has no earlier digest"
+	}
+	return d.Moves[len(d.Moves)-2].Digest, ""
+}
+
+func (m moment) recorded(d *record.Destination) (digest, why string) {
+	for _, move := range d.Moves {
+		if !move.When.After(m.Time) {
+			digest = move.Digest
+		}
+	}
+	if digest == "" {
+		why = "the record does not know what it was at then"
+		if len(d.Moves) > 0 {
+			why += ": it begins at " + d.Moves[0].When.UTC().Format(time.RFC3339)
+		}
+	}
+	return digest, why
+}
