@@ -13,15 +13,35 @@ import (
 	"github.com/rogpeppe/go-internal/lockedfile"
 )
 
+// A tool is a program of a module below tools.
+type tool struct {
+	name    string
+	module  string // the module's directory, below tools
+	program string // the program's directory, below the module
+	is      string // what people know it as
+}
+
+var (
+	registryTool = tool{"registry", ".", "registry", "the registry that tests run against"}
+	cosignTool   = tool{"cosign", "cosign", ".", "cosign"}
+)
+
 // Build returns the path of the registry's program, and builds it into the user's cache directory
 // if it is not there. The program's name has a hash of its source and the Go release. If several
 // processes want it, one builds and the others wait.
-func Build(progress io.Writer) (string, error) {
+func Build(progress io.Writer) (string, error) { return registryTool.build(progress) }
+
+// BuildCosign returns the path of a program that verifies signatures with cosign's library, as
+// "cosign verify -key FILE IMAGE". It is built as the registry is.
+func BuildCosign(progress io.Writer) (string, error) { return cosignTool.build(progress) }
+
+func (t tool) build(progress io.Writer) (string, error) {
 	tools, err := findTools()
 	if err != nil {
 		return "", err
 	}
-	key, err := sourceKey(tools)
+	module := filepath.Join(tools, t.module)
+	key, err := t.sourceKey(module)
 	if err != nil {
 		return "", err
 	}
@@ -29,11 +49,11 @@ func Build(progress io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	program := filepath.Join(dir, "registry-"+key)
+	program := filepath.Join(dir, t.name+"-"+key)
 	if fileExists(program) {
 		return program, nil
 	}
-	unlock, err := lockedfile.MutexAt(filepath.Join(dir, "registry.lock")).Lock()
+	unlock, err := lockedfile.MutexAt(filepath.Join(dir, t.name+".lock")).Lock()
 	if err != nil {
 		return "", err
 	}
@@ -41,8 +61,8 @@ func Build(progress io.Writer) (string, error) {
 	if fileExists(program) {
 		return program, nil
 	}
-	fmt.Fprintf(progress, "building the registry that tests run against into %s (a few minutes if nothing is cached)\n", program)
-	return program, compile(tools, program)
+	fmt.Fprintf(progress, "building %s into %s (a few minutes if nothing is cached)\n", t.is, program)
+	return program, t.compile(module, program)
 }
 
 // cacheDirectory returns this project's directory in the user's cache, and makes it if needed.
@@ -61,26 +81,26 @@ func fileExists(path string) bool {
 }
 
 // compile builds next to program and renames, so that a program that exists is complete.
-func compile(tools, program string) error {
+func (t tool) compile(module, program string) error {
 	temporary := program + ".new"
 	defer os.Remove(temporary)
 	// Without -s -w the program is twice as large. Asking git for a commit that nobody reads can
 	// fail. The rest is as in the Makefile, which compiles the program, too.
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", temporary, "./registry")
-	cmd.Dir = tools
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", temporary, "./"+t.program)
+	cmd.Dir = module
 	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s in %s: %w\n%s", cmd, tools, err, out)
+		return fmt.Errorf("%s in %s: %w\n%s", cmd, module, err, out)
 	}
 	return os.Rename(temporary, program)
 }
 
 // sourceKey returns a hash of everything that the program is built from.
-func sourceKey(tools string) (string, error) {
+func (t tool) sourceKey(module string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	for _, name := range []string{"go.mod", "go.sum", filepath.Join("registry", "main.go")} {
-		b, err := os.ReadFile(filepath.Join(tools, name))
+	for _, name := range []string{"go.mod", "go.sum", filepath.Join(t.program, "main.go")} {
+		b, err := os.ReadFile(filepath.Join(module, name))
 		if err != nil {
 			return "", err
 		}
