@@ -41,7 +41,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	began := time.Now()
-	say("Building imagemirror and two registries (takes minutes the first time).")
+	say("Building imagemirror, two registries and cosign (takes minutes the first time).")
 	w, err := newWorld(ctx, dir)
 	if err != nil {
 		return err
@@ -51,7 +51,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := w.fill(ctx); err != nil {
 		return err
 	}
-	for _, scene := range []func(context.Context, *world) error{check, first, again, moved, showBroken, showStatus} {
+	for _, scene := range []func(context.Context, *world) error{check, showUnverified, first, showVerified, again, moved, showBroken, showStatus} {
 		if err := scene(ctx, w); err != nil {
 			return err
 		}

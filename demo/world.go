@@ -29,6 +29,8 @@ type world struct {
 	registries          []*registrytest.Registry
 	source, destination *registrytest.Proxy
 	backends            [2]string // hosts of the registries behind the proxies
+
+	signed struct{ source, destination string } // the image that is signed
 }
 
 // A demoImage is a source with its destinations.
@@ -109,14 +111,17 @@ func (w *world) close() {
 	}
 }
 
-// fill pushes an image for every source.
+// fill pushes an image for every source, and signs one of them.
 func (w *world) fill(ctx context.Context) error {
 	var all errgroup.Group
 	all.SetLimit(8)
 	for i, im := range w.images {
 		all.Go(func() error { return w.push(ctx, im.source, content(im.source, i)) })
 	}
-	return all.Wait()
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	return w.sign(ctx)
 }
 
 func (w *world) push(ctx context.Context, source string, what remote.Taggable) error {

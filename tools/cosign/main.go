@@ -35,7 +35,7 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	fmt.Printf("Verification for %s: %d verified with the public key in %s, whose claims are about this image\n", flags.Arg(0), len(found), key)
+	fmt.Printf("Verified OK: %d found for %s, made with the key in %s\n", len(found), flags.Arg(0), key)
 }
 
 func fail(err error) {
