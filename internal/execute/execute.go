@@ -29,6 +29,7 @@ const Grace = 8 * time.Second
 type Batch struct {
 	header   stream.Header
 	sets     []stream.Set
+	selected []stream.Selection
 	mappings []stream.Mapping
 	results  []stream.Result
 	jobs     []mirror.Job
@@ -57,6 +58,7 @@ func Gather(shards []*stream.Content) (*Batch, error) {
 		if s.Header.Shard != "" {
 			names = append(names, s.Header.Shard)
 		}
+		p.selected = append(p.selected, s.Selected...)
 		for _, m := range s.Mappings {
 			if other, twice := seen[m.ID]; twice {
 				return nil, fmt.Errorf("%s: mapping %d is in %s too: name each shard once", s.Name, m.ID, other)

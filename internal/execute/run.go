@@ -23,7 +23,7 @@ func (p *Batch) Run(ctx context.Context, o mirror.Options) *stream.Content {
 	header.Version = stream.Version
 	end.Registries, end.PlanRegistries = since(begun, o.Client), p.planned
 	return &stream.Content{
-		Header: header, Sets: p.sets, Mappings: p.mappings, Results: c.results, End: end,
+		Header: header, Sets: p.sets, Selected: p.selected, Mappings: p.mappings, Results: c.results, End: end,
 	}
 }
 

@@ -147,6 +147,9 @@ func (p *Batch) begin(out *stream.Writer) {
 	for _, s := range p.sets {
 		out.Set(s)
 	}
+	for _, s := range p.selected {
+		out.Selection(s)
+	}
 	for _, m := range p.mappings {
 		out.Mapping(m)
 	}

@@ -244,6 +244,7 @@ func (l *loader) directory(dir string) {
 		}
 		l.file(set, f)
 	}
+	l.unused(set)
 }
 
 // holdsBase reports whether a directory is what image sets include: image-sets/*/ names it, too.

@@ -16,10 +16,18 @@ func repositoriesOf(m *mapping.Mapping) repositories {
 	return repositories{m.Source.Name(), m.Destination.Name()}
 }
 
-// A placed mapping knows its position among all mappings of a run.
+// A placed mapping knows its set, and its position among all mappings of a run.
 type placed struct {
 	*mapping.Mapping
-	at int
+	set *Set
+	at  int
+}
+
+// matches reports whether a wildcard certainly covers a tag. If its set selects the newest tags,
+// only the registry knows.
+func (p placed) matches(tag string) bool {
+	rule := p.set.Settings.Select.For(p.Source)
+	return p.Source.Match(tag) && (rule == nil || rule.Newest == 0 && rule.Admits(tag))
 }
 
 // repeated warns of each mapping that a wildcard also covers. The tags that a wildcard
@@ -41,7 +49,7 @@ func (i *Input) repeated() {
 			return
 		}
 		for _, pattern := range patterns[repositoriesOf(m.Mapping)] {
-			if !pattern.Source.Match(m.Source.Tag) {
+			if !pattern.matches(m.Source.Tag) {
 				continue
 			}
 			first, again := pattern, m
@@ -59,7 +67,7 @@ func (i *Input) each(visit func(placed)) {
 	at := 0
 	for _, set := range i.Sets {
 		for n := range set.Mappings {
-			visit(placed{&set.Mappings[n], at})
+			visit(placed{&set.Mappings[n], set, at})
 			at++
 		}
 	}

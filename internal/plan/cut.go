@@ -58,7 +58,7 @@ func (p *Plan) settledPart() *stream.Content {
 		ids = append(ids, r.ID)
 	}
 	c := p.part(ids)
-	c.Header.Warnings, c.Traffic = p.Header.Warnings, p.Traffic
+	c.Header.Warnings, c.Traffic, c.Selected = p.Header.Warnings, p.Traffic, p.Selected
 	c.Results = p.Results
 	return c
 }

@@ -24,6 +24,8 @@ type mappingLine struct {
 	tags    []string      // that match, once the list is read
 	err     error         // why the wildcard makes no mappings
 	targets []*target
+
+	selection *stream.Selection // what a rule of the set selects, once the list is read
 }
 
 // targets returns a target for each mapping, and for each tag that a wildcard matches, in the
@@ -56,6 +58,7 @@ func (r *resolver) targets(ctx context.Context, sets []*imageset.Set, resolve fu
 	for _, l := range lines {
 		all = append(all, l.targets...)
 	}
+	r.selected = selections(lines)
 	for i, t := range all {
 		t.ID = i + 1
 	}
@@ -200,13 +203,15 @@ func (r *resolver) readTags(ctx context.Context, list *wildcardList) {
 		return
 	}
 	list.listed = len(tags)
+	if list.err = r.selectTags(ctx, list, tags); list.err != nil {
+		list.err = r.explain(ctx, list.asked, list.err)
+		return
+	}
 	for _, l := range list.lines {
-		for _, tag := range tags {
-			if l.mapping.Source.Match(tag) {
-				l.tags = append(l.tags, tag)
-			}
+		if l.err == nil {
+			l.err = r.matched.take(l.mapping, l.tags)
 		}
-		if l.err = r.matched.take(l.mapping, l.tags); l.err != nil {
+		if l.err != nil {
 			l.tags = nil
 		}
 	}

@@ -113,7 +113,7 @@ func Make(ctx context.Context, o Options, sets []*imageset.Set) (*Plan, error) {
 		Version: stream.Version, Stream: stream.Plan, Run: newRun(r.started), Mappings: len(targets),
 		Started: r.started, Cap: o.Cap, Warnings: o.warnings(r.unread()),
 	}
-	p.Sets = records(sets)
+	p.Sets, p.Selected = records(sets), r.selected
 	r.contestTags(targets)
 	for _, t := range targets {
 		p.Mappings = append(p.Mappings, t.Mapping)

@@ -28,6 +28,8 @@ type resolver struct {
 	started time.Time
 	configs chan struct{} // has an entry for each config that is being read
 
+	selected []stream.Selection // once the targets are known
+
 	mu         sync.Mutex
 	first      map[any]*target          // the first target at a place: see collide; nil if there is one batch
 	collisions []func()                 // fail targets of other batches

@@ -55,6 +55,8 @@ func (c *checker) load(paths []string, stdin io.Reader) *imageset.Input {
 	input.Found.Promote(imageset.Owned)
 	input.Found.Promote(imageset.OwnersKey)
 	input.Found.Promote(imageset.FileName)
+	// Nor must one whose settings select nothing where their author thinks they do.
+	input.Found.Promote(imageset.Selects)
 	c.found.Merge(&input.Found)
 	return input
 }

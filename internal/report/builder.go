@@ -43,6 +43,9 @@ type Builder struct {
 	named    map[shardKey]int     // mappings of a shard, if a stream names all of them
 	planned  map[shardKey]bool    // parts of plans; the settled part has no shard
 
+	selections []*Selection
+	wildcards  map[selectionKey]bool // of selections
+
 	started, ended time.Time     // of the whole
 	latest         stream.Header // of the run that started last
 	traffic        trafficCounts
@@ -92,6 +95,8 @@ func NewBuilder() *Builder {
 		unnamed:  map[announcement]int{},
 		named:    map[shardKey]int{},
 		planned:  map[shardKey]bool{},
+
+		wildcards: map[selectionKey]bool{},
 	}
 }
 
@@ -108,6 +113,7 @@ func (b *Builder) Add(c *stream.Content) error {
 	b.addLatest(c.Header)
 	b.traffic.add(c)
 	b.addWarnings(c.Header.Warnings)
+	b.addSelections(c)
 	for _, s := range c.Sets {
 		b.sets[setKey{c.Header.Run, s.Name}] = setFacts{
 			owners: boundNames(s.Owners), notify: boundNames(s.Notify),
@@ -357,7 +363,7 @@ func (b *Builder) addCut(c *stream.Content) {
 
 // Report returns the report, in which every mapping has its result.
 func (b *Builder) Report() *Report {
-	r := &Report{Run: b.run(), Results: b.results(), Cuts: b.cuts, Registries: b.traffic.total()}
+	r := &Report{Run: b.run(), Results: b.results(), Cuts: b.cuts, Registries: b.traffic.total(), Selections: b.selections}
 	for _, set := range b.sets {
 		r.runLink = max(r.runLink, set.run) // in most runs all sets have one policy
 	}

@@ -23,12 +23,23 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	for i, c := range r.Causes {
 		out.item(i, c)
 	}
+	r.writeSelections(&out)
 	out.print("\n],\n\"results\": [")
 	for i, m := range r.Results {
 		out.item(i, m)
 	}
 	out.print("\n]\n}\n")
 	return out.err
+}
+
+// writeSelections writes the selections after another list, if there are any.
+func (r *Report) writeSelections(out *jsonWriter) {
+	for i, s := range r.Selections {
+		if i == 0 {
+			out.print("\n],\n\"selections\": [")
+		}
+		out.item(i, s)
+	}
 }
 
 // A jsonWriter writes JSON in pieces. It keeps its first error.

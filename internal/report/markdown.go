@@ -39,6 +39,7 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	r.markdownLines(p, "Cut off", r.Cuts)
 	r.markdownLines(p, "Warnings", r.Summary.Warnings)
 	r.markdownWaiting(p)
+	r.markdownSelections(p)
 	r.markdownMoves(p)
 	_, err := io.WriteString(w, p.String())
 	return err

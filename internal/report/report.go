@@ -32,11 +32,12 @@ const Planned = "planned"
 type Report struct {
 	Run        Run
 	Summary    Summary
-	Results    []*Result // one for each mapping, by run and by ID
-	Causes     []*Cause  // why mappings failed, and why the run is not good; none if all is well
-	Registries []Traffic // what was asked of each registry, by host
-	Cuts       []string  // a line for each stream that was cut or could not be read
-	Sets       []*Set    // that streams name, by name
+	Results    []*Result    // one for each mapping, by run and by ID
+	Causes     []*Cause     // why mappings failed, and why the run is not good; none if all is well
+	Registries []Traffic    // what was asked of each registry, by host
+	Cuts       []string     // a line for each stream that was cut or could not be read
+	Sets       []*Set       // that streams name, by name
+	Selections []*Selection // how the tags of wildcards became mappings
 
 	runLink link.Template
 }

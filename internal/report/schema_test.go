@@ -10,6 +10,7 @@ import (
 
 	"imagemirror/internal/fault"
 	"imagemirror/internal/report/reporttest"
+	"imagemirror/internal/selection"
 )
 
 func schema(t *testing.T) reporttest.Schema {
@@ -43,6 +44,8 @@ func TestSchemaHasTheKeysOfTheProgram(t *testing.T) {
 		{at(t, doc, "$defs", "cause"), Cause{}},
 		{at(t, doc, "$defs", "cause", "properties", "sets", "items"), CauseSet{}},
 		{at(t, doc, "$defs", "result"), Result{}},
+		{at(t, doc, "$defs", "selection"), Selection{}},
+		{at(t, doc, "$defs", "selection", "properties", "steps", "items"), selection.Step{}},
 	} {
 		var keys, always []string
 		typ := reflect.TypeOf(c.typ)

@@ -14,7 +14,7 @@ func (r *Report) BySet() map[string]*Report {
 	for _, m := range r.Results {
 		one := sets[m.Set]
 		if one == nil {
-			one = &Report{Run: r.Run, Summary: r.Summary, Cuts: r.Cuts, Sets: r.setsNamed(m.Set)}
+			one = &Report{Run: r.Run, Summary: r.Summary, Cuts: r.Cuts, Sets: r.setsNamed(m.Set), Selections: r.selectionsOf(m.Set)}
 			sets[m.Set] = one
 		}
 		one.Results = append(one.Results, m)

@@ -75,6 +75,7 @@ func (r *Report) tableBody(b *bytes.Buffer) {
 		fmt.Fprintf(b, "NO PLAN\n  %s\n", strings.Join(r.Summary.NoPlan, "\n  "))
 	} else if r.Summary.Mappings > 0 || r.Summary.Unknown > 0 {
 		r.tableCounts(b)
+		r.tableSelections(b)
 		r.tableMoves(b)
 		r.tableWaiting(b)
 		r.tableFailures(b)

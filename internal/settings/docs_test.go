@@ -69,6 +69,8 @@ func written(key string, value reflect.Value) string {
 		return "any"
 	case []string, tagname.Template, []tagname.Template:
 		return "none"
+	case Select:
+		return "all tags"
 	default:
 		if key == "rate" {
 			return "no limit"

@@ -78,6 +78,7 @@ func (s *Settings) spec(v strictyaml.Value) {
 		{Name: "referrers", Read: s.referrers},
 		{Name: "tags", Read: func(v strictyaml.Value) { v.List(s.tags) }},
 		{Name: "keep", Read: s.keep},
+		{Name: "select", Read: s.selectRules},
 		{Name: "history", Read: s.history},
 	}
 	s.Lines = map[string]int{}

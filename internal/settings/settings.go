@@ -80,8 +80,9 @@ type Settings struct {
 	Stale        time.Duration  `yaml:"stale"`        // age at which a destination that was not good since is stale; 0: none is
 	Referrers    Referrers      `yaml:"referrers"`    // what travels with images
 
-	Tags []tagname.Template `yaml:"tags"` // of the additional tags that each image that moves gets
-	Keep tagname.Template   `yaml:"keep"` // of the tag that keeps what a tag pointed at before it moves
+	Tags   []tagname.Template `yaml:"tags"`   // of the additional tags that each image that moves gets
+	Keep   tagname.Template   `yaml:"keep"`   // of the tag that keeps what a tag pointed at before it moves
+	Select Select             `yaml:"select"` // which tags of wildcard sources are mirrored
 
 	History History `yaml:"history"`
 }
@@ -111,6 +112,9 @@ const (
 func Parse(file string, data []byte) (Settings, *finding.List) {
 	var s Settings
 	found := strictyaml.Read(finding.Input, file, data, MaxFile, s.object)
+	for _, r := range s.Select {
+		r.File = file
+	}
 	return s, found
 }
 

@@ -36,6 +36,7 @@ type Content struct {
 	Name      string // of the input, for messages
 	Header    Header
 	Sets      []Set
+	Selected  []Selection
 	Mappings  []Mapping
 	Manifests iter.Seq[manifest.Raw] // each once; nil after Skim
 	Archive   *manifest.Archive      // has them, after Read, and maybe others; nil after Skim
@@ -177,6 +178,8 @@ func (d *decoder) add(line []byte) error {
 		return d.header(*r.Header)
 	case r.Set != nil:
 		d.c.Sets = append(d.c.Sets, *r.Set)
+	case r.Selection != nil:
+		return d.selection(*r.Selection)
 	case r.Mapping != nil:
 		return d.mapping(*r.Mapping)
 	case r.Manifest != nil:
@@ -236,6 +239,14 @@ func (d *decoder) header(h Header) error {
 	d.content = map[string]bool{}
 	d.shared = map[string]string{}
 	return nil
+}
+
+func (d *decoder) selection(s Selection) error {
+	if len(d.c.Selected) == MaxSelections {
+		return fmt.Errorf("more than %d selections", MaxSelections)
+	}
+	d.c.Selected = append(d.c.Selected, s)
+	return checkSelection(s)
 }
 
 func (d *decoder) mapping(m Mapping) error {
@@ -441,7 +452,7 @@ func checkTraffic(e *End) error {
 
 func (r record) fields() int {
 	n := 0
-	for _, set := range []bool{r.Header != nil, r.Set != nil, r.Mapping != nil, r.Manifest != nil, r.Copy != nil, r.Result != nil, r.End != nil} {
+	for _, set := range []bool{r.Header != nil, r.Set != nil, r.Selection != nil, r.Mapping != nil, r.Manifest != nil, r.Copy != nil, r.Result != nil, r.End != nil} {
 		if set {
 			n++
 		}

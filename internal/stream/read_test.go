@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"imagemirror/internal/manifest"
+	"imagemirror/internal/selection"
 )
 
 const (
@@ -44,12 +45,18 @@ func samples() map[string]*Content {
 		{ID: 2, Source: "ci.example.com/knative/server:v1", Destination: "quay.io/knative/server:v1", Set: "knative", File: "image-sets/knative/mapping_v1", Line: 4},
 		{ID: 5, Source: "ci.example.com/lone:v1", Destination: "quay.io/lone", File: "mapping_lone", Line: 1},
 	}
+	selections := []Selection{{
+		Set: "knative", File: "image-sets/knative/mapping_v1", Line: 3, Source: "ci.example.com/knative/client:*", Rule: "settings.yaml:7", Listed: 3, Selected: 1,
+		Steps:  []selection.Step{{Name: selection.StepExclude, Left: 2, Out: []selection.Excluded{{Tag: "v0", Why: "exclude \"v0\" matches it"}}}, {Name: selection.StepNewest, Left: 1}},
+		Newest: []string{"v1"}, Minimum: 1,
+	}}
 	failed := Result{ID: 2, Status: Failed, Error: &Error{Side: "source", Status: 404, Message: "<unknown> \"v1\"\n", Advice: "look again"}}
 	return map[string]*Content{
 		"plan": {
 			Name:      "plan",
 			Header:    Header{Version: Version, Stream: Plan, Run: "r1", Shard: "s1", Mappings: 3, Started: started},
 			Sets:      []Set{{Name: "knative", Owners: []string{"alice", "bob"}}},
+			Selected:  selections,
 			Mappings:  mappings,
 			Results:   []Result{failed},
 			Manifests: slices.Values([]manifest.Raw{{Digest: image, MediaType: "application/vnd.oci.image.manifest.v1+json", Content: []byte("{}")}}),
@@ -62,6 +69,7 @@ func samples() map[string]*Content {
 			Name:     "results",
 			Header:   Header{Version: Version, Stream: Results, Run: "r1", Shard: "s1", Mappings: 3, Started: started},
 			Sets:     []Set{{Name: "knative"}},
+			Selected: selections,
 			Mappings: mappings,
 			Results: []Result{
 				failed,

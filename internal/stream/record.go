@@ -34,13 +34,14 @@ const (
 
 // A record is one line. Exactly one field is set.
 type record struct {
-	Header   *Header       `json:"header,omitempty"`
-	Set      *Set          `json:"set,omitempty"`
-	Mapping  *Mapping      `json:"mapping,omitempty"`
-	Manifest *manifest.Raw `json:"manifest,omitempty"`
-	Copy     *Copy         `json:"copy,omitempty"`
-	Result   *Result       `json:"result,omitempty"`
-	End      *End          `json:"end,omitempty"`
+	Header    *Header       `json:"header,omitempty"`
+	Set       *Set          `json:"set,omitempty"`
+	Selection *Selection    `json:"selection,omitempty"`
+	Mapping   *Mapping      `json:"mapping,omitempty"`
+	Manifest  *manifest.Raw `json:"manifest,omitempty"`
+	Copy      *Copy         `json:"copy,omitempty"`
+	Result    *Result       `json:"result,omitempty"`
+	End       *End          `json:"end,omitempty"`
 }
 
 // A Header is the first record.

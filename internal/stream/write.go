@@ -50,6 +50,9 @@ func Write(w io.Writer, c *Content) (*End, error) {
 	for _, s := range c.Sets {
 		sw.Set(s)
 	}
+	for _, s := range c.Selected {
+		sw.Selection(s)
+	}
 	for _, m := range c.Mappings {
 		sw.Mapping(m)
 	}
@@ -76,6 +79,9 @@ func Write(w io.Writer, c *Content) (*End, error) {
 
 // Set writes a set record.
 func (w *Writer) Set(s Set) { w.write(record{Set: &s}) }
+
+// Selection writes a selection record.
+func (w *Writer) Selection(s Selection) { w.write(record{Selection: &s}) }
 
 // Mapping writes a mapping record.
 func (w *Writer) Mapping(m Mapping) { w.write(record{Mapping: &m}) }

@@ -244,6 +244,15 @@ func (v Value) List(read func(Value)) {
 	}
 }
 
+// OneOrMore reads a list as List does, or a single value as the only entry of one.
+func (v Value) OneOrMore(read func(Value)) {
+	if v.empty() || v.node.Kind != yaml.ScalarNode {
+		v.List(read)
+		return
+	}
+	read(v)
+}
+
 // Text returns a printable string, and false if the value is refused: it is not one, or YAML
 // reads it as another type.
 func (v Value) Text() (string, bool) {

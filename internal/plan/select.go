@@ -1,0 +1,81 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+
+	"imagemirror/internal/fault"
+	"imagemirror/internal/reference"
+	"imagemirror/internal/selection"
+	"imagemirror/internal/settings"
+	"imagemirror/internal/stream"
+)
+
+// selectTags gives each line of a list the tags that its pattern matches and its set's settings
+// select, or an error. It fails only if ctx ends.
+func (r *resolver) selectTags(ctx context.Context, list *wildcardList, tags []string) error {
+	judged := map[*settings.SelectRule]*selection.Tags{}
+	for _, l := range list.lines {
+		rule := l.set.Settings.Select.For(l.mapping.Source)
+		if rule == nil {
+			l.match(tags)
+			continue
+		}
+		if judged[rule] == nil {
+			judged[rule] = rule.On(tags)
+		}
+		outcome, err := judged[rule].Select(ctx, l.mapping.Source.Tag, l.mapping.Source.Match)
+		if err != nil {
+			return err
+		}
+		l.selected(rule, outcome)
+	}
+	return nil
+}
+
+// match gives a line the tags that its pattern matches.
+func (l *mappingLine) match(tags []string) {
+	for _, tag := range tags {
+		if l.mapping.Source.Match(tag) {
+			l.tags = append(l.tags, tag)
+		}
+	}
+}
+
+// selected gives a line what a rule selects, or the error that it is too little.
+func (l *mappingLine) selected(rule *settings.SelectRule, o *selection.Outcome) {
+	m := l.mapping
+	l.tags = o.Selected
+	l.selection = &stream.Selection{
+		Set: l.set.Name, File: m.File, Line: m.Line, Source: m.Source.String(), Rule: fmt.Sprintf("%s:%d", rule.File, rule.Line),
+		Listed: o.Listed, Selected: len(o.Selected), Newest: o.Newest, Minimum: rule.Minimum, Steps: o.Steps,
+	}
+	if found := len(o.Selected); found < max(rule.Minimum, 1) {
+		l.err = fault.New(
+			fault.Fault{
+				Kind: fault.Missing, Side: reference.Source, Host: m.Source.Registry,
+				Advice: fmt.Sprintf("find out whether tags of %s were deleted, or correct spec.select at %s", m.Source.Name(), l.selection.Rule),
+			},
+			fmt.Sprintf("found %d tags of %s, and wanted at least %d: %s", found, m.Source, max(rule.Minimum, 1), l.selection.Attrition()))
+	}
+}
+
+// selections returns what was selected for each line that a rule applies to, in the order of the
+// lines. A line with several destinations is one.
+func selections(lines []*mappingLine) (list []stream.Selection) {
+	type place struct {
+		file   string
+		line   int
+		source string
+	}
+	seen := map[place]bool{}
+	for _, l := range lines {
+		s := l.selection
+		if s == nil || len(list) == stream.MaxSelections || seen[place{s.File, s.Line, s.Source}] {
+			continue
+		}
+		seen[place{s.File, s.Line, s.Source}] = true
+		list = append(list, *s)
+	}
+	return list
+}
