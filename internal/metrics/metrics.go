@@ -39,6 +39,7 @@ type measuredSet struct {
 	*record.Record
 	states map[string]int
 	stale  int
+	held   int
 	oldest time.Time // of the times at which destinations were last good
 }
 
@@ -73,6 +74,8 @@ var families = []metric{
 		prometheus.GaugeValue, addCauses},
 	{"imagemirror_stale_destinations", "Destinations that have not been good for longer than the set's settings allow, when this was written.", nil,
 		prometheus.GaugeValue, func(s *measuredSet, add func(float64, ...string)) { add(float64(s.stale)) }},
+	{"imagemirror_held_destinations", "Destinations that a rollback holds at an earlier image.", nil, prometheus.GaugeValue,
+		func(s *measuredSet, add func(float64, ...string)) { add(float64(s.held)) }},
 	{"imagemirror_oldest_good_timestamp_seconds", "When the destination that has not been good for longest was good last.", nil, prometheus.GaugeValue,
 		func(s *measuredSet, add func(float64, ...string)) {
 			if !s.oldest.IsZero() {
@@ -181,7 +184,7 @@ func truth(b bool) float64 {
 
 // measure counts the destinations of a record. One that was never good is as old as its failure.
 func measure(r *record.Record, now time.Time) *measuredSet {
-	s := &measuredSet{Record: r, states: map[string]int{}}
+	s := &measuredSet{Record: r, states: map[string]int{}, held: len(r.Held())}
 	threshold := time.Duration(r.StaleSeconds) * time.Second
 	for _, d := range r.Destinations {
 		if !d.Gone.IsZero() {

@@ -29,7 +29,7 @@ func records() []*record.Record {
 				{Host: "ci.example.com", Requests: 40, Bytes: 1 << 30}, {Host: "quay.io", Requests: 100, Retries: 12, Throttled: 9, Bytes: 1 << 30}}},
 		},
 		Destinations: []*record.Destination{
-			{Name: "quay.io/web/a:1", LastGood: noon.Add(-5 * time.Minute)},
+			{Name: "quay.io/web/a:1", LastGood: noon.Add(-5 * time.Minute), Hold: &record.Hold{}},
 			{Name: "quay.io/web/b:1", LastGood: noon.Add(-90 * time.Minute), FailingSince: noon.Add(-5 * time.Minute), Cause: "k"},
 			{Name: "quay.io/web/c:1", FailingSince: noon.Add(-5 * time.Minute), Cause: "k"},
 			{Name: "quay.io/web/d:1", Gone: noon, LastGood: noon.Add(-99 * time.Hour)},
@@ -49,6 +49,10 @@ imagemirror_destinations{set="web",state="good"} 1
 # HELP imagemirror_failing_destinations Destinations that fail, by cause; 0 if the cause is about the run as a whole.
 # TYPE imagemirror_failing_destinations gauge
 imagemirror_failing_destinations{host="quay.io",kind="credentials",set="web",side="destination"} 3
+# HELP imagemirror_held_destinations Destinations that a rollback holds at an earlier image.
+# TYPE imagemirror_held_destinations gauge
+imagemirror_held_destinations{set="odd \"set\"\\"} 0
+imagemirror_held_destinations{set="web"} 1
 # HELP imagemirror_last_run_duration_seconds How long the last run took.
 # TYPE imagemirror_last_run_duration_seconds gauge
 imagemirror_last_run_duration_seconds{set="web"} 300

@@ -1,5 +1,6 @@
 // Package record keeps what outlives the runs of an image set: which digest each destination
-// has and had, since when it fails and why, and the last runs. report alone updates it; pages,
+// has and had, since when it fails and why, whether it is held, and the last runs. report updates
+// it after a run; rollback and release update it when people move tags back and end holds. Pages,
 // metrics and notifications are made from it.
 package record
 

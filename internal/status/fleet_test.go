@@ -105,6 +105,10 @@ func fleet() []*record.Record {
 		goodSet("gitops", 22, 40, 2), goodSet("pipelines-as-code", 12, 30, 2), goodSet("serverless-operator", 420, 200, 5),
 		goodSet("ocp-release", 51, 200, 3), goodSet("toolbox", 3, 9, 1),
 	}
+	for i, d := range all[3].Destinations[:2] {
+		d.Hold = record.NewHold(d.Digest, ago(3*time.Hour), "ada", []string{"", "v1 crashes on arm64: <b>ISSUE-7</b>"}[i])
+		d.Hold.Source = "sha256:" + strings.Repeat("5", 64)
+	}
 	idle := goodSet("nightly-builds", 18, 60, 2)
 	for _, run := range idle.Runs {
 		run.Start, run.End = run.Start.Add(-72*time.Hour), run.End.Add(-72*time.Hour)
@@ -151,6 +155,7 @@ func hostile() []*record.Record {
 		for n, d := range r.Destinations {
 			d.Name, d.Source, d.File, d.URL, d.Digest, d.Run = fmt.Sprint(attack, n), attack, attack, attack, attack, attack
 			d.Error += attack
+			d.Hold = &record.Hold{Digest: attack, By: attack, Why: attack}
 			for _, m := range d.Moves {
 				m.Digest, m.Run = attack, attack
 			}

@@ -48,7 +48,7 @@ type setRow struct {
 	Since        time.Time
 	Total, Bad   int // destinations
 	GoodTags     int
-	Stale        int
+	Stale, Held  int
 	LastGood     time.Time
 	Next         time.Time
 	Active       []Active
@@ -167,7 +167,7 @@ func (s *set) sentSince(t time.Time) (bytes int64) {
 func (s *set) row() setRow {
 	const causes = 2
 	row := setRow{
-		Name: s.Set, State: s.state, Since: s.since, Total: s.total(), Bad: s.counts[Failing], GoodTags: s.counts[Good], Stale: s.stale,
+		Name: s.Set, State: s.state, Since: s.since, Total: s.total(), Bad: s.counts[Failing], GoodTags: s.counts[Good], Stale: s.stale, Held: s.counts[Held],
 		LastGood: s.lastGood(), Next: s.next, Active: s.active, Spark: sparkOf(s.Runs, shownRuns), Owners: s.Owners,
 		Reason: s.reason(), MoreCauses: max(0, len(s.Causes)-causes),
 	}

@@ -42,6 +42,8 @@ func stateOf(d *record.Destination) State {
 		return Gone
 	case !d.FailingSince.IsZero():
 		return Failing
+	case d.Hold != nil:
+		return Held
 	case d.LastGood.IsZero():
 		return Waiting
 	}

@@ -18,6 +18,7 @@ type State string
 const (
 	Failing State = "failing" // a destination fails, or the last run was not good
 	Overdue State = "overdue" // the schedule has run on without a run; sets only
+	Held    State = "held"    // of a destination: a rollback keeps it at an earlier image
 	Waiting State = "waiting" // nothing has happened yet
 	Good    State = "good"
 	Gone    State = "gone" // no mapping names it any more; destinations only
@@ -26,7 +27,7 @@ const (
 // setStates and destinationStates have what people can filter by, the most urgent first.
 var (
 	setStates         = []State{Failing, Overdue, Waiting, Good}
-	destinationStates = []State{Failing, Waiting, Good, Gone}
+	destinationStates = []State{Failing, Held, Waiting, Good, Gone}
 )
 
 // A Snapshot is what is known about all sets at one moment. It is not changed once it is made.

@@ -66,6 +66,9 @@ func TestStateOfADestination(t *testing.T) {
 		{"good", record.Destination{LastGood: now}, Good},
 		{"failing", record.Destination{LastGood: now, FailingSince: now}, Failing},
 		{"no result yet", record.Destination{}, Waiting},
+		{"held", record.Destination{LastGood: now, Hold: &record.Hold{}}, Held},
+		{"held, and moved all the same", record.Destination{LastGood: now, FailingSince: now, Hold: &record.Hold{}}, Failing},
+		{"gone while it was held", record.Destination{LastGood: now, Gone: now, Hold: &record.Hold{}}, Gone},
 		{"gone while it failed", record.Destination{FailingSince: now, Gone: now}, Gone},
 	} {
 		if got := stateOf(&c.d); got != c.want {

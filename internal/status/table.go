@@ -81,5 +81,8 @@ func (r *setRow) why(s *Snapshot) string {
 	case len(all) == 0 && r.State == Overdue:
 		all = append(all, "a run was due "+s.ago(r.Since, ""))
 	}
+	if r.Held > 0 {
+		all = append(all, number(r.Held)+" held")
+	}
 	return line(strings.Join(all, ", "))
 }
