@@ -61,6 +61,9 @@ func resultOf(o mirror.Outcome) stream.Result {
 		Bytes: o.Bytes, Seconds: o.Took.Seconds(), Time: time.Now().UTC(), Travelled: countTravelled(o.Travelled),
 		Tags: taggedOf(o), Kept: o.Kept,
 	}
+	if o.IsCurrent() {
+		r.Status = stream.Current
+	}
 	if o.Err != nil {
 		r.Status, r.Error, r.Tags = stream.Failed, stream.ErrorOf(o.Err), nil
 	}

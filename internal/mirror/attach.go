@@ -84,10 +84,10 @@ func (b *builder) attachment(j *jobState, a Attachment) (*wantedManifest, error)
 	return m, nil
 }
 
-// waitsFor reports whether the manifest is another one, or is pushed after it. seen has the
-// manifests that were looked at.
+// waitsFor reports whether the manifest is another one, or is pushed after it. A manifest that was
+// there before the run counts as well. seen has the manifests that were looked at.
 func (m *wantedManifest) waitsFor(other *wantedManifest, seen map[*wantedManifest]bool) bool {
-	if m == other {
+	if m == other || m.digest == other.digest {
 		return true
 	}
 	if seen[m] {

@@ -63,8 +63,7 @@ func (b *builder) add(j *jobState) error {
 	if j.Exists {
 		r.first.done = true
 	}
-	b.sizes = map[string]int64{}
-	m, err := b.manifest(j, r, source, j.Digest, 0)
+	m, err := b.image(j, r, source)
 	if err != nil {
 		return err
 	}
@@ -72,6 +71,17 @@ func (b *builder) add(j *jobState) error {
 	j.manifest = m
 	m.needLocked()
 	return nil
+}
+
+// image adds the manifest of a job.
+func (b *builder) image(j *jobState, r *repo, source *registry.Repository) (*wantedManifest, error) {
+	if j.IsCurrent() {
+		m := &wantedManifest{repo: r, digest: j.Digest, current: true}
+		r.current = append(r.current, m)
+		return m, nil
+	}
+	b.sizes = map[string]int64{}
+	return b.manifest(j, r, source, j.Digest, 0)
 }
 
 // set returns the number of a job's set.

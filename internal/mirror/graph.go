@@ -12,6 +12,7 @@ type repo struct {
 	blobs     map[blobID]*wantedBlob
 	manifests map[manifestID]*wantedManifest
 	lists     map[string]*referrersList // by the digest of their subject
+	current   []*wantedManifest         // that jobs only bring attachments for
 	first     firstPush
 }
 
@@ -32,6 +33,7 @@ type wantedManifest struct {
 	parents  []*wantedManifest // indexes that lead to it
 	jobs     []*jobState       // that want a tag on it, or just its digest
 	needs    int               // jobs without an outcome, and parents that are needed
+	current  bool              // it was there before the run, and is not pushed
 	there    bool              // the registry has it
 	err      error
 

@@ -3,6 +3,7 @@ package mirror
 import (
 	"fmt"
 	"net/http"
+	"slices"
 
 	"imagemirror/internal/fault"
 	"imagemirror/internal/reference"
@@ -17,6 +18,10 @@ func (e *engine) queuePushLocked(m *wantedManifest) {
 func (e *engine) push(m *wantedManifest) {
 	tagged, untagged, needed := e.pushesOf(m)
 	if !needed {
+		return
+	}
+	if m.current {
+		e.pushed(m, slices.Concat(tagged, untagged), nil, false)
 		return
 	}
 	err := e.putAttached(m)

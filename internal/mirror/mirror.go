@@ -29,6 +29,10 @@ type Job struct {
 	There       bool                // the destination's repository has all that the digest leads to
 }
 
+// IsCurrent reports whether the destination has the image already: the job brings its attachments
+// only.
+func (j Job) IsCurrent() bool { return j.Old == j.Digest }
+
 // An Outcome is the result of a job.
 type Outcome struct {
 	Job

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"maps"
 	"slices"
 
 	"imagemirror/internal/registry"
@@ -15,7 +16,7 @@ func (e *engine) start() {
 		e.queueUploadLocked(bl, bl.registries)
 	}
 	for _, r := range e.repos {
-		for _, m := range r.manifests {
+		for _, m := range slices.AppendSeq(r.current, maps.Values(r.manifests)) {
 			if m.missing == 0 {
 				e.queuePushLocked(m)
 			}

@@ -35,7 +35,7 @@ func (r *resolver) attach(ctx context.Context, from *registry.Repository, digest
 			t.attached, t.err = targets[same].attached, cmp.Or(t.err, targets[same].err)
 			continue
 		}
-		f := &finder{resolver: r, from: from, sets: setsOf(targets), Referrers: t.referrers, tags: r.companionsOf(ctx, from), seen: map[string]bool{}}
+		f := r.newFinder(ctx, from, t.referrers, setsOf(targets))
 		var err error
 		if t.attached, err = f.all(ctx, digest); err != nil {
 			t.err = cmp.Or(t.err, err)
@@ -48,7 +48,8 @@ type finder struct {
 	*resolver
 	settings.Referrers
 	from *registry.Repository
-	sets []string // that the image is for
+	to   *registry.Repository // nil unless what is there already does not travel
+	sets []string             // that the image is for
 	tags *companions
 
 	mu   sync.Mutex
@@ -57,47 +58,91 @@ type finder struct {
 	err  error           // of one that is required
 }
 
+// A finding is something that travels with an image, or would if it were not at the destination.
+type finding struct {
+	stream.Attachment
+	there bool
+}
+
+func (r *resolver) newFinder(ctx context.Context, from *registry.Repository, what settings.Referrers, sets []string) *finder {
+	return &finder{
+		resolver: r, Referrers: what, from: from, sets: sets, tags: r.companionsOf(ctx, from),
+		seen: map[string]bool{}, left: stream.MaxAttached,
+	}
+}
+
 // all returns what travels with an image and the manifests below it, in their order.
 func (f *finder) all(ctx context.Context, digest string) ([]stream.Attachment, error) {
-	f.left = stream.MaxAttached
-	tree := f.trees.archive.Tree(digest)
-	found := make([][]stream.Attachment, len(tree))
+	var subjects []string
+	for _, m := range f.trees.archive.Tree(digest) {
+		subjects = append(subjects, f.trees.archive.Digest(m))
+	}
+	return f.travelling(f.each(ctx, subjects))
+}
+
+// each returns what refers to manifests, in their order.
+func (f *finder) each(ctx context.Context, subjects []string) []finding {
+	found := make([][]finding, len(subjects))
 	var all sync.WaitGroup
 	places := make(chan struct{}, childrenAtOnce)
-	for i, m := range tree {
+	for i, subject := range subjects {
 		places <- struct{}{}
 		all.Go(func() {
 			defer func() { <-places }()
-			found[i] = f.find(ctx, f.trees.archive.Digest(m), 0)
+			found[i] = f.find(ctx, subject, 0)
 		})
 	}
 	all.Wait()
-	return slices.Concat(found...), f.err
+	return slices.Concat(found...)
 }
 
-// find returns what travels with a manifest, and with that. Each subject is asked for once.
-func (f *finder) find(ctx context.Context, subject string, depth int) []stream.Attachment {
+// travelling returns what travels, or why the image must not without it.
+func (f *finder) travelling(found []finding) (attached []stream.Attachment, err error) {
+	for _, a := range found {
+		if !a.there {
+			attached = append(attached, a.Attachment)
+		}
+	}
+	return attached, f.err
+}
+
+// find returns what refers to a manifest, and to that. Each subject is asked for once.
+func (f *finder) find(ctx context.Context, subject string, depth int) []finding {
 	if depth > maxReferrerDepth || !f.visit(subject) {
 		return nil
 	}
-	var found []stream.Attachment
-	for _, c := range cosignKinds {
-		if f.wants(c.kind) {
-			found = append(found, f.tagged(ctx, c.kind, registry.ReferrersTag(subject)+c.suffix)...)
-		}
-	}
-	list, err := f.from.Referrers(ctx, subject, registry.ReferrersQuery{Type: f.filter(), Index: f.tags.presence(registry.ReferrersTag(subject))})
-	if err != nil {
-		return append(found, f.failed("referrers", "", err)...)
-	}
-	for _, d := range list {
-		if saysNothing(d.ArtifactType) || f.wants(d.ArtifactType) {
-			found = append(found, f.referrer(ctx, subject, d)...)
-		}
-	}
+	return f.descend(ctx, slices.Concat(f.tagged(ctx, subject), f.referring(ctx, subject)), depth)
+}
+
+// descend adds what refers to findings.
+func (f *finder) descend(ctx context.Context, found []finding, depth int) []finding {
+	all := found
 	for _, a := range found {
 		if a.Error == nil {
-			found = append(found, f.find(ctx, a.Digest, depth+1)...)
+			all = append(all, f.find(ctx, a.Digest, depth+1)...)
+		}
+	}
+	return all
+}
+
+// referring returns the referrers of a manifest.
+func (f *finder) referring(ctx context.Context, subject string) (found []finding) {
+	query := registry.ReferrersQuery{Type: f.filter(), Index: f.tags.presence(registry.ReferrersTag(subject))}
+	list, err := f.listReferrers(ctx, f.from, subject, query)
+	var there []registry.Referrer
+	if err == nil && f.to != nil && len(list) > 0 {
+		there, err = f.listReferrers(ctx, f.to, subject, registry.ReferrersQuery{Type: f.filter()})
+	}
+	if err != nil {
+		return f.failed("referrers", "", err)
+	}
+	for _, d := range list {
+		isThere := slices.ContainsFunc(there, func(o registry.Referrer) bool { return o.Digest == d.Digest })
+		switch {
+		case isThere:
+			found = append(found, f.one(finding{stream.Attachment{Digest: d.Digest}, true})...)
+		case saysNothing(d.ArtifactType) || f.wants(d.ArtifactType):
+			found = append(found, f.referrer(ctx, subject, d)...)
 		}
 	}
 	return found
@@ -134,8 +179,30 @@ func (f *finder) filter() string {
 	return f.Types[0]
 }
 
-// tagged returns what is under one of cosign's tags.
-func (f *finder) tagged(ctx context.Context, kind, tag string) []stream.Attachment {
+// tagged returns what is under cosign's tags for a manifest.
+func (f *finder) tagged(ctx context.Context, subject string) (found []finding) {
+	for _, c := range cosignKinds {
+		if f.wants(c.kind) {
+			found = append(found, f.under(ctx, c.kind, registry.ReferrersTag(subject)+c.suffix)...)
+		}
+	}
+	return found
+}
+
+// under returns what is under one of cosign's tags.
+func (f *finder) under(ctx context.Context, kind, tag string) []finding {
+	at := ""
+	if f.to != nil && f.tags.presence(tag) != registry.Absent {
+		var err error
+		if at, err = f.headTag(ctx, f.to, tag); err != nil {
+			return f.failed(kind, "", err)
+		}
+	}
+	if at != "" && f.tags.presence(tag) == registry.Present {
+		if digest, err := f.headTag(ctx, f.from, tag); err == nil && digest == at {
+			return f.one(finding{stream.Attachment{Digest: digest}, true})
+		}
+	}
 	im := f.trees.image(f.from, f.sets)
 	known := &archived{}
 	digest := ""
@@ -148,12 +215,14 @@ func (f *finder) tagged(ctx context.Context, kind, tag string) []stream.Attachme
 		return f.failed(kind, digest, err)
 	case !there:
 		return nil
+	case digest == at:
+		return f.one(finding{stream.Attachment{Digest: digest}, true})
 	}
-	return f.one(stream.Attachment{Kind: kind, Digest: digest, Tag: tag, Required: f.Required})
+	return f.one(finding{Attachment: stream.Attachment{Kind: kind, Digest: digest, Tag: tag, Required: f.Required}})
 }
 
 // referrer returns a manifest that a registry lists as one that refers to another.
-func (f *finder) referrer(ctx context.Context, subject string, d registry.Referrer) []stream.Attachment {
+func (f *finder) referrer(ctx context.Context, subject string, d registry.Referrer) []finding {
 	im := f.trees.image(f.from, f.sets)
 	known := &archived{}
 	var parsed manifest.Manifest
@@ -176,17 +245,17 @@ func (f *finder) referrer(ctx context.Context, subject string, d registry.Referr
 	if err != nil {
 		return f.failed(kind, d.Digest, err)
 	}
-	return f.one(stream.Attachment{Kind: kind, Digest: d.Digest, Subject: subject, Required: f.Required})
+	return f.one(finding{Attachment: stream.Attachment{Kind: kind, Digest: d.Digest, Subject: subject, Required: f.Required}})
 }
 
-// one returns an attachment, unless the image has too many.
-func (f *finder) one(a stream.Attachment) []stream.Attachment {
+// one returns a finding, unless the image has too many.
+func (f *finder) one(a finding) []finding {
 	f.mu.Lock()
 	f.left--
 	left := f.left
 	f.mu.Unlock()
 	if left > 0 {
-		return []stream.Attachment{a}
+		return []finding{a}
 	}
 	tooMany := fault.New(fault.Fault{
 		Kind: fault.TooLarge, Side: reference.Source, Host: f.from.Registry(),
@@ -195,16 +264,16 @@ func (f *finder) one(a stream.Attachment) []stream.Attachment {
 	if left < 0 || f.fails(tooMany) {
 		return nil
 	}
-	return []stream.Attachment{failedAttachment("referrers", "", tooMany)}
+	return []finding{{Attachment: failedAttachment("referrers", "", tooMany)}}
 }
 
 // failed returns the attachment that stands for something which cannot be copied. If it is
 // required, the image is not copied either.
-func (f *finder) failed(kind, digest string, err error) []stream.Attachment {
+func (f *finder) failed(kind, digest string, err error) []finding {
 	if f.fails(err) {
 		return nil
 	}
-	return f.one(failedAttachment(kind, digest, err))
+	return f.one(finding{Attachment: failedAttachment(kind, digest, err)})
 }
 
 // fails reports whether the image fails because something that travels with it does.

@@ -78,6 +78,7 @@ type target struct {
 	batch               *wildcardList // the slow list that the target waited for, or nil
 	asked               question      // the last one
 	old                 string        // digest of the destination's tag, if it exists
+	single              bool          // the destination says that old is no index
 	digest              string        // digest of the source
 	err                 error
 	settled             bool            // current or failed; otherwise it is copied

@@ -96,7 +96,8 @@ func (r *resolver) keep(ctx context.Context, t *target, digest string) {
 	if t.to, t.err = r.Client.Destination(ctx, t.destination, false); t.err != nil {
 		return
 	}
-	if t.old, t.err = headDestination(ctx, t); t.err != nil || t.old == "" || t.old == digest {
+	at, err := headDestination(ctx, t)
+	if t.old, t.err = at.Digest, err; err != nil || t.old == "" || t.old == digest {
 		return
 	}
 	t.digest = digest

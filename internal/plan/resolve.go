@@ -35,6 +35,7 @@ type resolver struct {
 	collisions []func()                 // fail targets of other batches
 	companions map[string]*companions   // by source repository
 	images     map[string]int           // by source repository
+	answers    answers                  // see attachLater
 	recalled   map[string]*recollection // by set
 }
 
@@ -236,7 +237,11 @@ func (r *resolver) settleAnswered(ctx context.Context, g *group, targets []*targ
 		if t.err != nil || t.digest == "" {
 			t.err = r.explain(ctx, t.asked, t.err)
 		}
-		t.settled = t.err != nil || t.digest == t.old || t.held != ""
+	}
+	decide(targets, nil)
+	r.attachLater(ctx, targets)
+	for _, t := range targets {
+		t.settled = t.err != nil || t.held != "" || t.digest == t.old && !t.brings()
 	}
 }
 
@@ -248,6 +253,8 @@ func (t *target) result() stream.Result {
 		r.Status, r.Error = stream.Failed, stream.ErrorOf(t.err)
 	case t.held != "":
 		r.Status, r.Note = stream.Held, t.held
+	default:
+		r.Travelled = t.failedAttachments()
 	}
 	return r
 }
@@ -268,24 +275,26 @@ func askDestinations(ctx context.Context, targets []*target) <-chan *target {
 // askDestination sets the target's digest, or why it is not known. It asks nothing after ctx's end.
 func askDestination(ctx context.Context, t *target) {
 	if ctx.Err() == nil {
-		t.old, t.err = headDestination(ctx, t)
+		var at manifest.Descriptor
+		at, t.err = headDestination(ctx, t)
+		t.old, t.single = at.Digest, manifest.IsManifest(at.MediaType) && !manifest.IsIndex(at.MediaType)
 	}
 }
 
-func headDestination(ctx context.Context, t *target) (string, error) {
+func headDestination(ctx context.Context, t *target) (manifest.Descriptor, error) {
 	t.asked = ask(reference.Destination, t.to.Registry())
 	identifier := t.destination.Tag
 	if identifier == "" {
 		identifier = t.source.Digest
 	}
-	digest, err := t.to.Head(ctx, identifier)
+	at, err := t.to.Describe(ctx, identifier)
 	switch regerror.StatusOf(err) {
 	case http.StatusNotFound, http.StatusUnauthorized, http.StatusForbidden:
 		// For a repository that does not exist, quay.io, Harbor and Artifactory answer as for
 		// one that may not be read. If it may not be pushed to either, preflight finds out.
-		return "", nil
+		return manifest.Descriptor{}, nil
 	}
-	return digest, err
+	return at, err
 }
 
 // askSource pins the digest of a source. If a destination lacks it, it reads the manifests too.
@@ -430,6 +439,11 @@ func (r *resolver) pin(ctx context.Context, im *imageTree, g *group, targets []*
 			err = im.from.UseManifest(ctx, g.source.Tag, func(m manifest.Raw) { digest, known.err = m.Digest, im.keep(m) })
 			return digest, known, err
 		}
+	}
+	if r.pinsIndex(ctx, im.from, targets) {
+		known = &archived{}
+		err = im.from.UseManifest(ctx, g.source.Tag, func(m manifest.Raw) { digest, known.err = m.Digest, r.keepIfNew(im, m, targets) })
+		return digest, known, err
 	}
 	if digest = g.greeting.wait(); digest != "" {
 		return digest, nil, nil

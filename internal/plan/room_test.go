@@ -122,10 +122,11 @@ func TestFailedAttachmentsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &finder{from: from, left: stream.MaxAttached}
-	var all []stream.Attachment
+	var found []finding
 	for range 3 * stream.MaxAttached {
-		all = append(all, f.failed("kind", "", errors.New(strings.Repeat("never ", 1000)))...)
+		found = append(found, f.failed("kind", "", errors.New(strings.Repeat("never ", 1000)))...)
 	}
+	all, _ := f.travelling(found)
 	if len(all) != stream.MaxAttached || !strings.HasPrefix(all[len(all)-1].Error.Message, "more than 999 manifests") {
 		t.Errorf("%d attachments, the last one is %+v", len(all), all[len(all)-1])
 	}

@@ -54,6 +54,9 @@ func (l *lines) Image(o mirror.Outcome) {
 		slog.String("took", text.Round(o.Took).String()),
 	}
 	level, status := slog.LevelInfo, stream.Copied
+	if o.IsCurrent() {
+		status = stream.Current
+	}
 	if failed {
 		level, status = slog.LevelError, stream.Failed
 		e := stream.ErrorOf(o.Err)

@@ -21,27 +21,33 @@ import (
 // Head returns the digest that a tag or digest is at. An image that does not exist is a
 // *regerror.Error with status 404.
 func (r *Repository) Head(ctx context.Context, identifier string) (found string, err error) {
+	d, err := r.Describe(ctx, identifier)
+	return d.Digest, err
+}
+
+// Describe does what Head does, and returns the media type too, as the registry gives it.
+func (r *Repository) Describe(ctx context.Context, identifier string) (found manifest.Descriptor, err error) {
 	for _, ep := range r.endpoints {
 		if found, err = ep.head(ctx, identifier); err == nil {
 			return found, nil
 		}
 	}
-	return "", r.fail(err, "checking", identifier)
+	return manifest.Descriptor{}, r.fail(err, "checking", identifier)
 }
 
 // head asks with HEAD and, if the answer does not tell, with GET.
-func (ep repoEndpoint) head(ctx context.Context, identifier string) (string, error) {
+func (ep repoEndpoint) head(ctx context.Context, identifier string) (manifest.Descriptor, error) {
 	if ep.host.heads.useless() {
 		m, err := ep.manifest(ctx, identifier)
-		return m.Digest, err
+		return described(m), err
 	}
 	found, err := ep.askHead(ctx, identifier)
-	if err == nil && found != "" {
+	if err == nil && found.Digest != "" {
 		ep.host.heads.worked()
 		return found, nil
 	}
 	if err != nil && (ep.headSuffices(err) || !dispensable(ctx, err)) {
-		return "", err
+		return found, err
 	}
 	m, failed := ep.manifest(ctx, identifier)
 	switch status := regerror.StatusOf(failed); {
@@ -53,23 +59,27 @@ func (ep repoEndpoint) head(ctx context.Context, identifier string) (string, err
 	case failed == nil || status == http.StatusNotFound:
 		ep.host.heads.refuse(err)
 	case status == 0 && regerror.StatusOf(err) != 0:
-		return "", err
+		return found, err
 	}
-	return m.Digest, failed
+	return described(m), failed
 }
 
-// askHead returns the digest that a HEAD is answered with. Some registries answer
-// without one, with a malformed one, or with another than was asked for: then it is
-// empty, and the content has to tell.
-func (ep repoEndpoint) askHead(ctx context.Context, identifier string) (string, error) {
+func described(m manifest.Raw) manifest.Descriptor {
+	return manifest.Descriptor{MediaType: m.MediaType, Digest: m.Digest}
+}
+
+// askHead returns what a HEAD is answered with. Some registries answer without a digest,
+// with a malformed one, or with another than was asked for: then it is empty, and the
+// content has to tell.
+func (ep repoEndpoint) askHead(ctx context.Context, identifier string) (found manifest.Descriptor, err error) {
 	resp, err := ep.host.do(ctx, ep.headCall(identifier))
 	if err != nil {
-		return "", err
+		return found, err
 	}
 	_ = resp.Body.Close()
-	found := resp.Header.Get("Docker-Content-Digest")
-	if !digest.Valid(found) || digest.Valid(identifier) && found != identifier {
-		return "", nil
+	found.Digest, found.MediaType = resp.Header.Get("Docker-Content-Digest"), resp.Header.Get("Content-Type")
+	if !digest.Valid(found.Digest) || digest.Valid(identifier) && found.Digest != identifier {
+		return manifest.Descriptor{}, nil
 	}
 	return found, nil
 }
@@ -280,10 +290,9 @@ func (r *Repository) PutManifest(ctx context.Context, identifier string, m manif
 // lacksManifest reports whether a tag or digest is not at the manifest with the given
 // digest. It waits for it as for a request that is tried again.
 func (ep repoEndpoint) lacksManifest(ctx context.Context, identifier, digest string) bool {
-	found := ""
 	err := ep.host.policy().Do(ctx, func(int) (wait time.Duration, err error) {
-		found, err = ep.head(ctx, identifier)
-		if err == nil && found != digest || regerror.StatusOf(err) == http.StatusNotFound {
+		at, err := ep.head(ctx, identifier)
+		if err == nil && at.Digest != digest || regerror.StatusOf(err) == http.StatusNotFound {
 			return 0, errLacks
 		}
 		return retry.Never, err

@@ -270,7 +270,8 @@ func parseReferrers(b []byte) ([]Referrer, error) {
 	return list, nil
 }
 
-// referrerEntries returns the entries of an index. It refuses too many before they take memory.
+// referrerEntries returns the entries of an index. It refuses too many before they take memory. null
+// stands for none in answers of cue-labs' ociserver.
 func referrerEntries(b []byte) (json.RawMessage, error) {
 	var index struct {
 		Manifests json.RawMessage `json:"manifests"`
@@ -278,8 +279,10 @@ func referrerEntries(b []byte) (json.RawMessage, error) {
 	switch err := json.Unmarshal(b, &index); {
 	case err != nil:
 		return nil, err
-	case len(index.Manifests) == 0 || index.Manifests[0] == 'n':
+	case len(index.Manifests) == 0:
 		return nil, errors.New(`it has no "manifests"`)
+	case strictjson.Value(index.Manifests).IsNull():
+		return index.Manifests, nil
 	case index.Manifests[0] != '[':
 		return nil, fmt.Errorf(`its "manifests" are not a list: %.20q`, index.Manifests)
 	}

@@ -160,8 +160,8 @@ func (r *Report) markdownLines(p *markdownPage, heading string, lines []string) 
 }
 
 func (r *Report) markdownMoves(p *markdownPage) {
-	copied := r.withStatus(stream.Copied)
-	moves, sent, listed := groupLines(copied), "Sent", listedInPage
+	copied := len(r.withStatus(stream.Copied))
+	moves, sent, listed := groupLines(r.moves()), "Sent", listedInPage
 	if r.dryRun() {
 		moves, sent = groupLines(r.withStatus(Planned)), "To send"
 		listed = len(moves)
@@ -174,12 +174,12 @@ func (r *Report) markdownMoves(p *markdownPage) {
 		p.line("### To copy\n")
 		columns = append(columns, "Mapping")
 	} else {
-		p.line("<details><summary>%d copied</summary>\n", len(copied))
+		p.line("<details><summary>%d copied%s</summary>\n", copied, withReferrers(len(r.later())))
 	}
 	p.table(columns, len(moves), listed, func(i int) []string {
 		m := moves[i]
 		tag := m.oldImage()
-		if m.Old != "" {
+		if m.Old != "" && !m.stays() {
 			tag = "moved " + cell(text.ShortDigest(m.Old))
 		}
 		row := []string{m.destinations(linkedImage), tag, cell(text.ShortDigest(m.Digest)), strings.ReplaceAll(text.Size(m.bytes), " ", "&nbsp;")}

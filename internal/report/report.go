@@ -158,7 +158,7 @@ func (r *Report) findCauses(ended time.Time) {
 // Headline sums the report up in a few words.
 func (r *Report) Headline() string {
 	s := r.Summary
-	all := text.Count(s.Mappings, "mapping")
+	all, later := text.Count(s.Mappings, "mapping"), len(r.later())
 	switch err := r.Err(); {
 	case err != nil && r.planned() > 0:
 		return "Dry run: " + err.Error()
@@ -169,11 +169,19 @@ func (r *Report) Headline() string {
 	case r.planned() > 0:
 		return fmt.Sprintf("Dry run: %d of %s to copy (%s), %s", r.planned(), all, r.changes(), text.Size(s.Bytes)+s.waiting())
 	case s.Copied == 0 && s.Held+s.Deferred == 0:
-		return fmt.Sprintf("Nothing to copy: %s up to date", all)
+		return fmt.Sprintf("%s%s up to date%s", r.nothing(), all, withReferrers(later))
 	case s.Copied == 0:
-		return fmt.Sprintf("Nothing to copy: %d of %s up to date%s", s.Current, all, s.waiting())
+		return fmt.Sprintf("%s%d of %s up to date%s%s", r.nothing(), s.Current, all, withReferrers(later), s.waiting())
 	}
-	return fmt.Sprintf("%d of %s copied, %s%s", s.Copied, all, text.Size(s.Bytes), s.waiting())
+	return fmt.Sprintf("%d of %s copied, %s%s%s", s.Copied, all, text.Size(s.Bytes), withReferrers(later), s.waiting())
+}
+
+// nothing returns words for a run that had nothing to copy, unless referrers were copied.
+func (r *Report) nothing() string {
+	if len(r.later()) > 0 {
+		return ""
+	}
+	return "Nothing to copy: "
 }
 
 // waiting returns how many mappings are held and deferred, in words that follow others.
@@ -190,15 +198,18 @@ func (s Summary) waiting() string {
 
 // changes returns how many of the images to copy get a new tag, and how many move one.
 func (r *Report) changes() string {
-	tags, moved := 0, 0
+	tags, moved, stay := 0, 0, 0
 	for _, m := range r.withStatus(Planned) {
-		if m.Old != "" {
+		switch {
+		case m.stays():
+			stay++
+		case m.Old != "":
 			moved++
-		} else {
+		default:
 			tags++
 		}
 	}
-	return fmt.Sprintf("%d new, %d moved", tags, moved)
+	return fmt.Sprintf("%d new, %d moved", tags, moved) + withReferrers(stay)
 }
 
 // dryRun reports whether nothing was to be copied: all streams are plans.

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
 )
 
@@ -139,7 +138,7 @@ func (r *Report) tableCounts(w io.Writer) {
 // tableMoves lists the largest of the images that were copied or, in a dry run, all that would be,
 // with their sources and the lines that name them.
 func (r *Report) tableMoves(b *bytes.Buffer) {
-	moves, heading, sent := groupLines(r.withStatus(stream.Copied)), "COPIED", "SENT"
+	moves, heading, sent := groupLines(r.moves()), "COPIED", "SENT"
 	if r.dryRun() {
 		moves, heading, sent = groupLines(r.withStatus(Planned)), "TO COPY, this is a dry run", "TO SEND"
 	} else if n := len(moves); n > listedCopies {

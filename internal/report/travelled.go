@@ -76,6 +76,32 @@ func (r *Report) countTravelled() {
 	}
 }
 
+// stays reports whether the destination has the image already, so that only its referrers are copied.
+func (r *Result) stays() bool { return r.Old != "" && r.Old == r.Digest }
+
+// moves returns the images that were copied, and those that something was copied for later.
+func (r *Report) moves() []*Result {
+	return append(r.withStatus(stream.Copied), r.later()...)
+}
+
+// later returns the images that are current, and that something was copied for.
+func (r *Report) later() (some []*Result) {
+	for _, m := range r.withStatus(stream.Current) {
+		if slices.ContainsFunc(m.Travelled, func(t Travelled) bool { return t.Copied > 0 }) {
+			some = append(some, m)
+		}
+	}
+	return some
+}
+
+// withReferrers returns how many images get only referrers, in words that follow others.
+func withReferrers(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d with new referrers", n)
+}
+
 // with returns what came with the image in a few words, or "".
 func (r *Result) with() string {
 	var words []string

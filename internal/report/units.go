@@ -49,6 +49,9 @@ func boundTime(t time.Time) time.Time {
 
 // oldImage returns what the destination's tag pointed to, for people.
 func (r *Result) oldImage() string {
+	if r.stays() {
+		return "stays"
+	}
 	if r.Old != "" {
 		return "moved " + text.ShortDigest(r.Old)
 	}

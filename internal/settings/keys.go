@@ -96,37 +96,6 @@ func (s *Settings) history(v strictyaml.Value) {
 	)
 }
 
-// maxTypes bounds the artifact types that travel with an image.
-const maxTypes = 50
-
-func (s *Settings) referrers(v strictyaml.Value) {
-	v.Keys(
-		strictyaml.Key{Name: "copy", Read: func(v strictyaml.Value) {
-			when, ok := v.Text()
-			if ok && when != CopyCopied && when != CopyNone {
-				v.Refuse("referrers.copy is %.*q: write %s or %s", maxText, when, CopyCopied, CopyNone)
-				return
-			}
-			s.Referrers.Copy = when
-		}},
-		strictyaml.Key{Name: "types", Read: func(v strictyaml.Value) { v.List(s.referrerType) }},
-		strictyaml.Key{Name: "required", Read: func(v strictyaml.Value) { s.Referrers.Required = v.Bool() }},
-	)
-}
-
-func (s *Settings) referrerType(v strictyaml.Value) {
-	kind, ok := v.Text()
-	switch {
-	case !ok:
-	case len(kind) > maxText || kind == "":
-		v.Refuse("the artifact type %.*q has not 1 to %d bytes: write one such as application/spdx+json", maxText, kind, maxText)
-	case len(s.Referrers.Types) == maxTypes:
-		v.Refuse("referrers.types has more than %d types: leave it out to copy all", maxTypes)
-	default:
-		s.Referrers.Types = append(s.Referrers.Types, kind)
-	}
-}
-
 func number(to *int, least, most int) func(strictyaml.Value) {
 	return func(v strictyaml.Value) { *to = v.Number(least, most) }
 }

@@ -94,19 +94,6 @@ type History struct {
 	Age    time.Duration `yaml:"age"`    // runs that ended longer ago are deleted in any case
 }
 
-// Referrers say which signatures, attestations and the like travel with an image.
-type Referrers struct {
-	Copy     string   `yaml:"copy"`     // when: one of the Copy constants
-	Types    []string `yaml:"types"`    // artifact types; none: all
-	Required bool     `yaml:"required"` // an image is not published without them
-}
-
-// When referrers are copied.
-const (
-	CopyCopied = "copied" // with images that are copied
-	CopyNone   = "none"
-)
-
 // Parse reads a settings file; file is its label in findings. What is right with the file is
 // in the Settings even if something else is wrong.
 func Parse(file string, data []byte) (Settings, *finding.List) {

@@ -103,7 +103,7 @@ type Mapping struct {
 }
 
 // A Copy is an image that has to be copied for a mapping. The stream has its manifest and all
-// manifests below it.
+// manifests below it, unless Old is the digest: then only attachments are copied.
 type Copy struct {
 	ID        int      `json:"id"`                  // of the Mapping
 	Digest    string   `json:"digest"`              // of the source
@@ -120,9 +120,16 @@ type Copy struct {
 	Keep *ExtraTag  `json:"keep,omitempty"` // that what the destination's tag points at gets before it moves
 }
 
+// IsCurrent reports whether the destination has the image already, so that the copy brings only what
+// is new of the attachments.
+func (c Copy) IsCurrent() bool { return c.Old == c.Digest }
+
 // Roots returns the digests of the manifests that the copy brings, with all that they lead to.
 func (c Copy) Roots() []string {
-	roots := []string{c.Digest}
+	var roots []string
+	if !c.IsCurrent() {
+		roots = append(roots, c.Digest)
+	}
 	for _, a := range c.Attached {
 		if a.Error == nil {
 			roots = append(roots, a.Digest)
@@ -162,7 +169,7 @@ type Result struct {
 	Error   *Error    `json:"error,omitempty"` // set if Status is Failed
 	Note    string    `json:"note,omitempty"`  // why, in one line; set if Status is Held or Deferred
 
-	// What came with an image that was copied, by kind.
+	// What came with an image that was copied, or later for one that is current, by kind.
 	Travelled []Travelled `json:"travelled,omitempty"`
 
 	Tags []ExtraTag `json:"tags,omitempty"` // additional tags of an image that was copied

@@ -26,14 +26,27 @@ type api bool
 // startAs starts a registry with the referrers API or without it.
 func startAs(t *testing.T, has api) remoteRegistry {
 	t.Helper()
-	var r *registrytest.Registry
 	if has {
-		r = registrytest.StartInProcess(gcr.WithReferrersSupport(true))
-		t.Cleanup(r.Close)
-	} else {
-		r = registrytest.Distribution(t, registrytest.DistributionOptions{})
+		return inProcess(t, registrytest.StartInProcess(gcr.WithReferrersSupport(true)))
 	}
+	return newRegistry(t, nil)
+}
+
+// inProcess returns a registry of this process behind a proxy.
+func inProcess(t *testing.T, r *registrytest.Registry) remoteRegistry {
+	t.Helper()
+	t.Cleanup(r.Close)
 	return remoteRegistry{registrytest.NewProxy(t, r, registrytest.ProxyOptions{}), r.Host}
+}
+
+// kindsOfRegistries are registries with the referrers API and without it.
+var kindsOfRegistries = []struct {
+	name  string
+	start func(t *testing.T) remoteRegistry
+}{
+	{"distribution", func(t *testing.T) remoteRegistry { return startAs(t, false) }},
+	{"go-containerregistry", func(t *testing.T) remoteRegistry { return startAs(t, true) }},
+	{"ociserver", func(t *testing.T) remoteRegistry { return inProcess(t, registrytest.StartOCIServer()) }},
 }
 
 // attach pushes an artifact that refers to a manifest, as tools do that follow the distribution

@@ -1,0 +1,136 @@
+package wire
+
+import (
+	"testing"
+
+	"imagemirror/internal/registry"
+	"imagemirror/internal/registrytest"
+	"imagemirror/internal/stream"
+)
+
+const always = "{copy: always}"
+
+// quiet runs a set whose referrers always travel, and in which nothing is new.
+func quiet(t *testing.T, p pair, lines ...string) {
+	t.Helper()
+	p.reset()
+	travelWith(t, always, lines...).allAre(t, stream.Current)
+	for _, q := range p.destination.Log() {
+		if q.Method != "GET" && q.Method != "HEAD" {
+			t.Errorf("nothing is new, but the destination got %s %s", q.Method, q.Path)
+		}
+	}
+}
+
+// What was made for an image after it was copied travels if the settings ask for that, and its tag
+// stays. A second run brings nothing.
+func TestLaterReferrersTravel(t *testing.T) {
+	t.Parallel()
+	for _, from := range kindsOfRegistries {
+		for _, to := range kindsOfRegistries {
+			t.Run(from.name+" to "+to.name, func(t *testing.T) {
+				t.Parallel()
+				p := pair{from.start(t), to.start(t)}
+				child := registrytest.NewImage(registrytest.OCI, "child", "amd64", registrytest.NewLayer("a", 1000))
+				index := push(t, p.source, "ci/a:v1", registrytest.NewIndex(registrytest.OCI, child))
+				below := digestOf(t, child)
+				one := line(p, "ci/a:v1", "m/a:v1", "m/a:v1.0", "n/a:v1")
+				travelWith(t, always, one).allAre(t, stream.Copied)
+				quiet(t, p, one)
+
+				sbom := attach(t, p.source, "ci/a", index, "application/spdx+json")
+				countersigned := attach(t, p.source, "ci/a", sbom, "application/vnd.example.signature")
+				proof := attach(t, p.source, "ci/a", below, "application/vnd.in-toto+json")
+				signature := registry.ReferrersTag(index) + ".sig"
+				sign(t, p.source, "ci/a", index, ".sig")
+				p.reset()
+				run := travelWith(t, always, one)
+				run.allAre(t, stream.Current)
+				for name, r := range run.results {
+					if len(r.Travelled) != 4 {
+						t.Errorf("with %s travelled %+v, want four kinds", name, r.Travelled)
+					}
+				}
+				for _, q := range p.destination.Log() {
+					if q.Kind == "PUT manifest" && (q.Path == "/v2/m/a/manifests/v1" || q.Path == "/v2/n/a/manifests/"+index) {
+						t.Errorf("the image was pushed again: %s", q.Path)
+					}
+				}
+				for _, at := range []string{"m/a", "n/a"} {
+					wantReferrers(t, p.destination, at, index, sbom)
+					wantReferrers(t, p.destination, at, sbom, countersigned)
+					wantReferrers(t, p.destination, at, below, proof)
+					wantSame(t, p, "ci/a", at, signature)
+				}
+				quiet(t, p, one)
+
+				push(t, p.source, "ci/a:"+signature, registrytest.NewArtifact("more", registrytest.NewLayer(".sig"+index, 300), registrytest.NewLayer("another", 300)))
+				childs := registry.ReferrersTag(below) + ".att"
+				sign(t, p.source, "ci/a", below, ".att")
+				travelWith(t, always, one).allAre(t, stream.Current)
+				wantSame(t, p, "ci/a", "m/a", signature)
+				wantSame(t, p, "ci/a", "m/a", childs)
+				quiet(t, p, one)
+			})
+		}
+	}
+}
+
+// A run in which nothing is new costs, at the source, one request more for each repository and one
+// for each image; then what exists costs one request at each side, or two.
+func TestLaterReferrersCostTheLeast(t *testing.T) {
+	t.Parallel()
+	image := func(name string) registrytest.Layer { return registrytest.NewLayer(name, 500) }
+	for _, c := range []struct {
+		name    string
+		has     api // at the source; the destination has none
+		make    func(t *testing.T, p pair, subjects map[string]string)
+		source  map[string]int
+		arrives map[string]int // at the destination
+	}{
+		{"nothing exists", true, nil,
+			map[string]int{"HEAD manifest": 4, "GET tags": 2, "GET referrers": 4}, map[string]int{"HEAD manifest": 5}},
+		{"nothing exists, and there is no API", false, nil,
+			map[string]int{"HEAD manifest": 4, "GET tags": 2, "GET referrers": 1}, map[string]int{"HEAD manifest": 5}},
+		{"a signature", true, func(t *testing.T, p pair, subjects map[string]string) { sign(t, p.source, "ci/a", subjects["a:v1"], ".sig") },
+			// The signature is compared, and asked for its own referrers.
+			map[string]int{"HEAD manifest": 4 + 1, "GET tags": 2, "GET referrers": 4 + 1}, map[string]int{"HEAD manifest": 5 + 1}},
+		{"a signature beside an index", false, func(t *testing.T, p pair, subjects map[string]string) {
+			sign(t, p.source, "ci/b", subjects["b:v1"], ".sig")
+		},
+			// The index is read instead of its digest: what is signed may be below it.
+			map[string]int{"HEAD manifest": 3 + 1, "GET manifest": 1, "GET tags": 2, "GET referrers": 1}, map[string]int{"HEAD manifest": 5 + 1}},
+		{"referrers", true, func(t *testing.T, p pair, subjects map[string]string) {
+			attach(t, p.source, "ci/a", subjects["a:v1"], "x/y")
+			attach(t, p.source, "ci/a", subjects["a:v1"], "x/z")
+		},
+			// go-containerregistry's registry has the index of referrers besides the API.
+			map[string]int{"HEAD manifest": 4, "GET manifest": 1, "GET tags": 2, "GET referrers": 4 + 2},
+			map[string]int{"HEAD manifest": 5, "GET referrers": 1, "GET manifest": 1}},
+		{"referrers of an index", true, func(t *testing.T, p pair, subjects map[string]string) {
+			attach(t, p.source, "ci/b", subjects["b:index"], "x/y")
+		},
+			// The index and the list of its referrers are read, and its child is asked for.
+			map[string]int{"HEAD manifest": 4, "GET manifest": 2, "GET tags": 2, "GET referrers": 4 + 1 + 1},
+			map[string]int{"HEAD manifest": 5, "GET referrers": 1, "GET manifest": 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := pair{startAs(t, c.has), newRegistry(t, nil)}
+			subjects := map[string]string{}
+			for _, name := range []string{"a:v1", "a:v2", "b:v1"} {
+				subjects[name] = push(t, p.source, "ci/"+name, registrytest.NewImage(registrytest.OCI, name, "amd64", image(name)))
+			}
+			child := registrytest.NewImage(registrytest.OCI, "child", "amd64", image("child"))
+			subjects["b:index"] = push(t, p.source, "ci/b:index", registrytest.NewIndex(registrytest.OCI, child))
+			if c.make != nil {
+				c.make(t, p, subjects)
+			}
+			lines := []string{line(p, "ci/a:v1", "m/a:v1", "m/a:v1.0"), line(p, "ci/a:v2", "m/a:v2"), line(p, "ci/b:v1", "m/b:v1"), line(p, "ci/b:index", "m/b:index")}
+			travelWith(t, always, lines...).allAre(t, stream.Copied)
+			quiet(t, p, lines...)
+			wantRequests(t, p.source, c.source)
+			wantRequests(t, p.destination, c.arrives)
+		})
+	}
+}
