@@ -92,7 +92,9 @@ func TestLaterReferrersCostTheLeast(t *testing.T) {
 			map[string]int{"HEAD manifest": 4, "GET tags": 2, "GET referrers": 4}, map[string]int{"HEAD manifest": 5}},
 		{"nothing exists, and there is no API", false, nil,
 			map[string]int{"HEAD manifest": 4, "GET tags": 2, "GET referrers": 1}, map[string]int{"HEAD manifest": 5}},
-		{"a signature", true, func(t *testing.T, p pair, subjects map[string]string) { sign(t, p.source, "ci/a", subjects["a:v1"], ".sig") },
+		{"a signature", true, func(t *testing.T, p pair, subjects map[string]string) {
+			sign(t, p.source, "ci/a", subjects["a:v1"], ".sig")
+		},
 			// The signature is compared, and asked for its own referrers.
 			map[string]int{"HEAD manifest": 4 + 1, "GET tags": 2, "GET referrers": 4 + 1}, map[string]int{"HEAD manifest": 5 + 1}},
 		{"a signature beside an index", false, func(t *testing.T, p pair, subjects map[string]string) {
