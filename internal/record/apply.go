@@ -14,8 +14,9 @@ import (
 	"imagemirror/internal/text"
 )
 
-// How long a destination stays in the record that no mapping names any more, and how long one
-// stays in use that no run has named, if runs do not read all files of the set.
+// How long a destination stays in the record that no mapping names any more and that no run has
+// pushed, and how long one stays in use that no run has named, if runs do not read all files of the
+// set.
 const (
 	goneKept   = 30 * 24 * time.Hour
 	unseenKept = 7 * 24 * time.Hour
@@ -173,12 +174,19 @@ func (a *application) destinations(old []*Destination) []*Destination {
 	return newest(slices.Collect(maps.Values(next)))
 }
 
-// newest returns the destinations by name. If there are too many, those that are gone go first.
+// newest returns the destinations by name. If there are too many, those that are gone go first, the
+// ones that went last: they are pruned last.
 func newest(all []*Destination) []*Destination {
 	byName := func(a, b *Destination) int { return strings.Compare(a.Name, b.Name) }
-	if len(all) > MaxDestinations {
+	inUse := 0
+	for _, d := range all {
+		if d.Gone.IsZero() {
+			inUse++
+		}
+	}
+	if most := min(MaxDestinations, inUse+MaxGone); len(all) > most {
 		slices.SortFunc(all, func(a, b *Destination) int { return cmp.Or(a.Gone.Compare(b.Gone), byName(a, b)) })
-		all = all[:MaxDestinations]
+		all = all[:most]
 	}
 	slices.SortFunc(all, byName)
 	return all
@@ -244,7 +252,7 @@ func (d *Destination) move(to string, when time.Time, run string) {
 		return
 	}
 	d.Digest, d.Since = to, when
-	d.Moves = append(slices.Clone(d.Moves), &Move{to, when, run})
+	d.Moves = append(slices.Clone(d.Moves), &Move{Digest: to, When: when, Run: run})
 	d.Moves = d.Moves[max(0, len(d.Moves)-MaxMoves):]
 }
 
@@ -255,7 +263,7 @@ func (a *application) unnamed(old *Destination, fileRead bool) *Destination {
 	switch {
 	case !a.latest || len(s.NoPlan)+len(s.Problems)+s.Unknown+len(a.Report.Cuts) > 0:
 		return old // nothing is known of it
-	case !old.Gone.IsZero() && a.Now.Sub(old.Gone) > goneKept:
+	case !old.Gone.IsZero() && a.Now.Sub(old.Gone) > goneKept && !old.Pushed():
 		return nil
 	case !old.Gone.IsZero() || !a.Whole && !fileRead && a.Now.Sub(a.ends[old.Run]) < unseenKept:
 		return old

@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -192,6 +193,9 @@ func (d *Destination) check() error {
 	for _, m := range d.Moves {
 		if m == nil || m.Digest == "" {
 			return errors.New("a move has no digest")
+		}
+		if len(m.Tags) > maxTags || slices.ContainsFunc(append(m.Tags[:len(m.Tags):len(m.Tags)], cmp.Or(m.Kept, "x")), func(tag string) bool { return !isTag(tag) }) {
+			return errors.New("a move has more tags than are kept, or one that is not a tag")
 		}
 		digests, texts = append(digests, m.Digest), append(texts, m.Run)
 	}

@@ -120,7 +120,7 @@ func TestOldMovesGiveWay(t *testing.T) {
 		t.Fatalf("%d bytes: %v", len(content), err)
 	}
 	for i, d := range less.Destinations {
-		if len(d.Moves) != MaxMoves/2 || *d.Moves[9] != *r.Destinations[i].Moves[19] {
+		if len(d.Moves) != MaxMoves/2 || d.Moves[9].Digest != r.Destinations[i].Moves[19].Digest {
 			t.Fatalf("%s has the moves %v", d.Name, d.Moves)
 		}
 	}

@@ -20,6 +20,7 @@ const (
 	MaxMoves        = 20     // of a destination
 	MaxDestinations = 50_000 // of a set
 	MaxCauses       = 500    // of a set
+	MaxGone         = 5000   // destinations of a set that no mapping names, if runs have pushed them
 	maxRegistries   = 100    // of a run
 )
 
@@ -103,8 +104,9 @@ type Registry struct {
 	Bytes     int64  `json:"bytes,omitempty"`     // of bodies, read and sent
 }
 
-// A Destination is one tag that the set publishes. A destination that no mapping of the set
-// names any more has Gone set, and is dropped once its history is of no use.
+// A Destination is one tag that the set publishes. A destination that no mapping of the set names
+// any more has Gone set. If runs of the set have pushed it, it is kept until it is pruned, since only
+// the record tells that it may be; otherwise, it is dropped after a while.
 type Destination struct {
 	Name         string    `json:"name"`   // as in the mapping file: host/repository:tag
 	Source       string    `json:"source"` // as in the mapping file, with the tag that matched
@@ -128,6 +130,9 @@ type Move struct {
 	Digest string    `json:"digest"`
 	When   time.Time `json:"when"`
 	Run    string    `json:"run,omitempty"`
+	Wrote  bool      `json:"wrote,omitempty"` // the run pushed it, and did not only see it
+	Tags   []string  `json:"tags,omitempty"`  // additional tags that the run gave to the image
+	Kept   string    `json:"kept,omitempty"`  // the tag under which the run kept the image before
 }
 
 // A Cause is why destinations of the set fail: what several failures have in common.
