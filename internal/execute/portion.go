@@ -6,6 +6,7 @@ import (
 
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/mirror"
+	"imagemirror/internal/public"
 )
 
 // portion bounds the graph of the copy engine, which is made anew for each so many blobs. It takes
@@ -19,6 +20,7 @@ const jobWeight = 2
 // several portions need crosses once for each. Each gets a share of the time that is left, so that
 // none takes that of the others; what it does not copy in its share is tried again after the last.
 func (p *Batch) carry(ctx context.Context, o mirror.Options) {
+	o.Public = public.New(o.Client)
 	portions := p.portions(p.jobs)
 	if len(portions) > 1 {
 		late := &lateJobs{Observer: o.Observer}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"imagemirror/internal/mirror"
+	"imagemirror/internal/public"
 	"imagemirror/internal/stream"
 )
 
@@ -66,6 +67,9 @@ func resultOf(o mirror.Outcome) stream.Result {
 	}
 	if o.Err != nil {
 		r.Status, r.Error, r.Tags = stream.Failed, stream.ErrorOf(o.Err), nil
+	}
+	if o.Asked {
+		r.Public = public.Answer(o.Refusal)
 	}
 	return r
 }

@@ -37,6 +37,7 @@ const (
 	Moved       Kind = "moved"         // its tag is held, and something else moved it
 	Rejected    Kind = "rejected"      // another 4xx
 	Conflict    Kind = "conflict"      // two mappings have one destination
+	Private     Kind = "private"       // it is published, and strangers cannot pull it
 
 	// The run.
 	NoPlan       Kind = "no-plan"      // split made none, so that nothing was mirrored
@@ -49,7 +50,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		Unavailable, TLS, Proxy, Blocked, Throttled, Credentials, Denied, Quota, ReadOnly, Answer, Deadline,
-		Missing, Image, TooLarge, Unsupported, Policy, Immutable, Moved, Rejected, Conflict,
+		Missing, Image, TooLarge, Unsupported, Policy, Immutable, Moved, Rejected, Conflict, Private,
 		NoPlan, Disagreement, Unfinished, Internal,
 	}
 }
@@ -65,8 +66,12 @@ func Parse(name string) Kind {
 // PerImage reports whether failures of the kind are about one image each, so that each has a
 // message of its own to read. Those of other kinds say the same of a host or of the run.
 func (k Kind) PerImage() bool {
-	return slices.Contains([]Kind{Image, TooLarge, Unsupported, Policy, Immutable, Moved, Rejected, Conflict, Disagreement, Internal}, k)
+	return slices.Contains([]Kind{Image, TooLarge, Unsupported, Policy, Immutable, Moved, Rejected, Conflict, Private, Disagreement, Internal}, k)
 }
+
+// Published reports whether the destination has the image in spite of a failure of the kind. After
+// all others its tag is where it was.
+func (k Kind) Published() bool { return k == Private }
 
 // A Fault is what is known about why a mapping failed.
 type Fault struct {

@@ -25,6 +25,7 @@ var titles = map[Kind]string{
 	Moved:       "tags at HOST are not where they are held",
 	Rejected:    "HOST rejects requests",
 	Conflict:    "two mappings have one destination",
+	Private:     "strangers cannot pull from HOST what was published",
 
 	NoPlan:       "nothing was mirrored: there is no plan",
 	Disagreement: "results disagree with the plan",

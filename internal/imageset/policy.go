@@ -42,6 +42,12 @@ func (s *Set) Links() policy.Links {
 	return l
 }
 
+// Public reports whether strangers have to be able to pull what the set publishes, by its settings
+// or by a policy of its operator.
+func (s *Set) Public() bool {
+	return s.Settings.Public || slices.ContainsFunc(s.bounds, func(b *policy.Bounds) bool { return b.Public.Value })
+}
+
 // policy returns the policy in a directory, or nil. Each is read once.
 func (l *loader) policy(dir, absolute, label string) *policy.Policy {
 	p, known := l.policies[absolute]

@@ -33,6 +33,7 @@ type engine struct {
 	order   []*blob                 // in the order of the jobs that need them
 	queues  map[string]*uploadQueue // by destination registry
 	turns   map[*turn]bool          // under way
+	checks  sync.WaitGroup          // under way, of whether strangers can pull
 	slow    *slowLane
 }
 
@@ -51,6 +52,8 @@ type jobState struct {
 	attached []attached
 	began    time.Time
 	ended    bool
+
+	published bool // the image has arrived, and strangers are asked for it
 }
 
 // beginLocked starts the job's clock, unless it runs already.
@@ -70,7 +73,7 @@ func (e *engine) endLocked(j *jobState, err error) {
 		err = sources.Of(j.Source.Name())
 	}
 	j.ended, j.Err = true, err
-	if err == nil {
+	if err == nil || j.published {
 		j.Travelled = j.travelledLocked()
 	}
 	if j.manifest != nil {
@@ -118,6 +121,6 @@ func (e *engine) finish() {
 		err = errNeverStarted
 	}
 	for _, j := range e.jobs {
-		e.endLocked(j, err)
+		e.giveUpLocked(j, err)
 	}
 }

@@ -36,7 +36,7 @@ func (e *engine) expire() {
 	missing := e.missingLocked()
 	for _, j := range e.jobs {
 		if !j.ended {
-			e.endLocked(j, e.lateLocked(j, missing))
+			e.giveUpLocked(j, e.lateLocked(j, missing))
 		}
 	}
 }

@@ -123,7 +123,7 @@ func (e *engine) pushed(m *wantedManifest, done []*jobState, err error, tagged b
 	defer e.mu.Unlock()
 	if err == nil {
 		for _, j := range done {
-			e.endLocked(j, nil)
+			e.publishedLocked(j)
 		}
 		e.arrivedLocked(m)
 		return

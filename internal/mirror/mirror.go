@@ -7,6 +7,7 @@ import (
 
 	"imagemirror/internal/fault"
 	"imagemirror/internal/manifest"
+	"imagemirror/internal/public"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/waits"
@@ -27,6 +28,7 @@ type Job struct {
 	Tags        []ExtraTag          // that the image gets besides
 	Keep        *ExtraTag           // that what the tag points at gets before it moves; or nil
 	There       bool                // the destination's repository has all that the digest leads to
+	Public      bool                // strangers have to be able to pull it
 }
 
 // IsCurrent reports whether the destination has the image already: the job brings its attachments
@@ -39,7 +41,12 @@ type Outcome struct {
 	Bytes   int64         // sent to the destination's registry for the first job that needed them
 	Mounted int64         // that the registry had already, so that none of them was sent
 	Took    time.Duration // from the first request for the job to the last
-	Err     error         // nil if the destination has the digest now
+	Err     error         // nil if the destination has the digest now; see Refusal
+
+	// Asked is set if strangers were asked for what arrived, and Refusal is what they got instead of
+	// it, if anything. Err is Refusal if they are refused: the image is there all the same.
+	Asked   bool
+	Refusal error
 
 	// The attachments with what became of them: Err is nil for those that the destination has. Set
 	// if the image arrived.
@@ -77,10 +84,11 @@ type Observer interface {
 type Options struct {
 	Client   *registry.Client
 	Observer Observer
-	Start    *HeadStart    // uploads that were opened already; may be nil
-	Foreign  bool          // also copy layers that are not for redistribution
-	Grace    time.Duration // for requests under way when the run is told to stop
-	Until    time.Time     // when jobs without an outcome fail with ErrLate; zero is never
+	Public   *public.Checker // asks whether strangers can pull; nil if no job has to be public
+	Start    *HeadStart      // uploads that were opened already; may be nil
+	Foreign  bool            // also copy layers that are not for redistribution
+	Grace    time.Duration   // for requests under way when the run is told to stop
+	Until    time.Time       // when jobs without an outcome fail with ErrLate; zero is never
 }
 
 // Manifests returns the manifest with a digest, and whether there is one. It is safe for concurrent
@@ -115,5 +123,6 @@ func Run(ctx context.Context, o Options, jobs []Job, manifests Manifests) {
 		}
 	}
 	workers.Wait()
+	e.checks.Wait()
 	e.finish()
 }

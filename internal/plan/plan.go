@@ -88,6 +88,8 @@ type target struct {
 	refused             error           // why its destination accepts no push
 	noted, copied       bool            // see ahead
 	referrers           settings.Referrers
+	public              bool                // strangers have to be able to pull it
+	answer              *stream.Public      // what they get, if that was asked
 	attached            []stream.Attachment // what travels with it
 	recorded            *record.Destination // what earlier runs recorded of it, or nil
 	settings            *settings.Settings  // of its set
@@ -224,7 +226,7 @@ func (r *resolver) addCopies(p *Plan, targets []*target) {
 		if brought[at] == nil {
 			brought[at] = newRefSet(p.archive)
 		}
-		c := stream.Copy{ID: t.ID, Digest: t.digest, Old: t.old, Immutable: t.immutable, Attached: t.attached, Tags: t.tags, Keep: t.keep}
+		c := stream.Copy{ID: t.ID, Digest: t.digest, Old: t.old, Immutable: t.immutable, Public: t.public, Attached: t.attached, Tags: t.tags, Keep: t.keep}
 		if path := known[holding{t.to.Registry(), t.digest, t.Set}]; path != "" && path != t.to.Path() {
 			c.MountFrom = []string{path}
 		}

@@ -99,6 +99,7 @@ func (r *resolver) resolve(ctx context.Context, targets []*target) {
 			r.Progress.failed.Add(1)
 		}
 	}
+	r.checkPublic(ctx, targets)
 }
 
 // each calls do for every item, in order, with up to workers goroutines per list.
@@ -247,7 +248,7 @@ func (r *resolver) settleAnswered(ctx context.Context, g *group, targets []*targ
 
 // result returns the result of a settled target.
 func (t *target) result() stream.Result {
-	r := stream.Result{ID: t.ID, Status: stream.Current, Digest: t.digest, Old: t.old, Time: time.Now().UTC()}
+	r := stream.Result{ID: t.ID, Status: stream.Current, Digest: t.digest, Old: t.old, Time: time.Now().UTC(), Public: t.answer}
 	switch {
 	case t.err != nil:
 		r.Status, r.Error = stream.Failed, stream.ErrorOf(t.err)

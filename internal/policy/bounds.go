@@ -34,6 +34,7 @@ func (b *Bounds) Check(file string, s settings.Settings, found *finding.List) {
 	if b.Timeout.exceeded(s.Timeout) {
 		at("timeout", text.Duration(s.Timeout), b.Timeout.Line, text.Duration(b.Timeout.Value)+" at most")
 	}
+	b.checkPublic(file, s, found)
 	if s.Schedule == "" || b.Interval.Line == 0 {
 		return
 	}

@@ -53,6 +53,7 @@ type Bounds struct {
 	Retries      Limit[int]           `yaml:"retries"`
 	Timeout      Limit[time.Duration] `yaml:"timeout"`
 	Interval     Limit[time.Duration] `yaml:"interval"` // the least time between two runs
+	Public       Demand               `yaml:"public"`   // strangers have to be able to pull
 	Notify       Hosts                `yaml:"notify"`   // that notifications may be sent to
 	Links        Links                `yaml:"links"`    // where reports lead to, which bounds nothing
 }
@@ -102,6 +103,7 @@ func (b *Bounds) keys() []strictyaml.Key {
 		{Name: "retries", Read: numberLimit(&b.Retries, 1, bounds.Retries)},
 		{Name: "timeout", Read: durationLimit(&b.Timeout, settings.MinTimeout, settings.MaxTimeout)},
 		{Name: "interval", Read: durationLimit(&b.Interval, time.Minute, maxInterval)},
+		{Name: "public", Read: b.Public.read},
 		{Name: "notify", Read: b.Notify.read},
 		{Name: "links", Read: b.Links.read},
 	}
@@ -140,6 +142,7 @@ func (b *Bounds) replace(own Bounds) {
 	b.Retries = own.Retries.or(b.Retries)
 	b.Timeout = own.Timeout.or(b.Timeout)
 	b.Interval = own.Interval.or(b.Interval)
+	b.Public = own.Public.or(b.Public)
 	if len(own.Notify) > 0 {
 		b.Notify = own.Notify
 	}

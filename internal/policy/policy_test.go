@@ -85,8 +85,8 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		{"an empty file", "", []string{"1: apiVersion is missing", "1: kind is missing"}},
 		{"settings", strings.Replace(head, "Policy", "Settings", 1), []string{`2: this is "Settings": write Policy`}},
-		{"an unknown key", head + "  caps: 8\n", []string{`4: unknown key "caps": write sources, destinations, shards, cap, rate, retries, timeout, interval, notify, links, network or sets`}},
-		{"an unknown key of a set", head + "  sets:\n    a: {schedule: x}\n", []string{`5: unknown key "schedule": write sources, destinations, shards, cap, rate, retries, timeout, interval, notify or links`}},
+		{"an unknown key", head + "  caps: 8\n", []string{`4: unknown key "caps": write sources, destinations, shards, cap, rate, retries, timeout, interval, public, notify, links, network or sets`}},
+		{"an unknown key of a set", head + "  sets:\n    a: {schedule: x}\n", []string{`5: unknown key "schedule": write sources, destinations, shards, cap, rate, retries, timeout, interval, public, notify or links`}},
 		{"a set twice", head + "  sets:\n    a: {cap: 8}\n    a: {cap: 9}\n", []string{`6: the key "a" is there twice`}},
 		{"sets in a list", head + "  sets: [a]\n", []string{"4: spec.sets is not a mapping"}},
 		{"out of bounds", head + "  cap: 1001\n  rate: 0\n  retries: 101\n  shards: 257\n  timeout: 169h\n  interval: 59s\n",
@@ -171,6 +171,36 @@ func TestCheck(t *testing.T) {
 			if err := found.Err(); err != nil {
 				t.Errorf("a policy of nothing refuses %v", err)
 			}
+		})
+	}
+}
+
+// A policy demands that sets are public, of all of them or of some.
+func TestPublicIsDemanded(t *testing.T) {
+	const demands = head + "  public: true\n  sets: {private: {public: false}, cautious: {cap: 8}}\n"
+	for _, c := range []struct {
+		text, set, spec string
+		demanded        bool
+		want            []string
+	}{
+		{demands, "web", "  public: false\n", true, []string{"5: spec.public is false, and image-sets/policy.yaml:4 demands true"}},
+		{demands, "cautious", "  public: false\n", true, []string{"5: spec.public is false"}},
+		{demands, "web", "  public: true\n", true, nil},
+		{demands, "web", "  cap: 8\n", true, nil},
+		{demands, "private", "  public: false\n", false, nil},
+		{demands, "private", "  public: true\n", false, nil},
+		{head + "  public: false\n", "web", "  public: true\n", false, nil},
+		{head + "  sets: {web: {public: true}}\n", "web", "  public: false\n", true, []string{"5: spec.public is false"}},
+		{head + "  sets: {web: {public: true}}\n", "api", "  public: false\n", false, nil},
+	} {
+		t.Run(c.set+c.spec, func(t *testing.T) {
+			b := parsed(t, c.text).For(c.set)
+			if b.Public.Value != c.demanded {
+				t.Errorf("demanded: %v, want %v", b.Public.Value, c.demanded)
+			}
+			var found finding.List
+			b.Check("f", settingsOf(t, c.spec), &found)
+			compare(t, c.want, &found)
 		})
 	}
 }

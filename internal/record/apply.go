@@ -222,6 +222,10 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 	case stream.Deferred: // nothing else is known of it
 		return d
 	case stream.Failed:
+		if m.Kind.Published() {
+			d.move(m.Digest, a.run.End, a.run.ID)
+			d.Public = time.Time{}
+		}
 		d.Error, d.Cause = text.Line(m.Error, maxShort), text.Line(m.Cause, maxID)
 		if d.FailingSince.IsZero() {
 			d.FailingSince = a.run.End
@@ -231,6 +235,9 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 		d.move(m.Digest, a.run.End, a.run.ID)
 	}
 	d.LastGood, d.FailingSince, d.Error, d.Cause = a.run.End, time.Time{}, "", ""
+	if m.Public != nil && m.Public.Answer == stream.Yes {
+		d.Public = a.run.End
+	}
 	return d
 }
 
@@ -251,7 +258,7 @@ func (d *Destination) move(to string, when time.Time, run string) {
 	if to == d.Digest || !digest.Valid(to) {
 		return
 	}
-	d.Digest, d.Since = to, when
+	d.Digest, d.Since, d.Public = to, when, time.Time{}
 	d.Moves = append(slices.Clone(d.Moves), &Move{Digest: to, When: when, Run: run})
 	d.Moves = d.Moves[max(0, len(d.Moves)-MaxMoves):]
 }

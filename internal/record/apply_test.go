@@ -93,6 +93,51 @@ func TestSettingsAreRecorded(t *testing.T) {
 	compare("after other settings")
 }
 
+// What strangers get is known of a digest for as long as the tag has it. An image that they do not
+// get is published all the same: its digest is recorded.
+func TestPublicIsRecorded(t *testing.T) {
+	type step struct {
+		result line
+		answer string // "" if nobody asked
+		digest string
+		public int // the hour of the run that is recorded, or -1
+	}
+	r := New("tekton")
+	for n, s := range []step{
+		{line{"v1", stream.Copied, "a", ""}, stream.Unknown, "a", -1},
+		{line{"v1", stream.Current, "a", "a"}, stream.Yes, "a", 1},
+		{line{"v1", stream.Current, "a", "a"}, "", "a", 1},
+		{line{"v1", stream.Current, "a", "a"}, stream.Unknown, "a", 1},
+		{line{"v1", stream.Failed, "b", "a"}, "", "a", 1},
+		{line{"v1", stream.Failed, "b", "a"}, stream.No, "b", -1},
+		{line{"v1", stream.Failed, "b", "b"}, stream.No, "b", -1},
+		{line{"v1", stream.Current, "b", "b"}, stream.Yes, "b", 7},
+		{line{"v1", stream.Failed, "b", "b"}, stream.No, "b", -1},
+		{line{"v1", stream.Current, "b", "b"}, stream.Yes, "b", 9},
+		{line{"v1", stream.Copied, "c", "b"}, "", "c", -1},
+		{line{"v1", stream.Copied, "d", "c"}, stream.Yes, "d", 11},
+		{line{"v1", stream.Failed, "e", "f"}, "", "f", -1},
+	} {
+		u := run(n, s.result)
+		one := u.Report.Results[0]
+		if s.answer != "" {
+			one.Public = &report.Public{Answer: s.answer}
+		}
+		if s.answer == stream.No {
+			one.Kind = fault.Private
+		}
+		r = r.Apply(u)
+		d := r.Destinations[0]
+		want := time.Time{}
+		if s.public >= 0 {
+			want = noon.Add(time.Duration(s.public) * time.Hour)
+		}
+		if d.Digest != sha(s.digest) || !d.Public.Equal(want) || (s.result.status == stream.Failed) == d.FailingSince.IsZero() {
+			t.Errorf("after run %d: the digest %s, public %s, failing since %s", n, d.Digest, d.Public, d.FailingSince)
+		}
+	}
+}
+
 // brief returns what a test compares of a record: a line for each destination and cause.
 func brief(r *Record) []string {
 	short := func(d string) string { return d[min(len(d), 7):min(len(d), 8)] }

@@ -259,9 +259,11 @@ func (h *host) slowDown(e *regerror.Error, began time.Time) time.Duration {
 	if e.Throttled() {
 		h.budget.traffic.throttled.Add(1)
 	}
+	stranger := h.client.known != nil
 	switch {
-	case !e.Transient():
+	case !e.Transient() || stranger && e.After > strangerWait:
 		return retry.Never
+	case stranger:
 	case e.Host != "": // only blobs come from there
 		if e.Throttled() || e.Status == http.StatusServiceUnavailable {
 			h.budget.throttled(began, 0)

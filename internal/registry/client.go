@@ -101,10 +101,11 @@ type Client struct {
 	sawChallenge func()        // closes challenged
 
 	tagRoom tagRoom
+	known   *Client // that a stranger was made of; otherwise nil
 
 	mu      sync.Mutex
 	hosts   map[hostKey]*host
-	budgets map[string]*budget // by registry
+	budgets map[string]*budget // by registry; nil for a stranger
 }
 
 // A hostKey tells apart the ways to speak to a registry. registries.conf may allow
@@ -222,15 +223,9 @@ func (c *Client) locate(ctx context.Context, e registriesconf.Endpoint, side ref
 		return repoEndpoint{}, err
 	}
 	want := auth.Access{Side: side, Repository: e.Repository, Push: push, Credential: cred, Announced: cred}
+	b := c.budget(e, side)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b := c.budgets[e.Registry]
-	if b == nil {
-		b = newBudget(c.config.Concurrency, c.config.Rate)
-		b.host = e.Registry
-		c.budgets[e.Registry] = b
-	}
-	b.use(side)
 	key := hostKey{e.Registry, e.Insecure}
 	h := c.hosts[key]
 	if h == nil {

@@ -122,6 +122,14 @@ func (p *Proxy) SetUsers(users ...User) {
 	}
 }
 
+// MakePublic lets requests without credentials pull from a repository, as its owners do on a page of
+// the registry. Users have to be given: without any, everybody may do everything.
+func (p *Proxy) MakePublic(repository string) {
+	if p.auth != nil {
+		p.auth.open(repository)
+	}
+}
+
 // ServeHTTP answers one request. It checks credentials before faults, so that a rule counts only
 // requests that the registry would have carried out.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -305,7 +305,7 @@ func (e *pending) take(r stream.Result, started time.Time) {
 	e.Status, e.Bytes, e.Seconds = r.Status, r.Bytes, min(r.Seconds, maxSeconds)
 	e.Digest = cmp.Or(text.Line(r.Digest, maxName), e.Digest)
 	e.Old = cmp.Or(text.Line(r.Old, maxName), e.Old)
-	e.Time, e.Travelled = boundTime(r.Time), travelled(r.Travelled)
+	e.Time, e.Travelled, e.Public = boundTime(r.Time), travelled(r.Travelled), publicOf(r.Public)
 	e.Tags, e.Kept = tagged(r.Tags), text.Line(secret.Hide(r.Kept), maxName)
 	e.Error, e.Side, e.Host, e.Kind, e.HTTPStatus, e.Advice = "", "", "", "", 0, ""
 	e.Note = text.Line(secret.Hide(r.Note), maxMessage)
@@ -385,6 +385,7 @@ func (b *Builder) Report() *Report {
 	}
 	r.countTravelled()
 	r.warnOfTags()
+	r.warnOfUnknown()
 	if !b.executed {
 		r.Summary.Planned = &total.planned
 	}

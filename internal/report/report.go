@@ -109,6 +109,9 @@ type Result struct {
 
 	Tags []Tagged `json:"tags,omitempty"` // additional tags; in a dry run, those that it would get
 	Kept string   `json:"kept,omitempty"` // tag under which Old is kept; in a dry run, would be
+
+	// What strangers get; absent if nobody asked.
+	Public *Public `json:"public,omitempty"`
 }
 
 // NoPlan returns the report of a run that split made no plan for.
@@ -144,6 +147,13 @@ func (r *Report) Err() error {
 		return fmt.Errorf("%s; and %d more", s.Problems[0], len(s.Problems)-1)
 	}
 	return nil
+}
+
+// warn adds a warning to those of split.
+func (r *Report) warn(line string) {
+	if len(r.Summary.Warnings) < maxWarnings {
+		r.Summary.Warnings = append(r.Summary.Warnings, line)
+	}
 }
 
 // findCauses groups the failures, and names the cause of a verdict that they do not explain. ended

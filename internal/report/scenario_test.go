@@ -178,6 +178,15 @@ func wholeRun() []*sheet {
 		switch {
 		case id > 16:
 			a.add("result", failed(id, unauthorized))
+		case id == 13:
+			hidden := done(id, stream.Copied)
+			hidden.Status, hidden.Public = stream.Failed, &stream.Public{Answer: stream.No}
+			hidden.Error = &stream.Error{Kind: fault.Private, Side: "destination", Host: "quay.io", Status: 401, Message: "published, not public: make quay.io/openshift-knative/knative-serving-queue public: https://quay.io/repository/openshift-knative/knative-serving-queue?tab=settings", Advice: "open the page"}
+			a.add("result", hidden)
+		case id == 11:
+			unknown := done(id, stream.Copied)
+			unknown.Public = &stream.Public{Answer: stream.Unknown, Error: &stream.Error{Kind: fault.Throttled, Message: "HTTP 429 Too Many Requests"}}
+			a.add("result", unknown)
 		case id == 15:
 			a.add("result", failed(id, stream.Error{Kind: fault.Unavailable, Side: "source", Host: "registry.ci.openshift.org", Message: `dial tcp: lookup registry.ci.openshift.org: no such host`, Advice: "check the registry's name, and that this machine reaches it"}))
 		default:
@@ -187,6 +196,7 @@ func wholeRun() []*sheet {
 	a.name = "result-a.jsonl"
 	b := w.sheet(stream.Results, "b", 12*time.Second, 29, 30)
 	signed := done(29, stream.Copied)
+	signed.Public = &stream.Public{Answer: stream.Yes}
 	signed.Travelled = []stream.Travelled{{Kind: "attestation|<b>", Copied: 1}, {Kind: "signature", Copied: 2}}
 	b.add("result", signed)
 	b.cut = true

@@ -65,9 +65,8 @@ func (r *Report) countTravelled() {
 	for _, m := range r.Results {
 		for _, t := range m.Travelled {
 			all.Copied, all.Failed = all.Copied+t.Copied, all.Failed+t.Failed
-			if t.Failed > 0 && len(r.Summary.Warnings) < maxWarnings {
-				r.Summary.Warnings = append(r.Summary.Warnings,
-					fmt.Sprintf("%s: %s is without %d of its %s: %s", m.position(), m.Destination, t.Failed, t.Kind, t.Error))
+			if t.Failed > 0 {
+				r.warn(fmt.Sprintf("%s: %s is without %d of its %s: %s", m.position(), m.Destination, t.Failed, t.Kind, t.Error))
 			}
 		}
 	}

@@ -79,6 +79,7 @@ func (s *Settings) spec(v strictyaml.Value) {
 		{Name: "tags", Read: func(v strictyaml.Value) { v.List(s.tags) }},
 		{Name: "keep", Read: s.keep},
 		{Name: "select", Read: s.selectRules},
+		{Name: "public", Read: s.public},
 		{Name: "history", Read: s.history},
 	}
 	s.Lines = map[string]int{}

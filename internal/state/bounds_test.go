@@ -112,6 +112,7 @@ func TestReadersAcceptWhatWritersWriteAtTheirBounds(t *testing.T) {
 	results.Header.Stream, results.Header.Cap = stream.Results, stream.Cap{}
 	for i, m := range read.Mappings {
 		one := stream.Result{ID: m.ID, Status: stream.Copied, Digest: digest, Old: digest, Bytes: math.MaxInt64, Seconds: math.MaxFloat64}
+		one.Public = &stream.Public{Answer: stream.Unknown, Error: worst()}
 		if i > 0 {
 			one.Status, one.Error = stream.Failed, worst()
 		} else {

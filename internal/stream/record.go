@@ -29,7 +29,7 @@ const (
 	Current  = "current"  // the destination had the digest already, and nothing was written
 	Held     = "held"     // the destination is not moved, since somebody holds it; this is no failure
 	Deferred = "deferred" // a later run copies the image, as the set's settings demand; this is no failure
-	Failed   = "failed"   // the destination is unchanged
+	Failed   = "failed"   // the destination is unchanged, but for an Error of a kind that is Published
 )
 
 // A record is one line. Exactly one field is set.
@@ -112,6 +112,7 @@ type Copy struct {
 	Immutable bool     `json:"immutable,omitempty"` // the destination's tag must not move if it exists
 	MountFrom []string `json:"mountFrom,omitempty"` // repositories on the registry that have the image
 	There     bool     `json:"there,omitempty"`     // the repository has the whole image: only its tag moves
+	Public    bool     `json:"public,omitempty"`    // strangers have to be able to pull it
 
 	// What travels with the image. The stream has their manifests too.
 	Attached []Attachment `json:"attached,omitempty"`
@@ -174,7 +175,24 @@ type Result struct {
 
 	Tags []ExtraTag `json:"tags,omitempty"` // additional tags of an image that was copied
 	Kept string     `json:"kept,omitempty"` // tag under which Old is kept
+
+	// What strangers get; nil if nobody asked.
+	Public *Public `json:"public,omitempty"`
 }
+
+// A Public says whether strangers can pull an image. If they are refused, the mapping fails with
+// the kind fault.Private.
+type Public struct {
+	Answer string `json:"answer"`          // Yes, No or Unknown
+	Error  *Error `json:"error,omitempty"` // why it is not known
+}
+
+// What strangers get.
+const (
+	Yes     = "yes"     // the image
+	No      = "no"      // a refusal
+	Unknown = "unknown" // no answer that decides it, so that the next run asks again
+)
 
 // An Error tells people why a mapping failed. Parts of it come from outside: escape it for
 // the output.

@@ -108,6 +108,12 @@ func sign(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, err)
 }
 
+// makePublic implements the command public REGISTRY REPOSITORY: it lets strangers pull.
+func makePublic(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 2, "public REGISTRY REPOSITORY")
+	worldOf(ts).registry(ts, args[0]).MakePublic(args[1])
+}
+
 func content(kind, about string) remote.Taggable {
 	base, top := registrytest.NewLayer("base", 300_000), registrytest.NewLayer(about, 2000)
 	image := registrytest.NewImage(registrytest.OCI, about, "amd64", base, top)

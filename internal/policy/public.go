@@ -1,0 +1,30 @@
+package policy
+
+import (
+	"imagemirror/internal/finding"
+	"imagemirror/internal/settings"
+	"imagemirror/internal/strictyaml"
+)
+
+// A Demand is something that settings may leave out, and must not refuse.
+type Demand struct {
+	Value bool
+	Line  int // 0 if the policy says nothing of it
+}
+
+func (d *Demand) read(v strictyaml.Value) { *d = Demand{v.Bool(), v.Line()} }
+
+func (d Demand) or(other Demand) Demand {
+	if d.Line > 0 {
+		return d
+	}
+	return other
+}
+
+// checkPublic refuses settings that let an image be private although the policy demands that
+// strangers can pull it.
+func (b *Bounds) checkPublic(file string, s settings.Settings, found *finding.List) {
+	if line, set := s.Lines["public"]; set && !s.Public && b.Public.Value {
+		found.Refuse(finding.Input, file, line, "spec.public is false, and %s:%d demands true: correct it, %s", b.File, b.Public.Line, ask)
+	}
+}
