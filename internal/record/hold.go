@@ -146,7 +146,9 @@ func (a *application) hold(h *Hold, m *report.Result) *Hold {
 	switch {
 	case m.Status == stream.Held:
 		next := h.settled()
-		next.Source = cmp.Or(h.Source, m.Digest)
+		if next.Until.IsZero() {
+			next.Source = cmp.Or(h.Source, m.Digest)
+		}
 		return next
 	case m.Status == stream.Copied || m.Status == stream.Current:
 		if h.IsOver(m.Digest, a.run.End) {

@@ -17,7 +17,7 @@ import (
 func Choose(o Options) (*Rollback, error) {
 	r := &Rollback{options: o}
 	var err error
-	if r.moment, err = momentOf(o.To, o.Record, o.Now); err != nil {
+	if r.moment, err = momentOf(o.To, o.Record, o.Now()); err != nil {
 		return nil, err
 	}
 	named, err := Named(o.Record, o.Names)
@@ -29,8 +29,8 @@ func Choose(o Options) (*Rollback, error) {
 		t := &Tag{Destination: d}
 		if why := known.check(o.Set, t); why != "" {
 			r.refuse(t, why)
-		} else if _, why := r.moment.digestOf(d, d.Digest); why != "" {
-			r.refuse(t, why)
+		} else if _, why := r.moment.recorded(d); why != "" && !r.moment.IsZero() {
+			r.refuse(t, why) // wherever the tag is now
 		}
 		r.Tags = append(r.Tags, t)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
 
 	"imagemirror/internal/record"
 	"imagemirror/internal/stream"
@@ -27,7 +26,7 @@ func (r *Rollback) Hold(ctx context.Context, store record.Store) error {
 		if changed = r.changed(now); changed != nil {
 			return now
 		}
-		return now.WithHolds(holds, time.Now())
+		return now.WithHolds(holds, r.options.Now())
 	})
 	if changed != nil {
 		return changed
@@ -67,7 +66,7 @@ func (r *Rollback) Keep(ctx context.Context, store record.Store, results *stream
 				raced = append(raced, fmt.Errorf("a run that was under way has recorded %s at %s: check where it is, and run rollback again", t.Name, d.Digest))
 			}
 		}
-		return now.WithRolledBack(moved, time.Now(), results.Header.Run).WithHolds(before, time.Now())
+		return now.WithRolledBack(moved, r.options.Now(), results.Header.Run).WithHolds(before, r.options.Now())
 	})
 	return errors.Join(append(raced, err)...)
 }

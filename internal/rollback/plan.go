@@ -3,7 +3,6 @@ package rollback
 import (
 	"crypto/rand"
 	"strings"
-	"time"
 
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/stream"
@@ -15,7 +14,7 @@ const ID = "rollback-"
 // Plan returns the plan that copy carries out to move the tags back. The source of each is its own
 // repository.
 func (r *Rollback) Plan() *stream.Content {
-	now := r.options.Now.UTC()
+	now := r.options.Now().UTC()
 	p := &stream.Content{
 		Name: "rollback", Archive: manifest.NewArchive(), Sets: []stream.Set{{Name: r.options.Set.Name, Owners: r.options.Set.Owners}},
 		Header: stream.Header{Version: stream.Version, Stream: stream.Plan, Run: ID + now.Format("20060102T150405Z-") + strings.ToLower(rand.Text()[:8]), Started: now},
@@ -31,7 +30,7 @@ func (r *Rollback) Plan() *stream.Content {
 			ID: id, Source: t.at.WithDigest(t.To).String(), Destination: t.at.String(), Set: r.options.Set.Name, File: t.File, Line: t.Line,
 		})
 		if !t.MustMove() {
-			p.Results = append(p.Results, stream.Result{ID: id, Status: stream.Current, Digest: t.To, Old: t.From, Time: time.Now().UTC()})
+			p.Results = append(p.Results, stream.Result{ID: id, Status: stream.Current, Digest: t.To, Old: t.From, Time: now})
 			continue
 		}
 		if parsed, err := manifest.Parse(t.manifest.MediaType, t.manifest.Content); err == nil && !added[t.To] { // no error: see readTree

@@ -45,7 +45,7 @@ type Options struct {
 	For    time.Duration
 	By     string
 	Why    string
-	Now    time.Time
+	Now    func() time.Time
 }
 
 // A Rollback is what would be done.
@@ -84,7 +84,7 @@ func (r *Rollback) holdOf(t *Tag) *record.Hold {
 	if o.For == 0 && t.held == t.To {
 		return nil
 	}
-	h := record.NewHold(t.To, time.Now(), o.By, o.Why)
+	h := record.NewHold(t.To, o.Now(), o.By, o.Why)
 	if o.For > 0 {
 		h.Until = h.Since.Add(o.For)
 	} else {

@@ -87,7 +87,7 @@ func (c *config) run(ctx context.Context, args []string) error {
 		return command.Refuse(err)
 	}
 	back, err := rollback.Choose(rollback.Options{
-		Client: client, Set: set, Record: recorded, Names: args[1:], To: c.to, For: c.duration, By: c.by, Why: c.why, Now: time.Now(),
+		Client: client, Set: set, Record: recorded, Names: args[1:], To: c.to, For: c.duration, By: c.by, Why: c.why, Now: time.Now,
 	})
 	if err != nil {
 		return command.Refuse(err)
