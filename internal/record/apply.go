@@ -233,6 +233,9 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 		return d
 	case stream.Copied, stream.Current:
 		d.move(m.Digest, a.run.End, a.run.ID)
+		if m.Status == stream.Copied {
+			d.wrote(m)
+		}
 	}
 	d.LastGood, d.FailingSince, d.Error, d.Cause = a.run.End, time.Time{}, "", ""
 	if m.Public != nil && m.Public.Answer == stream.Yes {

@@ -124,6 +124,11 @@ func (r *Record) WithRolledBack(moved map[string]RolledBack, now time.Time, id s
 	return edited(r, moved, now, func(d *Destination, m RolledBack) {
 		d.move(m.From, now.UTC(), id) // by somebody else, if it was not there before
 		d.move(m.To, now.UTC(), id)
+		if n := len(d.Moves) - 1; n >= 0 && m.From != m.To {
+			pushed := *d.Moves[n] // which another record shares
+			pushed.Wrote = true
+			d.Moves = append(d.Moves[:n:n], &pushed)
+		}
 		if d.Hold != nil && d.Hold.Digest == m.To {
 			d.Hold = d.Hold.settled()
 		}

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -90,9 +91,9 @@ func TestHoldsAreKept(t *testing.T) {
 	d := r.Destinations[0]
 	var moves []string
 	for _, m := range d.Moves {
-		moves = append(moves, m.Digest[7:8]+" "+m.Run)
+		moves = append(moves, fmt.Sprint(m.Digest[7:8], " ", m.Run, " ", m.Wrote))
 	}
-	if diff := cmp.Diff([]string{"a run--2", "b run--1", "a rollback-1"}, moves); diff != "" || d.Hold.Moving {
+	if diff := cmp.Diff([]string{"a run--2 true", "b run--1 true", "a rollback-1 true"}, moves); diff != "" || d.Hold.Moving {
 		t.Errorf("moves (-want +got), moving is %v:\n%s", d.Hold.Moving, diff)
 	}
 	content, err := r.Encode()

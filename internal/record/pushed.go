@@ -13,7 +13,7 @@ const maxTags = 20
 
 // wrote notes that the run pushed the digest that the destination has, with the additional tags
 // that the image got. It does not change d.Moves in place, which another record shares.
-func (d *Destination) wrote(m *report.Result, run *Run) {
+func (d *Destination) wrote(m *report.Result) {
 	n := len(d.Moves) - 1
 	if n < 0 || d.Moves[n].Digest != m.Digest {
 		return

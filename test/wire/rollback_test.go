@@ -1,0 +1,223 @@
+package wire
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"imagemirror/internal/execute"
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/mirror"
+	"imagemirror/internal/plan"
+	"imagemirror/internal/progress"
+	"imagemirror/internal/record"
+	"imagemirror/internal/registrytest"
+	"imagemirror/internal/report"
+	"imagemirror/internal/rollback"
+	"imagemirror/internal/stream"
+)
+
+// A recordedSet is a set with a record, as a shell has them.
+type recordedSet struct {
+	pair
+	set   *imageset.Set
+	store record.Store
+}
+
+func newRecordedSet(t *testing.T, p pair, lines ...string) recordedSet {
+	t.Helper()
+	store, err := record.OpenDirectory(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recordedSet{p, setWith(t, "shards: 1", lines...)[0], store}
+}
+
+// mirror mirrors the set, and records that.
+func (s recordedSet) mirror(t *testing.T) run {
+	t.Helper()
+	recall := func(ctx context.Context, set string) (*record.Record, error) { return s.load(t), ctx.Err() }
+	p, err := plan.Make(t.Context(), plan.Options{Client: client(t, settings()), Recall: recall}, []*imageset.Set{s.set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.carry(t, &p.Content, func(r *report.Report) error {
+		return s.store.Update(t.Context(), s.set.Name, func(old *record.Record) *record.Record {
+			return old.Apply(record.Update{Report: r, Whole: true, Now: time.Now()})
+		})
+	})
+}
+
+// carry carries a plan out, and has its results recorded.
+func (s recordedSet) carry(t *testing.T, p *stream.Content, keep func(*report.Report) error) run {
+	t.Helper()
+	results := s.results(t, p)
+	b := report.NewBuilder()
+	if err := b.Add(results); err != nil {
+		t.Fatal(err)
+	}
+	if err := keep(b.Report().BySet()[s.set.Name]); err != nil {
+		t.Fatal(err)
+	}
+	return run{plan: p, results: resultsOf(t, results)}
+}
+
+func (s recordedSet) results(t *testing.T, p *stream.Content) *stream.Content {
+	t.Helper()
+	work, err := execute.Gather([]*stream.Content{p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	display := progress.New(os.Stderr, slog.New(slog.DiscardHandler), 1, 0)
+	defer display.Close()
+	return work.Run(t.Context(), mirror.Options{Client: client(t, settings()), Observer: display, Grace: time.Second})
+}
+
+func (s recordedSet) load(t *testing.T) *record.Record {
+	t.Helper()
+	r, err := s.store.Load(t.Context(), s.set.Name)
+	if err != nil {
+		return record.New(s.set.Name)
+	}
+	return r
+}
+
+// ask returns a rollback of all tags, or of some.
+func (s recordedSet) ask(t *testing.T, names ...string) *rollback.Rollback {
+	t.Helper()
+	back, err := rollback.Choose(rollback.Options{Client: client(t, settings()), Set: s.set, Record: s.load(t), Names: names, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	back.Ask(t.Context())
+	return back
+}
+
+// back moves the tags back.
+func (s recordedSet) back(t *testing.T, back *rollback.Rollback) run {
+	t.Helper()
+	if err := back.Hold(t.Context(), s.store); err != nil {
+		t.Fatal(err)
+	}
+	p := back.Plan()
+	results := s.results(t, p)
+	if err := back.Keep(t.Context(), s.store, results); err != nil {
+		t.Fatal(err)
+	}
+	return run{plan: p, results: resultsOf(t, results)}
+}
+
+// twoMoves mirrors three images, one of them to two tags and one with two platforms, and then other
+// ones. It returns the set, and the first digests by destination.
+func twoMoves(t *testing.T, p pair) (recordedSet, map[string]string) {
+	t.Helper()
+	first := map[string]string{}
+	push3 := func(version string) {
+		base := registrytest.NewLayer("base", 3000)
+		digests := map[string]string{}
+		for _, name := range []string{"a", "b"} {
+			digests[name] = push(t, p.source, "ci/"+name+":v1", registrytest.NewImage(registrytest.OCI, name+version, "amd64", base))
+		}
+		digests["c"] = push(t, p.source, "ci/c:v1", registrytest.NewPlatforms(registrytest.OCI, "c"+version, 2000, []string{"amd64", "arm64"}, base))
+		if version == "1" {
+			host := p.destination.Host
+			first = map[string]string{
+				host + "/m/a:v1": digests["a"], host + "/m/a:latest": digests["a"], host + "/m/b:v1": digests["b"], host + "/m/c:v1": digests["c"],
+			}
+		}
+	}
+	s := newRecordedSet(t, p, line(p, "ci/a:v1", "m/a:v1", "m/a:latest"), line(p, "ci/b:v1", "m/b:v1"), line(p, "ci/c:v1", "m/c:v1"))
+	push3("1")
+	s.mirror(t).allAre(t, stream.Copied)
+	push3("2")
+	s.mirror(t).allAre(t, stream.Copied)
+	return s, first
+}
+
+// A rollback costs one HEAD for each tag, one GET for each image and a HEAD for each platform, and
+// one PUT for each tag; at the sources one HEAD each. A run then costs HEAD and HEAD, as if the tags
+// were current.
+func TestRollbackMovesNoBytes(t *testing.T) {
+	t.Parallel()
+	s, first := twoMoves(t, newPair(t))
+	s.reset()
+	back := s.ask(t)
+	asked := map[string]int{"HEAD manifest": 4 + 2, "GET manifest": 3}
+	wantRequests(t, s.source, map[string]int{"HEAD manifest": 3})
+	wantRequests(t, s.destination, asked)
+	s.reset()
+	s.back(t, back).allAre(t, stream.Copied)
+	wantRequests(t, s.source, nil)
+	wantRequests(t, s.destination, map[string]int{"PUT manifest": 4})
+	s.wantDigests(t, first)
+
+	s.reset()
+	held := s.mirror(t)
+	held.allAre(t, stream.Held)
+	wantRequests(t, s.source, map[string]int{"HEAD manifest": 3})
+	wantRequests(t, s.destination, map[string]int{"HEAD manifest": 4})
+	s.wantDigests(t, first)
+
+	// Again, and all are where they were. Nothing holds them, since their sources have that.
+	s.back(t, s.ask(t)).allAre(t, stream.Copied)
+	if left := s.load(t).Held(); len(left) > 0 {
+		t.Errorf("%d tags are held", len(left))
+	}
+	s.reset()
+	s.mirror(t).allAre(t, stream.Current)
+	wantRequests(t, s.source, map[string]int{"HEAD manifest": 3})
+	wantRequests(t, s.destination, map[string]int{"HEAD manifest": 4})
+}
+
+// wantDigests checks what tags point at.
+func (s recordedSet) wantDigests(t *testing.T, want map[string]string) {
+	t.Helper()
+	for name, digest := range want {
+		s.wantAt(t, name[len(s.destination.Host)+1:], digest)
+	}
+}
+
+// A hold is over for each tag by itself, once its source moves.
+func TestHeldTagFollowsItsSourceOnceThatMoves(t *testing.T) {
+	t.Parallel()
+	s, first := twoMoves(t, newPair(t))
+	s.back(t, s.ask(t)).allAre(t, stream.Copied)
+	push(t, s.source, "ci/b:v1", registrytest.NewImage(registrytest.OCI, "b3", "amd64", registrytest.NewLayer("b3", 1000)))
+	host := s.destination.Host
+	s.mirror(t).are(t, s.destination, map[string]string{"m/a:v1": stream.Held, "m/a:latest": stream.Held, "m/b:v1": stream.Copied, "m/c:v1": stream.Held})
+	delete(first, host+"/m/b:v1")
+	s.wantDigests(t, first)
+	if d := s.load(t).Destination(host + "/m/b:v1"); d.Hold != nil {
+		t.Errorf("the hold is still %v", d.Hold)
+	}
+	s.mirror(t).are(t, s.destination, map[string]string{"m/a:v1": stream.Held, "m/a:latest": stream.Held, "m/b:v1": stream.Current, "m/c:v1": stream.Held})
+}
+
+// A rollback says that an image is not there any more, or only in part, before anything moves.
+func TestRollbackToCollectedImages(t *testing.T) {
+	t.Parallel()
+	s, _ := twoMoves(t, newPair(t))
+	for _, c := range []struct{ name, tag, kind, path string }{
+		{"an image", "m/a:v1", "GET manifest", "/m/a/manifests/sha256:"},
+		{"an index", "m/c:v1", "GET manifest", "/m/c/manifests/sha256:"},
+		{"a platform", "m/c:v1", "HEAD manifest", "/m/c/manifests/sha256:"},
+	} {
+		s.destination.Inject(registrytest.FaultRule{
+			Kind: c.kind, Path: regexp.MustCompile(c.path), Fault: registrytest.Status(404, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`),
+		})
+		back := s.ask(t, s.destination.Host+"/"+c.tag, s.destination.Host+"/m/b:v1")
+		s.destination.Heal()
+		blocked := back.Tags[slices.IndexFunc(back.Tags, func(tag *rollback.Tag) bool { return tag.Name == s.destination.Host+"/"+c.tag })]
+		if !back.Blocked() || blocked.Err == nil || !strings.HasPrefix(blocked.Err.Error(), "the registry has collected ") {
+			t.Errorf("%s: got %v", c.name, blocked.Err)
+		}
+		if plan := back.Plan(); len(plan.Copies) != 1 || plan.Mappings[0].Destination != s.destination.Host+"/m/b:v1" {
+			t.Errorf("%s: the plan of the others is %+v", c.name, plan.Mappings)
+		}
+	}
+}
