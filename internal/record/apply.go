@@ -52,6 +52,7 @@ func (r *Record) Apply(u Update) *Record {
 	next.Causes = a.causes(r.Causes, next.Destinations)
 	next.KeepTold(r)
 	next.takeSettings(r, u.Report.Sets, a.latest)
+	next.takeSelections(r, u.Report, a.latest)
 	if len(u.Report.Results) > 0 && a.latest {
 		owners := u.Report.Results[0].Owners
 		next.Owners = slices.Clone(owners[:min(len(owners), maxList)])

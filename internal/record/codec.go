@@ -117,7 +117,7 @@ func (r *Record) check() error {
 	switch {
 	case r.Version != Version:
 		return fmt.Errorf("it has version %d, want %d", r.Version, Version)
-	case len(r.Runs) > MaxRuns || len(r.Destinations) > MaxDestinations || len(r.Causes) > MaxCauses || len(r.Recovered) > maxRecovered || len(r.Owners) > maxList:
+	case len(r.Runs) > MaxRuns || len(r.Destinations) > MaxDestinations || len(r.Causes) > MaxCauses || len(r.Recovered) > maxRecovered || len(r.Selections) > maxSelections || len(r.Owners) > maxList:
 		return errors.New("it has more runs, destinations, causes or owners than are kept")
 	case len(r.Notify) > maxList || len(r.Targets) > settings.MaxTargets || !settings.AreTargets(r.Targets):
 		return errors.New("it has a notification target that settings cannot name, or too many people to notify")
@@ -131,6 +131,7 @@ func (r *Record) check() error {
 		checkEach("run", r.Runs, (*Run).check, func(a, b *Run) bool { return !a.End.After(b.End) }),
 		checkEach("destination", r.Destinations, (*Destination).check, func(a, b *Destination) bool { return a.Name < b.Name }),
 		checkEach("cause", r.Causes, (*Cause).check, func(a, b *Cause) bool { return a.Key < b.Key }),
+		checkEach("selection", r.Selections, (*Selection).check, func(_, _ *Selection) bool { return true }),
 		checkEach("recovered cause", r.Recovered, (*Cause).check, func(a, b *Cause) bool { return a.Key < b.Key }),
 	)
 }

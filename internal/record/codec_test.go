@@ -36,6 +36,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a long address", `{"version":1,"destinations":[{"name":"a","url":"https://a/` + strings.Repeat("x", maxURL) + `"}]}`, `is not an address of http or https`},
 		{"a target that is a path", `{"version":1,"targets":[{"kind":"slack","name":"../x"}]}`, "it has a notification target"},
 		{"twice", `{"version":1,"destinations":[{"name":"a"},{"name":"a"}]}`, "destination 1 is out of order"},
+		{"a null selection", `{"version":1,"selections":[null]}`, "selection 0 is null"},
+		{"a selection of -1 tags", `{"version":1,"selections":[{"source":"a","selected":-1}]}`, "it has no source, or a negative count"},
+		{"an escape sequence in a selection", `{"version":1,"selections":[{"source":"a","attrition":"\u001b"}]}`, "is not a printable line"},
 		{"too many runs", `{"version":1,"runs":[` + strings.Repeat("null,", MaxRuns) + `null]}`, "it has more runs"},
 		{"trailing data", `{"version":1}{}`, "after top-level value"},
 	} {

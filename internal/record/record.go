@@ -43,6 +43,7 @@ type Record struct {
 	Runs         []*Run         `json:"runs,omitempty"`         // oldest first
 	Destinations []*Destination `json:"destinations,omitempty"` // by name
 	Causes       []*Cause       `json:"causes,omitempty"`       // of what fails now, by key
+	Selections   []*Selection   `json:"selections,omitempty"`   // of wildcards, in the order of the mappings
 
 	// StaleSeconds is the age at which a destination that was not good since is stale; 0: none is.
 	StaleSeconds int64 `json:"staleSeconds,omitempty"`

@@ -38,6 +38,7 @@ type SetDetail struct {
 	Version int       `json:"version"`
 	Taken   time.Time `json:"taken"`
 	SetSummary
+	Selections   []*record.Selection   `json:"selections,omitempty"`
 	Runs         []*record.Run         `json:"runs,omitempty"` // oldest first
 	Destinations []*record.Destination `json:"destinations"`   // by name
 }
@@ -92,7 +93,7 @@ func (s *set) summary() SetSummary {
 }
 
 func (s *Snapshot) detail(set *set) SetDetail {
-	return SetDetail{Version: apiVersion, Taken: s.Taken, SetSummary: set.summary(), Runs: set.Runs, Destinations: set.Destinations}
+	return SetDetail{Version: apiVersion, Taken: s.Taken, SetSummary: set.summary(), Selections: set.Selections, Runs: set.Runs, Destinations: set.Destinations}
 }
 
 func (s *Snapshot) causeList() CauseList {

@@ -118,6 +118,12 @@ func fleet() []*record.Record {
 	last.Verdict, last.Reason = record.NoPlan, "nothing was mirrored: split: mapping_payments_v2:3: the destination has a digest: write a tag"
 	fresh := &record.Record{Version: record.Version, Set: "brand-new", Owners: []string{"linus"}, Schedule: "0 4 * * 1"}
 	all[2].StaleSeconds = 36 * 3600
+	all[2].Selections = []*record.Selection{
+		{Source: "registry.ci.openshift.org/console-plugins/component-1:v1.*", File: "image-sets/console-plugins/mapping_console_plugins", Line: 3, Rule: "image-sets/console-plugins/settings.yaml:12",
+			Listed: 412, Selected: 3, Attrition: "412 tags, 40 match the pattern, 31 after exclude, 12 after semver, 3 newest: v1.10.2, v1.10.1, v1.9.7"},
+		{Source: "registry.ci.openshift.org/console-plugins/component-2:*", File: "image-sets/console-plugins/mapping_console_plugins", Line: 4, Rule: "image-sets/console-plugins/settings.yaml:16",
+			Listed: 3, Selected: 2, Minimum: 5, Attrition: "3 tags, 2 after include: v1.1, v1.0"},
+	}
 	return append(all, idle, refused, fresh)
 }
 
@@ -152,6 +158,7 @@ func hostile() []*record.Record {
 		r.Set, r.Schedule, r.Owners = attack, attack, []string{attack, attacks[(i+1)%len(attacks)]}
 		c := record.Cause{Key: attack, Kind: attack, Side: attack, Host: attack, Message: attack, Advice: attack}
 		fail(r, c, 2, 3*time.Hour)
+		r.Selections = []*record.Selection{{Source: attack, File: attack, Rule: attack, Attrition: attack}}
 		for n, d := range r.Destinations {
 			d.Name, d.Source, d.File, d.URL, d.Digest, d.Run = fmt.Sprint(attack, n), attack, attack, attack, attack, attack
 			d.Error += attack

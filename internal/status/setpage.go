@@ -15,7 +15,9 @@ var destinationColumns = []string{"state", "name", "since", "good"}
 type setBody struct {
 	setRow
 	Schedule string
-	All      []causeRow // causes
+	All      []causeRow          // causes
+	Selected []*record.Selection // the first few
+	Unshown  int                 // selections that are not in Selected
 	Chart    spark
 	Runs     []runRow
 	AllRuns  int
@@ -25,6 +27,9 @@ type setBody struct {
 	Choices  []choice
 	Headings map[string]heading
 }
+
+// selectionsShown bounds the selections that a page shows. Its JSON has all.
+const selectionsShown = 20
 
 // A runRow is a run in a table.
 type runRow struct {
@@ -55,6 +60,8 @@ func (v view) setPage(s *set, q query) *page {
 	for _, c := range slices.SortedStableFunc(slices.Values(s.Causes), func(a, b *record.Cause) int { return b.Count - a.Count }) {
 		b.All = append(b.All, rowOf(c))
 	}
+	b.Selected = s.Selections[:min(len(s.Selections), selectionsShown)]
+	b.Unshown = len(s.Selections) - len(b.Selected)
 	b.Runs = s.latest(runsShown)
 	chosen, counts := s.choose(q)
 	chosen, b.Pager = cut(chosen, q, destinationsShown, func(q query) string { return p.variant(p.Path, q) })
