@@ -122,10 +122,19 @@ func (b *builder) repo(j *jobState) (*repo, error) {
 	}
 	r := &repo{
 		to: to, queue: q, blobs: map[blobID]*wantedBlob{}, manifests: map[manifestID]*wantedManifest{},
-		lists: map[string]*referrersList{},
+		lists: b.listsAt(to.Registry() + "/" + to.Path()),
 	}
 	b.repos[name] = r
 	return r, nil
+}
+
+// listsAt returns the lists of referrers of a repository. registries.conf may give it several names,
+// and each list is written once.
+func (b *builder) listsAt(place string) map[string]*referrersList {
+	if b.lists[place] == nil {
+		b.lists[place] = map[string]*referrersList{}
+	}
+	return b.lists[place]
 }
 
 // manifest adds a manifest, and everything it leads to, to a repository.

@@ -28,7 +28,8 @@ type engine struct {
 	left    int // jobs without an outcome
 	busy    int // workers that carry out a task
 	jobs    []*jobState
-	repos   map[string]*repo // destination repositories, by name
+	repos   map[string]*repo                     // destination repositories, by name
+	lists   map[string]map[string]*referrersList // by HOST/PATH of a repository, and subject
 	blobs   map[blobID]*blob
 	order   []*blob                 // in the order of the jobs that need them
 	queues  map[string]*uploadQueue // by destination registry
@@ -40,7 +41,7 @@ type engine struct {
 func newEngine(work context.Context, cancel context.CancelCauseFunc, o Options, manifests Manifests) *engine {
 	return &engine{
 		Options: o, manifests: manifests, work: work, cancel: cancel,
-		repos: map[string]*repo{}, blobs: map[blobID]*blob{}, queues: map[string]*uploadQueue{},
+		repos: map[string]*repo{}, lists: map[string]map[string]*referrersList{}, blobs: map[blobID]*blob{}, queues: map[string]*uploadQueue{},
 		turns: map[*turn]bool{}, slow: newSlowLane(o.Client.Concurrency()),
 	}
 }

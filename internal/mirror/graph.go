@@ -11,7 +11,7 @@ type repo struct {
 	queue     *uploadQueue
 	blobs     map[blobID]*wantedBlob
 	manifests map[manifestID]*wantedManifest
-	lists     map[string]*referrersList // by the digest of their subject
+	lists     map[string]*referrersList // by the digest of their subject; see listsAt
 	current   []*wantedManifest         // that jobs only bring attachments for
 	first     firstPush
 }

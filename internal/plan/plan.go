@@ -66,7 +66,7 @@ type Plan struct {
 
 // A copyRoute is the destination of a copy and the registries that it uses.
 type copyRoute struct {
-	repository string // HOST/PATH of the destination
+	repository string // HOST/PATH of the destination, where registries.conf says it is
 	registries []string
 }
 
@@ -238,7 +238,7 @@ func (r *resolver) addCopies(p *Plan, targets []*target) {
 			}
 		}
 		p.Copies = append(p.Copies, c)
-		p.routes = append(p.routes, copyRoute{t.destination.Name(), slices.Concat(t.from.Registries(), t.to.Registries())})
+		p.routes = append(p.routes, copyRoute{t.to.Registry() + "/" + t.to.Path(), slices.Concat(t.from.Registries(), t.to.Registries())})
 	}
 }
 

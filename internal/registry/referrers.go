@@ -113,10 +113,16 @@ func (ep repoEndpoint) askReferrers(ctx context.Context, subject string, q Refer
 			ep.host.unfiltered.Store(true)
 		}
 	}
-	if err == nil {
-		ep.host.referrers.worked()
-	} else if lacksReferrers(ctx, err) {
-		ep.host.referrers.refuse(err)
+	switch api := &ep.host.referrers; {
+	case err == nil:
+		api.worked()
+	case !lacksReferrers(ctx, err):
+	case regerror.StatusOf(err)/100 == 5 && regerror.StatusOf(err) != http.StatusNotImplemented:
+		if !api.isProven() {
+			api.doubt() // it may be about this repository
+		}
+	default:
+		api.refuse(err)
 	}
 	return list, err
 }
@@ -237,9 +243,9 @@ func (ep repoEndpoint) nextReferrers(resp *http.Response) (*url.URL, error) {
 	u, err := resp.Request.URL.Parse(link)
 	switch {
 	case err != nil:
-		return nil, &regerror.Error{Err: regerror.Malformed("the list of referrers has an invalid link %.120q", secret.Hide(link))}
+		return nil, &regerror.Error{Err: regerror.Permanent(regerror.Malformed("the list of referrers has an invalid link %.120q", secret.Hide(link)))}
 	case !ep.host.at(u):
-		return nil, &regerror.Error{Err: regerror.Malformed("the list of referrers continues on another host, %.120q", secret.Hide(u.Host))}
+		return nil, &regerror.Error{Err: regerror.Permanent(regerror.Malformed("the list of referrers continues on another host, %.120q", secret.Hide(u.Host)))}
 	}
 	u.Scheme, u.Host, u.User, u.Fragment = *ep.host.scheme.Load(), ep.host.address, nil, ""
 	return u, nil
@@ -252,15 +258,15 @@ func parseReferrers(b []byte) ([]Referrer, error) {
 		return nil, &regerror.Error{Err: regerror.Permanent(regerror.Malformed("the list of referrers exceeds %d bytes", maxReferrersPage))}
 	}
 	entries, err := referrerEntries(b)
-	var list []Referrer
-	if err == nil {
-		err = json.Unmarshal(entries, &list)
-	}
-	if errors.Is(err, errTooManyReferrers) {
+	switch {
+	case errors.Is(err, errTooManyReferrers):
 		return nil, &regerror.Error{Err: regerror.Permanent(err)}
-	}
-	if err != nil {
+	case err != nil: // such as a page for people
 		return nil, &regerror.Error{Err: regerror.Malformed("the list of referrers is not an index: %w", err)}
+	}
+	var list []Referrer
+	if err := json.Unmarshal(entries, &list); err != nil {
+		return nil, &regerror.Error{Err: regerror.Permanent(regerror.Malformed("the list of referrers has an entry that is not a descriptor: %w", err))}
 	}
 	for i, d := range list {
 		if !digest.Valid(d.Digest) || !manifest.IsManifest(cmp.Or(d.MediaType, manifest.OCIManifest)) || d.Size < 0 {
@@ -273,24 +279,24 @@ func parseReferrers(b []byte) ([]Referrer, error) {
 // referrerEntries returns the entries of an index. It refuses too many before they take memory. null
 // stands for none in answers of cue-labs' ociserver.
 func referrerEntries(b []byte) (json.RawMessage, error) {
-	var index struct {
-		Manifests json.RawMessage `json:"manifests"`
-	}
-	switch err := json.Unmarshal(b, &index); {
-	case err != nil:
+	var fields map[string]json.RawMessage // which takes no other spelling of a key
+	if err := json.Unmarshal(b, &fields); err != nil {
 		return nil, err
-	case len(index.Manifests) == 0:
+	}
+	entries := fields["manifests"]
+	switch {
+	case len(entries) == 0:
 		return nil, errors.New(`it has no "manifests"`)
-	case strictjson.Value(index.Manifests).IsNull():
-		return index.Manifests, nil
-	case index.Manifests[0] != '[':
-		return nil, fmt.Errorf(`its "manifests" are not a list: %.20q`, index.Manifests)
+	case strictjson.Value(entries).IsNull():
+		return entries, nil
+	case entries[0] != '[':
+		return nil, fmt.Errorf(`its "manifests" are not a list: %.20q`, entries)
 	}
 	n := 0
-	for range strictjson.Value(index.Manifests).Elements() {
+	for range strictjson.Value(entries).Elements() {
 		if n++; n > maxReferrers {
 			return nil, errTooManyReferrers
 		}
 	}
-	return index.Manifests, nil
+	return entries, nil
 }

@@ -23,12 +23,7 @@ func TestKilledCopyLeavesTagsWhole(t *testing.T) {
 	p := newPair(t)
 	w := oldAndNew(t, p)
 	dir := t.TempDir()
-	program := filepath.Join(dir, "copy")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "imagemirror/cmd/copy")
-	build.Env = append(build.Environ(), "CGO_ENABLED=0") // as images have it
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building copy: %v\n%s", err, out)
-	}
+	program := buildCopy(t, dir)
 	total := 0
 	random := rand.New(rand.NewPCG(1, 2))
 	for round := range 12 {
@@ -48,6 +43,18 @@ func TestKilledCopyLeavesTagsWhole(t *testing.T) {
 	}
 	p.reset()
 	mirrorLines(t, w.lines...).allAre(t, stream.Current)
+}
+
+// buildCopy builds copy into a directory.
+func buildCopy(t *testing.T, dir string) (program string) {
+	t.Helper()
+	program = filepath.Join(dir, "copy")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "imagemirror/cmd/copy")
+	build.Env = append(build.Environ(), "CGO_ENABLED=0") // as images have it
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building copy: %v\n%s", err, out)
+	}
+	return program
 }
 
 // twoVersions are repositories whose tag v1 at the destination moves from the image old to the

@@ -1,6 +1,9 @@
 package wire
 
 import (
+	"net/http"
+	"regexp"
+	"strings"
 	"testing"
 
 	"imagemirror/internal/registry"
@@ -135,4 +138,83 @@ func TestLaterReferrersCostTheLeast(t *testing.T) {
 			wantRequests(t, p.destination, c.arrives)
 		})
 	}
+}
+
+// A current image fails if a required referrer that was made later cannot be copied. Otherwise that
+// is counted, and the image is current.
+func TestLaterReferrersThatCannotBeCopied(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		spoil func(t *testing.T, p pair, subject string)
+		says  string
+	}{
+		{"a list that cannot be read", func(_ *testing.T, p pair, _ string) {
+			p.source.Inject(registrytest.FaultRule{Kind: "GET referrers", After: 1, Fault: registrytest.Status(http.StatusOK, `{"manifests":[7]}`)})
+		}, "not a descriptor"},
+		{"a referrer that is missing", func(t *testing.T, p pair, subject string) {
+			d := attach(t, p.source, "ci/a", subject, "x/y")
+			p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile(d), Fault: registrytest.Status(http.StatusNotFound, "")})
+		}, "404"},
+		{"a signature that the destination refuses", func(t *testing.T, p pair, subject string) {
+			sign(t, p.source, "ci/a", subject, ".sig")
+			p.destination.Inject(registrytest.FaultRule{Kind: "PUT manifest", Fault: registrytest.Status(http.StatusBadRequest, "")})
+		}, "400"},
+		{"an index that the destination does not let read", func(t *testing.T, p pair, subject string) {
+			attach(t, p.source, "ci/a", subject, "x/y")
+			p.destination.Inject(registrytest.FaultRule{Path: regexp.MustCompile("manifests/sha256-"), Fault: registrytest.Status(http.StatusInternalServerError, "")})
+		}, "500"},
+		{"a signature that leads back to its image", func(t *testing.T, p pair, subject string) {
+			image := registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1000))
+			push(t, p.source, "ci/a:"+registry.ReferrersTag(subject)+".sig", registrytest.NewIndex(registrytest.OCI, image))
+		}, "leads back to the image"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := pair{startAs(t, true), newRegistry(t, nil)}
+			subject := push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1000)))
+			push(t, p.source, "ci/a:v2", registrytest.NewImage(registrytest.OCI, "b", "amd64", registrytest.NewLayer("b", 1000)))
+			one := []string{line(p, "ci/a:v2", "m/b:v1"), line(p, "ci/a:v1", "m/a:v1")}
+			travelWith(t, always, one...).allAre(t, stream.Copied)
+			c.spoil(t, p, subject)
+			config := settings()
+			config.Concurrency, config.Retries = 1, 2
+			run := carry(t, config, anonymous{}, planned(t, setWith(t, "referrers: {copy: always}", one...)))
+			run.allAre(t, stream.Current)
+			name := p.destination.Host + "/m/a:v1"
+			if got := run.results[name].Travelled; len(got) != 1 || got[0].Failed != 1 || !strings.Contains(got[0].Error.Message, c.says) {
+				// The list may be that of the other image.
+				if got = run.results[p.destination.Host+"/m/b:v1"].Travelled; len(got) != 1 || !strings.Contains(got[0].Error.Message, c.says) {
+					t.Errorf("travelled %+v, want one that failed with %q", run.results, c.says)
+				}
+			}
+			run = carry(t, config, anonymous{}, planned(t, setWith(t, "referrers: {copy: always, required: true}", one...)))
+			if run.failed() == 0 {
+				t.Errorf("no image failed: %+v", run.results)
+			}
+			if at := tagAt(t, p.destination, "m/a", "v1"); at != subject {
+				t.Errorf("the tag is at %q", at)
+			}
+		})
+	}
+}
+
+// A registry that fails to list the referrers of one image has the API for the others.
+func TestReferrersThatFailAreNotMissing(t *testing.T) {
+	t.Parallel()
+	p := pair{startAs(t, true), startAs(t, true)}
+	var lines []string
+	subject, sbom := "", ""
+	for _, name := range []string{"bad", "good"} {
+		subject = push(t, p.source, "ci/"+name+":v1", registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 1000)))
+		sbom = attach(t, p.source, "ci/"+name, subject, "x/y")
+		lines = append(lines, line(p, "ci/"+name+":v1", "m/"+name+":v1"))
+	}
+	p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/ci/bad/referrers/"), Fault: registrytest.Status(http.StatusInternalServerError, "")})
+	config := settings()
+	config.Retries = 1
+	made := planned(t, setWith(t, "referrers: {required: true}", lines...))
+	run := carry(t, config, anonymous{}, made)
+	run.are(t, p.destination, map[string]string{"m/bad:v1": stream.Failed, "m/good:v1": stream.Copied})
+	wantReferrers(t, p.destination, "m/good", subject, sbom)
 }
