@@ -17,13 +17,18 @@ func (w benchWorkload) bound(c *registrytest.WorkloadImages, phase string) least
 	one := c.Unchanged()
 	if phase == "cold" {
 		one = c.Cold()
+	}
+	if phase == "cold" || w.signed > 0 {
 		// To find what travels with images: a list of tags for each repository, and whether the
-		// registry has the referrers API, which this one does not.
+		// registry has the referrers API.
 		repositories := map[string]bool{}
 		for _, tag := range c.Tags {
 			repositories[tag[:strings.LastIndex(tag, ":")]] = true
 		}
 		one.Source["GET tags"], one.Source["GET referrers"] = len(repositories), 1
+	}
+	if w.signed > 0 {
+		w.addReferrers(one.Source, one.Destination, len(c.Tags))
 	}
 	b := leastCost{source: one.Source, destination: map[string]int{}, busiest: total(one.Source), down: one.Bytes}
 	for _, copies := range w.copies {
@@ -35,6 +40,20 @@ func (w benchWorkload) bound(c *registrytest.WorkloadImages, phase string) least
 		b.up += one.Bytes
 	}
 	return b
+}
+
+// addReferrers adds what it costs to find that nothing is new for images with referrers: each list
+// of referrers is read at both sides.
+func (w benchWorkload) addReferrers(source, destination map[string]int, images int) {
+	signed := (images + w.signed - 1) / w.signed
+	if w.api {
+		source["GET referrers"] = images + signed // for each image, and for each referrer
+		destination["GET referrers"] = signed
+		return
+	}
+	source["GET manifest"] += signed
+	destination["GET manifest"] += signed
+	destination["GET referrers"] = 1
 }
 
 // times returns the requests that bring images to several repositories on one registry, if one

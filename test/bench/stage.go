@@ -24,13 +24,16 @@ type sourceRegistry struct {
 // fill starts a source registry and pushes a workload's images to it.
 func (b *bench) fill(ctx context.Context, w benchWorkload) (*sourceRegistry, error) {
 	dir := filepath.Join(b.content, "source")
-	r, err := registrytest.StartDistribution(registrytest.DistributionOptions{Dir: dir})
+	r, err := w.start(dir)
 	if err != nil {
 		return nil, err
 	}
 	content, err := w.images.Write(ctx, r.Host)
 	if err == nil && w.tags > 1 {
 		content.Tags, err = tag(ctx, r.Host, content.Tags, w.tags)
+	}
+	if err == nil && w.signed > 0 {
+		err = attachAll(ctx, r.Host, content.Tags, w.signed)
 	}
 	if err != nil {
 		r.Close()
@@ -87,6 +90,7 @@ type stage struct {
 	pairs        []pair
 	dir          string // of the destinations' content
 	tls          bool   // the proxies speak TLS, with certificates that nobody trusts
+	always       bool   // referrers travel to images that are current, too
 }
 
 type destinationRegistry struct {
@@ -101,13 +105,16 @@ type pair struct{ source, destination, from, to string }
 // set sets the stage for one tool. The destinations are empty, or have everything if the
 // workload is quiet.
 func (b *bench) set(w benchWorkload, from *sourceRegistry) (*stage, error) {
-	s := &stage{source: from, front: before(from.Registry, w), dir: filepath.Join(b.content, "destinations"), tls: w.link != nil}
+	s := &stage{source: from, front: before(from.Registry, w), dir: filepath.Join(b.content, "destinations"), tls: w.link != nil, always: w.signed > 0}
 	for i, copies := range w.copies {
 		dir := filepath.Join(s.dir, fmt.Sprint(i))
 		if w.quiet {
 			dir = from.dir // of which nothing but reading will be asked
 		}
-		r, err := registrytest.StartDistribution(registrytest.DistributionOptions{Dir: dir})
+		r, err := from.Registry, error(nil) // which keeps its content in the process
+		if !w.api {
+			r, err = w.start(dir)
+		}
 		if err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -145,7 +152,9 @@ func (s *stage) close() error {
 	s.front.Close()
 	for _, d := range s.destinations {
 		d.front.Close()
-		d.Close()
+		if d.Registry != s.source.Registry {
+			d.Close()
+		}
 	}
 	return os.RemoveAll(s.dir)
 }

@@ -67,11 +67,15 @@ func (b *bench) ourJob(s *stage, pipeline func(mapping string) [][]string) (laun
 	return j, os.WriteFile(file, []byte(conf.String()), 0o600)
 }
 
-// mappingFile writes the stage's pairs as a mapping file.
+// mappingFile writes the stage's pairs as a mapping file, or as a set with settings if it needs
+// some.
 func (b *bench) mappingFile(s *stage) (path string, err error) {
 	var lines strings.Builder
 	for _, p := range s.pairs {
 		fmt.Fprintln(&lines, p.source, p.destination)
+	}
+	if s.always {
+		return b.setWith("referrers: {copy: always}", lines.String())
 	}
 	path = filepath.Join(b.dir, "mapping_bench")
 	return path, os.WriteFile(path, []byte(lines.String()), 0o600)
@@ -90,7 +94,7 @@ func regsync(b *bench, s *stage) (launchSpec, error) {
 	}
 	fmt.Fprintln(&c, "sync:")
 	for _, p := range s.pairs {
-		fmt.Fprintf(&c, "  - {source: %q, target: %q, type: image}\n", p.source, p.destination)
+		fmt.Fprintf(&c, "  - {source: %q, target: %q, type: image, referrers: %t}\n", p.source, p.destination, s.always)
 	}
 	config := filepath.Join(b.dir, "regsync.yaml")
 	return b.job([][]string{{b.program("regsync"), "once", "-c", config}}), os.WriteFile(config, []byte(c.String()), 0o600)

@@ -18,6 +18,8 @@ type benchWorkload struct {
 	delay  time.Duration // of each request
 	copies []int         // how many destinations an image has, on each of the destination registries
 	quiet  bool          // everything is there already
+	signed int           // every so many images have a referrer, and later ones travel too; 0: none
+	api    bool          // the registries have the referrers API; quiet workloads only
 	tools  []string      // nil: all
 	link   *farLink      // nil: plain HTTP, without a limit
 }
@@ -37,7 +39,7 @@ func workloads() []benchWorkload {
 	const delay = 20 * time.Millisecond
 	small := registrytest.Workload{PerRepo: 10, Bases: 1, BaseSize: 20 * kilobyte, TopSize: 10 * kilobyte}
 	mixed := registrytest.Workload{Images: 60, IndexEvery: 5, Bases: 3, BaseSize: 4 * megabyte, TopSize: megabyte}
-	far3 := []string{"ours", "regsync", "crane"}
+	far3, always := []string{"ours", "regsync", "crane"}, []string{"ours", "pipe", "regsync"}
 	return []benchWorkload{
 		{name: "cold", images: sharing(60), delay: delay, copies: []int{1}},
 		{name: "quiet", images: withImages(small, 450, 9), delay: delay, copies: []int{1}, quiet: true},
@@ -45,6 +47,9 @@ func workloads() []benchWorkload {
 		{name: "large", images: single(8, 100*megabyte), delay: time.Millisecond, copies: []int{1}},
 		// crane, which is a process for each image, takes minutes.
 		{name: "many", images: withImages(small, 500, 5), tags: 10, delay: delay, copies: []int{1}, quiet: true, tools: []string{"ours", "regsync"}},
+		// What was signed later is looked for: with the referrers API and without.
+		{name: "signed", images: withImages(small, 5000, 50), delay: delay, copies: []int{1}, quiet: true, signed: 2, tools: always},
+		{name: "signed-api", images: withImages(small, 5000, 50), delay: delay, copies: []int{1}, quiet: true, signed: 2, api: true, tools: always},
 		{name: "fan", images: sharing(30), delay: delay, copies: []int{3, 2}},
 		{name: "far", images: single(12, 20*megabyte), copies: []int{1}, link: far(10, false), tools: far3},
 		{name: "far-http1", images: single(12, 20*megabyte), copies: []int{1}, link: far(10, true), tools: far3},
@@ -112,8 +117,14 @@ func (w benchWorkload) about() string {
 	if len(w.copies) > 1 {
 		s += fmt.Sprintf("; to %d destinations on %d registries", w.destinations(), len(w.copies))
 	}
+	if w.signed > 0 {
+		s += fmt.Sprintf("; one of %d is signed", w.signed)
+	}
 	if w.quiet {
 		s += "; all is there"
+	}
+	if w.api {
+		s += "; with the referrers API"
 	}
 	return s + "; " + w.distance()
 }
