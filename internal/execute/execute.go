@@ -135,6 +135,7 @@ func jobOf(m stream.Mapping, c stream.Copy) (mirror.Job, error) {
 	j := mirror.Job{
 		ID: c.ID, Set: m.Set, Source: source, Destination: destination, Digest: c.Digest, Old: c.Old,
 		Exists: c.Old != "" || c.There, Immutable: c.Immutable, MountFrom: c.MountFrom, There: c.There, Public: c.Public,
+		Only: c.Only, Completes: c.Completes, Platforms: c.Platforms, Rewritten: c.Rewritten,
 	}
 	for _, a := range c.Attached {
 		at := mirror.Attachment{Kind: a.Kind, Digest: a.Digest, Tag: a.Tag, Subject: a.Subject, Required: a.Required}

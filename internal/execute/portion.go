@@ -7,6 +7,7 @@ import (
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/public"
+	"imagemirror/internal/stream"
 )
 
 // portion bounds the graph of the copy engine, which is made anew for each so many blobs. It takes
@@ -88,13 +89,13 @@ func (p *Batch) portion(jobs []mirror.Job) int {
 
 // blobs returns how many blobs the manifests of an image list, with those that travel with it.
 func (p *Batch) blobs(j mirror.Job) int {
-	roots := []string{j.Digest}
+	c := stream.Copy{Digest: j.Digest, Only: j.Only}
 	for _, a := range j.Attached {
-		roots = append(roots, a.Digest)
+		c.Attached = append(c.Attached, stream.Attachment{Digest: a.Digest})
 	}
 	blobs := 0
 	for _, a := range p.archives {
-		for _, m := range a.Tree(roots...) {
+		for _, m := range c.Tree(a) {
 			n, _ := a.Weigh(m)
 			blobs += n + 1
 		}

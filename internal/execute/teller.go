@@ -61,6 +61,7 @@ func resultOf(o mirror.Outcome) stream.Result {
 		ID: o.ID, Status: stream.Copied, Digest: o.Digest, Old: o.Old,
 		Bytes: o.Bytes, Seconds: o.Took.Seconds(), Time: time.Now().UTC(), Travelled: countTravelled(o.Travelled),
 		Tags: taggedOf(o), Kept: o.Kept,
+		Platforms: o.Platforms, Rewritten: o.Rewritten,
 	}
 	if o.IsCurrent() {
 		r.Status = stream.Current

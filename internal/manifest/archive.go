@@ -208,13 +208,22 @@ func (a *Archive) Tree(roots ...string) []Ref {
 // Check fails if an index in a Tree announces a child with another size or media type than it
 // has. Its errors are like those of Parse.
 func (a *Archive) Check(digest string) error {
+	return a.CheckTree(a.Tree(digest))
+}
+
+// CheckTree fails as Check does, and asks only about children that are in the tree.
+func (a *Archive) CheckTree(tree []Ref) error {
+	within := map[Ref]bool{}
+	for _, ref := range tree {
+		within[ref] = true
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, index := range a.treeLocked(digest) {
+	for _, index := range tree {
 		for _, c := range a.records[index].children {
-			child, ok := a.records[c.Ref]
+			child := a.records[c.Ref]
 			switch {
-			case !ok:
+			case !within[c.Ref]:
 			case c.size != 0 && c.size != int64(child.size):
 				return refuse(ofImage, "the index %s gives %s the size %d, but it has %d bytes",
 					a.digests.text(index), a.digests.text(c.Ref), c.size, child.size)

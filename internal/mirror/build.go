@@ -49,6 +49,7 @@ type builder struct {
 	sources map[string]*registry.Repository // by name
 	sets    map[string]int                  // numbers, by name
 	sizes   map[string]int64                // of the blobs of one image, by digest
+	only    map[string]bool                 // the manifests below an image that are wanted; nil: all
 }
 
 func (b *builder) add(j *jobState) error {
@@ -80,8 +81,21 @@ func (b *builder) image(j *jobState, r *repo, source *registry.Repository) (*wan
 		r.current = append(r.current, m)
 		return m, nil
 	}
-	b.sizes = map[string]int64{}
+	b.sizes, b.only = map[string]int64{}, j.wanted()
+	defer func() { b.only = nil }()
 	return b.manifest(j, r, source, j.Digest, 0)
+}
+
+// wanted returns the manifests below the job's image that are copied, or nil if all are.
+func (j *jobState) wanted() map[string]bool {
+	if len(j.Only) == 0 {
+		return nil
+	}
+	only := map[string]bool{}
+	for _, digest := range j.Only {
+		only[digest] = true
+	}
+	return only
 }
 
 // set returns the number of a job's set.
@@ -139,7 +153,7 @@ func (b *builder) listsAt(place string) map[string]*referrersList {
 
 // manifest adds a manifest, and everything it leads to, to a repository.
 func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, digest string, depth int) (*wantedManifest, error) {
-	in := manifestID{digest, b.set(j), j.There}
+	in := manifestID{digest, b.set(j), j.There, b.only != nil && b.isIndex(digest)}
 	if m := r.manifests[in]; m != nil {
 		return m, m.err
 	}
@@ -155,6 +169,10 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 		parsed.Children, parsed.Blobs = nil, nil
 	}
 	for _, d := range parsed.Children {
+		if b.only != nil && !b.only[d.Digest] {
+			m.leaveOut(d.Digest)
+			continue
+		}
 		child, err := b.manifest(j, r, source, d.Digest, depth+1)
 		if err != nil {
 			return nil, err
@@ -173,6 +191,16 @@ func (b *builder) manifest(j *jobState, r *repo, source *registry.Repository, di
 	}
 	r.manifests[in] = m
 	return m, nil
+}
+
+// isIndex reports whether a manifest of the plan is an index, for all that is known of it.
+func (b *builder) isIndex(digest string) bool {
+	if p, ok := b.parsed[digest]; ok {
+		return manifest.IsIndex(p.MediaType)
+	}
+	m, _ := b.manifests(digest)
+	p, _ := manifest.Parse(m.MediaType, m.Content)
+	return manifest.IsIndex(p.MediaType)
 }
 
 // parse returns what a manifest of the plan leads to, without layers that are not to be copied.

@@ -21,6 +21,7 @@ type manifestID struct {
 	digest string
 	set    int
 	there  bool // the repository has all that it leads to
+	sparse bool // an index of which not all children are wanted
 }
 
 // A wantedManifest is a manifest that a repository has to have.
@@ -36,6 +37,9 @@ type wantedManifest struct {
 	current  bool              // it was there before the run, and is not pushed
 	there    bool              // the registry has it
 	err      error
+
+	absent      int    // children that are not wanted
+	firstAbsent string // the digest of the first of them
 
 	attached  []*wantedManifest // manifests that travel with it
 	followers []follower        // manifests that it travels with

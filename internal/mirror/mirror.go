@@ -29,11 +29,17 @@ type Job struct {
 	Keep        *ExtraTag           // that what the tag points at gets before it moves; or nil
 	There       bool                // the destination's repository has all that the digest leads to
 	Public      bool                // strangers have to be able to pull it
+	Only        []string            // the manifests below an index that are copied; none: all
+	Completes   bool                // the destination has the index, and not all that is copied below it
+
+	// For the result: see stream.Result.
+	Platforms []string
+	Rewritten string
 }
 
 // IsCurrent reports whether the destination has the image already: the job brings its attachments
 // only.
-func (j Job) IsCurrent() bool { return j.Old == j.Digest }
+func (j Job) IsCurrent() bool { return j.Old == j.Digest && !j.Completes }
 
 // An Outcome is the result of a job.
 type Outcome struct {

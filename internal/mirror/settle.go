@@ -53,7 +53,7 @@ func (e *engine) putManifest(m *wantedManifest, identifier string) error {
 	if waited {
 		e.settled(m, err)
 	}
-	return e.explainForeign(m, err)
+	return e.explainForeign(m, e.explainSparse(m, err))
 }
 
 // settled notes what came of a wait.
@@ -73,7 +73,7 @@ func (e *engine) mayKnowLater(m *wantedManifest, err error) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return unknown && !e.stopped && e.Client.Retries() > 1 && !m.repo.queue.settling.hopeless() &&
-		(len(digests) == 0 || slices.ContainsFunc(digests, m.repo.wantsLocked))
+		(len(digests) == 0 && m.absent == 0 || slices.ContainsFunc(digests, m.repo.wantsLocked))
 }
 
 // wantsLocked reports whether a blob or a manifest is to be in the repository.

@@ -22,6 +22,8 @@ type uploadQueue struct {
 	lane      *slowLane
 	slow      int // transfers in the slow lane
 	settling  settling
+
+	refusesSparse bool // it has refused an index for children that are not there
 }
 
 // uploadersFor returns how many uploads may be under way at a registry with so many request slots.

@@ -83,15 +83,15 @@ func (a *ahead) tellLocked() {
 		}
 		a.next++
 		if t.copied && t.refused == nil {
-			a.open = a.Ready(t.destination, a.blobs(t.digest))
+			a.open = a.Ready(t.destination, a.blobs(t))
 		}
 	}
 }
 
-// blobs returns the digests of an image's blobs that are copied.
-func (a *ahead) blobs(digest string) (digests []string) {
+// blobs returns the digests of the blobs of a target's image that are copied.
+func (a *ahead) blobs(t *target) (digests []string) {
 	archive := a.trees.archive
-	for _, m := range archive.Tree(digest) {
+	for _, m := range t.tree(archive) {
 		for _, b := range archive.Blobs(m) {
 			if a.Foreign || !b.Foreign {
 				digests = append(digests, archive.Digest(b.Ref))

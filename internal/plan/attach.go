@@ -25,19 +25,21 @@ const maxReferrerDepth = 3
 const maxKind = 100
 
 // attach finds what travels with an image to the targets that it is copied to.
-func (r *resolver) attach(ctx context.Context, from *registry.Repository, digest string, targets []*target) {
+func (r *resolver) attach(ctx context.Context, from *registry.Repository, targets []*target) {
 	for i, t := range targets {
-		if t.referrers.Copy == settings.CopyNone {
+		if t.referrers.Copy == settings.CopyNone || t.err != nil {
 			continue
 		}
-		same := slices.IndexFunc(targets[:i], func(o *target) bool { return reflect.DeepEqual(o.referrers, t.referrers) })
+		same := slices.IndexFunc(targets[:i], func(o *target) bool {
+			return reflect.DeepEqual(o.referrers, t.referrers) && o.view() == t.view()
+		})
 		if same >= 0 {
 			t.attached, t.err = targets[same].attached, cmp.Or(t.err, targets[same].err)
 			continue
 		}
 		f := r.newFinder(ctx, from, t.referrers, setsOf(targets))
 		var err error
-		if t.attached, err = f.all(ctx, digest); err != nil {
+		if t.attached, err = f.travelling(f.each(ctx, r.trees.subjects(t))); err != nil {
 			t.err = cmp.Or(t.err, err)
 		}
 	}
@@ -69,15 +71,6 @@ func (r *resolver) newFinder(ctx context.Context, from *registry.Repository, wha
 		resolver: r, Referrers: what, from: from, sets: sets, tags: r.companionsOf(ctx, from),
 		seen: map[string]bool{}, left: stream.MaxAttached,
 	}
-}
-
-// all returns what travels with an image and the manifests below it, in their order.
-func (f *finder) all(ctx context.Context, digest string) ([]stream.Attachment, error) {
-	var subjects []string
-	for _, m := range f.trees.archive.Tree(digest) {
-		subjects = append(subjects, f.trees.archive.Digest(m))
-	}
-	return f.travelling(f.each(ctx, subjects))
 }
 
 // each returns what refers to manifests, in their order.

@@ -123,7 +123,7 @@ const (
 // use records in users which blobs the repository with a number needs.
 func (p *Plan) use(users []int32, number int32, copies []int) {
 	for _, i := range copies {
-		for _, m := range p.archive.Tree(p.Copies[i].Roots()...) {
+		for _, m := range p.Copies[i].Tree(p.archive) {
 			for _, b := range p.archive.Blobs(m) {
 				switch users[b.Ref] {
 				case 0:
@@ -145,7 +145,7 @@ func (p *Plan) repository(name string, copies []int, users []int32, number int32
 	for _, i := range copies {
 		r.Requests++
 		r.Registries = append(r.Registries, p.routes[i].registries...)
-		for _, m := range p.archive.Tree(p.Copies[i].Roots()...) {
+		for _, m := range p.Copies[i].Tree(p.archive) {
 			blobs := p.archive.Blobs(m)
 			r.Requests += 1 + 2*len(blobs)
 			for _, b := range blobs {

@@ -112,11 +112,11 @@ func (r *resolver) expand(slow *wildcardList, batch []*mappingLine) []*target {
 }
 
 func newTarget(set *imageset.Set, m mapping.Mapping, source, destination reference.Reference) *target {
+	given := set.Settings.WithDefaults()
 	return &target{
 		Mapping: stream.Mapping{Source: source.String(), Destination: destination.String(), Set: set.Name, File: m.File, Line: m.Line},
-		source:  source, destination: destination, immutable: set.Settings.Keeps(destination.Tag), referrers: set.Settings.WithDefaults().Referrers,
-		settings: &set.Settings,
-		public:   set.Public(),
+		source:  source, destination: destination, immutable: set.Settings.Keeps(destination.Tag),
+		referrers: given.Referrers, platforms: given.Platforms, settings: &set.Settings, public: set.Public(),
 	}
 }
 

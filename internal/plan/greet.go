@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"slices"
 
 	"imagemirror/internal/registry"
 )
@@ -34,8 +35,11 @@ func greet(ctx context.Context, routes map[registryPair][]*group) (end func()) {
 }
 
 // asksTag reports whether the group's source is asked for its tag, whatever is at the
-// destinations.
+// destinations, and its digest may suffice.
 func (g *group) asksTag() bool {
+	if slices.ContainsFunc(g.targets, (*target).changes) {
+		return false
+	}
 	for _, t := range g.targets {
 		if g.source.Digest == "" && !t.mayBeKept() {
 			return true

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
-	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/registry"
 )
@@ -15,8 +13,7 @@ import (
 // Bounds on reading the configs of images.
 const (
 	maxConfig   = 1 << 20 // bytes
-	configTries = 3
-	configsRead = 16 // at once, by all registries: each is in memory
+	configsRead = 16      // at once, by all registries: each is in memory
 )
 
 // errNoConfig is the error of labels of what is not a container image.
@@ -28,14 +25,22 @@ func (r *resolver) labels(ctx context.Context, from *registry.Repository, root s
 	if err != nil {
 		return nil, err
 	}
+	if c.Size > maxConfig {
+		return nil, fmt.Errorf("the image's config has %d bytes, and at most %d are read", c.Size, maxConfig)
+	}
 	r.configs <- struct{}{}
 	defer func() { <-r.configs }()
-	for n := 1; ; n++ {
-		labels, again, err := readLabels(ctx, from, c)
-		if err == nil || !again || n == configTries {
-			return labels, err
-		}
+	content, err := from.SmallBlob(ctx, c.Digest, c.Size)
+	if err != nil {
+		return nil, err
 	}
+	var config struct {
+		Config struct{ Labels map[string]string }
+	}
+	if err := json.Unmarshal(content, &config); err != nil {
+		return nil, fmt.Errorf("the image's config %s is not JSON that has labels", c.Digest)
+	}
+	return config.Config.Labels, nil
 }
 
 // configOf returns the config of a manifest that the archive has, or of the first image below it.
@@ -72,32 +77,4 @@ func (r *resolver) configOf(root string, seen map[string]bool) (manifest.Descrip
 		}
 	}
 	return manifest.Descriptor{}, errNoConfig
-}
-
-// readLabels reads the labels of a config. It reports again if the transfer broke off.
-func readLabels(ctx context.Context, from *registry.Repository, c manifest.Descriptor) (labels map[string]string, again bool, err error) {
-	if c.Size > maxConfig {
-		return nil, false, fmt.Errorf("the image's config has %d bytes, and at most %d are read", c.Size, maxConfig)
-	}
-	d := registry.NewDownload(c.Digest, c.Size, []*registry.Repository{from})
-	defer d.Close()
-	body, err := d.Open(ctx, 0)
-	if err != nil {
-		return nil, false, err
-	}
-	defer body.Close()
-	content, err := io.ReadAll(io.LimitReader(body, c.Size+1))
-	if err != nil {
-		return nil, true, fmt.Errorf("reading the image's config %s: %w", c.Digest, err)
-	}
-	if digest.Of(content) != c.Digest {
-		return nil, true, fmt.Errorf("the image's config was announced as %s, but its content is another", c.Digest)
-	}
-	var config struct {
-		Config struct{ Labels map[string]string }
-	}
-	if err := json.Unmarshal(content, &config); err != nil {
-		return nil, false, fmt.Errorf("the image's config %s is not JSON that has labels", c.Digest)
-	}
-	return config.Config.Labels, false, nil
 }

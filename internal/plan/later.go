@@ -25,7 +25,7 @@ import (
 // attachLater finds what is new for targets that are current.
 func (r *resolver) attachLater(ctx context.Context, targets []*target) {
 	for _, t := range targets {
-		if t.referrers.Copy != settings.CopyAlways || t.err != nil || t.held != "" || t.digest == "" || t.digest != t.old || ctx.Err() != nil {
+		if t.referrers.Copy != settings.CopyAlways || t.err != nil || t.held != "" || t.digest == "" || !t.current() || ctx.Err() != nil {
 			continue
 		}
 		f := r.newFinder(ctx, t.from, t.referrers, []string{t.Set})
@@ -60,6 +60,9 @@ func (t *target) failedAttachments() (kinds []stream.Travelled) {
 // The manifests below an index are asked for their referrers only if the index has some: the API
 // has no request for all of them.
 func (f *finder) news(ctx context.Context, t *target) ([]stream.Attachment, error) {
+	if t.part.rewritten != "" && t.platforms.Form == settings.FormRewrite {
+		return f.newsOfRewritten(ctx, t)
+	}
 	f.visit(t.digest)
 	referring := f.referring(ctx, t.digest)
 	found := f.descend(ctx, slices.Concat(f.tagged(ctx, t.digest), referring), 0)
@@ -67,7 +70,7 @@ func (f *finder) news(ctx context.Context, t *target) ([]stream.Attachment, erro
 	if t.single || !hasAny && !f.tags.hasOthers(t.digest) && (f.tags.listed || len(found) == 0) {
 		return f.travelling(found)
 	}
-	below, err := f.below(ctx, t.digest, 0)
+	below, err := f.belowOf(ctx, t, t.digest)
 	if err != nil {
 		return f.travelling(append(found, f.failed("referrers", "", err)...))
 	}
@@ -75,6 +78,33 @@ func (f *finder) news(ctx context.Context, t *target) ([]stream.Attachment, erro
 		below = slices.DeleteFunc(below, func(digest string) bool { return f.tags.listed && !f.tags.isFor(digest) })
 	}
 	return f.travelling(append(found, f.each(ctx, below)...))
+}
+
+// newsOfRewritten returns what news does of an image whose index the source does not have. Nothing
+// refers to that. What refers to the source's index does not travel, and tells whether something may
+// refer to the manifests below it.
+func (f *finder) newsOfRewritten(ctx context.Context, t *target) ([]stream.Attachment, error) {
+	index := t.part.rewritten
+	referring, err := f.listReferrers(ctx, f.from, index, registry.ReferrersQuery{Type: f.filter(), Index: f.tags.presence(registry.ReferrersTag(index))})
+	if err == nil && len(referring) == 0 && !f.tags.hasOthers(index) {
+		return nil, nil
+	}
+	var below []string
+	if err == nil {
+		below, err = f.belowOf(ctx, t, index)
+	}
+	if err != nil {
+		return f.travelling(f.failed("referrers", "", err))
+	}
+	return f.travelling(f.each(ctx, below))
+}
+
+// belowOf returns the digests of the manifests below an index that a target has.
+func (f *finder) belowOf(ctx context.Context, t *target, index string) ([]string, error) {
+	if t.view() == "" {
+		return f.below(ctx, index, 0)
+	}
+	return f.trees.image(f.from, f.sets).narrowing(t).below(ctx, index)
 }
 
 // below returns the digests of the manifests below an index, which is read at the source unless the
@@ -213,7 +243,7 @@ func childrenOf(from *registry.Repository, m manifest.Raw) ([]manifest.Descripto
 // keepIfNew keeps the manifest of a source in the archive if a target has to be copied. Otherwise
 // only what it lists is remembered.
 func (r *resolver) keepIfNew(im *imageTree, m manifest.Raw, targets []*target) error {
-	if slices.ContainsFunc(targets, func(t *target) bool { return t.old != m.Digest }) {
+	if slices.ContainsFunc(targets, func(t *target) bool { return t.old != m.Digest || t.lacksPlatforms(t.old) }) {
 		return im.keep(m)
 	}
 	_, err := once(&r.answers.mu, &r.answers.children, questionOf{im.from, m.Digest, ""},

@@ -88,8 +88,10 @@ type target struct {
 	refused             error           // why its destination accepts no push
 	noted, copied       bool            // see ahead
 	referrers           settings.Referrers
-	public              bool                // strangers have to be able to pull it
-	answer              *stream.Public      // what they get, if that was asked
+	public              bool           // strangers have to be able to pull it
+	answer              *stream.Public // what they get, if that was asked
+	platforms           settings.Platforms
+	part                part                // what it gets of its source, once that is read
 	attached            []stream.Attachment // what travels with it
 	recorded            *record.Destination // what earlier runs recorded of it, or nil
 	settings            *settings.Settings  // of its set
@@ -140,7 +142,7 @@ func (p *Plan) manifests(copies []stream.Copy) iter.Seq[manifest.Raw] {
 	return func(yield func(manifest.Raw) bool) {
 		seen := map[manifest.Ref]bool{}
 		for _, c := range copies {
-			for _, ref := range p.archive.Tree(c.Roots()...) {
+			for _, ref := range c.Tree(p.archive) {
 				if seen[ref] {
 					continue
 				}
@@ -226,11 +228,14 @@ func (r *resolver) addCopies(p *Plan, targets []*target) {
 		if brought[at] == nil {
 			brought[at] = newRefSet(p.archive)
 		}
-		c := stream.Copy{ID: t.ID, Digest: t.digest, Old: t.old, Immutable: t.immutable, Public: t.public, Attached: t.attached, Tags: t.tags, Keep: t.keep}
+		c := stream.Copy{
+			ID: t.ID, Digest: t.digest, Old: t.old, Immutable: t.immutable, Public: t.public, Attached: t.attached, Tags: t.tags, Keep: t.keep,
+			Platforms: t.names(), Rewritten: t.part.rewritten, Only: t.part.only, Completes: t.digest == t.old && t.lacksPlatforms(t.old),
+		}
 		if path := known[holding{t.to.Registry(), t.digest, t.Set}]; path != "" && path != t.to.Path() {
 			c.MountFrom = []string{path}
 		}
-		for _, m := range p.archive.Tree(c.Roots()...) {
+		for _, m := range c.Tree(p.archive) {
 			for _, b := range p.archive.Blobs(m) {
 				if (r.Foreign || !b.Foreign) && brought[at].add(b.Ref) {
 					c.Bytes = shard.AddSizes(c.Bytes, b.Size)

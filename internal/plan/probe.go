@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
@@ -35,7 +36,7 @@ func Probe(ctx context.Context, o Options, sets []*imageset.Set) ([]Doubt, error
 	var doubts []Doubt
 	for _, t := range targets {
 		if t.err != nil {
-			doubts = append(doubts, Doubt{Mapping: t.Mapping, Err: t.err, Moves: t.digest != ""})
+			doubts = append(doubts, Doubt{Mapping: t.Mapping, Err: t.err, Moves: t.old != ""})
 		}
 	}
 	return doubts, nil
@@ -77,14 +78,14 @@ func (r *resolver) probe(ctx context.Context, g *group) {
 	if ctx.Err() != nil {
 		return
 	}
-	digest, err := g.targets[0].from.Head(ctx, g.source.Identifier())
+	digest, err := r.examine(ctx, g)
 	var kept sync.WaitGroup
 	for _, t := range g.targets {
 		switch {
 		case err != nil:
 			t.err = err
-		case t.immutable:
-			kept.Go(func() { r.keep(ctx, t, digest) })
+		case t.err == nil && t.immutable && (t.digest != "" || !t.changes()):
+			kept.Go(func() { r.keep(ctx, t, cmp.Or(t.digest, digest)) })
 		}
 	}
 	kept.Wait()
@@ -96,8 +97,7 @@ func (r *resolver) keep(ctx context.Context, t *target, digest string) {
 	if t.to, t.err = r.Client.Destination(ctx, t.destination, false); t.err != nil {
 		return
 	}
-	at, err := headDestination(ctx, t)
-	if t.old, t.err = at.Digest, err; err != nil || t.old == "" || t.old == digest {
+	if t.askAt(ctx, t.destination.Tag); t.err != nil || t.old == "" || t.old == digest {
 		return
 	}
 	t.digest = digest

@@ -242,7 +242,7 @@ func (r *resolver) settleAnswered(ctx context.Context, g *group, targets []*targ
 	decide(targets, nil)
 	r.attachLater(ctx, targets)
 	for _, t := range targets {
-		t.settled = t.err != nil || t.held != "" || t.digest == t.old && !t.brings()
+		t.settled = t.err != nil || t.held != "" || t.current() && !t.brings()
 	}
 }
 
@@ -255,7 +255,7 @@ func (t *target) result() stream.Result {
 	case t.held != "":
 		r.Status, r.Note = stream.Held, t.held
 	default:
-		r.Travelled = t.failedAttachments()
+		r.Travelled, r.Platforms, r.Rewritten = t.failedAttachments(), t.names(), t.part.rewritten
 	}
 	return r
 }
@@ -275,19 +275,20 @@ func askDestinations(ctx context.Context, targets []*target) <-chan *target {
 
 // askDestination sets the target's digest, or why it is not known. It asks nothing after ctx's end.
 func askDestination(ctx context.Context, t *target) {
-	if ctx.Err() == nil {
-		var at manifest.Descriptor
-		at, t.err = headDestination(ctx, t)
-		t.old, t.single = at.Digest, manifest.IsManifest(at.MediaType) && !manifest.IsIndex(at.MediaType)
+	if ctx.Err() == nil && !t.askedLater() {
+		t.askAt(ctx, cmp.Or(t.destination.Tag, t.source.Digest))
 	}
 }
 
-func headDestination(ctx context.Context, t *target) (manifest.Descriptor, error) {
+// askAt sets what is at a tag or a digest of the target's destination, or why that is not known.
+func (t *target) askAt(ctx context.Context, identifier string) {
+	var at manifest.Descriptor
+	at, t.err = headDestination(ctx, t, identifier)
+	t.old, t.single = at.Digest, manifest.IsManifest(at.MediaType) && !manifest.IsIndex(at.MediaType)
+}
+
+func headDestination(ctx context.Context, t *target, identifier string) (manifest.Descriptor, error) {
 	t.asked = ask(reference.Destination, t.to.Registry())
-	identifier := t.destination.Tag
-	if identifier == "" {
-		identifier = t.source.Digest
-	}
 	at, err := t.to.Describe(ctx, identifier)
 	switch regerror.StatusOf(err) {
 	case http.StatusNotFound, http.StatusUnauthorized, http.StatusForbidden:
@@ -300,7 +301,7 @@ func headDestination(ctx context.Context, t *target) (manifest.Descriptor, error
 
 // askSource pins the digest of a source. If a destination lacks it, it reads the manifests too.
 func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*target) error {
-	early := !slices.ContainsFunc(targets, func(t *target) bool { return t.old != "" })
+	early := !slices.ContainsFunc(targets, func(t *target) bool { return t.old != "" || t.askedLater() })
 	if early {
 		decide(all, targets)
 	}
@@ -313,13 +314,12 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 	if err != nil {
 		return err
 	}
+	r.narrow(ctx, im, digest, known, targets)
 	var copying []*target
 	for _, t := range targets {
-		t.digest = digest
 		switch {
-		case t.isHeld(digest):
-		case t.old == digest:
-		case t.immutable && t.old != "":
+		case t.err != nil || t.isHeld(t.digest) || t.current():
+		case t.immutable && t.old != "" && t.old != t.digest:
 			t.err = t.moved()
 		default:
 			copying = append(copying, t)
@@ -337,17 +337,16 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 		listed.Go(func() { r.companionsOf(ctx, from) }) // while the manifests below are read
 	}
 	defer listed.Wait()
-	err = im.all(ctx, digest, known)
-	if known == nil && g.source.Digest == "" {
-		err = explainMissing(err, digest, g.source.Tag)
-	}
-	if err == nil {
-		r.ahead.note(true, copying...)
-		r.attach(ctx, from, digest, copying)
-		r.nameTags(ctx, from, digest, copying)
-	}
-	return err
+	r.readAll(ctx, im, digest, known, copying)
+	copying = slices.DeleteFunc(copying, func(t *target) bool { return t.err != nil })
+	r.ahead.note(true, copying...)
+	r.attach(ctx, from, copying)
+	r.nameTags(ctx, from, copying)
+	return nil
 }
+
+// current reports whether the destination has what the target gets of its source.
+func (t *target) current() bool { return t.digest == t.old && !t.lacksPlatforms(t.old) }
 
 // setsOf returns the sets of targets, each once.
 func setsOf(targets []*target) (sets []string) {
@@ -429,8 +428,11 @@ func decide(all, copying []*target) {
 
 // pin returns the digest of a source, with the cheapest request: none if the mapping names a
 // digest, HEAD if all destinations exist and may be current, or else GET, whose response is
-// needed anyway.
+// needed anyway. A destination that gets a changed index always needs GET.
 func (r *resolver) pin(ctx context.Context, im *imageTree, g *group, targets []*target) (digest string, known *archived, err error) {
+	if slices.ContainsFunc(targets, (*target).changes) {
+		return r.pinChanged(ctx, im, g, targets)
+	}
 	if g.source.Digest != "" {
 		return g.source.Digest, nil, nil
 	}

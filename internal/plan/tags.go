@@ -15,13 +15,31 @@ import (
 
 // nameTags gives targets that are copied their additional tags. One that cannot be made fails by
 // itself, except the one that keeps what the destination's tag points at.
-func (r *resolver) nameTags(ctx context.Context, from *registry.Repository, digest string, targets []*target) {
-	var labels map[string]string
-	var unread error
-	if slices.ContainsFunc(targets, (*target).needsLabels) {
-		labels, unread = r.labels(ctx, from, digest)
+func (r *resolver) nameTags(ctx context.Context, from *registry.Repository, targets []*target) {
+	labels := map[string]func(string) (string, error){} // by digest
+	for _, t := range targets {
+		if t.needsLabels() && labels[t.digest] == nil {
+			labels[t.digest] = r.labelsOf(ctx, from, t.digest)
+		}
+		v := tagname.Values{Tag: t.destination.Tag, SourceTag: t.source.Tag, Digest: t.digest, Date: r.started, Label: labels[t.digest]}
+		for _, template := range t.settings.Tags {
+			t.addTag(t.expandTag(template, v))
+		}
+		if keep := t.settings.Keep; !keep.IsZero() && t.destination.Tag != "" && t.old != "" && t.old != t.digest {
+			v.Digest = t.old
+			kept := t.expandTag(keep, v)
+			if kept.Error != nil && t.err == nil {
+				t.err = kept.Error
+			}
+			t.keep = &kept
+		}
 	}
-	label := func(name string) (string, error) {
+}
+
+// labelsOf returns a function that returns the value of a label of an image.
+func (r *resolver) labelsOf(ctx context.Context, from *registry.Repository, digest string) func(name string) (string, error) {
+	labels, unread := r.labels(ctx, from, digest)
+	return func(name string) (string, error) {
 		value, ok := labels[name]
 		switch {
 		case unread != nil:
@@ -30,20 +48,6 @@ func (r *resolver) nameTags(ctx context.Context, from *registry.Repository, dige
 			return "", fmt.Errorf("has no value for {label:%s}: the image is without this label", name)
 		}
 		return value, nil
-	}
-	for _, t := range targets {
-		v := tagname.Values{Tag: t.destination.Tag, SourceTag: t.source.Tag, Digest: digest, Date: r.started, Label: label}
-		for _, template := range t.settings.Tags {
-			t.addTag(t.expandTag(template, v))
-		}
-		if keep := t.settings.Keep; !keep.IsZero() && t.destination.Tag != "" && t.old != "" {
-			v.Digest = t.old
-			kept := t.expandTag(keep, v)
-			if kept.Error != nil && t.err == nil {
-				t.err = kept.Error
-			}
-			t.keep = &kept
-		}
 	}
 }
 

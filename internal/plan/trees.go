@@ -25,10 +25,13 @@ type trees struct {
 
 	apart bool // there are several sets
 
-	mu      sync.Mutex
-	has     map[owned]bool         // what each set has read, if there are several
-	reading map[string]*fetched    // by digest
-	failed  map[placement]*fetched // a repository is not asked again for what it failed to send
+	choosing sync.Mutex // held while a large index is unpacked to choose from it
+
+	mu        sync.Mutex
+	has       map[owned]bool         // what each set has read, if there are several
+	rewritten map[string]bool        // indexes that no source has, by digest
+	reading   map[string]*fetched    // by digest
+	failed    map[placement]*fetched // a repository is not asked again for what it failed to send
 }
 
 // A placement is a manifest in a repository.
@@ -45,7 +48,7 @@ type fetched struct {
 }
 
 func newTrees() *trees {
-	return &trees{archive: manifest.NewArchive(), budget: archiveBudget{room: maxPlan, taken: map[string]int64{}}, has: map[owned]bool{}, reading: map[string]*fetched{}, failed: map[placement]*fetched{}}
+	return &trees{archive: manifest.NewArchive(), budget: archiveBudget{room: maxPlan, taken: map[string]int64{}}, has: map[owned]bool{}, rewritten: map[string]bool{}, reading: map[string]*fetched{}, failed: map[placement]*fetched{}}
 }
 
 // Bounds on one image.
@@ -102,6 +105,11 @@ func (im *imageTree) tooLarge(format string, args ...any) error {
 	}, what+fmt.Sprintf(format, args...))
 }
 
+// tooDeep returns the error of an image with too many levels of indexes.
+func (im *imageTree) tooDeep() error {
+	return im.tooLarge("the image has more than %d levels of nested indexes", manifest.MaxDepth)
+}
+
 // first returns the error of the first manifest that could not be read, in the order of the
 // image, or err if none is known. Manifests are read at once, so another one may fail first
 // in each run.
@@ -118,7 +126,7 @@ func (im *imageTree) first(digest string, err error) error {
 
 func (im *imageTree) need(ctx context.Context, digest string, known *archived, depth int) error {
 	if depth > manifest.MaxDepth {
-		return im.tooLarge("the image has more than %d levels of nested indexes", manifest.MaxDepth)
+		return im.tooDeep()
 	}
 	if again, err := im.visit(digest); again || err != nil {
 		return err

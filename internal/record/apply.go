@@ -233,6 +233,7 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 		}
 		return d
 	case stream.Copied, stream.Current:
+		d.takePart(old, m)
 		d.move(m.Digest, a.run.End, a.run.ID)
 		if m.Status == stream.Copied {
 			d.wrote(m)

@@ -189,6 +189,9 @@ func (d *Destination) check() error {
 	if d.URL != "" && !isURL(d.URL) {
 		return fmt.Errorf("%.80q is not an address of http or https", d.URL)
 	}
+	if err := d.checkPart(); err != nil {
+		return err
+	}
 	digests := []string{d.Digest}
 	texts := []string{d.Name, d.Source, d.File, d.Cause, d.Error, d.Run}
 	for _, m := range d.Moves {

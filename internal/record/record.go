@@ -125,6 +125,11 @@ type Destination struct {
 	Gone         time.Time `json:"gone,omitzero"`
 	Hold         *Hold     `json:"hold,omitempty"`
 	Moves        []*Move   `json:"moves,omitempty"` // oldest first
+
+	// Of an image of which some platforms are published: which, and the digest of the source's
+	// index if that is another one than Digest.
+	Platforms []string `json:"platforms,omitempty"`
+	Rewritten string   `json:"rewritten,omitempty"`
 }
 
 // A Move is a change of the digest that a destination has.

@@ -18,6 +18,7 @@ type DistributionOptions struct {
 	Users       map[string]string // passwords by name for basic authentication; empty: none is demanded
 	Tokens      *TokenService     // issues the tokens that it demands and verifies; nil: none
 	Undeletable bool              // it answers 405 to DELETE, as without its option storage.delete
+	Sparse      bool              // it accepts an index whose manifests it does not have
 }
 
 // StartDistribution starts distribution's registry as a process, and builds it first if this
@@ -107,6 +108,9 @@ func writeConfig(dir string, o DistributionOptions) (string, error) {
 		config["auth"] = settings{"token": settings{
 			"realm": o.Tokens.realm(), "service": o.Tokens.service(), "issuer": issuer, "rootcertbundle": certificate,
 		}}
+	}
+	if o.Sparse {
+		config["validation"].(settings)["manifests"].(settings)["indexes"] = settings{"platforms": "none"}
 	}
 	b, err := json.Marshal(config)
 	if err != nil {

@@ -280,6 +280,8 @@ func (e *pending) addPlan(c stream.Copy, shard string) {
 	}
 	if !e.settled {
 		e.Travelled, e.Tags, e.Kept = planned(c), tagged(c.Tags), keptBy(c)
+		e.takePart(c.Platforms, c.Rewritten)
+		e.Completes = c.Completes
 	}
 	e.plan("", c.Digest)
 	e.Digest = cmp.Or(e.Digest, text.Line(c.Digest, maxName))
@@ -309,6 +311,7 @@ func (e *pending) take(r stream.Result, started time.Time) {
 	e.Tags, e.Kept = tagged(r.Tags), text.Line(secret.Hide(r.Kept), maxName)
 	e.Error, e.Side, e.Host, e.Kind, e.HTTPStatus, e.Advice = "", "", "", "", 0, ""
 	e.Note = text.Line(secret.Hide(r.Note), maxMessage)
+	e.takePart(r.Platforms, r.Rewritten)
 	if r.Status == stream.Failed {
 		e.Kind = fault.Parse(string(r.Error.Kind))
 		e.Host = text.Line(secret.Hide(r.Error.Host), maxHost)
@@ -386,6 +389,7 @@ func (b *Builder) Report() *Report {
 	r.countTravelled()
 	r.warnOfTags()
 	r.warnOfUnknown()
+	r.countRewritten()
 	if !b.executed {
 		r.Summary.Planned = &total.planned
 	}

@@ -38,6 +38,7 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	r.markdownLines(p, "Problems", r.Summary.Problems)
 	r.markdownLines(p, "Cut off", r.Cuts)
 	r.markdownLines(p, "Warnings", r.Summary.Warnings)
+	r.markdownRewritten(p)
 	r.markdownWaiting(p)
 	r.markdownSelections(p)
 	r.markdownMoves(p)

@@ -70,6 +70,8 @@ type Summary struct {
 	Problems []string `json:"problems,omitempty"`
 	// What was to come with images, such as their signatures; absent if there is none.
 	Travelled *TravelledCounts `json:"travelled,omitempty"`
+	// Images that take the place of an index of which only some platforms are published.
+	Rewritten int `json:"rewritten,omitempty"`
 	// What split found suspicious in the files that it read; a line each.
 	Warnings []string `json:"warnings,omitempty"`
 	Bytes    int64    `json:"bytes"` // blob bytes sent; in a dry run, to be sent
@@ -112,6 +114,12 @@ type Result struct {
 
 	// What strangers get; absent if nobody asked.
 	Public *Public `json:"public,omitempty"`
+
+	// Of an image of which some platforms are published: which, and the digest of the source's
+	// index if the destination gets another.
+	Platforms []string `json:"platforms,omitempty"`
+	Rewritten string   `json:"rewritten,omitempty"`
+	Completes bool     `json:"-"` // in a dry run: the tag stays, and platforms are copied
 }
 
 // NoPlan returns the report of a run that split made no plan for.
@@ -208,9 +216,11 @@ func (s Summary) waiting() string {
 
 // changes returns how many of the images to copy get a new tag, and how many move one.
 func (r *Report) changes() string {
-	tags, moved, stay := 0, 0, 0
+	tags, moved, stay, completed := 0, 0, 0, 0
 	for _, m := range r.withStatus(Planned) {
 		switch {
+		case m.Completes:
+			completed++
 		case m.stays():
 			stay++
 		case m.Old != "":
@@ -219,7 +229,7 @@ func (r *Report) changes() string {
 			tags++
 		}
 	}
-	return fmt.Sprintf("%d new, %d moved", tags, moved) + withReferrers(stay)
+	return fmt.Sprintf("%d new, %d moved", tags, moved) + withReferrers(stay) + withPlatforms(completed)
 }
 
 // dryRun reports whether nothing was to be copied: all streams are plans.

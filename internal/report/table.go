@@ -76,6 +76,7 @@ func (r *Report) tableBody(b *bytes.Buffer) {
 		r.tableCounts(b)
 		r.tableSelections(b)
 		r.tableMoves(b)
+		r.tableRewritten(b)
 		r.tableWaiting(b)
 		r.tableFailures(b)
 		r.tableCuts(b)

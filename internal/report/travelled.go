@@ -101,8 +101,14 @@ func withReferrers(n int) string {
 	return fmt.Sprintf(", %d with new referrers", n)
 }
 
-// with returns what came with the image in a few words, or "".
+// with returns in a few words which part of its source the image is, and what came with it, or "".
 func (r *Result) with() string {
+	words := []string{r.part(), r.company()}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), ", ")
+}
+
+// company returns what came with the image in a few words, or "".
+func (r *Result) company() string {
 	var words []string
 	for _, t := range r.Travelled {
 		switch {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"imagemirror/internal/platforms"
 	"imagemirror/internal/tagname"
 	"imagemirror/internal/text"
 )
@@ -67,7 +68,7 @@ func written(key string, value reflect.Value) string {
 		return text.Duration(v)
 	case Prefixes:
 		return "any"
-	case []string, tagname.Template, []tagname.Template:
+	case []string, tagname.Template, []tagname.Template, platforms.List:
 		return "none"
 	case Select:
 		return "all tags"

@@ -62,6 +62,7 @@ func (s *Settings) name(v strictyaml.Value) {
 }
 
 func (s *Settings) spec(v strictyaml.Value) {
+	var platforms strictyaml.Value
 	keys := []strictyaml.Key{
 		{Name: "schedule", Read: s.schedule},
 		{Name: "sources", Read: func(v strictyaml.Value) { s.Sources.Read(v, "source") }},
@@ -80,6 +81,7 @@ func (s *Settings) spec(v strictyaml.Value) {
 		{Name: "keep", Read: s.keep},
 		{Name: "select", Read: s.selectRules},
 		{Name: "public", Read: s.public},
+		{Name: "platforms", Read: func(v strictyaml.Value) { platforms = v; s.readPlatforms(v) }},
 		{Name: "history", Read: s.history},
 	}
 	s.Lines = map[string]int{}
@@ -87,6 +89,7 @@ func (s *Settings) spec(v strictyaml.Value) {
 		keys[i].Read = func(v strictyaml.Value) { s.Lines[k.Name] = v.Line(); k.Read(v) }
 	}
 	v.Keys(keys...)
+	s.checkPlatforms(platforms)
 }
 
 func (s *Settings) history(v strictyaml.Value) {

@@ -86,7 +86,8 @@ type Settings struct {
 
 	Public bool `yaml:"public"` // strangers have to be able to pull what is published
 
-	History History `yaml:"history"`
+	Platforms Platforms `yaml:"platforms"` // for which images are copied
+	History   History   `yaml:"history"`
 }
 
 // A History limits the finished runs that are kept.
@@ -116,6 +117,7 @@ func (s Settings) WithDefaults() Settings {
 	s.Timeout = cmp.Or(s.Timeout, DefaultTimeout)
 	s.Remind = cmp.Or(s.Remind, DefaultRemind)
 	s.Referrers.Copy = cmp.Or(s.Referrers.Copy, CopyCopied)
+	s.Platforms.Form = cmp.Or(s.Platforms.Form, FormSparse)
 	s.History.Runs = cmp.Or(s.History.Runs, DefaultHistoryRuns)
 	s.History.Failed = cmp.Or(s.History.Failed, DefaultHistoryFailed)
 	s.History.Age = cmp.Or(s.History.Age, DefaultHistoryAge)

@@ -73,7 +73,7 @@ func TestParseRefuses(t *testing.T) {
 		{"an empty file", "", []string{"1: apiVersion is missing", "1: kind is missing", "1: metadata.name is missing"}},
 		{"another object", strings.Replace(head, "Settings", "ConfigMap", 1), []string{`2: this is "ConfigMap": write Settings`}},
 		{"another version", strings.Replace(head, "v1", "v2", 1), []string{`1: this is "imagemirror/v2": write imagemirror/v1`}},
-		{"an unknown key", spec("shard: 8"), []string{`6: unknown key "shard": write schedule, sources, destinations, immutable, shards, cap, rate, retries, timeout, notify, remind, stale, referrers, tags, keep, select, public or history`}},
+		{"an unknown key", spec("shard: 8"), []string{`6: unknown key "shard": write schedule, sources, destinations, immutable, shards, cap, rate, retries, timeout, notify, remind, stale, referrers, tags, keep, select, public, platforms or history`}},
 		{"an unknown key of another level", head + "schedule: x\n", []string{`5: unknown key "schedule": write apiVersion, kind, metadata or spec`}},
 		{"a key twice", spec("cap: 8\n  cap: 9"), []string{"7: the key cap is there twice"}},
 		{"all mistakes", spec("cap: many\n  shards: 257\n  retries: 0\n  timeout: 5\n  history: {runs: -1}"), []string{

@@ -306,6 +306,9 @@ func (d *decoder) copy(c Copy) error {
 	if err := checkTags(fmt.Sprintf("the copy of mapping %d", c.ID), c.Tags, c.keeps()); err != nil {
 		return err
 	}
+	if err := checkPart(fmt.Sprintf("the copy of mapping %d", c.ID), c.Platforms, c.Rewritten, c.Only); err != nil {
+		return err
+	}
 	for _, path := range c.MountFrom {
 		// It becomes a part of a token's scope and of a request's query.
 		if r, err := reference.Parse("registry.example/" + path); err != nil || r.Repository != path {
@@ -321,6 +324,28 @@ func (d *decoder) copy(c Copy) error {
 
 // MaxAttached is the largest number of attachments of a copy.
 const MaxAttached = 1000
+
+// Bounds on the parts of images.
+const (
+	MaxOnly      = 512 // manifests below an index of which others are left out
+	maxPlatforms = 64
+)
+
+// checkPart fails unless the fields of a record about what is published of an image are valid.
+func checkPart(record string, platforms []string, rewritten string, only []string) error {
+	if len(platforms) > maxPlatforms || len(only) > MaxOnly {
+		return fmt.Errorf("%s has %d platforms and %d manifests, and at most %d and %d are allowed", record, len(platforms), len(only), maxPlatforms, MaxOnly)
+	}
+	if rewritten != "" && !digest.Valid(rewritten) {
+		return digestError(record, rewritten)
+	}
+	for _, d := range only {
+		if !digest.Valid(d) {
+			return digestError(record, d)
+		}
+	}
+	return nil
+}
 
 // checkAttached fails unless what travels with an image is named so that it can be asked for.
 func checkAttached(c Copy) error {
@@ -366,6 +391,9 @@ func (d *decoder) result(r Result) error {
 		if d != "" && !digest.Valid(d) {
 			return digestError(fmt.Sprintf("the result of mapping %d", r.ID), d)
 		}
+	}
+	if err := checkPart(fmt.Sprintf("the result of mapping %d", r.ID), r.Platforms, r.Rewritten, nil); err != nil {
+		return err
 	}
 	if r.Bytes < 0 || r.Seconds < 0 {
 		return fmt.Errorf("the result of mapping %d has a negative size or time", r.ID)

@@ -103,7 +103,7 @@ type Mapping struct {
 }
 
 // A Copy is an image that has to be copied for a mapping. The stream has its manifest and all
-// manifests below it, unless Old is the digest: then only attachments are copied.
+// manifests below it, unless Only leaves some out, or IsCurrent: then only attachments are copied.
 type Copy struct {
 	ID        int      `json:"id"`                  // of the Mapping
 	Digest    string   `json:"digest"`              // of the source
@@ -119,15 +119,45 @@ type Copy struct {
 
 	Tags []ExtraTag `json:"tags,omitempty"` // that the image gets besides, in the same repository
 	Keep *ExtraTag  `json:"keep,omitempty"` // that what the destination's tag points at gets before it moves
+
+	// Set if the settings ask for some platforms only, and the image has others.
+	Platforms []string `json:"platforms,omitempty"` // that they ask for
+	Rewritten string   `json:"rewritten,omitempty"` // digest of the source's index, if Digest is not
+	Only      []string `json:"only,omitempty"`      // the manifests below an index that are copied; none: all
+	Completes bool     `json:"completes,omitempty"` // Old is the digest, and others of them were copied before
 }
 
 // IsCurrent reports whether the destination has the image already, so that the copy brings only what
 // is new of the attachments.
-func (c Copy) IsCurrent() bool { return c.Old == c.Digest }
+func (c Copy) IsCurrent() bool { return c.Old == c.Digest && !c.Completes }
 
-// Roots returns the digests of the manifests that the copy brings, with all that they lead to.
-func (c Copy) Roots() []string {
-	var roots []string
+// Tree returns the manifests that the copy brings, each once and parents before children. It leaves
+// out what the archive does not have.
+func (c Copy) Tree(a *manifest.Archive) []manifest.Ref {
+	if len(c.Only) == 0 || c.IsCurrent() {
+		return a.Tree(c.roots()...)
+	}
+	var tree []manifest.Ref
+	seen := map[manifest.Ref]bool{}
+	add := func(refs ...manifest.Ref) {
+		for _, ref := range refs {
+			if !seen[ref] {
+				seen[ref] = true
+				tree = append(tree, ref)
+			}
+		}
+	}
+	for _, digest := range append([]string{c.Digest}, c.Only...) {
+		if ref, _, ok := a.Find(digest); ok {
+			add(ref)
+		}
+	}
+	add(a.Tree(c.roots()[1:]...)...)
+	return tree
+}
+
+// roots returns the digests of the image, unless it stays, and of what travels with it.
+func (c Copy) roots() (roots []string) {
 	if !c.IsCurrent() {
 		roots = append(roots, c.Digest)
 	}
@@ -178,6 +208,10 @@ type Result struct {
 
 	// What strangers get; nil if nobody asked.
 	Public *Public `json:"public,omitempty"`
+
+	// As in a Copy.
+	Platforms []string `json:"platforms,omitempty"`
+	Rewritten string   `json:"rewritten,omitempty"`
 }
 
 // A Public says whether strangers can pull an image. If they are refused, the mapping fails with

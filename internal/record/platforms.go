@@ -1,0 +1,36 @@
+package record
+
+import (
+	"errors"
+
+	"imagemirror/internal/digest"
+	"imagemirror/internal/report"
+	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
+)
+
+// maxPlatforms bounds the platforms of a destination.
+const maxPlatforms = 64
+
+// takePart notes which platforms of its source a destination has. A run that found the digest there
+// does not know of an index which platforms were copied: what is recorded of the same digest stays.
+func (d *Destination) takePart(old *Destination, m *report.Result) {
+	if m.Status == stream.Current && m.Rewritten == "" && old != nil && old.Digest == m.Digest {
+		return
+	}
+	d.Platforms, d.Rewritten = nil, ""
+	for _, p := range m.Platforms[:min(len(m.Platforms), maxPlatforms)] {
+		d.Platforms = append(d.Platforms, text.Line(p, maxShort))
+	}
+	if digest.Valid(m.Rewritten) {
+		d.Rewritten = m.Rewritten
+	}
+}
+
+// checkPart fails if Apply does not write such platforms.
+func (d *Destination) checkPart() error {
+	if len(d.Platforms) > maxPlatforms || d.Rewritten != "" && !digest.Valid(d.Rewritten) {
+		return errors.New("it has too many platforms, or was rewritten from what is not a digest")
+	}
+	return checkTexts(maxShort, d.Platforms...)
+}
