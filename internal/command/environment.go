@@ -24,6 +24,9 @@ func explainVariable(err error) error {
 		return fmt.Errorf("reading the environment: %w", err)
 	}
 	cause := bad.Err
+	if bad.TypeName == "quantity.Bytes" { // its error says all
+		return fmt.Errorf("%s: %w", bad.KeyName, cause)
+	}
 	var number *strconv.NumError
 	if errors.As(cause, &number) {
 		cause = number.Err

@@ -3,11 +3,15 @@ package execute
 import (
 	"fmt"
 	"time"
+
+	"imagemirror/internal/quantity"
+	"imagemirror/internal/stream"
 )
 
-// CopyLimits is the part of the environment that bounds how long copying takes.
+// CopyLimits is the part of the environment that bounds how long copying takes, and how fast it is.
 type CopyLimits struct {
-	CopyDeadline time.Duration `split_words:"true" default:"0" desc:"time for copying, after which mappings whose images are not there fail; 0 is any"`
+	Bandwidth    quantity.Bytes `desc:"bytes of blobs that are read per second, from all registries together, such as 50Mi; no limit if unset"`
+	CopyDeadline time.Duration  `split_words:"true" default:"0" desc:"time for copying, after which mappings whose images are not there fail; 0 is any"`
 }
 
 // Check reports an invalid value.
@@ -16,6 +20,12 @@ func (l CopyLimits) Check() error {
 		return fmt.Errorf("MIRROR_COPY_DEADLINE is %s: give a duration such as 50m, or 0", l.CopyDeadline)
 	}
 	return nil
+}
+
+// Limit returns how many bytes of blobs may be read per second, with a cap that the plan sets too.
+// 0 is no limit.
+func (l CopyLimits) Limit(plan stream.Cap) int64 {
+	return tighter(plan, stream.Cap{Bandwidth: int64(l.Bandwidth)}).Bandwidth
 }
 
 // Until returns when copying that begins now has to end. Zero is never.

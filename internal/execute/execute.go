@@ -163,6 +163,9 @@ func tighter(a, b stream.Cap) stream.Cap {
 	if a.Rate == 0 || b.Rate > 0 && b.Rate < a.Rate {
 		a.Rate = b.Rate
 	}
+	if a.Bandwidth == 0 || b.Bandwidth > 0 && b.Bandwidth < a.Bandwidth {
+		a.Bandwidth = b.Bandwidth
+	}
 	return a
 }
 

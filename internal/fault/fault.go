@@ -43,6 +43,7 @@ const (
 	NoPlan       Kind = "no-plan"      // split made none, so that nothing was mirrored
 	Disagreement Kind = "disagreement" // results contradict the plan
 	Unfinished   Kind = "unfinished"   // no result, or interrupted
+	Deferred     Kind = "deferred"     // images wait for pulls, and the settings do not allow that
 	Internal     Kind = "internal"     // all else
 )
 
@@ -51,7 +52,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Unavailable, TLS, Proxy, Blocked, Throttled, Credentials, Denied, Quota, ReadOnly, Answer, Deadline,
 		Missing, Image, TooLarge, Unsupported, Policy, Immutable, Moved, Rejected, Conflict, Private,
-		NoPlan, Disagreement, Unfinished, Internal,
+		NoPlan, Disagreement, Unfinished, Deferred, Internal,
 	}
 }
 

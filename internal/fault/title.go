@@ -30,6 +30,7 @@ var titles = map[Kind]string{
 	NoPlan:       "nothing was mirrored: there is no plan",
 	Disagreement: "results disagree with the plan",
 	Unfinished:   "the run did not finish",
+	Deferred:     "images wait for pulls",
 	Internal:     "failures of other kinds",
 }
 

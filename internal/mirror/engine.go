@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"imagemirror/internal/registry"
 )
 
@@ -36,6 +38,8 @@ type engine struct {
 	turns   map[*turn]bool          // under way
 	checks  sync.WaitGroup          // under way, of whether strangers can pull
 	slow    *slowLane
+
+	bandwidth *rate.Limiter // of all transfers, or nil
 }
 
 func newEngine(work context.Context, cancel context.CancelCauseFunc, o Options, manifests Manifests) *engine {
@@ -43,6 +47,7 @@ func newEngine(work context.Context, cancel context.CancelCauseFunc, o Options, 
 		Options: o, manifests: manifests, work: work, cancel: cancel,
 		repos: map[string]*repo{}, lists: map[string]map[string]*referrersList{}, blobs: map[blobID]*blob{}, queues: map[string]*uploadQueue{},
 		turns: map[*turn]bool{}, slow: newSlowLane(o.Client.Concurrency()),
+		bandwidth: newBandwidth(o.Limit),
 	}
 }
 

@@ -92,6 +92,7 @@ type Options struct {
 	Observer Observer
 	Public   *public.Checker // asks whether strangers can pull; nil if no job has to be public
 	Start    *HeadStart      // uploads that were opened already; may be nil
+	Limit    int64           // bytes of blobs that are read per second, from all sources together; 0 is no limit
 	Foreign  bool            // also copy layers that are not for redistribution
 	Grace    time.Duration   // for requests under way when the run is told to stop
 	Until    time.Time       // when jobs without an outcome fail with ErrLate; zero is never

@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"imagemirror/internal/digest"
 	"imagemirror/internal/fault"
 	"imagemirror/internal/manifest"
@@ -32,6 +34,8 @@ type blobSource struct {
 	policy   retry.Policy
 	patience time.Duration // how long the source may stay silent
 
+	bandwidth *rate.Limiter // of all transfers, or nil
+
 	from   *registry.Download
 	body   io.ReadCloser
 	offset int64 // of the next byte to read
@@ -44,7 +48,7 @@ type blobSource struct {
 func (e *engine) newSource(bl *blob, in *turn, t Transfer) *blobSource {
 	s := &blobSource{
 		ctx: waits.Watch(in.ctx, t), blob: bl, turn: in, transfer: t, policy: e.retryPolicy(), patience: e.Client.Patience(),
-		from: registry.NewDownload(bl.digest, bl.size, bl.sources), hash: digest.NewHash(),
+		from: registry.NewDownload(bl.digest, bl.size, bl.sources), hash: digest.NewHash(), bandwidth: e.bandwidth,
 	}
 	in.moved.Store(0)
 	in.from.Store(s)
@@ -107,6 +111,9 @@ func (s *blobSource) Read(p []byte) (int, error) {
 		}
 		n, err := s.receive(p)
 		if n > 0 {
+			if s.err = s.keepTo(s.ctx, n); s.err != nil {
+				return 0, s.err
+			}
 			return s.took(p[:n])
 		}
 		if err == nil {

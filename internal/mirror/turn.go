@@ -42,13 +42,15 @@ type turn struct {
 	feeding atomic.Pointer[io.PipeReader] // that takes in what was read, of several
 	moved   atomic.Int64                  // bytes that were read
 	waited  atomic.Int64                  // time that the source was waited for
+	limited atomic.Int64                  // time that the bandwidth was waited for
 	asked   atomic.Int64                  // when it was last asked, if it has not answered; Unix time in nanoseconds
 }
 
 // A progress is what a turn has done so far.
 type progress struct {
-	moved  int64
-	waited time.Duration // for the source
+	moved   int64
+	waited  time.Duration // for the source
+	limited time.Duration // for the bandwidth
 }
 
 // beginTurn begins a turn of a blob in a queue, in the slow lane unless round is 0.
@@ -86,7 +88,7 @@ func (t *turn) asks() (answered func()) {
 
 // now returns what the turn has done so far.
 func (t *turn) now(at time.Time) progress {
-	p := progress{t.moved.Load(), time.Duration(t.waited.Load())}
+	p := progress{t.moved.Load(), time.Duration(t.waited.Load()), time.Duration(t.limited.Load())}
 	if asked := t.asked.Load(); asked != 0 {
 		p.waited += time.Duration(at.UnixNano() - asked)
 	}
@@ -144,6 +146,7 @@ func (e *engine) judgeTurnsLocked(now time.Time) {
 // out of the way of the turns that are hungry for its source, and of what its queue has to do.
 func (e *engine) judgeLocked(t *turn, now time.Time, hungry []*turn) {
 	p, window := t.now(now), now.Sub(t.since)
+	window -= p.limited - t.before.limited
 	moved, waited := p.moved-t.before.moved, p.waited-t.before.waited
 	t.before, t.since = p, now
 	least := max(e.Client.LeastRate(), 1<<14) * crowdedRate

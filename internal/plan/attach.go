@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -273,10 +274,12 @@ func (f *finder) failed(kind, digest string, err error) []finding {
 func (f *finder) fails(err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.Required {
+	out := new(registry.OutOfPullsError) // a later run has pulls for it
+	fails := f.Required || errors.As(err, &out)
+	if fails {
 		f.err = cmp.Or(f.err, err)
 	}
-	return f.Required
+	return fails
 }
 
 // maxReason bounds the error of an attachment, in characters: a line of the plan has those of all

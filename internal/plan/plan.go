@@ -98,6 +98,7 @@ type target struct {
 	tags                []stream.ExtraTag   // that it gets besides
 	keep                *stream.ExtraTag    // that what its tag points at gets before it moves
 	held                string              // why it is not moved, if it is held
+	fromRecord          bool                // it is settled by that
 }
 
 // Make plans the mappings of the sets. If ctx ends, it returns ErrInterrupted and a complete

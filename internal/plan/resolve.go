@@ -130,7 +130,10 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[registryPa
 		}
 	}
 	r.meet(targets)
+	reserve(targets)
+	now := time.Now()
 	for _, t := range targets {
+		t.settleRecorded(now)
 		if t.settled || t.err != nil {
 			t.settled = true
 			continue
@@ -235,7 +238,7 @@ func (r *resolver) settleAnswered(ctx context.Context, g *group, targets []*targ
 		}
 	}
 	for _, t := range targets {
-		if t.err != nil || t.digest == "" {
+		if deferred, _ := t.isDeferred(t.err); !deferred && (t.err != nil || t.digest == "") {
 			t.err = r.explain(ctx, t.asked, t.err)
 		}
 	}
@@ -248,7 +251,10 @@ func (r *resolver) settleAnswered(ctx context.Context, g *group, targets []*targ
 
 // result returns the result of a settled target.
 func (t *target) result() stream.Result {
-	r := stream.Result{ID: t.ID, Status: stream.Current, Digest: t.digest, Old: t.old, Time: time.Now().UTC(), Public: t.answer}
+	if deferred, allowed := t.isDeferred(t.err); deferred {
+		return t.deferred(allowed)
+	}
+	r := stream.Result{ID: t.ID, Status: stream.Current, Digest: t.digest, Old: t.old, Time: time.Now().UTC(), Recorded: t.fromRecord, Public: t.answer}
 	switch {
 	case t.err != nil:
 		r.Status, r.Error = stream.Failed, stream.ErrorOf(t.err)
@@ -338,6 +344,9 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 	}
 	defer listed.Wait()
 	r.readAll(ctx, im, digest, known, copying)
+	for _, t := range copying {
+		t.err = cmp.Or(t.err, t.closed(im))
+	}
 	copying = slices.DeleteFunc(copying, func(t *target) bool { return t.err != nil })
 	r.ahead.note(true, copying...)
 	r.attach(ctx, from, copying)

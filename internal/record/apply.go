@@ -239,6 +239,11 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 			d.wrote(m)
 		}
 	}
+	if !m.Recorded {
+		d.Checked = time.Time{}
+	} else if d.Checked.IsZero() {
+		d.Checked = d.LastGood
+	}
 	d.LastGood, d.FailingSince, d.Error, d.Cause = a.run.End, time.Time{}, "", ""
 	if m.Public != nil && m.Public.Answer == stream.Yes {
 		d.Public = a.run.End

@@ -379,7 +379,8 @@ func FuzzApply(f *testing.F) {
 	})
 }
 
-// A held destination is as somebody wants it. Of a deferred one nothing is known.
+// A held destination is as somebody wants it. Of a deferred one nothing is known, and the run is not
+// good unless the settings allow that.
 func TestWaitingDestinations(t *testing.T) {
 	r := New("tekton").Apply(run(0, line{"v1", stream.Copied, "a", ""}, line{"v2", stream.Failed, "a", ""}))
 	waiting := run(5, line{"v1", stream.Held, "b", "a"}, line{"v2", stream.Deferred, "", ""})
@@ -391,7 +392,25 @@ func TestWaitingDestinations(t *testing.T) {
 	if deferred.FailingSince.IsZero() || !deferred.LastGood.IsZero() || deferred.Digest != "" {
 		t.Errorf("the deferred destination is %+v", deferred)
 	}
-	if last := r.LastRun(); last.Verdict != Good || last.Held != 1 || last.Deferred != 1 {
+	if last := r.LastRun(); last.Verdict != Failed || last.Held != 1 || last.Deferred != 1 {
 		t.Errorf("the run is %+v", last)
+	}
+}
+
+// A destination that is known from the record alone is good, and was last checked when it was.
+func TestRecordedDestinations(t *testing.T) {
+	asked := run(0, line{"v1", stream.Copied, "a", ""})
+	r := New("tekton").Apply(asked)
+	for n := 1; n < 4; n++ {
+		later := run(n, line{"v1", stream.Current, "a", "a"})
+		later.Report.Results[0].Recorded = true
+		r = r.Apply(later)
+		if d := r.Destinations[0]; !d.LastGood.Equal(later.Report.Run.End) || !d.CheckedAt().Equal(asked.Report.Run.End) {
+			t.Errorf("after run %d it is %+v", n, d)
+		}
+	}
+	again := run(4, line{"v1", stream.Current, "a", "a"})
+	if d := r.Apply(again).Destinations[0]; !d.Checked.IsZero() || !d.CheckedAt().Equal(again.Report.Run.End) {
+		t.Errorf("after it was checked again it is %+v", d)
 	}
 }

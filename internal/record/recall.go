@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Recaller returns what earlier runs recorded of the destinations of a set, without the history
@@ -35,6 +36,14 @@ func (c Config) Recaller() Recaller {
 		}
 		return r, nil
 	}
+}
+
+// CheckedAt returns when registries last said that the destination is good, or the zero time.
+func (d *Destination) CheckedAt() time.Time {
+	if d.Checked.IsZero() {
+		return d.LastGood
+	}
+	return d.Checked
 }
 
 // Destination returns the destination with a name, or nil if there is none.

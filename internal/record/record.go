@@ -117,7 +117,8 @@ type Destination struct {
 	Digest       string    `json:"digest,omitempty"` // that it has, as far as is known
 	Since        time.Time `json:"since,omitzero"`   // when it got that digest, or when that was first seen
 	LastGood     time.Time `json:"lastGood,omitzero"`
-	Public       time.Time `json:"public,omitzero"` // when strangers were last known to get that digest
+	Public       time.Time `json:"public,omitzero"`  // when strangers were last known to get that digest
+	Checked      time.Time `json:"checked,omitzero"` // when registries said so; zero if LastGood is that time
 	FailingSince time.Time `json:"failingSince,omitzero"`
 	Cause        string    `json:"cause,omitempty"` // the key of why it fails
 	Error        string    `json:"error,omitempty"` // the message of its own failure

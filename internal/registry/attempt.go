@@ -148,6 +148,7 @@ func (a *callAttempt) noteAnswer(resp *http.Response, sent auth.Authorization) {
 		a.elsewhere.at(u.Host).answered()
 	} else {
 		a.warn(resp.Header)
+		a.budget.meter.read(resp)
 	}
 }
 

@@ -30,6 +30,7 @@ type budget struct {
 	host string        // the registry, for whoever watches the waits
 
 	traffic tallies
+	meter   meter
 
 	mu        sync.Mutex
 	sides     map[reference.Side]bool // that the registry is on

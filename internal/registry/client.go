@@ -181,8 +181,9 @@ type Repository struct {
 
 // A repoEndpoint is where registries.conf says that a repository is.
 type repoEndpoint struct {
-	host   *host
-	access auth.Access
+	host    *host
+	access  auth.Access
+	reserve int // pulls that are left to others, or 0: see meter
 }
 
 // Source returns a repository to copy from. Its mirrors in registries.conf are asked

@@ -135,6 +135,9 @@ func (r *Repository) UseManifest(ctx context.Context, identifier string, use fun
 			return nil
 		}
 	}
+	if out := new(OutOfPullsError); errors.As(err, &out) {
+		return out
+	}
 	return r.fail(err, "reading manifest", identifier)
 }
 
@@ -192,10 +195,7 @@ func (h *host) readContent(ctx context.Context, body io.Reader) (content []byte,
 // its content has another digest than announced. Everything else has been retried by
 // do, unless the request is optional. The caller calls release when it has used the manifest.
 func (ep repoEndpoint) readManifest(ctx context.Context, identifier string, optional bool) (m manifest.Raw, release func(), wait time.Duration, err error) {
-	resp, err := ep.host.do(ctx, &call{
-		method: http.MethodGet, rest: "manifests/" + identifier, access: ep.access, optional: optional,
-		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},
-	})
+	resp, err := ep.getManifest(ctx, identifier, optional)
 	if err != nil {
 		return manifest.Raw{}, func() {}, retry.Never, err
 	}

@@ -35,6 +35,7 @@ type call struct {
 	optional bool  // another call can replace it: it is tried again only if the registry throttles
 	hasty    bool  // a stall ends the call: something else can be done in the time of another
 	another  bool  // another address was asked for: see mayAskForAnother
+	metered  bool  // the registry may count it as a pull: see meter
 	expect   []int // statuses of success; any other is an error
 }
 
@@ -66,7 +67,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 		if e.Status != 0 && !c.once() || e.Throttled() && c.optional {
 			tries = h.client.config.Retries // the registry does answer
 		}
-		if n >= tries || c.hasty && errors.Is(e, regerror.ErrStalled) {
+		if n >= tries || c.hasty && errors.Is(e, regerror.ErrStalled) || c.metered && e.Throttled() && h.budget.meter.isSpent() {
 			wait = retry.Never
 		}
 		return wait, e

@@ -310,6 +310,7 @@ func (e *pending) take(r stream.Result, started time.Time) {
 	e.Time, e.Travelled, e.Public = boundTime(r.Time), travelled(r.Travelled), publicOf(r.Public)
 	e.Tags, e.Kept = tagged(r.Tags), text.Line(secret.Hide(r.Kept), maxName)
 	e.Error, e.Side, e.Host, e.Kind, e.HTTPStatus, e.Advice = "", "", "", "", 0, ""
+	e.Allowed, e.Recorded = r.Allowed, r.Recorded
 	e.Note = text.Line(secret.Hide(r.Note), maxMessage)
 	e.takePart(r.Platforms, r.Rewritten)
 	if r.Status == stream.Failed {
@@ -380,6 +381,7 @@ func (b *Builder) Report() *Report {
 		Current:  total.current,
 		Held:     total.held,
 		Deferred: total.deferred,
+		Overdue:  total.overdue,
 		Failed:   total.failed,
 		Bytes:    total.bytes,
 		Warnings: b.warnings,

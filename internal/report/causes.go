@@ -129,6 +129,8 @@ func (s *Summary) ofRun(ended time.Time, err error) *Cause {
 		kind, advice = fault.NoPlan, "correct what the message names, then run again"
 	case s.Unknown > 0:
 		kind, advice = fault.Unfinished, runAgain
+	case len(s.Problems) == 0 && s.Overdue > 0:
+		kind, advice = fault.Deferred, "run again at that time, or write allowDeferred: true in the set's settings.yaml"
 	}
 	return &Cause{
 		Key: causeKey("", "", kind), Kind: kind, Title: kind.Title(""), Message: err.Error(), Advice: advice, Sets: []*CauseSet{},

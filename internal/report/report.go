@@ -60,6 +60,7 @@ type Summary struct {
 	Current  int  `json:"current"`
 	Held     int  `json:"held,omitempty"`
 	Deferred int  `json:"deferred,omitempty"`
+	Overdue  int  `json:"overdue,omitempty"` // of Deferred, those that the settings do not allow: the run is not good
 	Failed   int  `json:"failed"`
 	Planned  *int `json:"planned,omitempty"` // set in a dry run only
 	// Mappings that a cut stream announced and did not name; they are not in Mappings.
@@ -86,10 +87,12 @@ type Result struct {
 	Source      string     `json:"source"`
 	Destination string     `json:"destination"`
 	Status      string     `json:"status"`
-	Digest      string     `json:"digest"`         // of the image, if it is known
-	Error       string     `json:"error"`          // why it failed
-	Note        string     `json:"note,omitempty"` // why it is held or deferred
-	Bytes       int64      `json:"bytes"`          // blob bytes sent for it; in a dry run, to be sent
+	Digest      string     `json:"digest"`             // of the image, if it is known
+	Error       string     `json:"error"`              // why it failed
+	Note        string     `json:"note,omitempty"`     // why it is held or deferred
+	Allowed     bool       `json:"allowed,omitempty"`  // of a deferred image: the set's settings allow that
+	Recorded    bool       `json:"recorded,omitempty"` // no registry was asked: the record of earlier runs tells
+	Bytes       int64      `json:"bytes"`              // blob bytes sent for it; in a dry run, to be sent
 	Old         string     `json:"old,omitempty"`
 	Seconds     float64    `json:"seconds,omitempty"`
 	Side        string     `json:"side,omitempty"`       // "source" or "destination", if one of them is at fault
@@ -149,6 +152,8 @@ func (r *Report) Err() error {
 		return fmt.Errorf("%d of %s failed", s.Failed, text.Count(s.Mappings, "mapping"))
 	case s.Unknown > 0:
 		return fmt.Errorf("%s unknown: copy was cut before it named all of its work", text.Count(s.Unknown, "mapping"))
+	case len(s.Problems) == 0 && s.Overdue > 0:
+		return fmt.Errorf("%d of %s deferred, which the settings do not allow", s.Overdue, text.Count(s.Mappings, "mapping"))
 	case len(s.Problems) == 1:
 		return errors.New(s.Problems[0])
 	case len(s.Problems) > 1:
@@ -264,6 +269,7 @@ const noSet = "(no set)"
 type setCounts struct {
 	set                                                        string
 	mappings, copied, current, held, deferred, planned, failed int
+	overdue                                                    int
 	bytes                                                      int64
 }
 
@@ -278,6 +284,9 @@ func (c *setCounts) add(r *Result) {
 		c.held++
 	case stream.Deferred:
 		c.deferred++
+		if !r.Allowed {
+			c.overdue++
+		}
 	case Planned:
 		c.planned++
 	case stream.Failed:

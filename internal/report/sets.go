@@ -34,7 +34,7 @@ func (r *Report) recount() {
 	_, total := r.countBySet()
 	s := &r.Summary
 	s.Mappings, s.Copied, s.Current, s.Held, s.Deferred = total.mappings, total.copied, total.current, total.held, total.deferred
-	s.Failed, s.Bytes = total.failed, total.bytes
+	s.Overdue, s.Failed, s.Bytes = total.overdue, total.failed, total.bytes
 	if s.Planned != nil {
 		s.Planned = &total.planned
 	}

@@ -14,6 +14,7 @@ import (
 	"imagemirror/internal/platforms"
 	"imagemirror/internal/tagname"
 	"imagemirror/internal/text"
+	"imagemirror/internal/window"
 )
 
 // docs/reference/settings.md has every key with its default, and an example that sets them all.
@@ -23,7 +24,7 @@ func TestDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := map[string]string{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z.]+)` \\| `?(.*?)`? \\|").FindAllStringSubmatch(string(doc), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-zA-Z.]+)` \\| `?(.*?)`? \\|").FindAllStringSubmatch(string(doc), -1) {
 		documented[m[1]] = m[2]
 	}
 	defaults := map[string]string{}
@@ -48,9 +49,12 @@ func TestDocumented(t *testing.T) {
 func keys(above string, s reflect.Value, visit func(key string, value reflect.Value)) {
 	for i := range s.NumField() {
 		name := s.Type().Field(i).Tag.Get("yaml")
+		_, leaf := s.Field(i).Interface().(fmt.Stringer)
 		switch {
 		case name == "-":
-		case s.Field(i).Kind() == reflect.Struct && s.Field(i).Type() != reflect.TypeFor[tagname.Template]():
+		case leaf:
+			visit(above+name, s.Field(i))
+		case s.Field(i).Kind() == reflect.Struct:
 			keys(name+".", s.Field(i), visit)
 		default:
 			visit(above+name, s.Field(i))
@@ -61,6 +65,8 @@ func keys(above string, s reflect.Value, visit func(key string, value reflect.Va
 // written returns a default as people write it.
 func written(key string, value reflect.Value) string {
 	switch v := value.Interface().(type) {
+	case window.Window:
+		return "always"
 	case time.Duration:
 		if key == "stale" {
 			return "never"
@@ -73,8 +79,13 @@ func written(key string, value reflect.Value) string {
 	case Select:
 		return "all tags"
 	default:
-		if key == "rate" {
+		switch key {
+		case "rate", "bandwidth":
 			return "no limit"
+		case "reserve":
+			return "none"
+		case "window.above":
+			return "1Gi"
 		}
 		return fmt.Sprint(v)
 	}

@@ -82,6 +82,11 @@ func (s *Settings) spec(v strictyaml.Value) {
 		{Name: "select", Read: s.selectRules},
 		{Name: "public", Read: s.public},
 		{Name: "platforms", Read: func(v strictyaml.Value) { platforms = v; s.readPlatforms(v) }},
+		{Name: "reserve", Read: number(&s.Reserve, 1, maxReserve)},
+		{Name: "allowDeferred", Read: func(v strictyaml.Value) { s.AllowDeferred = v.Bool() }},
+		{Name: "recheck", Read: duration(&s.Recheck, time.Minute, maxRecheck)},
+		{Name: "window", Read: s.window},
+		{Name: "bandwidth", Read: func(v strictyaml.Value) { s.Bandwidth = bytes(v) }},
 		{Name: "history", Read: s.history},
 	}
 	s.Lines = map[string]int{}

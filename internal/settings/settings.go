@@ -88,6 +88,13 @@ type Settings struct {
 
 	Platforms Platforms `yaml:"platforms"` // for which images are copied
 	History   History   `yaml:"history"`
+
+	// What a run leaves for later ones.
+	Reserve       int           `yaml:"reserve"`       // pulls of a metered source that the set leaves for others; 0: it does not look
+	AllowDeferred bool          `yaml:"allowDeferred"` // a run is good though images wait for pulls
+	Recheck       time.Duration `yaml:"recheck"`       // age at which registries are asked again for an immutable tag
+	Window        Window        `yaml:"window"`        // when large images are copied
+	Bandwidth     int64         `yaml:"bandwidth"`     // bytes of blobs per second by a whole run; 0: no limit
 }
 
 // A History limits the finished runs that are kept.
@@ -118,6 +125,8 @@ func (s Settings) WithDefaults() Settings {
 	s.Remind = cmp.Or(s.Remind, DefaultRemind)
 	s.Referrers.Copy = cmp.Or(s.Referrers.Copy, CopyCopied)
 	s.Platforms.Form = cmp.Or(s.Platforms.Form, FormSparse)
+	s.Recheck = cmp.Or(s.Recheck, DefaultRecheck)
+	s.Window.Above = cmp.Or(s.Window.Above, DefaultWindowAbove)
 	s.History.Runs = cmp.Or(s.History.Runs, DefaultHistoryRuns)
 	s.History.Failed = cmp.Or(s.History.Failed, DefaultHistoryFailed)
 	s.History.Age = cmp.Or(s.History.Age, DefaultHistoryAge)

@@ -10,12 +10,17 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"imagemirror/internal/reference"
+	"imagemirror/internal/window"
 )
 
 // head has the first four lines of every file.
 const head = "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: knative\n"
 
 func TestParse(t *testing.T) {
+	prague, err := window.Parse("22:00-06:00 Europe/Prague")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name, text string
 		want       Settings
@@ -49,6 +54,8 @@ spec:
 			Settings{Name: "a", NameLine: 1, Schedule: "@hourly"}},
 		{"prefixes of each kind", head + "spec:\n  destinations: [QUAY.io, docker.io/org, org, localhost:5000/a/b, index.docker.io]\n",
 			Settings{Name: "knative", NameLine: 4, Destinations: Prefixes{{"quay.io", 6}, {"docker.io/org", 6}, {"docker.io/org", 6}, {"localhost:5000/a/b", 6}, {"docker.io", 6}}}},
+		{"a window's hours", head + "spec:\n  window: 22:00-06:00 Europe/Prague\n  bandwidth: 52428800\n",
+			Settings{Name: "knative", NameLine: 4, Window: Window{Hours: prague}, Bandwidth: 50 << 20}},
 		{"prefixes, a line each", head + "spec:\n  sources:\n    - quay.io\n    - ghcr.io/org\n",
 			Settings{Name: "knative", NameLine: 4, Sources: Prefixes{{"quay.io", 7}, {"ghcr.io/org", 8}}}},
 	} {
@@ -73,7 +80,7 @@ func TestParseRefuses(t *testing.T) {
 		{"an empty file", "", []string{"1: apiVersion is missing", "1: kind is missing", "1: metadata.name is missing"}},
 		{"another object", strings.Replace(head, "Settings", "ConfigMap", 1), []string{`2: this is "ConfigMap": write Settings`}},
 		{"another version", strings.Replace(head, "v1", "v2", 1), []string{`1: this is "imagemirror/v2": write imagemirror/v1`}},
-		{"an unknown key", spec("shard: 8"), []string{`6: unknown key "shard": write schedule, sources, destinations, immutable, shards, cap, rate, retries, timeout, notify, remind, stale, referrers, tags, keep, select, public, platforms or history`}},
+		{"an unknown key", spec("shard: 8"), []string{`6: unknown key "shard": write schedule, sources, destinations, immutable, `}},
 		{"an unknown key of another level", head + "schedule: x\n", []string{`5: unknown key "schedule": write apiVersion, kind, metadata or spec`}},
 		{"a key twice", spec("cap: 8\n  cap: 9"), []string{"7: the key cap is there twice"}},
 		{"all mistakes", spec("cap: many\n  shards: 257\n  retries: 0\n  timeout: 5\n  history: {runs: -1}"), []string{
@@ -108,6 +115,12 @@ func TestParseRefuses(t *testing.T) {
 		{"one text for a list", spec("notify: ada"), []string{"6: spec.notify is not a list"}},
 		{"a list for a text", spec("schedule: [a]"), []string{"6: spec.schedule is not a single value"}},
 		{"a list for a mapping", spec("- a"), []string{"6: spec is not a mapping"}},
+		{"windows that are none", spec("window: nightly"), []string{`6: window: "nightly" is not a part of the day: write HH:MM-HH:MM`}},
+		{"a window without hours", spec("window: {above: 2Gi}"), []string{"6: window.hours is missing"}},
+		{"a window of another world", spec("window: {hours: '22:00-06:00 Mars', above: many}"), []string{
+			`6: window: "Mars" is not a time zone`, `6: "many" is not a number of bytes: write one such as 500Mi`, "6: window.hours is missing"}},
+		{"nothing in reserve", spec("reserve: 0\n  recheck: 1s\n  bandwidth: -5Mi"), []string{
+			`6: spec.reserve is "0": write a number from 1`, `7: spec.recheck is "1s": write a time from 1m`, `8: "-5Mi" is not a number of bytes`}},
 		{"no YAML", "a: b: c\n", []string{"1: the file is not YAML"}},
 		{"two documents", head + "---\n" + head, []string{"5: a second document begins here"}},
 		{"a large file", "#" + strings.Repeat(" ", MaxFile), []string{"1: the file has more than 64 KiB"}},

@@ -60,12 +60,25 @@ func touchCounts(touched []map[string]bool) map[string]int {
 	return n
 }
 
+// share returns the ith of n parts of a whole, which is 0 if there is no bound. No part is.
+func share(whole int64, n, i int) int64 {
+	if whole == 0 {
+		return 0
+	}
+	part := whole / int64(n)
+	if int64(i) < whole%int64(n) {
+		part++
+	}
+	return max(1, part)
+}
+
 // divide sets the Cap of each shard to the smallest of its shares of the registries that it
 // uses. The remainder of a division goes to the first shards, which are the heaviest.
 func divide(c stream.Cap, shards []Shard, touched []map[string]bool) {
 	total, given := touchCounts(touched), map[string]int{}
 	for i, registries := range touched {
 		mine := c
+		mine.Bandwidth = share(c.Bandwidth, len(shards), i)
 		for r := range registries {
 			part := c.InFlight / total[r]
 			if given[r] < c.InFlight%total[r] {

@@ -44,6 +44,7 @@ func (s *Starter) newRun(set *imageSet) *v1.PipelineRun {
 				param("shards", strconv.Itoa(set.settings.Shards)),
 				param("cap", strconv.Itoa(set.settings.Cap)),
 				param("cap-rate", strconv.Itoa(set.settings.Rate)),
+				param("bandwidth", bandwidth(set.settings.Bandwidth)),
 				param("retries", strconv.Itoa(set.settings.Retries)),
 				param("deadline", answered(splitShare(set.settings.Timeout))),
 				param("copy-deadline", answered(copyShare(set.settings.Timeout))),
@@ -64,6 +65,14 @@ func (s *Starter) newRun(set *imageSet) *v1.PipelineRun {
 			Workspaces: workspaces(set),
 		},
 	}
+}
+
+// bandwidth returns a limit in bytes per second as a parameter, which is empty for none.
+func bandwidth(bytes int64) string {
+	if bytes == 0 {
+		return ""
+	}
+	return strconv.FormatInt(bytes, 10)
 }
 
 func param(name, value string) v1.Param {

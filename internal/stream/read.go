@@ -231,8 +231,8 @@ func (d *decoder) header(h Header) error {
 		return fmt.Errorf("the stream %q is neither %q nor %q", h.Stream, Plan, Results)
 	case h.Mappings < 0 || h.Mappings > maxRecords:
 		return fmt.Errorf("the header announces %d mappings", h.Mappings)
-	case h.Cap.InFlight < 0 || h.Cap.Rate < 0:
-		return fmt.Errorf("the header allows %d requests in flight and %g a second", h.Cap.InFlight, h.Cap.Rate)
+	case h.Cap.InFlight < 0 || h.Cap.Rate < 0 || h.Cap.Bandwidth < 0:
+		return fmt.Errorf("the header allows %d requests in flight, %g a second, and %d bytes a second", h.Cap.InFlight, h.Cap.Rate, h.Cap.Bandwidth)
 	}
 	d.c.Header = h
 	d.known = map[int]bool{}

@@ -64,6 +64,8 @@ type Header struct {
 type Cap struct {
 	InFlight int     `json:"inFlight,omitempty"` // requests in flight
 	Rate     float64 `json:"rate,omitempty"`     // requests per second
+
+	Bandwidth int64 `json:"bandwidth,omitempty"` // bytes of blobs per second, from all registries together
 }
 
 // A Set is an image set that has mappings. Sets come before the mappings.
@@ -199,6 +201,9 @@ type Result struct {
 	Time    time.Time `json:"time,omitzero"`   // when it was known
 	Error   *Error    `json:"error,omitempty"` // set if Status is Failed
 	Note    string    `json:"note,omitempty"`  // why, in one line; set if Status is Held or Deferred
+
+	Allowed  bool `json:"allowed,omitempty"`  // of a deferred image: the set's settings allow that
+	Recorded bool `json:"recorded,omitempty"` // no registry was asked: the record of earlier runs tells
 
 	// What came with an image that was copied, or later for one that is current, by kind.
 	Travelled []Travelled `json:"travelled,omitempty"`

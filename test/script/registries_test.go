@@ -178,10 +178,10 @@ func reset(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// fault implements the command fault [-once] REGISTRY KIND FAULT, or fault REGISTRY down: it
-// injects a fault.
+// fault implements the command fault [-once] REGISTRY KIND FAULT, fault REGISTRY down, or fault
+// REGISTRY pulls N: it injects a fault.
 func fault(ts *testscript.TestScript, neg bool, args []string) {
-	const form = "fault [-once] REGISTRY KIND stall|cut|corrupt|pages|STATUS [BODY], or fault REGISTRY down"
+	const form = "fault [-once] REGISTRY KIND stall|cut|corrupt|pages|STATUS [BODY], fault REGISTRY down, or fault REGISTRY pulls N"
 	var rule registrytest.FaultRule
 	if len(args) > 0 && args[0] == "-once" {
 		rule.Times, args = 1, args[1:]
@@ -193,6 +193,12 @@ func fault(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	usage(ts, neg, len(args) >= 3, form)
+	if args[1] == "pulls" {
+		n, err := strconv.Atoi(args[2])
+		check(ts, err)
+		r.Inject(registrytest.NewPullMeter(n, 21600).Rule())
+		return
+	}
 	rule.Kind = args[1]
 	switch args[2] {
 	case "stall":

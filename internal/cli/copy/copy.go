@@ -90,7 +90,7 @@ func (c *config) begin(ctx context.Context, client *registry.Client, plan *execu
 		ended()
 		display.Close()
 	}
-	return mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: execute.Grace, Until: until}, done
+	return mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: execute.Grace, Until: until, Limit: c.Limit(plan.Cap())}, done
 }
 
 // readPlan reads the whole plan before anything is started.

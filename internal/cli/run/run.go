@@ -125,7 +125,9 @@ func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.
 	if err != nil {
 		return nil, err
 	}
-	return []*stream.Content{work.Run(ctx, mirror.Options{Client: o.Client, Start: start, Observer: display, Foreign: o.Foreign, Grace: execute.Grace, Until: c.Until()})}, nil
+	return []*stream.Content{work.Run(ctx, mirror.Options{
+		Client: o.Client, Start: start, Observer: display, Foreign: o.Foreign, Grace: execute.Grace, Until: c.Until(), Limit: c.Limit(work.Cap()),
+	})}, nil
 }
 
 // limitHeap lets garbage be collected more often as the memory comes near to what a run may

@@ -25,6 +25,7 @@ import (
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
+	"imagemirror/internal/quantity"
 	"imagemirror/internal/record"
 	"imagemirror/internal/state"
 	"imagemirror/internal/stream"
@@ -32,8 +33,9 @@ import (
 
 type config struct {
 	registries.Env
-	Cap     int     `default:"0" desc:"requests in flight per registry, of all shards together; 0 is MIRROR_CONCURRENCY each"`
-	CapRate float64 `split_words:"true" default:"0" desc:"requests per second and registry, of all shards together; 0 is MIRROR_RATE each"`
+	Cap       int            `default:"0" desc:"requests in flight per registry, of all shards together; 0 is MIRROR_CONCURRENCY each"`
+	CapRate   float64        `split_words:"true" default:"0" desc:"requests per second and registry, of all shards together; 0 is MIRROR_RATE each"`
+	Bandwidth quantity.Bytes `desc:"bytes of blobs that all shards together read per second, such as 50Mi; no limit if unset"`
 	plan.Limits
 	record.Config
 	state.Place
@@ -233,7 +235,7 @@ func (c *config) options() (o plan.Options, err error) {
 	client.Keep(c.Cap, c.CapRate)
 	c.Config.Namespace = c.Place.Namespace
 	return plan.Options{
-		Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate}, Limits: c.Limits, Recall: c.Recaller(),
+		Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate, Bandwidth: int64(c.Bandwidth)}, Limits: c.Limits, Recall: c.Recaller(),
 	}, nil
 }
 
