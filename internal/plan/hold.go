@@ -10,10 +10,11 @@ import (
 	"imagemirror/internal/text"
 )
 
-// isHeld reports whether a destination whose source is at a digest is held, and sets why. A hold
-// that does not hold is an error: a rollback was cut off, or somebody else moved the tag.
-func (t *target) isHeld(digest string) bool {
-	if t.recorded == nil || t.recorded.Hold == nil || t.recorded.Hold.IsOver(digest, time.Now()) {
+// isHeld reports whether a destination is held, and sets why. source is the digest that its source
+// has, and wanted the one that it would get. A hold that does not hold is an error: a rollback was
+// cut off, or somebody else moved the tag.
+func (t *target) isHeld(source, wanted string) bool {
+	if t.recorded == nil || t.recorded.Hold == nil || t.recorded.Hold.IsOver(source, time.Now()) {
 		return false
 	}
 	h := t.recorded.Hold
@@ -24,7 +25,7 @@ func (t *target) isHeld(digest string) bool {
 			Advice: "roll it back again, or release it",
 		}, fmt.Sprintf("the tag %s is at %s, but it is %s: something else moved it, or a rollback was cut off",
 			t.destination.Tag, cmp.Or(text.ShortDigest(t.old), "no image"), h.Story()))
-	case t.old != digest:
+	case t.old != wanted:
 		t.held = h.Story()
 	default:
 		return false // it is where its source is

@@ -324,7 +324,7 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 	var copying []*target
 	for _, t := range targets {
 		switch {
-		case t.err != nil || t.isHeld(t.digest) || t.current():
+		case t.err != nil || t.isHeld(digest, t.digest) || t.current():
 		case t.immutable && t.old != "" && t.old != t.digest:
 			t.err = t.moved()
 		default:

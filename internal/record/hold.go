@@ -1,7 +1,6 @@
 package record
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,8 +19,8 @@ import (
 // has recorded the move too, the hold is Moving.
 type Hold struct {
 	Digest string    `json:"digest"`           // that the destination is held at
-	Source string    `json:"source,omitempty"` // the source's digest then; the next run that sees it sets an empty one
-	Until  time.Time `json:"until,omitzero"`   // if it is set, Source does not matter
+	Source string    `json:"source,omitempty"` // the source's digest then; "" if Until is set
+	Until  time.Time `json:"until,omitzero"`
 	Since  time.Time `json:"since"`
 	By     string    `json:"by,omitempty"`  // who asked for it
 	Why    string    `json:"why,omitempty"` // in their words
@@ -44,7 +43,7 @@ func (h *Hold) IsOver(source string, now time.Time) bool {
 	if !h.Until.IsZero() {
 		return !now.Before(h.Until)
 	}
-	return h.Source != "" && source != "" && source != h.Source
+	return source != "" && source != h.Source
 }
 
 // String says until when a destination is held. A nil hold is none.
@@ -76,7 +75,7 @@ func (h *Hold) Story() string {
 
 func (h *Hold) check() error {
 	switch {
-	case !digest.Valid(h.Digest) || h.Source != "" && !digest.Valid(h.Source):
+	case !digest.Valid(h.Digest) || h.Until.IsZero() && !digest.Valid(h.Source):
 		return errors.New("its hold has an invalid digest")
 	case h.Since.IsZero():
 		return errors.New("its hold has no time")
@@ -150,11 +149,7 @@ func (a *application) hold(h *Hold, m *report.Result) *Hold {
 	}
 	switch {
 	case m.Status == stream.Held:
-		next := h.settled()
-		if next.Until.IsZero() {
-			next.Source = cmp.Or(h.Source, m.Digest)
-		}
-		return next
+		return h.settled()
 	case m.Status == stream.Copied || m.Status == stream.Current:
 		if h.IsOver(m.Digest, a.run.End) {
 			return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 
 	"imagemirror/internal/fault"
@@ -16,14 +17,14 @@ import (
 type asker struct {
 	*Rollback
 	mu        sync.Mutex
-	sources   map[reference.Reference]func() string
+	sources   map[reference.Reference]func() (string, error)
 	manifests map[reference.Reference]func() (manifest.Raw, error)
 }
 
 // Ask asks the registries where the tags are, whether they still have what the tags go back to, and
 // what the sources have now. It sets the tags' errors.
 func (r *Rollback) Ask(ctx context.Context) {
-	a := &asker{Rollback: r, sources: map[reference.Reference]func() string{}, manifests: map[reference.Reference]func() (manifest.Raw, error){}}
+	a := &asker{Rollback: r, sources: map[reference.Reference]func() (string, error){}, manifests: map[reference.Reference]func() (manifest.Raw, error){}}
 	var all sync.WaitGroup
 	places := make(chan struct{}, 2*r.options.Client.Concurrency()) // a tag asks one registry after the other
 	for _, t := range r.Tags {
@@ -54,7 +55,9 @@ func (a *asker) ask(ctx context.Context, t *Tag) error {
 		return t.Err
 	}
 	if a.options.For == 0 {
-		t.held = a.sourceOf(ctx, t.source)
+		if t.held, err = a.sourceOf(ctx, t.source); err != nil {
+			return fmt.Errorf("what its source has now is not known, so that it cannot be held until that moves; hold it for a time with -for: %w", err)
+		}
 	}
 	if t.From == t.To {
 		return nil
@@ -74,25 +77,20 @@ func collected(image reference.Reference, err error) error {
 	}, fmt.Sprintf("the registry has collected %s: %v", image, err))
 }
 
-// sourceOf returns the digest that a source has now, or "" if that cannot be found out: the hold
-// then begins with what the next run finds.
-func (a *asker) sourceOf(ctx context.Context, source reference.Reference) string {
+// sourceOf returns the digest that a source has now.
+func (a *asker) sourceOf(ctx context.Context, source reference.Reference) (string, error) {
 	if source.Digest != "" {
-		return source.Digest
+		return source.Digest, nil
 	}
 	a.mu.Lock()
 	ask := a.sources[source]
 	if ask == nil {
-		ask = sync.OnceValue(func() string {
+		ask = sync.OnceValues(func() (string, error) {
 			from, err := a.options.Client.Source(ctx, source)
 			if err != nil {
-				return ""
+				return "", err
 			}
-			digest, err := from.Head(ctx, source.Tag)
-			if err != nil {
-				return ""
-			}
-			return digest
+			return from.Head(ctx, source.Tag)
 		})
 		a.sources[source] = ask
 	}
@@ -132,8 +130,8 @@ func (a *asker) readTree(ctx context.Context, image reference.Reference, depth i
 	if err != nil {
 		return raw, repo.BadManifest(image.Digest, err)
 	}
-	for _, child := range parsed.Children {
-		if isIndex(child.MediaType) {
+	for _, child := range a.copied(raw, parsed) {
+		if manifest.IsIndex(child.MediaType) {
 			_, err = a.readTree(ctx, image.WithDigest(child.Digest), depth+1)
 		} else {
 			_, err = repo.Head(ctx, child.Digest)
@@ -145,6 +143,16 @@ func (a *asker) readTree(ctx context.Context, image reference.Reference, depth i
 	return raw, nil
 }
 
-func isIndex(mediaType string) bool {
-	return mediaType == manifest.OCIIndex || mediaType == manifest.DockerList
+// copied returns the manifests of an index that have to be there: of a sparse index, only those that
+// the set's settings ask for.
+func (a *asker) copied(raw manifest.Raw, index manifest.Manifest) []manifest.Descriptor {
+	only := a.options.Set.Settings.Platforms.Only
+	if len(only) == 0 || len(index.Children) == 0 {
+		return index.Children
+	}
+	choice, err := only.Choose(raw.Content, nil)
+	if err != nil || !choice.Matches {
+		return index.Children
+	}
+	return slices.DeleteFunc(slices.Clone(index.Children), func(d manifest.Descriptor) bool { return !slices.Contains(choice.Digests, d.Digest) })
 }

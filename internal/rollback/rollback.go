@@ -25,7 +25,7 @@ type Tag struct {
 	Err  error  // why it cannot go back, although somebody asked for it
 
 	at, source reference.Reference
-	held       string // digest that the source has now; "" if that is not known
+	held       string // digest that the source has now, unless the tag is held for a time
 	manifest   manifest.Raw
 }
 
