@@ -38,6 +38,46 @@ func newRecordedSet(t *testing.T, p pair, lines ...string) recordedSet {
 	return recordedSet{p, setWith(t, "shards: 1", lines...)[0], store}
 }
 
+// Images of which only one platform was copied go back in each form: of a sparse index the others
+// need not be there, and a hold compares what the source itself has.
+func TestRollbackOfPlatforms(t *testing.T) {
+	t.Parallel()
+	for _, form := range []string{"sparse", "rewrite", "flatten"} {
+		t.Run(form, func(t *testing.T) {
+			t.Parallel()
+			p := newSparsePair(t)
+			s := newRecordedSet(t, p, line(p, "ci/c:v1", "m/c:v1"))
+			s.set = setWith(t, "platforms: {only: [linux/amd64], form: "+form+"}", line(p, "ci/c:v1", "m/c:v1"))[0]
+			push := func(version string) {
+				push(t, p.source, "ci/c:v1", registrytest.NewPlatforms(registrytest.OCI, "c"+version, 2000, []string{"amd64", "arm64"}, registrytest.NewLayer("base", 3000)))
+			}
+			var digests []string
+			for _, version := range []string{"1", "2"} {
+				push(version)
+				s.mirror(t).allAre(t, stream.Copied)
+				digests = append(digests, s.load(t).Destinations[0].Digest)
+			}
+			back := s.ask(t)
+			if back.Blocked() {
+				t.Fatal(back.Tags[0].Err)
+			}
+			s.back(t, back).allAre(t, stream.Copied)
+			p.wantAt(t, "m/c:v1", digests[0])
+			s.mirror(t).allAre(t, stream.Held)
+			s.back(t, s.ask(t)).allAre(t, stream.Copied)
+			p.wantAt(t, "m/c:v1", digests[1])
+			s.mirror(t).allAre(t, stream.Current)
+			s.back(t, s.ask(t)).allAre(t, stream.Copied)
+			push("3")
+			s.mirror(t).allAre(t, stream.Copied)
+			s.mirror(t).allAre(t, stream.Current)
+			if held := s.load(t).Held(); len(held) > 0 {
+				t.Errorf("the hold is still %v", held[0].Hold)
+			}
+		})
+	}
+}
+
 // mirror mirrors the set, and records that.
 func (s recordedSet) mirror(t *testing.T) run {
 	t.Helper()
