@@ -72,15 +72,14 @@ func (t *trees) subjects(of *target) (list []string) {
 // the targets then know their digests, and nothing of the manifest is kept: a quiet run of many
 // rewritten indexes takes no memory for them.
 func (r *resolver) pinChanged(ctx context.Context, im *imageTree, g *group, targets []*target) (named string, known *archived, err error) {
-	known = &archived{}
 	err = im.from.UseManifest(ctx, g.source.Identifier(), func(m manifest.Raw) {
 		named = m.Digest
 		parts, ok := r.partsOf(m, targets)
 		for i, p := range parts {
-			ok = ok && p.err == nil && p.digest == targets[i].old
+			ok = ok && p.err == nil && p.digest == targets[i].old && !targets[i].lacksPlatforms(p.digest)
 		}
 		if !ok {
-			known.err = im.keep(m)
+			known = &archived{im.keep(m)}
 			return
 		}
 		for i, t := range targets {
@@ -189,7 +188,7 @@ func (r *resolver) readAll(ctx context.Context, im *imageTree, named string, kno
 // platforms of it were copied than are asked for now.
 func (t *target) lacksPlatforms(index string) bool {
 	had := t.recorded
-	return had != nil && had.Digest == index && len(had.Platforms) > 0 && had.Rewritten == "" &&
+	return had != nil && had.Digest == index && !t.mayBeKept() && len(had.Platforms) > 0 && had.Rewritten == "" &&
 		(t.changes() || !slices.Equal(had.Platforms, t.platforms.Only.Strings()))
 }
 

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -10,7 +12,12 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"imagemirror/internal/digest"
 	"imagemirror/internal/fault"
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/manifest"
+	"imagemirror/internal/plan"
+	"imagemirror/internal/record"
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
 )
@@ -277,5 +284,324 @@ func TestRefusalOfSparseIndexesIsRemembered(t *testing.T) {
 		if q.Kind == "PUT manifest" && q.Repo == "m/large" && strings.HasPrefix(q.Ref, "v") {
 			t.Errorf("an index was sent: %s", q.Path)
 		}
+	}
+}
+
+// mirrorKnowing copies the images of a set of which a record is kept.
+func mirrorKnowing(t *testing.T, known []*record.Destination, spec string, lines ...string) run {
+	t.Helper()
+	o := plan.Options{Client: client(t, settings()), Recall: func(_ context.Context, set string) (*record.Record, error) {
+		r := record.New(set)
+		r.Destinations = known
+		return r, nil
+	}}
+	p, err := plan.Make(t.Context(), o, setWith(t, spec, lines...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return carry(t, settings(), anonymous{}, &p.Content)
+}
+
+// The digest of a sparse index does not tell which platforms were copied. The record does: what a
+// changed list asks for is brought, and the tag stays.
+func TestPlatformsAreAddedToSparseIndex(t *testing.T) {
+	t.Parallel()
+	p := newSparsePair(t)
+	index := threePlatforms(registrytest.OCI, "added")
+	all := children(t, index)
+	at := push(t, p.source, "ci/a:v1", index)
+	to := line(p, "ci/a:v1", "m/a:v1")
+	mirrorSet(t, "platforms: [linux/amd64]", to).allAre(t, stream.Copied)
+	known := []*record.Destination{{Name: p.destination.Host + "/m/a:v1", Digest: at, Platforms: []string{"linux/amd64"}}}
+	mirrorKnowing(t, known, "platforms: [linux/amd64]", to).allAre(t, stream.Current)
+	p.wantManifests(t, "m/a", all, all[:1])
+	p.reset()
+	got := mirrorKnowing(t, known, twoPlatforms, to)
+	got.allAre(t, stream.Copied)
+	p.wantManifests(t, "m/a", all, all[:2])
+	if n := p.destination.Stats().Requests["PUT manifest"]; n != 3 {
+		t.Errorf("%d manifests are pushed, want the two children and the index", n)
+	}
+	known[0].Platforms = []string{"linux/amd64", "linux/arm64"}
+	mirrorKnowing(t, known, twoPlatforms, to).allAre(t, stream.Current)
+	mirrorKnowing(t, known, "immutable: [v*]", to).allAre(t, stream.Current) // an immutable tag is not looked at
+	mirrorKnowing(t, known, "rate: 1000", to).allAre(t, stream.Copied)
+	wantArrived(t, p, "ci/a:v1", "m/a:v1")
+	known[0].Platforms = nil
+	mirrorKnowing(t, known, "rate: 1000", to).allAre(t, stream.Current)
+}
+
+// edit returns a copy of an index with other content.
+func edit(t *testing.T, index v1.ImageIndex, change func(fields map[string]any, manifests []map[string]any) []map[string]any) registrytest.BareManifest {
+	t.Helper()
+	raw, err := index.RawManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mediaType, err := index.MediaType()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		t.Fatal(err)
+	}
+	var manifests []map[string]any
+	for _, m := range fields["manifests"].([]any) {
+		manifests = append(manifests, m.(map[string]any))
+	}
+	fields["manifests"] = change(fields, manifests)
+	content, err := json.Marshal(fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return registrytest.BareManifest{Type: mediaType, Content: content}
+}
+
+// attested returns an index as BuildKit writes them: each image has an attestation in the index.
+func attested(t *testing.T, p pair, repository, name string) (index registrytest.BareManifest, images, attestations []string) {
+	t.Helper()
+	both := registrytest.NewIndex(registrytest.OCI,
+		registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name+"amd64", 2000)),
+		registrytest.NewImage(registrytest.OCI, name, "s390x", registrytest.NewLayer(name+"s390x", 2000)),
+		registrytest.NewEmptyConfigArtifact(registrytest.NewLayer(name+"att-amd64", 500)),
+		registrytest.NewEmptyConfigArtifact(registrytest.NewLayer(name+"att-s390x", 500)))
+	push(t, p.source, repository+":parts", both)
+	all := children(t, both)
+	return edit(t, both, func(_ map[string]any, manifests []map[string]any) []map[string]any {
+		for i, of := range all[:2] {
+			manifests[2+i]["platform"] = map[string]string{"os": "unknown", "architecture": "unknown"}
+			manifests[2+i]["annotations"] = map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": of}
+		}
+		return manifests
+	}), all[:2], all[2:]
+}
+
+// Attestations of the images that are copied stay in the index, and no others.
+func TestAttestationsStayWithTheirImages(t *testing.T) {
+	t.Parallel()
+	for form, p := range map[string]pair{"sparse": newSparsePair(t), "rewrite": newPair(t)} {
+		t.Run(form, func(t *testing.T) {
+			index, images, attestations := attested(t, p, "ci/a", "att")
+			push(t, p.source, "ci/a:v1", index)
+			spec := "platforms: {only: [linux/amd64], form: " + form + "}"
+			mirrorSet(t, spec, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
+			p.wantManifests(t, "m/a", slices.Concat(images, attestations), []string{images[0], attestations[0]})
+			mirrorSet(t, spec, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Current)
+		})
+	}
+}
+
+// What names no platform in an index is read: an index is looked into, and an image has a
+// configuration that tells. An artifact stays.
+func TestEntriesWithoutPlatform(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	inner := threePlatforms(registrytest.OCI, "inner")
+	plain := registrytest.NewImage(registrytest.OCI, "plain", "arm64", registrytest.NewLayer("plain", 900))
+	other := registrytest.NewImage(registrytest.OCI, "other", "ppc64le", registrytest.NewLayer("other", 900))
+	artifact := registrytest.NewArtifact("artifact", registrytest.NewLayer("artifact", 900))
+	outer := registrytest.NewIndex(registrytest.OCI, inner, plain, other, artifact)
+	push(t, p.source, "ci/a:whole", outer)
+	bare := edit(t, outer, func(_ map[string]any, manifests []map[string]any) []map[string]any {
+		for _, m := range manifests {
+			delete(m, "platform")
+		}
+		return manifests
+	})
+	push(t, p.source, "ci/a:v1", bare)
+	top, below := children(t, outer), children(t, inner)
+	got := mirrorSet(t, rewritten, line(p, "ci/a:v1", "m/a:v1"))
+	got.allAre(t, stream.Copied)
+	p.wantManifests(t, "m/a", slices.Concat(top, below), slices.Concat([]string{top[1], top[3]}, below[:2]))
+	p.reset()
+	mirrorSet(t, rewritten, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Current)
+	// The outer index, what it does not tell of, and two configurations.
+	wantRequests(t, p.source, map[string]int{"GET manifest": 5, "GET blob": 2})
+	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 1})
+
+	sparse := newSparsePair(t)
+	push(t, sparse.source, "ci/a:whole", outer)
+	push(t, sparse.source, "ci/a:v1", bare)
+	mirrorSet(t, twoPlatforms, line(sparse, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
+	sparse.wantManifests(t, "m/a", slices.Concat(top, below), slices.Concat([]string{top[0], top[1], top[3]}, below[:2]))
+	sparse.wantAt(t, "m/a:v1", digest.Of(bare.Content))
+}
+
+// An image that is in no index is for the platform that its configuration names, which is read once,
+// when it is copied. An artifact is for none.
+func TestImagesThatAreInNoIndex(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	push(t, p.source, "ci/amd64:v1", registrytest.NewImage(registrytest.Docker, "amd64", "amd64", registrytest.NewLayer("amd64", 900)))
+	push(t, p.source, "ci/s390x:v1", registrytest.NewImage(registrytest.OCI, "s390x", "s390x", registrytest.NewLayer("s390x", 900)))
+	push(t, p.source, "ci/chart:v1", registrytest.NewArtifact("chart", registrytest.NewLayer("chart", 900)))
+	for form, spec := range map[string]string{"sparse": twoPlatforms, "rewrite": rewritten} {
+		lines := []string{line(p, "ci/amd64:v1", form+"/amd64:v1"), line(p, "ci/s390x:v1", form+"/s390x:v1"), line(p, "ci/chart:v1", form+"/chart:v1")}
+		p.reset()
+		got := mirrorSet(t, spec, lines...)
+		got.are(t, p.destination, map[string]string{form + "/amd64:v1": stream.Copied, form + "/s390x:v1": stream.Failed, form + "/chart:v1": stream.Copied})
+		e := got.results[p.destination.Host+"/"+form+"/s390x:v1"].Error
+		if e == nil || e.Kind != fault.Missing || !strings.HasSuffix(e.Message, "the image is for linux/s390x, and platforms asks for linux/amd64, linux/arm64") {
+			t.Errorf("the error is %+v", e)
+		}
+		if r := got.results[p.destination.Host+"/"+form+"/amd64:v1"]; r.Rewritten != "" || r.Platforms != nil {
+			t.Errorf("the result is %+v", r)
+		}
+		p.reset()
+		mirrorSet(t, spec, lines[0], lines[2]).allAre(t, stream.Current)
+		wantRequests(t, p.destination, map[string]int{"HEAD manifest": 2})
+		want := map[string]int{"HEAD manifest": 2}
+		if form == "rewrite" {
+			want = map[string]int{"GET manifest": 2}
+		}
+		wantRequests(t, p.source, want)
+	}
+}
+
+// An index for other platforms fails by name, whatever else is in it, and others do not.
+func TestIndexesForOtherPlatforms(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	index := threePlatforms(registrytest.OCI, "other")
+	push(t, p.source, "ci/a:v1", index)
+	push(t, p.source, "ci/b:v1", registrytest.NewImage(registrytest.OCI, "b", "riscv64", registrytest.NewLayer("b", 900)))
+	push(t, p.source, "ci/a:two", edit(t, index, func(_ map[string]any, manifests []map[string]any) []map[string]any {
+		manifests[0]["platform"] = manifests[1]["platform"]
+		return manifests
+	}))
+	for form, want := range map[string]string{
+		"sparse":  "the image is for linux/amd64, linux/arm64, linux/s390x, and platforms asks for linux/riscv64",
+		"rewrite": "the image is for linux/amd64, linux/arm64, linux/s390x, and platforms asks for linux/riscv64",
+		"flatten": "the image is for linux/amd64, linux/arm64, linux/s390x, and platforms asks for linux/riscv64",
+	} {
+		spec := "platforms: {only: [linux/riscv64], form: " + form + "}"
+		got := mirrorSet(t, spec, line(p, "ci/a:v1", form+"/a:v1"), line(p, "ci/b:v1", form+"/b:v1"))
+		got.are(t, p.destination, map[string]string{form + "/a:v1": stream.Failed, form + "/b:v1": stream.Copied})
+		if e := got.results[p.destination.Host+"/"+form+"/a:v1"].Error; e == nil || !strings.HasSuffix(e.Message, want) {
+			t.Errorf("%s: the error is %+v", form, e)
+		}
+	}
+	got := mirrorSet(t, flattened, line(p, "ci/a:two", "m/two:v1"))
+	if e := got.results[p.destination.Host+"/m/two:v1"].Error; e == nil || !strings.HasSuffix(e.Message, "2 images of the index are for linux/arm64, and platforms.form flatten publishes one") {
+		t.Errorf("the error is %+v", e)
+	}
+}
+
+// What refers to the manifests that are copied travels, and nothing else: not what refers to an
+// index that is rewritten, and not what refers to a platform that is left out.
+func TestReferrersOfPlatforms(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, spec string
+		travels    []int // of the index, amd64, arm64 and s390x
+	}{
+		{"sparse", twoPlatforms, []int{0, 1, 2}},
+		{"rewrite", rewritten, []int{1, 2}},
+		{"flatten", flattened, []int{2}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := pair{startAs(t, true), start(t, registrytest.DistributionOptions{Sparse: true}, nil)}
+			index := threePlatforms(registrytest.OCI, "signed")
+			push(t, p.source, "ci/a:v1", index)
+			var all, want []string
+			for i, subject := range append([]string{digestOfIndex(t, index)}, children(t, index)...) {
+				all = append(all, attach(t, p.source, "ci/a", subject, "application/vnd.example.sig"))
+				if slices.Contains(c.travels, i) {
+					want = append(want, all[i])
+				}
+			}
+			got := mirrorSet(t, c.spec, line(p, "ci/a:v1", "m/a:v1"))
+			got.allAre(t, stream.Copied)
+			p.wantManifests(t, "m/a", all, want)
+			// What is made later travels by the same rule.
+			later := attach(t, p.source, "ci/a", children(t, index)[1], "application/vnd.example.sbom")
+			left := attach(t, p.source, "ci/a", children(t, index)[2], "application/vnd.example.sbom")
+			always := c.spec + "\n  referrers: {copy: always}"
+			mirrorSet(t, always, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Current)
+			p.wantManifests(t, "m/a", append(all, later, left), append(want, later))
+			p.reset()
+			mirrorSet(t, always, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Current)
+			if n := p.destination.Stats().Requests["PUT manifest"]; n > 0 {
+				t.Errorf("a quiet run pushes %d manifests", n)
+			}
+		})
+	}
+}
+
+// Two sets that ask for other platforms of one source get what each asks for.
+func TestSetsAskForOtherPlatforms(t *testing.T) {
+	t.Parallel()
+	p := newSparsePair(t)
+	index := threePlatforms(registrytest.OCI, "sets")
+	all := children(t, index)
+	push(t, p.source, "ci/a:v1", index)
+	var sets []*imageset.Set
+	for i, spec := range []string{"platforms: [linux/amd64]", "platforms: {only: [linux/s390x], form: rewrite}", "rate: 1000", flattened} {
+		sets = append(sets, setWith(t, spec, line(p, "ci/a:v1", fmt.Sprintf("m%d/a:v1", i)))...)
+	}
+	carry(t, settings(), anonymous{}, planned(t, sets)).allAre(t, stream.Copied)
+	p.wantManifests(t, "m0/a", all, all[:1])
+	p.wantManifests(t, "m1/a", all, all[2:])
+	p.wantManifests(t, "m2/a", all, all)
+	p.wantManifests(t, "m3/a", all, all[1:2])
+	carry(t, settings(), anonymous{}, planned(t, sets)).allAre(t, stream.Current)
+}
+
+// An index of the largest size costs as little as what is asked for of it.
+func TestPlatformsOfLargestIndex(t *testing.T) {
+	t.Parallel()
+	p := newSparsePair(t)
+	image := registrytest.NewImage(registrytest.OCI, "one", "amd64", registrytest.NewLayer("one", 900))
+	push(t, p.source, "ci/a:one", image)
+	entry := func(id, platform string) string {
+		return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":1,"platform":%s}`, manifest.OCIManifest, id, platform)
+	}
+	raw, err := image.RawManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := []string{strings.Replace(entry(digestOf(t, image), `{"os":"linux","architecture":"amd64"}`), `"size":1`, fmt.Sprintf(`"size":%d`, len(raw)), 1)}
+	junk := []string{`{"os":"linux","architecture":"\u202e"}`, `{"os":"x","os":"linux"}`, `{"os":"linux"}`, `{"os":"linux","architecture":"arm64"}`}
+	for i := range 17_000 {
+		entries = append(entries, entry(digest.Of(fmt.Append(nil, i)), junk[i%len(junk)]))
+	}
+	content := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, manifest.OCIIndex, strings.Join(entries, ","))
+	p.source.Inject(registrytest.FaultRule{Kind: "GET manifest", Path: regexp.MustCompile("v1$|" + digest.Of(content)),
+		Fault: registrytest.Status(200, string(content), "Content-Type", manifest.OCIIndex, "Docker-Content-Digest", digest.Of(content))})
+	p.reset()
+	mirrorSet(t, "platforms: [linux/amd64]", line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
+	wantRequests(t, p.source, map[string]int{"GET manifest": 2, "GET blob": 2, "GET tags": 1, "GET referrers": 1})
+	mirrorSet(t, "platforms: {only: [linux/amd64], form: rewrite}", line(p, "ci/a:v1", "m/b:v1")).allAre(t, stream.Copied)
+	if got := mirrorSet(t, "platforms: [linux/arm64]", line(p, "ci/a:v1", "m/c:v1")).results[p.destination.Host+"/m/c:v1"]; got.Error == nil || got.Error.Kind != fault.TooLarge {
+		t.Errorf("4,250 images for one platform: %+v", got.Error)
+	}
+}
+
+// A check with -online reads indexes of sets that choose platforms, and finds those for others.
+func TestProbeOfPlatforms(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	push(t, p.source, "ci/a:v1", threePlatforms(registrytest.OCI, "probe"))
+	lines := []string{line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/b:v1", "m/b:v1")}
+	push(t, p.source, "ci/b:v1", registrytest.NewPlatforms(registrytest.OCI, "b", 500, []string{"s390x"}))
+	for _, spec := range []string{twoPlatforms, rewritten} {
+		p.reset()
+		doubts, err := plan.Probe(t.Context(), plan.Options{Client: client(t, settings())}, setWith(t, spec, lines...))
+		if err != nil || len(doubts) != 1 || doubts[0].Moves || !strings.HasSuffix(doubts[0].Err.Error(), "the image is for linux/s390x, and platforms asks for linux/amd64, linux/arm64") {
+			t.Errorf("%s: %v, %v", spec, doubts, err)
+		}
+		wantRequests(t, p.source, map[string]int{"GET manifest": 2})
+	}
+	// The digest that an immutable tag has to be at is that of the rewritten index.
+	mirrorSet(t, rewritten, lines[0]).allAre(t, stream.Copied)
+	immutable := rewritten + "\n  immutable: [v*]"
+	if doubts, err := plan.Probe(t.Context(), plan.Options{Client: client(t, settings())}, setWith(t, immutable, lines[0])); err != nil || len(doubts) > 0 {
+		t.Errorf("%v, %v", doubts, err)
+	}
+	other := twoPlatforms + "\n  immutable: [v*]"
+	if doubts, err := plan.Probe(t.Context(), plan.Options{Client: client(t, settings())}, setWith(t, other, lines[0])); err != nil || len(doubts) != 1 || !doubts[0].Moves {
+		t.Errorf("%v, %v", doubts, err)
 	}
 }
