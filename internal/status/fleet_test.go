@@ -105,6 +105,7 @@ func fleet() []*record.Record {
 		goodSet("gitops", 22, 40, 2), goodSet("pipelines-as-code", 12, 30, 2), goodSet("serverless-operator", 420, 200, 5),
 		goodSet("ocp-release", 51, 200, 3), goodSet("toolbox", 3, 9, 1),
 	}
+	all[4].Destinations[0].Platforms, all[4].Destinations[0].Rewritten = []string{"linux/amd64", "linux/arm64"}, "sha256:"+strings.Repeat("6", 64)
 	for i, d := range all[3].Destinations[:2] {
 		d.Hold = record.NewHold(d.Digest, ago(3*time.Hour), "ada", []string{"", "v1 crashes on arm64: <b>ISSUE-7</b>"}[i])
 		d.Hold.Source = "sha256:" + strings.Repeat("5", 64)
@@ -163,6 +164,7 @@ func hostile() []*record.Record {
 			d.Name, d.Source, d.File, d.URL, d.Digest, d.Run = fmt.Sprint(attack, n), attack, attack, attack, attack, attack
 			d.Error += attack
 			d.Hold = &record.Hold{Digest: attack, By: attack, Why: attack}
+			d.Platforms, d.Rewritten = []string{attack, attack}, attack
 			for _, m := range d.Moves {
 				m.Digest, m.Run = attack, attack
 			}

@@ -26,17 +26,19 @@ type remoteRegistry struct {
 	backend *registrytest.Registry
 }
 
-// startRegistry implements the command registry NAME [-inprocess] [-tls]
+// startRegistry implements the command registry NAME [-inprocess|-sparse] [-tls]
 // [-token|-jwt|-strict|-basic] [-user NAME:PASSWORD:PATH]...: it starts a registry, and sets
 // $NAME to its host.
 func startRegistry(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, len(args) > 0, "registry NAME [-inprocess] [-tls] [-token|-jwt|-strict|-basic] [-user NAME:PASSWORD:PATH]...")
+	usage(ts, neg, len(args) > 0, "registry NAME [-inprocess|-sparse] [-tls] [-token|-jwt|-strict|-basic] [-user NAME:PASSWORD:PATH]...")
 	var o registrytest.ProxyOptions
-	inProcess := false
+	inProcess, sparse := false, false
 	for i := 1; i < len(args); i++ {
 		switch args[i] {
 		case "-inprocess":
 			inProcess = true
+		case "-sparse":
+			sparse = true
 		case "-tls":
 			o.TLS = true
 		case "-token":
@@ -55,7 +57,7 @@ func startRegistry(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("registry has no option %s", args[i])
 		}
 	}
-	backend := startBackend(ts, inProcess)
+	backend := startBackend(ts, inProcess, sparse)
 	started := &remoteRegistry{registrytest.StartProxy(backend.Host, o), backend}
 	worldOf(ts).registries[args[0]] = started
 	ts.Setenv(args[0], started.Host)
@@ -64,11 +66,11 @@ func startRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func startBackend(ts *testscript.TestScript, inProcess bool) *registrytest.Registry {
+func startBackend(ts *testscript.TestScript, inProcess, sparse bool) *registrytest.Registry {
 	if inProcess {
 		return registrytest.StartInProcess()
 	}
-	backend, err := registrytest.StartDistribution(registrytest.DistributionOptions{})
+	backend, err := registrytest.StartDistribution(registrytest.DistributionOptions{Sparse: sparse})
 	check(ts, err)
 	return backend
 }
