@@ -214,6 +214,32 @@ func TestRollbackMovesNoBytes(t *testing.T) {
 	wantRequests(t, s.destination, map[string]int{"HEAD manifest": 4})
 }
 
+// Registries move a tag to an image that they have, by its manifest alone.
+func TestRollbackAtOtherRegistries(t *testing.T) {
+	t.Parallel()
+	for kind, begin := range map[string]func() *registrytest.Registry{
+		"go-containerregistry": func() *registrytest.Registry { return registrytest.StartInProcess() },
+		"ociserver":            registrytest.StartOCIServer,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			r := begin()
+			t.Cleanup(r.Close)
+			s, first := twoMoves(t, pair{newRegistry(t, nil), remoteRegistry{registrytest.NewProxy(t, r, registrytest.ProxyOptions{}), r.Host}})
+			second := map[string]string{}
+			for _, d := range s.load(t).Destinations {
+				second[d.Name] = d.Digest
+			}
+			for _, want := range []map[string]string{first, second} {
+				s.reset()
+				s.back(t, s.ask(t)).allAre(t, stream.Copied)
+				wantRequests(t, s.destination, map[string]int{"HEAD manifest": 4 + 2, "GET manifest": 3, "PUT manifest": 4})
+				s.wantDigests(t, want)
+			}
+		})
+	}
+}
+
 // wantDigests checks what tags point at.
 func (s recordedSet) wantDigests(t *testing.T, want map[string]string) {
 	t.Helper()
