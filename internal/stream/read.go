@@ -318,6 +318,11 @@ func (d *decoder) copy(c Copy) error {
 	if err := d.settle(c.ID); err != nil {
 		return err
 	}
+	for _, texts := range [][]string{c.Platforms, c.Only} {
+		for i := range texts {
+			d.share(&texts[i])
+		}
+	}
 	d.c.Copies = append(d.c.Copies, c)
 	return nil
 }

@@ -4,19 +4,25 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"imagemirror/internal/digest"
+	"imagemirror/internal/execute"
 	"imagemirror/internal/fault"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/manifest"
+	"imagemirror/internal/mirror"
 	"imagemirror/internal/plan"
+	"imagemirror/internal/progress"
 	"imagemirror/internal/record"
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
@@ -604,4 +610,66 @@ func TestProbeOfPlatforms(t *testing.T) {
 	if doubts, err := plan.Probe(t.Context(), plan.Options{Client: client(t, settings())}, setWith(t, other, lines[0])); err != nil || len(doubts) != 1 || !doubts[0].Moves {
 		t.Errorf("%v, %v", doubts, err)
 	}
+}
+
+// Each shard of a plan has what its sparse indexes need, and a run in one process opens uploads of
+// nothing else ahead.
+func TestPartsOfIndexesInShardsAndRuns(t *testing.T) {
+	t.Parallel()
+	p := newSparsePair(t)
+	var lines []string
+	var all []string
+	for i := range 3 {
+		name := fmt.Sprintf("shard%d", i)
+		index := threePlatforms(registrytest.OCI, name)
+		push(t, p.source, "ci/"+name+":v1", index)
+		all = append(all, children(t, index)...)
+		lines = append(lines, line(p, "ci/"+name+":v1", "m/"+name+":v1"))
+	}
+	p.reset()
+	made, err := plan.Make(t.Context(), plan.Options{Client: client(t, settings())}, setWith(t, twoPlatforms, lines...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range made.Cut(3).Shards {
+		var out strings.Builder
+		if _, err := stream.Write(&out, s); err != nil {
+			t.Fatal(err)
+		}
+		carry(t, settings(), anonymous{}, read(t, strings.NewReader(out.String()))).allAre(t, stream.Copied)
+	}
+	for i := range 3 {
+		p.wantManifests(t, fmt.Sprintf("m/shard%d", i), all[3*i:3*i+3], all[3*i:3*i+2])
+	}
+
+	c := client(t, settings())
+	start := mirror.NewHeadStart(t.Context(), c)
+	defer start.Close()
+	p.reset()
+	ahead, err := plan.Make(t.Context(), plan.Options{Client: c, Ready: start.Open}, setWith(t, twoPlatforms, line(p, "ci/shard0:v1", "run/a:v1")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := execute.Gather([]*stream.Content{&ahead.Content})
+	if err != nil {
+		t.Fatal(err)
+	}
+	display := progress.New(os.Stderr, slog.New(slog.DiscardHandler), 1, 1)
+	defer display.Close()
+	results := work.Run(t.Context(), mirror.Options{Client: c, Start: start, Observer: display, Grace: time.Second})
+	run{results: resultsOf(t, results)}.allAre(t, stream.Copied)
+	if got := p.destination.Stats().Requests; got["POST mount"]+got["POST upload"] != 5 || got["DELETE upload"] > 0 {
+		t.Errorf("uploads of other platforms were opened: %v", got)
+	}
+}
+
+// An additional tag has the digest of what is pushed.
+func TestAdditionalTagsOfRewrittenIndex(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	push(t, p.source, "ci/a:v1", threePlatforms(registrytest.OCI, "tagged"))
+	got := mirrorSet(t, rewritten+"\n  tags: ['{tag}-{digest:12}-{label:name}']", line(p, "ci/a:v1", "m/a:v1"))
+	got.allAre(t, stream.Copied)
+	at := got.results[p.destination.Host+"/m/a:v1"].Digest
+	p.wantAt(t, "m/a:v1-"+at[7:19]+"-tagged", at)
 }
