@@ -258,6 +258,13 @@ func (a *Archive) treeLocked(roots ...string) []Ref {
 	return tree
 }
 
+// MediaType returns the media type of a manifest, or "" if the Archive does not have it.
+func (a *Archive) MediaType(ref Ref) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return kinds[a.records[ref].kind]
+}
+
 // Content returns a manifest unchanged. It panics if the Archive does not have it.
 func (a *Archive) Content(ref Ref) (mediaType string, content []byte) {
 	a.mu.Lock()
