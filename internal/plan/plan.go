@@ -99,6 +99,7 @@ type target struct {
 	keep                *stream.ExtraTag    // that what its tag points at gets before it moves
 	held                string              // why it is not moved, if it is held
 	fromRecord          bool                // it is settled by that
+	takeover            error               // why a check doubts that the tag is this mapping's
 }
 
 // Make plans the mappings of the sets. If ctx ends, it returns ErrInterrupted and a complete

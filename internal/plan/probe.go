@@ -11,18 +11,20 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// A Doubt is a mapping that would fail in a run.
+// A Doubt is a mapping that would fail in a run, or do harm.
 type Doubt struct {
 	stream.Mapping
 	Err   error
 	Moves bool // an immutable tag would have to move
+	Takes bool // it would not fail, but replace what something else seems to publish
 }
 
 // Probe checks that the source of each mapping exists and may be read, and that immutable
-// tags point to the digest of their source. It reads digests and lists of tags, and at
-// destinations only immutable tags. If ctx ends, it returns ErrInterrupted.
+// tags point to the digest of their source. It finds tags that are published from elsewhere. It
+// reads digests and lists of tags. If ctx ends, it returns ErrInterrupted.
 func Probe(ctx context.Context, o Options, sets []*imageset.Set) ([]Doubt, error) {
 	r := newResolver(o)
+	r.recall(ctx, sets)
 	targets := r.targets(ctx, sets, func(batch []*target) {
 		r.Progress.mappings.Add(int64(len(batch)))
 		each(r.sources(ctx, batch), workers*r.Client.Concurrency(), func(g *group) {
@@ -37,6 +39,9 @@ func Probe(ctx context.Context, o Options, sets []*imageset.Set) ([]Doubt, error
 	for _, t := range targets {
 		if t.err != nil {
 			doubts = append(doubts, Doubt{Mapping: t.Mapping, Err: t.err, Moves: t.old != ""})
+		}
+		if t.takeover != nil {
+			doubts = append(doubts, Doubt{Mapping: t.Mapping, Err: t.takeover, Takes: true})
 		}
 	}
 	return doubts, nil
@@ -73,7 +78,7 @@ func (r *resolver) sources(ctx context.Context, targets []*target) map[registryP
 	return routes
 }
 
-// probe asks for one source and for its immutable destinations.
+// probe asks for one source and for its destinations.
 func (r *resolver) probe(ctx context.Context, g *group) {
 	if ctx.Err() != nil {
 		return
@@ -86,6 +91,8 @@ func (r *resolver) probe(ctx context.Context, g *group) {
 			t.err = err
 		case t.err == nil && t.immutable && (t.digest != "" || !t.changes()):
 			kept.Go(func() { r.keep(ctx, t, cmp.Or(t.digest, digest)) })
+		case t.err == nil && !t.immutable && !t.changes():
+			kept.Go(func() { r.takeOver(ctx, t, digest) })
 		}
 	}
 	kept.Wait()

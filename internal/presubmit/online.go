@@ -12,15 +12,19 @@ import (
 )
 
 // Ask asks the registries about the mappings. It returns the sources that are missing or
-// unreadable, and the immutable tags that would move. It fails only if it is interrupted.
+// unreadable, the immutable tags that would move, and the tags that something else seems to publish.
+// It fails only if it is interrupted.
 func Ask(ctx context.Context, o plan.Options, input *imageset.Input) (*finding.List, error) {
 	var found finding.List
 	doubts, err := plan.Probe(ctx, o, input.Sets)
 	said := map[string]bool{} // a source is one finding, however many destinations the line has
 	for _, d := range doubts {
 		f := finding.Finding{Rule: ruleSource, File: d.File, Line: d.Line, Err: withAdvice(d.Err)}
-		if d.Moves {
+		switch {
+		case d.Moves:
 			f.Rule = ruleImmutable
+		case d.Takes:
+			f.Rule, f.Warning = ruleTakeover, true
 		}
 		if line := f.Rule.ID + " " + f.Error(); !said[line] {
 			said[line] = true

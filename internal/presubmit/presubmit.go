@@ -19,6 +19,7 @@ import (
 var (
 	ruleReversed  = &finding.Rule{ID: "reversed", Text: "The source stands first on a line."}
 	ruleSource    = &finding.Rule{ID: "source", Text: "Each source exists and may be read."}
+	ruleTakeover  = &finding.Rule{ID: "takeover", Text: "A tag is published by one mapping, and by nothing else."}
 	ruleImmutable = &finding.Rule{ID: "immutable", Text: "A tag that the set calls immutable does not move."}
 )
 

@@ -94,7 +94,7 @@ func newCommand(name, synopsis, about string) (*config, *command.Command) {
 }
 
 func (c *config) addCheckFlags(flags *flag.FlagSet, when string) {
-	flags.BoolVar(&c.online, "online", false, when+"also ask the registries whether sources exist and immutable tags would move; reads only")
+	flags.BoolVar(&c.online, "online", false, when+"also ask the registries whether sources exist, immutable tags would move, and tags would be taken over; reads only")
 	flags.StringVar(&c.format, "format", finding.Text, when+"also write the findings to standard output in a `FORM` for CI systems: github, sarif or junit; text writes none")
 }
 
