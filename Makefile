@@ -95,7 +95,7 @@ release: ## push the images to REGISTRY (HOST/PATH) as VERSION (default: git's),
 	@$(go) run ./images/release -registry '$(REGISTRY)' -version '$(VERSION)'
 
 e2e: ## the tests on a Kubernetes cluster with Tekton, which is brought up if needed and left running (RUN=TestMirror: one test)
-	@echo "testing on a cluster (minutes; 25 minutes more to build it the first time)"
+	@echo "testing on a cluster (minutes; 28 minutes more to build it the first time)"
 	@$(go) $(tests) -tags e2e -count=1 -v -timeout 90m -run '$(RUN)' ./test/e2e
 
 e2e-up: ## bring up that cluster, and print the variables by which a shell finds it

@@ -43,6 +43,7 @@ var (
 	kind     = program{name: "kind", dir: "tools", path: "sigs.k8s.io/kind", takes: "a minute"}
 	ko       = program{name: "ko", dir: "tools", path: "github.com/google/ko", takes: "a minute"}
 	tkn      = program{name: "tkn", dir: "tkn", takes: "4 minutes"}
+	chains   = program{name: "tekton-chains", dir: "chains", takes: "3 minutes"}
 	registry = program{
 		name: "registry", dir: "../../../tools", path: "./registry", takes: "2 minutes",
 	}
@@ -52,7 +53,7 @@ var (
 
 // ensureTools builds the programs that this machine needs, whatever the nodes are made of.
 func (m *machine) ensureTools(ctx context.Context) error {
-	for _, p := range []program{kind, ko, tkn, kubectl} {
+	for _, p := range []program{kind, ko, tkn, chains, kubectl} {
 		if _, err := m.build(ctx, p); err != nil {
 			return err
 		}
