@@ -33,6 +33,8 @@ const (
 	TooLarge    Kind = "too-large"     // the image or a part of it
 	Unsupported Kind = "unsupported"   // the destination does not take images of this kind
 	Policy      Kind = "policy"        // the destination does not take this image: unsigned, vulnerable
+	Unverified  Kind = "unverified"    // its signatures are not those that are demanded
+	TooNew      Kind = "too-new"       // it is not as old as is demanded
 	Immutable   Kind = "immutable"     // its tag may not move
 	Moved       Kind = "moved"         // its tag is held, and something else moved it
 	Rejected    Kind = "rejected"      // another 4xx
@@ -51,7 +53,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		Unavailable, TLS, Proxy, Blocked, Throttled, Credentials, Denied, Quota, ReadOnly, Answer, Deadline,
-		Missing, Image, TooLarge, Unsupported, Policy, Immutable, Moved, Rejected, Conflict, Private,
+		Missing, Image, TooLarge, Unsupported, Policy, Unverified, TooNew, Immutable, Moved, Rejected, Conflict, Private,
 		NoPlan, Disagreement, Unfinished, Deferred, Internal,
 	}
 }
@@ -67,7 +69,7 @@ func Parse(name string) Kind {
 // PerImage reports whether failures of the kind are about one image each, so that each has a
 // message of its own to read. Those of other kinds say the same of a host or of the run.
 func (k Kind) PerImage() bool {
-	return slices.Contains([]Kind{Image, TooLarge, Unsupported, Policy, Immutable, Moved, Rejected, Conflict, Private, Disagreement, Internal}, k)
+	return slices.Contains([]Kind{Image, TooLarge, Unsupported, Policy, Unverified, TooNew, Immutable, Moved, Rejected, Conflict, Private, Disagreement, Internal}, k)
 }
 
 // Published reports whether the destination has the image in spite of a failure of the kind. After

@@ -21,6 +21,8 @@ var titles = map[Kind]string{
 	TooLarge:    "images are too large for HOST",
 	Unsupported: "HOST does not accept images of this kind",
 	Policy:      "HOST has a policy against these images",
+	Unverified:  "images at HOST are not signed as is demanded",
+	TooNew:      "images at HOST are newer than is demanded",
 	Immutable:   "tags at HOST may not move",
 	Moved:       "tags at HOST are not where they are held",
 	Rejected:    "HOST rejects requests",

@@ -21,6 +21,7 @@ import (
 	"imagemirror/internal/policy"
 	"imagemirror/internal/settings"
 	"imagemirror/internal/text"
+	"imagemirror/internal/verify"
 )
 
 // Base names the directory beside the sets that their kustomizations include. It is not a set.
@@ -49,6 +50,7 @@ type Set struct {
 	Settings settings.Settings // of its settings.yaml; the zero value if there is no such file
 
 	bounds []*policy.Bounds // of the operator's policies: all hold
+	rules  []rule           // of the settings and of the policies: all hold
 }
 
 // An Input is all that a run reads.
@@ -84,6 +86,7 @@ func Load(paths []string, stdin io.Reader) (*Input, error) {
 		stdin: stdin, named: map[string]bool{}, read: map[string]bool{},
 		dirs: map[string]string{}, sets: map[string]*Set{}, claims: claims{},
 		aliases: map[string]aliases{}, policies: map[string]*policy.Policy{}, spelled: map[string]bool{},
+		demands: map[string]*verify.Demand{}, roots: map[string]*verify.Root{},
 	}
 	if len(paths) == 0 {
 		l.refuse("", 0, errors.New("no PATH is given: name a mapping file, an image-set directory or - for standard input"))
@@ -117,6 +120,8 @@ type loader struct {
 	aliases  map[string]aliases        // of OWNERS files, by the repository's directory
 	policies map[string]*policy.Policy // by the absolute path of their directory
 	spelled  map[string]bool           // absolute paths of directories whose policy's name was checked
+	demands  map[string]*verify.Demand // by FILE:LINE of their rule
+	roots    map[string]*verify.Root   // by path; nil: something is wrong with it
 }
 
 // refuse adds a mistake. Line is 0 if it is about the path file, or about no file.

@@ -29,6 +29,7 @@ func (l *loader) bound(set *Set, dir, absolute string) {
 		if p := l.policy(in.dir, in.absolute, label); p != nil {
 			b := p.For(set.Name)
 			set.bounds = append(set.bounds, &b)
+			l.demand(set, b.Verify, label, in.dir)
 		}
 	}
 }

@@ -29,6 +29,7 @@ func (l *loader) settings(set *Set, dir string) {
 	// Half of the allowed destinations would refuse the others.
 	if found.Err() == nil {
 		set.Settings = s
+		l.demand(set, s.Verify, path, dir)
 	}
 }
 

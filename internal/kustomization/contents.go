@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"imagemirror/internal/finding"
@@ -15,7 +16,7 @@ import (
 // judge refuses entries that the directory of a set may not have. It leaves the set's own names to
 // those who read these files, and a misspelled mapping file to imageset, which reports both.
 // Settings under another spelling go to input.
-func judge(dir string, found, input *finding.List) {
+func judge(dir string, named []string, found, input *finding.List) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
@@ -27,6 +28,7 @@ func judge(dir string, found, input *finding.List) {
 			found.Refuse(Contents, path, 0, "an image set has no directories: remove it")
 		case !e.Type().IsRegular():
 			found.Refuse(Contents, path, 1, "this is a link, or another kind of file that an image set does not have: remove it")
+		case slices.Contains(named, e.Name()):
 		case imageset.Misspelled(e.Name()):
 		case imageset.Misnamed(e.Name(), settings.File):
 			input.Refuse(finding.Input, path, 1, imageset.MisnamedText, settings.File)
@@ -34,6 +36,8 @@ func judge(dir string, found, input *finding.List) {
 			found.Refuse(Contents, path, 1, "the operator's policy is beside the sets: remove the file")
 		case meant(e.Name()) != "":
 			found.Refuse(Contents, path, 1, imageset.MisnamedText, meant(e.Name()))
+		case strings.HasSuffix(e.Name(), ".pub") || strings.HasSuffix(e.Name(), ".pem") || strings.HasSuffix(e.Name(), ".json"):
+			found.Refuse(Contents, path, 1, "spec.verify of %s does not name this file: name it there, or remove it", settings.File)
 		default:
 			found.Refuse(Contents, path, 1, "an image set has only OWNERS, %s, files %sNAME and the generated %s: remove the file",
 				settings.File, imageset.Prefix, File)

@@ -8,6 +8,8 @@ package kustomization
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -31,7 +33,7 @@ const maxConfigMap = 1<<20 - 64<<10
 // A SetDirectory holds the files of an image set that its kustomization follows from.
 type SetDirectory struct {
 	Name      string
-	Files     []Entry // OWNERS, settings.yaml and the mapping files, in this order
+	Files     []Entry // OWNERS, settings.yaml, what that names, and the mapping files, in this order
 	Scheduled bool    // settings.yaml has a schedule
 }
 
@@ -134,10 +136,23 @@ func (t *Tree) listing(sets []string) []byte {
 		fmt.Fprintf(&b, "  - %s\n", NetworkFile)
 	}
 	if imageset.Contains(t.Root, policy.File) {
-		fmt.Fprintf(&b, "configMapGenerator:\n  - name: %s\n    namespace: %s\n    files:\n      - %s\n", policy.ConfigMap, scalar(t.Namespace), policy.File)
+		fmt.Fprintf(&b, "configMapGenerator:\n  - name: %s\n    namespace: %s\n    files:\n", policy.ConfigMap, scalar(t.Namespace))
+		for _, name := range append([]string{policy.File}, t.policyFiles()...) {
+			fmt.Fprintf(&b, "      - %s\n", scalar(name))
+		}
 		b.WriteString(fixedNames)
 	}
 	return b.Bytes()
+}
+
+// policyFiles returns the names of the files that the policy names, sorted.
+func (t *Tree) policyFiles() []string {
+	data, err := imageset.ReadFile(filepath.Join(t.Root, policy.File), policy.MaxFile)
+	if err != nil {
+		return nil
+	}
+	p, _ := policy.Parse(policy.File, data)
+	return slices.Sorted(slices.Values(p.Files()))
 }
 
 // scalar returns s as a YAML scalar that is a string, even if s is 2024 or yes.

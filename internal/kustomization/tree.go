@@ -201,8 +201,9 @@ func (t *Tree) readSet(dir string, found, input *finding.List) (s *SetDirectory,
 		found.Refuse(Orphan, dir, 0, "%v: rename the directory", err)
 		ok = false
 	}
-	judge(dir, found, input)
-	for _, name := range append([]string{imageset.OwnersFile, settings.File}, imageset.MappingFiles(dir)...) {
+	named := namedFiles(dir)
+	judge(dir, named, found, input)
+	for _, name := range slices.Concat([]string{imageset.OwnersFile, settings.File}, named, imageset.MappingFiles(dir)) {
 		path := filepath.Join(dir, name)
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -226,6 +227,16 @@ func (t *Tree) readSet(dir string, found, input *finding.List) (s *SetDirectory,
 		}
 	}
 	return s, t.readSettings(s, dir, found, input) && ok
+}
+
+// namedFiles returns the names of the files that the settings of a set name, sorted.
+func namedFiles(dir string) []string {
+	data, err := imageset.ReadFile(filepath.Join(dir, settings.File), settings.MaxFile)
+	if err != nil {
+		return nil
+	}
+	s, _ := settings.Parse(settings.File, data)
+	return slices.Sorted(slices.Values(settings.Files(s.Verify)))
 }
 
 // readSettings learns from the settings of a set whether it has a schedule. It reports

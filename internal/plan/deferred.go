@@ -78,7 +78,7 @@ func (t *target) isDeferred(err error) (yes, allowed bool) {
 // as signatures that are made later, is a reason to ask.
 func (t *target) settleRecorded(now time.Time) {
 	d := t.recorded
-	if d == nil || t.settled || t.err != nil || !t.immutable || t.referrers.Copy == settings.CopyAlways || !d.FailingSince.IsZero() || t.lacksPlatforms(d.Digest) || !digest.Valid(d.Digest) {
+	if d == nil || t.settled || t.err != nil || !t.immutable || t.referrers.Copy == settings.CopyAlways || len(t.demands) > 0 || !d.FailingSince.IsZero() || t.lacksPlatforms(d.Digest) || !digest.Valid(d.Digest) {
 		return
 	}
 	same := t.mayBeKept() || t.source.Digest == d.Digest

@@ -117,6 +117,7 @@ func newTarget(set *imageset.Set, m mapping.Mapping, source, destination referen
 		Mapping: stream.Mapping{Source: source.String(), Destination: destination.String(), Set: set.Name, File: m.File, Line: m.Line},
 		source:  source, destination: destination, immutable: set.Settings.Keeps(destination.Tag),
 		referrers: given.Referrers, platforms: given.Platforms, settings: &set.Settings, public: set.Public(),
+		demands: set.Demands(source, destination),
 	}
 }
 

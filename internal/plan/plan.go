@@ -29,6 +29,7 @@ import (
 	"imagemirror/internal/shard"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
+	"imagemirror/internal/verify"
 )
 
 // ErrInterrupted is the error of mappings that were not resolved before the run was
@@ -96,6 +97,7 @@ type target struct {
 	recorded            *record.Destination // what earlier runs recorded of it, or nil
 	settings            *settings.Settings  // of its set
 	tags                []stream.ExtraTag   // that it gets besides
+	demands             []*verify.Demand    // on its image
 	keep                *stream.ExtraTag    // that what its tag points at gets before it moves
 	held                string              // why it is not moved, if it is held
 	fromRecord          bool                // it is settled by that

@@ -19,11 +19,12 @@ type Doubt struct {
 	Takes bool // it would not fail, but replace what something else seems to publish
 }
 
-// Probe checks that the source of each mapping exists and may be read, and that immutable
-// tags point to the digest of their source. It finds tags that are published from elsewhere. It
+// Probe checks that the source of each mapping exists and may be read, that it is signed as is
+// demanded, and that immutable tags point to the digest of their source. It finds tags that are published from elsewhere. It
 // reads digests and lists of tags. If ctx ends, it returns ErrInterrupted.
 func Probe(ctx context.Context, o Options, sets []*imageset.Set) ([]Doubt, error) {
 	r := newResolver(o)
+	r.ageless = true // a run keeps back what is too new
 	r.recall(ctx, sets)
 	targets := r.targets(ctx, sets, func(batch []*target) {
 		r.Progress.mappings.Add(int64(len(batch)))
@@ -84,6 +85,9 @@ func (r *resolver) probe(ctx context.Context, g *group) {
 		return
 	}
 	digest, err := r.examine(ctx, g)
+	if err == nil {
+		r.verify(ctx, g.targets[0].from, digest, g.targets)
+	}
 	var kept sync.WaitGroup
 	for _, t := range g.targets {
 		switch {

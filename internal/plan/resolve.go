@@ -27,6 +27,8 @@ type resolver struct {
 	matched *room
 	started time.Time
 	configs chan struct{} // has an entry for each config that is being read
+	large   chan struct{} // has an entry if a large attestation is being read
+	ageless bool          // no image is too new
 
 	selected []stream.Selection // once the targets are known
 
@@ -37,6 +39,7 @@ type resolver struct {
 	images     map[string]int           // by source repository
 	answers    answers                  // see attachLater
 	recalled   map[string]*recollection // by set
+	verified   map[verified]*verification
 }
 
 func newResolver(o Options) *resolver {
@@ -44,8 +47,8 @@ func newResolver(o Options) *resolver {
 		o.Progress = &Progress{}
 	}
 	return &resolver{
-		Options: o, trees: newTrees(), started: time.Now().UTC(), configs: make(chan struct{}, configsRead),
-		companions: map[string]*companions{}, images: map[string]int{},
+		Options: o, trees: newTrees(), started: time.Now().UTC(), configs: make(chan struct{}, configsRead), large: make(chan struct{}, 1),
+		companions: map[string]*companions{}, images: map[string]int{}, verified: map[verified]*verification{},
 	}
 }
 
@@ -237,6 +240,7 @@ func (r *resolver) settleAnswered(ctx context.Context, g *group, targets []*targ
 			}
 		}
 	}
+	r.verifyKept(ctx, targets, open)
 	for _, t := range targets {
 		if deferred, _ := t.isDeferred(t.err); !deferred && (t.err != nil || t.digest == "") {
 			t.err = r.explain(ctx, t.asked, t.err)
@@ -335,6 +339,7 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 		decide(all, copying)
 	}
 	if len(copying) == 0 {
+		r.verify(ctx, from, digest, targets)
 		return nil
 	}
 	var listed sync.WaitGroup
@@ -348,8 +353,10 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 		t.err = cmp.Or(t.err, t.closed(im))
 	}
 	copying = slices.DeleteFunc(copying, func(t *target) bool { return t.err != nil })
-	r.ahead.note(true, copying...)
+	r.ahead.note(true, undemanding(copying)...)
 	r.attach(ctx, from, copying)
+	r.verify(ctx, from, digest, targets)
+	r.ahead.note(true, good(copying)...)
 	r.nameTags(ctx, from, copying)
 	return nil
 }

@@ -4,6 +4,7 @@ package policy
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"imagemirror/internal/bounds"
@@ -55,6 +56,7 @@ type Bounds struct {
 	Interval     Limit[time.Duration] `yaml:"interval"` // the least time between two runs
 	Public       Demand               `yaml:"public"`   // strangers have to be able to pull
 	Notify       Hosts                `yaml:"notify"`   // that notifications may be sent to
+	Verify       []settings.Rule      `yaml:"verify"`   // that images must meet besides those of settings
 	Links        Links                `yaml:"links"`    // where reports lead to, which bounds nothing
 }
 
@@ -105,6 +107,7 @@ func (b *Bounds) keys() []strictyaml.Key {
 		{Name: "interval", Read: durationLimit(&b.Interval, time.Minute, maxInterval)},
 		{Name: "public", Read: b.Public.read},
 		{Name: "notify", Read: b.Notify.read},
+		{Name: "verify", Read: func(v strictyaml.Value) { b.Verify = settings.ReadRules(v, true) }},
 		{Name: "links", Read: b.Links.read},
 	}
 }
@@ -146,6 +149,9 @@ func (b *Bounds) replace(own Bounds) {
 	if len(own.Notify) > 0 {
 		b.Notify = own.Notify
 	}
+	if len(own.Verify) > 0 {
+		b.Verify = own.Verify
+	}
 	b.Links.File, b.Links.Run = cmp.Or(own.Links.File, b.Links.File), cmp.Or(own.Links.Run, b.Links.Run)
 }
 
@@ -154,6 +160,15 @@ func (l Limit[T]) or(other Limit[T]) Limit[T] {
 		return l
 	}
 	return other
+}
+
+// Files returns the names of the files beside the policy that its rules need.
+func (p *Policy) Files() []string {
+	rules := p.bounds.Verify
+	for _, own := range p.sets {
+		rules = append(slices.Clip(rules), own.bounds.Verify...)
+	}
+	return settings.Files(rules)
 }
 
 // Sets yields the sets that have bounds of their own, and the line of each.

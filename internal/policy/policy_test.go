@@ -85,8 +85,8 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		{"an empty file", "", []string{"1: apiVersion is missing", "1: kind is missing"}},
 		{"settings", strings.Replace(head, "Policy", "Settings", 1), []string{`2: this is "Settings": write Policy`}},
-		{"an unknown key", head + "  caps: 8\n", []string{`4: unknown key "caps": write sources, destinations, shards, cap, rate, retries, timeout, interval, public, notify, links, network or sets`}},
-		{"an unknown key of a set", head + "  sets:\n    a: {schedule: x}\n", []string{`5: unknown key "schedule": write sources, destinations, shards, cap, rate, retries, timeout, interval, public, notify or links`}},
+		{"an unknown key", head + "  caps: 8\n", []string{`4: unknown key "caps": write sources, destinations, shards, cap, rate, retries, timeout, interval, public, notify, verify, links, network or sets`}},
+		{"an unknown key of a set", head + "  sets:\n    a: {schedule: x}\n", []string{`5: unknown key "schedule": write sources, destinations, shards, cap, rate, retries, timeout, interval, public, notify, verify or links`}},
 		{"a set twice", head + "  sets:\n    a: {cap: 8}\n    a: {cap: 9}\n", []string{`6: the key "a" is there twice`}},
 		{"sets in a list", head + "  sets: [a]\n", []string{"4: spec.sets is not a mapping"}},
 		{"out of bounds", head + "  cap: 1001\n  rate: 0\n  retries: 101\n  shards: 257\n  timeout: 169h\n  interval: 59s\n",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
@@ -14,6 +15,7 @@ import (
 // Ask asks the registries about the mappings. It returns the sources that are missing or
 // unreadable, the immutable tags that would move, and the tags that something else seems to publish.
 // It fails only if it is interrupted.
+// unreadable or not signed as is demanded, and the immutable tags that would move. It fails only if it is interrupted.
 func Ask(ctx context.Context, o plan.Options, input *imageset.Input) (*finding.List, error) {
 	var found finding.List
 	doubts, err := plan.Probe(ctx, o, input.Sets)
@@ -25,6 +27,8 @@ func Ask(ctx context.Context, o plan.Options, input *imageset.Input) (*finding.L
 			f.Rule = ruleImmutable
 		case d.Takes:
 			f.Rule, f.Warning = ruleTakeover, true
+		case stream.ErrorOf(d.Err).Kind == fault.Unverified:
+			f.Rule = ruleVerified
 		}
 		if line := f.Rule.ID + " " + f.Error(); !said[line] {
 			said[line] = true

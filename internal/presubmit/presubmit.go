@@ -20,6 +20,7 @@ var (
 	ruleReversed  = &finding.Rule{ID: "reversed", Text: "The source stands first on a line."}
 	ruleSource    = &finding.Rule{ID: "source", Text: "Each source exists and may be read."}
 	ruleTakeover  = &finding.Rule{ID: "takeover", Text: "A tag is published by one mapping, and by nothing else."}
+	ruleVerified  = &finding.Rule{ID: "verified", Text: "Each source is signed as settings and policies demand."}
 	ruleImmutable = &finding.Rule{ID: "immutable", Text: "A tag that the set calls immutable does not move."}
 )
 

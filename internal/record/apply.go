@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"imagemirror/internal/digest"
+	"imagemirror/internal/fault"
 	"imagemirror/internal/link"
 	"imagemirror/internal/report"
 	"imagemirror/internal/stream"
@@ -231,6 +232,9 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 		if d.FailingSince.IsZero() {
 			d.FailingSince = a.run.End
 		}
+		if m.Kind == fault.TooNew && d.Fresh != m.Digest && digest.Valid(m.Digest) {
+			d.Fresh, d.FreshSince = m.Digest, a.run.End
+		}
 		return d
 	case stream.Copied, stream.Current:
 		d.takePart(old, m)
@@ -245,6 +249,7 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 		d.Checked = d.LastGood
 	}
 	d.LastGood, d.FailingSince, d.Error, d.Cause = a.run.End, time.Time{}, "", ""
+	d.Fresh, d.FreshSince = "", time.Time{}
 	if m.Public != nil && m.Public.Answer == stream.Yes {
 		d.Public = a.run.End
 	}

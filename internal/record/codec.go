@@ -192,7 +192,7 @@ func (d *Destination) check() error {
 	if err := d.checkPart(); err != nil {
 		return err
 	}
-	digests := []string{d.Digest}
+	digests := []string{d.Digest, d.Fresh}
 	texts := []string{d.Name, d.Source, d.File, d.Cause, d.Error, d.Run}
 	for _, m := range d.Moves {
 		if m == nil || m.Digest == "" {

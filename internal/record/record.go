@@ -120,9 +120,11 @@ type Destination struct {
 	Public       time.Time `json:"public,omitzero"`  // when strangers were last known to get that digest
 	Checked      time.Time `json:"checked,omitzero"` // when registries said so; zero if LastGood is that time
 	FailingSince time.Time `json:"failingSince,omitzero"`
-	Cause        string    `json:"cause,omitempty"` // the key of why it fails
-	Error        string    `json:"error,omitempty"` // the message of its own failure
-	Run          string    `json:"run,omitempty"`   // the last run that had a result for it
+	Cause        string    `json:"cause,omitempty"`     // the key of why it fails
+	Error        string    `json:"error,omitempty"`     // the message of its own failure
+	Run          string    `json:"run,omitempty"`       // the last run that had a result for it
+	Fresh        string    `json:"fresh,omitempty"`     // the digest that it does not get yet, since that is too new
+	FreshSince   time.Time `json:"freshSince,omitzero"` // when that was first seen
 	Gone         time.Time `json:"gone,omitzero"`
 	Hold         *Hold     `json:"hold,omitempty"`
 	Moves        []*Move   `json:"moves,omitempty"` // oldest first

@@ -84,7 +84,8 @@ type Settings struct {
 	Keep   tagname.Template   `yaml:"keep"`   // of the tag that keeps what a tag pointed at before it moves
 	Select Select             `yaml:"select"` // which tags of wildcard sources are mirrored
 
-	Public bool `yaml:"public"` // strangers have to be able to pull what is published
+	Public bool   `yaml:"public"` // strangers have to be able to pull what is published
+	Verify []Rule `yaml:"verify"` // what images must be before they are published
 
 	Platforms Platforms `yaml:"platforms"` // for which images are copied
 	History   History   `yaml:"history"`

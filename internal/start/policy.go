@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"imagemirror/internal/policy"
+	"imagemirror/internal/settings"
 	"imagemirror/internal/text"
 )
 
@@ -59,16 +60,20 @@ func (s *Starter) early(set *imageSet, runs []v1.PipelineRun) string {
 	return ""
 }
 
-// mount returns the policy as a file among those of the set, which split finds there. A file of the
-// set with that name would be hidden by it.
+// mount returns the policy and the files that it names, as files among those of the set, which split
+// finds there. A file of the set with such a name would be hidden by it.
 func mount(b policy.Bounds) []corev1.VolumeProjection {
 	if b.File == "" {
 		return nil
 	}
 	yes := true
+	items := []corev1.KeyToPath{{Key: policy.File, Path: policy.File}}
+	for _, name := range settings.Files(b.Verify) {
+		items = append(items, corev1.KeyToPath{Key: name, Path: name})
+	}
 	return []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{
 		LocalObjectReference: corev1.LocalObjectReference{Name: policy.ConfigMap},
-		Items:                []corev1.KeyToPath{{Key: policy.File, Path: policy.File}},
+		Items:                items,
 		Optional:             &yes,
 	}}}
 }

@@ -85,6 +85,15 @@ func TestRunIsWithinThePolicy(t *testing.T) {
 	}
 }
 
+// What the policy's rules name is mounted with it.
+func TestPolicyFilesAreMounted(t *testing.T) {
+	s := boundSet(t, bounds+"  verify: {anyOf: [{key: policy-a.pub}]}\n", "")
+	mounted := mount(s.bounds)[0].ConfigMap.Items
+	if len(mounted) != 2 || mounted[1].Key != "policy-a.pub" || mounted[1].Path != "policy-a.pub" {
+		t.Errorf("mounted %+v", mounted)
+	}
+}
+
 // A set's own bounds replace those of all sets.
 func TestPolicyOfOneSet(t *testing.T) {
 	s := boundSet(t, bounds+"  sets:\n    knative: {cap: 128}\n    other: {cap: 4, shards: 1}\n", "  cap: 128\n")

@@ -13,16 +13,16 @@ import (
 
 // A Demand is what settings or a policy ask of images.
 type Demand struct {
-	At           string    // FILE:LINE, for messages
-	Signers      []*Signer // alternatives: one has to be met. None demand no signature
-	Attestations []string  // predicate types, each of which the same signer has to have attested
-	Unsigned     bool      // attestations suffice
-	MinAge       time.Duration
+	At               string    // FILE:LINE, for messages
+	Signers          []*Signer // alternatives: one has to be met. None demand no signature
+	Attestations     []string  // predicate types, each of which the same signer has to have attested
+	AttestationsOnly bool      // attestations suffice
+	MinAge           time.Duration
 }
 
 // wants reports whether a claim with a predicate type counts.
 func (d *Demand) wants(predicate string) bool {
-	return predicate == signPredicate && !d.Unsigned || slices.Contains(d.Attestations, predicate)
+	return predicate == signPredicate && !d.AttestationsOnly || slices.Contains(d.Attestations, predicate)
 }
 
 // Attests reports whether attestations are demanded.
@@ -82,7 +82,7 @@ func (p *progress) met() *signed {
 	for i := range p.signers {
 		s := &p.signers[i]
 		missing := func(predicate string) bool { return !s.predicates[predicate] }
-		if (p.Unsigned || s.predicates[signPredicate]) && !slices.ContainsFunc(p.Attestations, missing) {
+		if (p.AttestationsOnly || s.predicates[signPredicate]) && !slices.ContainsFunc(p.Attestations, missing) {
 			return s
 		}
 	}
@@ -237,6 +237,8 @@ func (p *progress) good() string {
 // bad returns what was found if nothing of that is good.
 func (p *progress) bad() string {
 	switch {
+	case p.signatures+p.attestations == 0 && p.AttestationsOnly:
+		return "no attestation" + p.unwanted()
 	case p.signatures+p.attestations == 0:
 		return "no signature" + p.unwanted()
 	case p.attestations == 0 && p.signatures == 1:
@@ -283,7 +285,7 @@ func words(predicates map[string]bool) []string {
 // String returns what is wanted.
 func (d *Demand) String() string {
 	all := map[string]bool{}
-	if !d.Unsigned {
+	if !d.AttestationsOnly {
 		all[signPredicate] = true
 	}
 	for _, a := range d.Attestations {
@@ -299,4 +301,11 @@ func (d *Demand) String() string {
 		by, more = by[:most], fmt.Sprintf(" or %d more", n)
 	}
 	return strings.Join(words(all), " and ") + " by " + strings.Join(by, " or ") + more
+}
+
+// Wanted reports whether a demand that is not met is for attestations, or else for a signature.
+func (c *Check) Wanted(attestations bool) bool {
+	return slices.ContainsFunc(c.demands, func(p *progress) bool {
+		return p.met() == nil && (attestations && p.Attests() || !attestations && !p.AttestationsOnly)
+	})
 }

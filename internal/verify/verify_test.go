@@ -138,11 +138,11 @@ func TestSignaturesAreAccepted(t *testing.T) {
 		if at := done.Signed(); at.Before(before) || at.After(time.Now().Add(time.Second)) {
 			t.Errorf("%s: signed at %v, want now", c.name, at)
 		}
-		d.Unsigned = true
+		d.AttestationsOnly = true
 		if _, err := check(d, tagged(t, c.by.Attest(image, signtest.Provenance))); err != nil {
 			t.Errorf("%s, attested in cosign's tag: %v", c.name, err)
 		}
-		d.Unsigned, d.Attestations = false, nil
+		d.AttestationsOnly, d.Attestations = false, nil
 		if _, err := check(d, tagged(t, c.by.Sign("quay.example/a", image))); err != nil {
 			t.Errorf("%s, in cosign's tag: %v", c.name, err)
 		}

@@ -17,6 +17,7 @@ import (
 
 	"imagemirror/internal/notify/notifytest"
 	"imagemirror/internal/report/reporttest"
+	"imagemirror/internal/verify/signtest"
 )
 
 var update = flag.Bool("update", false, "write what the commands print into the scripts")
@@ -68,7 +69,7 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata",
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"registry": startRegistry, "proxy": startProxy, "push": push, "sign": sign, "same": same, "public": makePublic, "requests": requests, "reset": reset,
+			"registry": startRegistry, "proxy": startProxy, "push": push, "sign": sign, "signer": signer, "sign-as": signAs, "same": same, "public": makePublic, "requests": requests, "reset": reset,
 			"fault": fault, "pipe": pipe, "status": status, "login": login, "compress": compress, "cut": cut,
 			"heal": heal, "digest": digest, "expand": expand, "append": addLine,
 			"receiver": startReceiver, "notified": notified, "age": age,
@@ -82,7 +83,7 @@ func TestScripts(t *testing.T) {
 			// A program with the race detector would sleep for a second before it exits. A race
 			// still makes it exit with 66.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
-			w := &world{registries: map[string]*remoteRegistry{}}
+			w := &world{registries: map[string]*remoteRegistry{}, signers: map[string]signtest.Signer{}}
 			env.Values[worldKey{}] = w
 			env.Defer(w.close)
 			return nil
@@ -110,6 +111,7 @@ type world struct {
 	registries map[string]*remoteRegistry
 	statuses   string // of the last pipe
 	receiver   *notifytest.Receiver
+	signers    map[string]signtest.Signer
 }
 
 func (w *world) close() {

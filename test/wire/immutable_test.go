@@ -24,7 +24,12 @@ func versions(t *testing.T, lines ...string) []*imageset.Set {
 // setWith returns a set with the lines of a mapping file and a key of its settings.
 func setWith(t *testing.T, spec string, lines ...string) []*imageset.Set {
 	t.Helper()
-	file := mappingFile(t, lines...)
+	return setOf(t, mappingFile(t, lines...), spec)
+}
+
+// setOf returns the set of a mapping file, with settings beside that.
+func setOf(t *testing.T, file, spec string) []*imageset.Set {
+	t.Helper()
 	dir := filepath.Dir(file)
 	settings := fmt.Sprintf("apiVersion: imagemirror/v1\nkind: Settings\nmetadata: {name: %q}\nspec:\n  %s\n", filepath.Base(dir), spec)
 	if err := os.WriteFile(filepath.Join(dir, "settings.yaml"), []byte(settings), 0o600); err != nil {

@@ -100,7 +100,13 @@ func (m *manifest) push(ctx context.Context, repository, at string, options []re
 	}
 	m.fields["config"] = m.config.descriptor()
 	descriptors := []v1.Descriptor{}
+	pushed := map[v1.Hash]bool{}
 	for _, l := range append([]layer{m.config}, m.layers...) {
+		d := l.descriptor().Digest
+		if pushed[d] {
+			continue
+		}
+		pushed[d] = true
 		if err := remote.WriteLayer(repo, static.NewLayer(l.content, types.MediaType(l.mediaType)), options...); err != nil {
 			return "", err
 		}

@@ -1,0 +1,78 @@
+package imageset
+
+import (
+	"strings"
+	"testing"
+
+	"imagemirror/internal/verify/signtest"
+)
+
+// What is wrong with the files that rules name is reported at the line that names them.
+func TestVerification(t *testing.T) {
+	key, authority := signtest.NewKey(), signtest.NewAuthority()
+	const byKey, byIdentity = "{anyOf: [{key: a.pub}]}", "{anyOf: [{issuer: i, subject: s, trustedRoot: r.json}]}"
+	for name, c := range map[string]struct {
+		rule  string
+		files map[string]string
+		want  string // after settings.yaml:6, or "" if all is well
+	}{
+		"a key":              {byKey, map[string]string{"a.pub": string(key.Public)}, ""},
+		"no file":            {byKey, nil, "key a.pub: no such file or directory: put the file beside settings.yaml"},
+		"no PEM":             {byKey, map[string]string{"a.pub": "x"}, "key a.pub: it is not in PEM: write a public key"},
+		"a private key":      {byKey, map[string]string{"a.pub": string(key.Private())}, "key a.pub: it is a private key, which whoever can read the repository now has"},
+		"two keys":           {byKey, map[string]string{"a.pub": string(key.Public) + string(key.Public)}, "key a.pub: more than one key is in it"},
+		"a bad key":          {byKey, map[string]string{"a.pub": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"}, "key a.pub: it is not a public key"},
+		"a certificate":      {byKey, map[string]string{"a.pub": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}, "key a.pub: it is a certificate"},
+		"a root":             {byIdentity, map[string]string{"r.json": string(authority.TrustedRoot())}, ""},
+		"no root":            {byIdentity, nil, "trustedRoot r.json: no such file or directory"},
+		"a root that is not": {byIdentity, map[string]string{"r.json": "{"}, "trustedRoot r.json: it is not a Sigstore trusted root"},
+		"an empty root":      {byIdentity, map[string]string{"r.json": `{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`}, "trustedRoot r.json: it has neither a transparency log nor a timestamp authority"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{"one/mapping_a": pair("a"), "one/settings.yaml": settingsOf("one", "verify: "+c.rule)}
+			for file, content := range c.files {
+				files["one/"+file] = content
+			}
+			write(t, files)
+			in, err := Load([]string{"one"}, nil)
+			switch {
+			case c.want == "" && err != nil:
+				t.Error(err)
+			case c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), "one/settings.yaml:6: "+c.want) || strings.Contains(err.Error(), "\n")):
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+			m := in.Sets[0].Mappings[0]
+			if n := len(in.Sets[0].Demands(m.Source, m.Destination)); n != 1 {
+				t.Errorf("%d demands, want 1", n)
+			}
+		})
+	}
+}
+
+// The rules of a policy hold besides those of settings, each for the images that it names. Their
+// files are beside the policy, on a cluster among those of the set.
+func TestVerificationByPolicy(t *testing.T) {
+	key := string(signtest.NewKey().Public)
+	rules := policyOf("  verify:\n    - {sources: [q.io/s], anyOf: [{key: policy-a.pub}]}\n    - {destinations: [elsewhere.example], minAge: 1h}\n")
+	for _, at := range []string{"sets/", "sets/one/"} {
+		write(t, map[string]string{
+			at + "policy.yaml": rules, at + "policy-a.pub": key, "sets/one/mapping_a": pair("a") + "q.io/t/x:1 q.io/d/x\n", "sets/one/a.pub": key,
+			"sets/one/settings.yaml": settingsOf("one", "verify: {anyOf: [{key: a.pub}]}"),
+		})
+		in, err := Load([]string{"sets/one"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []int{2, 1} {
+			m := in.Sets[0].Mappings[i]
+			if n := len(in.Sets[0].Demands(m.Source, m.Destination)); n != want {
+				t.Errorf("%s: %d demands of %s, want %d", at, n, m.Source, want)
+			}
+		}
+	}
+	write(t, map[string]string{"sets/policy.yaml": rules, "sets/one/mapping_a": pair("a"), "sets/one/OWNERS": owners})
+	_, err := Load([]string{"sets/one"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "sets/policy.yaml:5: key policy-a.pub: no such file") {
+		t.Error(err)
+	}
+}
