@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"imagemirror/internal/digest"
@@ -113,6 +114,12 @@ func edited[T any](r *Record, edits map[string]T, now time.Time, edit func(*Dest
 func (r *Record) WithHolds(holds map[string]*Hold, now time.Time) *Record {
 	return edited(r, holds, now, func(d *Destination, h *Hold) { d.Hold = h })
 }
+
+// RollbackID begins the names of rollbacks, which stand for runs in the history of destinations.
+const RollbackID = "rollback-"
+
+// IsRollback reports whether a rollback moved the tag.
+func (m *Move) IsRollback() bool { return strings.HasPrefix(m.Run, RollbackID) }
 
 // A RolledBack is a destination whose tag went back to an earlier digest.
 type RolledBack struct{ From, To string }

@@ -5,11 +5,9 @@ import (
 	"strings"
 
 	"imagemirror/internal/manifest"
+	"imagemirror/internal/record"
 	"imagemirror/internal/stream"
 )
-
-// ID begins the names of rollbacks, which stand for runs in the history of destinations.
-const ID = "rollback-"
 
 // Plan returns the plan that copy carries out to move the tags back. The source of each is its own
 // repository.
@@ -17,7 +15,7 @@ func (r *Rollback) Plan() *stream.Content {
 	now := r.options.Now().UTC()
 	p := &stream.Content{
 		Name: "rollback", Archive: manifest.NewArchive(), Sets: []stream.Set{{Name: r.options.Set.Name, Owners: r.options.Set.Owners}},
-		Header: stream.Header{Version: stream.Version, Stream: stream.Plan, Run: ID + now.Format("20060102T150405Z-") + strings.ToLower(rand.Text()[:8]), Started: now},
+		Header: stream.Header{Version: stream.Version, Stream: stream.Plan, Run: record.RollbackID + now.Format("20060102T150405Z-") + strings.ToLower(rand.Text()[:8]), Started: now},
 	}
 	var refs []manifest.Ref
 	added := map[string]bool{}

@@ -236,7 +236,7 @@ func TestPagesInABrowser(t *testing.T) {
 		s.last.Store(&loaded{snapshot: NewSnapshot(Look{Records: fleet(), Active: []Active{{"knative", "mirror-knative-7xk2p", ago(4 * time.Minute)}}}, now)})
 		for picture, path := range map[string]string{
 			"overview": "/", "filtered": "/?state=failing&sort=name&q=console", "nothing": "/?q=nowhere", "causes": "/causes",
-			"cause": "/causes/" + idOf(expired.Key), "set": "/sets/console-plugins", "good": "/sets/serverless-operator?page=2",
+			"cause": "/causes/" + idOf(expired.Key), "set": "/sets/console-plugins", "held": "/sets/gitops", "good": "/sets/serverless-operator?page=2",
 			"overdue": "/sets/nightly-builds", "refused": "/sets/payments", "new": "/sets/brand-new", "runs": "/sets/tekton/runs",
 			"run": "/sets/tekton/runs/mirror-tekton-00075", "lost": "/nowhere",
 		} {

@@ -109,6 +109,7 @@ func fleet() []*record.Record {
 	for i, d := range all[3].Destinations[:2] {
 		d.Hold = record.NewHold(d.Digest, ago(3*time.Hour), "ada", []string{"", "v1 crashes on arm64: <b>ISSUE-7</b>"}[i])
 		d.Hold.Source = "sha256:" + strings.Repeat("5", 64)
+		d.Moves[len(d.Moves)-1].Run = record.RollbackID + "20261129T120405Z-x7k2p"
 	}
 	idle := goodSet("nightly-builds", 18, 60, 2)
 	for _, run := range idle.Runs {

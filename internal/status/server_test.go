@@ -59,6 +59,28 @@ func links(t *testing.T, page []byte) []string {
 	return all
 }
 
+// Pages and the JSON show which destinations are held, until when, by whom and why, and rollbacks in
+// their history.
+func TestHeldDestinationsAreShown(t *testing.T) {
+	handler := showing(NewSnapshot(Look{Records: fleet()}, now))
+	for path, want := range map[string][]string{
+		"/":                   {">2 held<"},
+		"/sets/gitops":        {"2 held", "held until its source moves</span>", "since 2026-11-29T12:04:05Z by ada: v1 crashes on arm64: &lt;b&gt;ISSUE-7&lt;/b&gt;", ">rolled back<", "state=held"},
+		"/api/v1/sets/gitops": {`"held":2`, `"by":"ada"`},
+	} {
+		body := get(handler, path).Body.String()
+		for _, w := range want {
+			if !strings.Contains(body, w) {
+				t.Errorf("%s does not show %q", path, w)
+			}
+		}
+	}
+	var table strings.Builder
+	if err := WriteTable(&table, NewSnapshot(Look{Records: fleet()}, now)); err != nil || !regexp.MustCompile(`(?m)^good +gitops .* 2 held$`).MatchString(table.String()) {
+		t.Errorf("%v, and the table is\n%s", err, table.String())
+	}
+}
+
 // elsewhere matches the addresses of other hosts that pages may lead to: the page of a registry,
 // the line of a mapping file, and what a hostile record has in place of that.
 var elsewhere = regexp.MustCompile(`^https://(quay\.io/repository/openshift-|git\.example/blob/main/image-sets/|evil\.example/(x\.png|w+)$)`)
