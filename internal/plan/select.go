@@ -11,26 +11,46 @@ import (
 	"imagemirror/internal/stream"
 )
 
+// ruledTags are the tags of a repository under a rule, or why it cannot judge them.
+type ruledTags struct {
+	*selection.Tags
+	err error
+}
+
 // selectTags gives each line of a list the tags that its pattern matches and its set's settings
 // select, or an error. It fails only if ctx ends.
 func (r *resolver) selectTags(ctx context.Context, list *wildcardList, tags []string) error {
-	judged := map[*settings.SelectRule]*selection.Tags{}
+	judged := map[*settings.SelectRule]ruledTags{}
 	for _, l := range list.lines {
 		rule := l.set.Settings.Select.For(l.mapping.Source)
 		if rule == nil {
 			l.match(tags)
 			continue
 		}
-		if judged[rule] == nil {
-			judged[rule] = rule.On(tags)
+		ruled, known := judged[rule]
+		if !known {
+			ruled.Tags, ruled.err = rule.On(tags)
+			judged[rule] = ruled
 		}
-		outcome, err := judged[rule].Select(ctx, l.mapping.Source.Tag, l.mapping.Source.Match)
+		if ruled.err != nil {
+			l.err = tooSlow(l.mapping.Source, rule, ruled.err)
+			continue
+		}
+		outcome, err := ruled.Select(ctx, l.mapping.Source.Tag, l.mapping.Source.Match)
 		if err != nil {
 			return err
 		}
 		l.selected(rule, outcome)
 	}
 	return nil
+}
+
+// tooSlow returns the error of a wildcard whose tags are too many for the expressions of a rule.
+func tooSlow(source reference.Reference, rule *settings.SelectRule, why error) error {
+	return fault.New(fault.Fault{
+		Kind: fault.TooLarge, Side: reference.Source, Host: source.Registry,
+		Advice: fmt.Sprintf("write shorter expressions at %s:%d, or use semver", rule.File, rule.Line),
+	}, fmt.Sprintf("selecting tags of %s: %v", source, why))
 }
 
 // match gives a line the tags that its pattern matches.

@@ -15,6 +15,10 @@ const (
 	MaxExpressions  = 50   // of include, and of exclude
 	MaxExpression   = 500  // bytes of one
 	MaxInstructions = 1000 // of all expressions of a rule, as they are compiled
+
+	// MaxWork bounds the instructions of a rule times the characters of all tags of a repository.
+	// Expressions of the worst kind take about 20 s for that; others are ten times as fast.
+	MaxWork = 1_000_000_000
 )
 
 // An Expression matches tags as a whole: v1 does not match v1.2. It has the syntax of RE2.

@@ -64,15 +64,23 @@ type Tags struct {
 	verdicts []verdict // of the steps that concern one tag alone; open: not judged yet
 }
 
-// On returns the tags of a repository under the rule.
-func (r *Rule) On(tags []string) *Tags {
+// On returns the tags of a repository under the rule. It fails if the rule's expressions might take
+// too long on so many tags.
+func (r *Rule) On(tags []string) (*Tags, error) {
 	if !slices.IsSorted(tags) {
 		tags = slices.Sorted(slices.Values(tags))
 	}
 	if repeated := slices.Compact(slices.Clone(tags)); len(repeated) < len(tags) {
 		tags = repeated
 	}
-	return &Tags{rule: r, names: tags, verdicts: make([]verdict, len(tags))}
+	size := 0
+	for _, tag := range tags {
+		size += len(tag)
+	}
+	if n := r.Instructions(); n*size > MaxWork {
+		return nil, fmt.Errorf("the repository lists %d tags of %d characters in all, and the expressions take %d instructions: %d are allowed for so many", len(tags), size, n, MaxWork/size)
+	}
+	return &Tags{rule: r, names: tags, verdicts: make([]verdict, len(tags))}, nil
 }
 
 // An Outcome is what a rule selects from the tags that a pattern matches.

@@ -33,6 +33,16 @@ func constraint(t testing.TB, text string) *Constraint {
 	return c
 }
 
+// on returns tags under a rule.
+func on(t testing.TB, rule *Rule, tags []string) *Tags {
+	t.Helper()
+	all, err := rule.On(tags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 func all(string) bool { return true }
 
 // tags are those of a repository that people and tools tag as they like.
@@ -60,7 +70,7 @@ func TestSelect(t *testing.T) {
 		{"nothing", Rule{Include: compiled(t, "none")}, nil},
 		{"tags that refer to digests", Rule{Companions: true, Include: compiled(t, `sha256-.*\.sig`)}, []string{tags[20]}},
 	} {
-		o, err := c.rule.On(tags).Select(t.Context(), "*", all)
+		o, err := on(t, &c.rule, tags).Select(t.Context(), "*", all)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +83,7 @@ func TestSelect(t *testing.T) {
 func TestStepsExplainWhatIsLeftOut(t *testing.T) {
 	rule := Rule{Include: compiled(t, "v.*"), Exclude: compiled(t, ".*alpine", `.*-rc\.1`), Semver: constraint(t, ">=1.9"), Newest: 1}
 	list := []string{"1.0", "v1.9.0", "v1.10.0", "v1.2.0", "vx", "v2.0.0-rc.1", "v2.0.0-a", "v3-alpine", "sha256-x", "latest"}
-	o, err := rule.On(list).Select(t.Context(), "*[^l]", func(tag string) bool { return tag != "latest" })
+	o, err := on(t, &rule, list).Select(t.Context(), "*[^l]", func(tag string) bool { return tag != "latest" })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +111,7 @@ func TestStepsExplainWhatIsLeftOut(t *testing.T) {
 func TestSelectEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := (&Rule{}).On(tags).Select(ctx, "*", all); err == nil {
+	if _, err := on(t, &Rule{}, tags).Select(ctx, "*", all); err == nil {
 		t.Error("an outcome, although the context has ended")
 	}
 }
@@ -120,6 +130,21 @@ func TestCompileRefuses(t *testing.T) {
 		if _, err := Compile(text); err == nil || err.Error() != want {
 			t.Errorf("%.20s: got %v, want %s", text, err, want)
 		}
+	}
+}
+
+// Expressions that are too many for so many tags are refused, whatever they match.
+func TestExpressionsMayNotTakeTooLong(t *testing.T) {
+	var list []string
+	for i := range 200_000 {
+		list = append(list, fmt.Sprintf("v1.%06d-%050d", i, i))
+	}
+	short, long := Rule{Include: compiled(t, `v1\.\d+-[0-9]*`)}, Rule{Include: compiled(t, "v{1,100}.*")}
+	on(t, &short, list)
+	on(t, &long, list[:20_000])
+	_, err := long.On(list)
+	if want := "the repository lists 200000 tags of 12000000 characters in all, and the expressions take 203 instructions: 83 are allowed for so many"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 
@@ -150,13 +175,13 @@ func TestSelectionIsAFunctionOfTheTags(t *testing.T) {
 func checkProperties(t *testing.T, random *rand.Rand, list []string, rule Rule) {
 	t.Helper()
 	match := func(tag string) bool { return !strings.HasPrefix(tag, "n") }
-	o, err := rule.On(list).Select(t.Context(), "*", match)
+	o, err := on(t, &rule, list).Select(t.Context(), "*", match)
 	if err != nil {
 		t.Fatal(err)
 	}
 	shuffled := append(slices.Clone(list), list[:len(list)/2]...)
 	random.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-	again, err := rule.On(shuffled).Select(t.Context(), "*", match)
+	again, err := on(t, &rule, shuffled).Select(t.Context(), "*", match)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +253,7 @@ func TestNewestOfMany(t *testing.T) {
 		list = append(list, fmt.Sprintf("v%d.%d.%d", i%7, i%97, i))
 	}
 	for _, n := range []int{1, 3, 499, 500, 501, 2000, 4999, 5000, 6000} {
-		o, err := (&Rule{Newest: n}).On(list).Select(t.Context(), "*", all)
+		o, err := on(t, &Rule{Newest: n}, list).Select(t.Context(), "*", all)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +306,7 @@ func BenchmarkSelect(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := rule.On(list).Select(b.Context(), "*", all); err != nil {
+				if _, err := on(b, &rule, list).Select(b.Context(), "*", all); err != nil {
 					b.Fatal(err)
 				}
 			}

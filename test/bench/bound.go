@@ -18,14 +18,18 @@ func (w benchWorkload) bound(c *registrytest.WorkloadImages, phase string) least
 	if phase == "cold" {
 		one = c.Cold()
 	}
-	if phase == "cold" || w.signed > 0 {
-		// To find what travels with images: a list of tags for each repository, and whether the
-		// registry has the referrers API.
+	travels := phase == "cold" || w.signed > 0
+	if travels || w.choose {
 		repositories := map[string]bool{}
 		for _, tag := range c.Tags {
 			repositories[tag[:strings.LastIndex(tag, ":")]] = true
 		}
-		one.Source["GET tags"], one.Source["GET referrers"] = len(repositories), 1
+		one.Source["GET tags"] = len(repositories)
+	}
+	if travels {
+		// To find what travels with images: the lists of tags, and whether the registry has the
+		// referrers API.
+		one.Source["GET referrers"] = 1
 	}
 	if w.signed > 0 {
 		w.addReferrers(one.Source, one.Destination, len(c.Tags))

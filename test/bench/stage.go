@@ -30,7 +30,10 @@ func (b *bench) fill(ctx context.Context, w benchWorkload) (*sourceRegistry, err
 	}
 	content, err := w.images.Write(ctx, r.Host)
 	if err == nil && w.tags > 1 {
-		content.Tags, err = tag(ctx, r.Host, content.Tags, w.tags)
+		var all []string
+		if all, err = tag(ctx, r.Host, content.Tags, w.tags); !w.choose {
+			content.Tags = all
+		}
 	}
 	if err == nil && w.signed > 0 {
 		err = attachAll(ctx, r.Host, content.Tags, w.signed)
@@ -89,6 +92,7 @@ type stage struct {
 	destinations []*destinationRegistry
 	pairs        []pair
 	dir          string // of the destinations' content
+	choose       bool   // the pairs are what is selected of whole repositories
 	tls          bool   // the proxies speak TLS, with certificates that nobody trusts
 	always       bool   // referrers travel to images that are current, too
 }
@@ -105,7 +109,7 @@ type pair struct{ source, destination, from, to string }
 // set sets the stage for one tool. The destinations are empty, or have everything if the
 // workload is quiet.
 func (b *bench) set(w benchWorkload, from *sourceRegistry) (*stage, error) {
-	s := &stage{source: from, front: before(from.Registry, w), dir: filepath.Join(b.content, "destinations"), tls: w.link != nil, always: w.signed > 0}
+	s := &stage{source: from, front: before(from.Registry, w), dir: filepath.Join(b.content, "destinations"), choose: w.choose, tls: w.link != nil, always: w.signed > 0}
 	for i, copies := range w.copies {
 		dir := filepath.Join(s.dir, fmt.Sprint(i))
 		if w.quiet {

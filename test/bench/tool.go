@@ -70,6 +70,9 @@ func (b *bench) ourJob(s *stage, pipeline func(mapping string) [][]string) (laun
 // mappingFile writes the stage's pairs as a mapping file, or as a set with settings if it needs
 // some.
 func (b *bench) mappingFile(s *stage) (path string, err error) {
+	if s.choose {
+		return b.selectedSet(s)
+	}
 	var lines strings.Builder
 	for _, p := range s.pairs {
 		fmt.Fprintln(&lines, p.source, p.destination)
@@ -79,6 +82,29 @@ func (b *bench) mappingFile(s *stage) (path string, err error) {
 	}
 	path = filepath.Join(b.dir, "mapping_bench")
 	return path, os.WriteFile(path, []byte(lines.String()), 0o600)
+}
+
+// selectedSet writes an image set whose settings select the stage's pairs.
+func (b *bench) selectedSet(s *stage) (path string, err error) {
+	var lines strings.Builder
+	for _, p := range s.repositories() {
+		fmt.Fprintf(&lines, "%s:* %s\n", p.source, p.destination)
+	}
+	return b.setWith(fmt.Sprintf("select: [{source: \"*\", exclude: '%s'}]", others), lines.String())
+}
+
+// others matches the tags that are not selected: see tag.
+const others = `.*-[0-9]+`
+
+// repositories returns the pairs without their tags, each once.
+func (s *stage) repositories() (list []pair) {
+	for _, p := range s.pairs {
+		source, destination := p.source[:strings.LastIndex(p.source, ":")], p.destination[:strings.LastIndex(p.destination, ":")]
+		if one := (pair{source: source, destination: destination}); !slices.Contains(list, one) {
+			list = append(list, one)
+		}
+	}
+	return list
 }
 
 // regsync runs one process with a configuration file.
@@ -93,8 +119,14 @@ func regsync(b *bench, s *stage) (launchSpec, error) {
 		fmt.Fprintf(&c, "  - {registry: %q, tls: %s, reqConcurrent: %d}\n", host, tls, b.concurrency)
 	}
 	fmt.Fprintln(&c, "sync:")
-	for _, p := range s.pairs {
-		fmt.Fprintf(&c, "  - {source: %q, target: %q, type: image, referrers: %t}\n", p.source, p.destination, s.always)
+	if s.choose {
+		for _, p := range s.repositories() {
+			fmt.Fprintf(&c, "  - {source: %q, target: %q, type: repository, tags: {deny: ['%s']}}\n", p.source, p.destination, others)
+		}
+	} else {
+		for _, p := range s.pairs {
+			fmt.Fprintf(&c, "  - {source: %q, target: %q, type: image, referrers: %t}\n", p.source, p.destination, s.always)
+		}
 	}
 	config := filepath.Join(b.dir, "regsync.yaml")
 	return b.job([][]string{{b.program("regsync"), "once", "-c", config}}), os.WriteFile(config, []byte(c.String()), 0o600)

@@ -20,6 +20,7 @@ type benchWorkload struct {
 	quiet  bool          // everything is there already
 	signed int           // every so many images have a referrer, and later ones travel too; 0: none
 	api    bool          // the registries have the referrers API; quiet workloads only
+	choose bool          // of the tags of each image only the first is mirrored, by a selection
 	tools  []string      // nil: all
 	link   *farLink      // nil: plain HTTP, without a limit
 }
@@ -50,6 +51,7 @@ func workloads() []benchWorkload {
 		// What was signed later is looked for: with the referrers API and without.
 		{name: "signed", images: withImages(small, 5000, 50), delay: delay, copies: []int{1}, quiet: true, signed: 2, tools: always},
 		{name: "signed-api", images: withImages(small, 5000, 50), delay: delay, copies: []int{1}, quiet: true, signed: 2, api: true, tools: always},
+		{name: "selected", images: withImages(small, 300, 10), tags: 9, delay: delay, copies: []int{1}, choose: true, tools: []string{"ours", "regsync"}},
 		{name: "fan", images: sharing(30), delay: delay, copies: []int{3, 2}},
 		{name: "far", images: single(12, 20*megabyte), copies: []int{1}, link: far(10, false), tools: far3},
 		{name: "far-http1", images: single(12, 20*megabyte), copies: []int{1}, link: far(10, true), tools: far3},
@@ -119,6 +121,9 @@ func (w benchWorkload) about() string {
 	}
 	if w.signed > 0 {
 		s += fmt.Sprintf("; one of %d is signed", w.signed)
+	}
+	if w.choose {
+		s += "; one tag of each is selected"
 	}
 	if w.quiet {
 		s += "; all is there"

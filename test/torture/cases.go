@@ -14,6 +14,12 @@ type hostileCase struct {
 	make func(*hostile)
 }
 
+// selection is the case in which settings select from very many tags, with expressions that take
+// nearly as many instructions as that allows.
+const selection = "a selection from 190,000 tags"
+
+const selectionSpec = `select: [{source: "*", include: ['(?:v?[0-9.x]{0,4}){1,4}'], exclude: ['(?:[a-z0-9.]*x){0,4}y'], semver: ">=1", newest: 10000}]`
+
 // space has what takes memory.
 var space = []hostileCase{
 	{"a layer of 2^63-1 bytes", func(h *hostile) {
@@ -43,6 +49,7 @@ var space = []hostileCase{
 		h.tag("evil/urls", h.index(0, parts...))
 	}},
 	{"a wildcard on 190,000 tags", func(h *hostile) { h.wildcard("evil/tags", 190_000) }},
+	{selection, func(h *hostile) { h.wildcard("evil/tags", 190_000) }},
 	{"wildcards that fill the plan", func(h *hostile) {
 		for n := 21_000; n > 500; n = n * 9 / 20 {
 			h.wildcard(fmt.Sprintf("evil/%s/%d", strings.Repeat("a", 100), n), n)

@@ -118,6 +118,9 @@ func (t *torturer) space(ctx context.Context, name string, lines []string, kubec
 		return err
 	}
 	defer os.RemoveAll(work)
+	if err := writeSettings(work, name); err != nil {
+		return err
+	}
 	for _, m := range modes(work, mapping) {
 		if m.alike && name == together {
 			continue
@@ -143,6 +146,15 @@ func (t *torturer) space(ctx context.Context, name string, lines []string, kubec
 		}
 	}
 	return nil
+}
+
+// writeSettings writes the settings of a case beside its mapping file, if it has any.
+func writeSettings(work, name string) error {
+	if name != selection {
+		return nil
+	}
+	const settings = "apiVersion: imagemirror/v1\nkind: Settings\nmetadata: {name: %q}\nspec:\n  %s\n"
+	return os.WriteFile(filepath.Join(work, "settings.yaml"), fmt.Appendf(nil, settings, filepath.Base(work), selectionSpec), 0o600)
 }
 
 // measured runs a command, whose standard output goes to NAME.out, and returns a cell of the table.
