@@ -80,7 +80,7 @@ func reserve(o foreign.Options) string {
 	if o.Reserve == 0 {
 		return ""
 	}
-	return "  reserve: " + strconv.Itoa(o.Reserve) + "\n"
+	return "  reserve: " + strconv.Itoa(o.Reserve) + "\n  allowDeferred: true\n" // regsync waits, and does not fail
 }
 
 // rule returns the rule of what is selected of a source.
