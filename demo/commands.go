@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/term"
@@ -17,7 +19,7 @@ import (
 // A commandOutcome is the part of report.json that the demo looks at.
 type commandOutcome struct {
 	Summary struct {
-		Mappings, Copied, Current, Failed int
+		Mappings, Copied, Current, Held, Failed int
 	}
 	Results []struct {
 		Status, File string
@@ -26,10 +28,10 @@ type commandOutcome struct {
 	}
 }
 
-type counts struct{ copied, current, failed int }
+type counts struct{ copied, current, held, failed int }
 
 func (o *commandOutcome) want(want counts) error {
-	got := counts{o.Summary.Copied, o.Summary.Current, o.Summary.Failed}
+	got := counts{o.Summary.Copied, o.Summary.Current, o.Summary.Held, o.Summary.Failed}
 	if got != want {
 		return fmt.Errorf("the report counts %+v, want %+v", got, want)
 	}
@@ -72,7 +74,7 @@ func (w *world) run(ctx context.Context, status int, first, paths []string, othe
 	if len(paths) == len(w.sets) {
 		shown = "image-sets/*/"
 	}
-	line := strings.TrimSpace(strings.Join(first, " ") + " " + shown)
+	line := strings.TrimSpace(shell(first) + " " + shown)
 	for _, c := range others {
 		line += " | " + strings.Join(c, " ")
 	}
@@ -109,13 +111,24 @@ func (w *world) run(ctx context.Context, status int, first, paths []string, othe
 	return nil
 }
 
+// shell returns arguments as a person types them.
+func shell(args []string) string {
+	words := slices.Clone(args)
+	for i, word := range words {
+		if strings.Contains(word, " ") {
+			words[i] = strconv.Quote(word)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 func (w *world) command(ctx context.Context, args []string, input *os.File) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(w.dir, "bin", args[0]), args[1:]...)
 	cmd.Dir = w.dir
 	// The demo needs no credentials, and ignores what its user has set for the commands.
 	cmd.Env = []string{"HOME=" + w.dir, "PATH=" + os.Getenv("PATH"), "TERM=" + os.Getenv("TERM"), "MIRROR_REGISTRIES_CONF=registries.conf"}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	copies := args[0] == "copy" || len(args) > 1 && args[1] == "run"
+	copies := args[0] == "copy" || len(args) > 1 && (args[1] == "run" || args[1] == "rollback")
 	if copies && !term.IsTerminal(int(os.Stderr.Fd())) {
 		cmd.Stderr = nil // there is a log line for each of some two hundred images
 	}

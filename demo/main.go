@@ -51,7 +51,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := w.fill(ctx); err != nil {
 		return err
 	}
-	for _, scene := range []func(context.Context, *world) error{check, showUnverified, first, showVerified, again, moved, showBroken, showStatus} {
+	for _, scene := range []func(context.Context, *world) error{check, showUnverified, first, showVerified, again, moved, rolledBack, showBroken, showStatus} {
 		if err := scene(ctx, w); err != nil {
 			return err
 		}
@@ -94,25 +94,56 @@ func again(ctx context.Context, w *world) error {
 	return got.want(counts{current: w.mappings})
 }
 
+// movedSet is the set of which a team pushes an image again.
+const movedSet = "toolchain"
+
+// why its tags are rolled back.
+const why = "it crashes on arm64"
+
 // moved moves one tag at the source, and copies it with the steps that a cluster runs.
 func moved(ctx context.Context, w *world) error {
-	image, err := w.move(ctx, "kubefed")
+	image, err := w.move(ctx, movedSet)
 	if err != nil {
 		return err
 	}
 	say("A team pushed %s again. A dry run shows what would be copied:", image.source)
-	if err := w.run(ctx, 0, []string{"imagemirror", "run", "-dry-run"}, []string{"image-sets/kubefed"}); err != nil {
+	if err := w.run(ctx, 0, []string{"imagemirror", "run", "-dry-run"}, []string{"image-sets/" + movedSet}); err != nil {
 		return err
 	}
 	say("This time it is copied by the three steps that a cluster runs, as a pipe. Nothing else is copied.")
-	got, err := w.pipe(ctx, 0, "image-sets/kubefed")
+	got, err := w.pipe(ctx, 0, "image-sets/"+movedSet)
 	if err != nil {
 		return err
 	}
 	if err := got.want(counts{copied: image.destinations, current: got.Summary.Mappings - image.destinations}); err != nil {
 		return err
 	}
+	w.rolled = image
 	return w.validate(ctx)
+}
+
+// rolledBack moves the tags of that image back, and shows that they are held.
+func rolledBack(ctx context.Context, w *world) error {
+	say("The new image is no good. A rollback shows what it would do, then moves the tags back, and holds them.")
+	rollback := []string{"imagemirror", "rollback", "-record", "record"}
+	paths := []string{"image-sets/" + movedSet}
+	for _, to := range w.rolled.to {
+		paths = append(paths, "quay.io/"+to)
+	}
+	if err := w.run(ctx, 0, rollback, paths); err != nil {
+		return err
+	}
+	apply := append(rollback, "-apply", "-why", why)
+	if err := w.run(ctx, 0, apply, paths); err != nil {
+		return err
+	}
+	say("The next run does not undo it.")
+	got, err := w.mirror(ctx, 0, "image-sets/"+movedSet)
+	if err != nil {
+		return err
+	}
+	held := w.rolled.destinations
+	return got.want(counts{current: got.Summary.Mappings - held, held: held})
 }
 
 // showBroken makes a mistake in a mapping file.
@@ -139,5 +170,6 @@ func showBroken(ctx context.Context, w *world) error {
 	if failed == 0 {
 		return errors.New("the broken line did not fail")
 	}
-	return got.want(counts{failed: failed, current: w.mappings - failed})
+	held := w.rolled.destinations
+	return got.want(counts{failed: failed, held: held, current: w.mappings - failed - held})
 }

@@ -41,6 +41,11 @@ func (w *world) copyPages() (address string, err error) {
 	if err != nil || !strings.Contains(string(content), "kubefed") {
 		return "", fmt.Errorf("%s does not show kubefed: %w", first, err)
 	}
+	set := filepath.Join(to, "sets", movedSet+".html")
+	content, err = os.ReadFile(set)
+	if err != nil || !strings.Contains(string(content), why) {
+		return "", fmt.Errorf("%s does not show the hold: %w", set, err)
+	}
 	return "file://" + first, nil
 }
 

@@ -31,6 +31,7 @@ type world struct {
 	backends            [2]string // hosts of the registries behind the proxies
 
 	signed struct{ source, destination string } // the image that is signed
+	rolled demoImage                            // the image that is rolled back
 }
 
 // A demoImage is a source with its destinations.
