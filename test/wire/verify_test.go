@@ -15,6 +15,7 @@ import (
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/plan"
 	"imagemirror/internal/record"
+	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
@@ -264,4 +265,70 @@ func TestNewImagesAreKeptBack(t *testing.T) {
 	seen("sha256:"+strings.Repeat("0", 64), 25*time.Hour).wantFault(t, fault.TooNew, "first seen now")
 	seen(d, 25*time.Hour).allAre(t, stream.Copied)
 	verified(t, verifying(t, key, rule, lines...)).allAre(t, stream.Current)
+}
+
+// What is published of an index for some platforms is what its signature is for, whatever the
+// digest at the destination.
+func TestIndexIsVerifiedAtItsSource(t *testing.T) {
+	t.Parallel()
+	key := signtest.NewKey()
+	for _, form := range []string{"rewrite", "flatten"} {
+		t.Run(form, func(t *testing.T) {
+			t.Parallel()
+			p := pair{startAs(t, true), startAs(t, true)}
+			d := push(t, p.source, "ci/a:v1", registrytest.NewPlatforms(registrytest.OCI, "a", 100, []string{"amd64", "arm64"}))
+			sets := func(k *signtest.Key) []*imageset.Set {
+				return verifying(t, k, byKey+"\n  platforms: {only: [linux/amd64], form: "+form+"}", line(p, "ci/a:v1", "m/a:v1"))
+			}
+			verified(t, sets(key)).wantFault(t, fault.Unverified, "found no signature")
+			signWith(t, p.source, "ci/a", d, key)
+			verified(t, sets(key)).allAre(t, stream.Copied)
+			verified(t, sets(key)).allAre(t, stream.Current)
+			verified(t, sets(signtest.NewKey())).wantFault(t, fault.Unverified, "by another key")
+		})
+	}
+}
+
+// A tag that never moves is verified in each run, even one that the record knows to be good.
+func TestImmutableTagsAreVerified(t *testing.T) {
+	t.Parallel()
+	key := signtest.NewKey()
+	p := newPair(t)
+	d := push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1000)))
+	signWith(t, p.source, "ci/a", d, key)
+	recall := func(context.Context, string) (*record.Record, error) {
+		now := time.Now()
+		return &record.Record{Destinations: []*record.Destination{{
+			Name: p.destination.Host + "/m/a:v1", Source: p.source.Host + "/ci/a:v1", Digest: d, Since: now, LastGood: now,
+		}}}, nil
+	}
+	run := func(k *signtest.Key) run {
+		sets := verifying(t, k, byKey+"\n  immutable: [v1]", line(p, "ci/a:v1", "m/a:v1"))
+		made, err := plan.Make(t.Context(), plan.Options{Client: client(t, settings()), Recall: recall}, sets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return carry(t, settings(), anonymous{}, &made.Content)
+	}
+	verified(t, verifying(t, key, byKey, line(p, "ci/a:v1", "m/a:v1"))).allAre(t, stream.Copied)
+	run(key).allAre(t, stream.Current)
+	run(signtest.NewKey()).wantFault(t, fault.Unverified, "by another key")
+}
+
+// A run that is told of copies while it plans is not told of an image before that is verified.
+func TestNothingMovesBeforeItIsVerified(t *testing.T) {
+	t.Parallel()
+	p := pair{startAs(t, true), newRegistry(t, nil)}
+	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1000)))
+	p.reset()
+	told := false
+	ready := func(reference.Reference, []string) bool { told = true; return true }
+	sets := verifying(t, signtest.NewKey(), byKey, line(p, "ci/a:v1", "m/a:v1"))
+	if _, err := plan.Make(t.Context(), plan.Options{Client: client(t, settings()), Ready: ready}, sets); err != nil {
+		t.Fatal(err)
+	}
+	if told {
+		t.Error("an image that is not signed was told of as ready")
+	}
+	wantRequests(t, p.source, map[string]int{"GET manifest": 1, "GET tags": 1, "GET referrers": 1})
 }
