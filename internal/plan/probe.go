@@ -20,8 +20,9 @@ type Doubt struct {
 }
 
 // Probe checks that the source of each mapping exists and may be read, that it is signed as is
-// demanded, and that immutable tags point to the digest of their source. It finds tags that are published from elsewhere. It
-// reads digests and lists of tags. If ctx ends, it returns ErrInterrupted.
+// demanded, and that immutable tags point to the digest of their source. It finds tags that are
+// published from elsewhere. It reads digests, lists of tags and signatures. If ctx ends, it returns
+// ErrInterrupted.
 func Probe(ctx context.Context, o Options, sets []*imageset.Set) ([]Doubt, error) {
 	r := newResolver(o)
 	r.ageless = true // a run keeps back what is too new

@@ -54,9 +54,12 @@ func tooSlow(source reference.Reference, rule *settings.SelectRule, why error) e
 }
 
 // match gives a line the tags that its pattern matches.
+// match gives a line the tags that its pattern matches. If images have to be signed, tags of
+// signatures are none: nobody signs those, and they travel with their images.
 func (l *mappingLine) match(tags []string) {
+	signed := len(l.set.Demands(l.mapping.Source, l.mapping.Destination)) > 0
 	for _, tag := range tags {
-		if l.mapping.Source.Match(tag) {
+		if l.mapping.Source.Match(tag) && !(signed && companion.MatchString(tag)) {
 			l.tags = append(l.tags, tag)
 		}
 	}

@@ -13,9 +13,8 @@ import (
 )
 
 // Ask asks the registries about the mappings. It returns the sources that are missing or
-// unreadable, the immutable tags that would move, and the tags that something else seems to publish.
-// It fails only if it is interrupted.
-// unreadable or not signed as is demanded, and the immutable tags that would move. It fails only if it is interrupted.
+// unreadable or not signed as is demanded, the immutable tags that would move, and the tags that
+// something else seems to publish. It fails only if it is interrupted.
 func Ask(ctx context.Context, o plan.Options, input *imageset.Input) (*finding.List, error) {
 	var found finding.List
 	doubts, err := plan.Probe(ctx, o, input.Sets)

@@ -332,3 +332,20 @@ func TestNothingMovesBeforeItIsVerified(t *testing.T) {
 	}
 	wantRequests(t, p.source, map[string]int{"GET manifest": 1, "GET tags": 1, "GET referrers": 1})
 }
+
+// A wildcard does not take signatures for images that nobody has signed.
+func TestWildcardsLeaveOutSignatures(t *testing.T) {
+	t.Parallel()
+	key := signtest.NewKey()
+	p := newPair(t)
+	for _, tag := range []string{"v1", "v2"} {
+		d := push(t, p.source, "ci/a:"+tag, registrytest.NewImage(registrytest.OCI, tag, "amd64", registrytest.NewLayer(tag, 1000)))
+		signWith(t, p.source, "ci/a", d, key)
+		bundleWith(t, p.source, "ci/a", d, signtest.Provenance, key)
+	}
+	run := verified(t, verifying(t, key, byKey, line(p, "ci/a:*", "m/a")))
+	run.allAre(t, stream.Copied)
+	if n := len(run.results); n != 2 {
+		t.Errorf("%d results, want those of 2 images", n)
+	}
+}
