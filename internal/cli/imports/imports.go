@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/user"
 	"path/filepath"
 	"strings"
 
@@ -45,7 +46,7 @@ func Command() *command.Command {
 	c.Flags.StringVar(&c.name, "name", "", "`NAME` of the set (default the first file's, without its ending)")
 	c.Flags.StringVar(&c.target.Prefix, "dest", "", "`PREFIX` that skopeo sync copies to, such as quay.io/payments: its file does not have it")
 	c.Flags.BoolVar(&c.target.Scoped, "scoped", false, "below -dest, keep the whole name of each source, as skopeo sync --scoped does")
-	c.Flags.StringVar(&c.owners, "owners", "", "`NAMES` of the set's approvers, separated by commas (default you, by git's user.email)")
+	c.Flags.StringVar(&c.owners, "owners", "", "`NAMES` of the set's approvers, separated by commas (default you, by git's user.email or your login)")
 	c.Flags.StringVar(&c.out, "out", "image-sets", "`DIR` of image sets; if it is not installed with kustomize, only the set's directory is written")
 	return c.Command
 }
@@ -85,14 +86,25 @@ func (c *config) checked(ctx context.Context, file string) (name string, owners 
 	if err := draft.CheckName(name); err != nil {
 		return "", nil, fmt.Errorf("%w; give it with -name", err)
 	}
-	list := c.owners
-	if list == "" {
-		if list, err = draft.Caller(ctx); err != nil {
-			return "", nil, err
-		}
+	owners, err = c.approvers(ctx)
+	return name, owners, err
+}
+
+// approvers returns the set's owners: those that are given, or the caller by the name that git
+// knows or the machine does.
+func (c *config) approvers(ctx context.Context) ([]string, error) {
+	if c.owners != "" {
+		owners := strings.Split(c.owners, ",")
+		return owners, draft.CheckOwners(owners)
 	}
-	owners = strings.Split(list, ",")
-	return name, owners, draft.CheckOwners(owners)
+	name, err := draft.Caller(ctx)
+	if err == nil {
+		return []string{name}, draft.CheckOwners([]string{name})
+	}
+	if u, unknown := user.Current(); unknown == nil && draft.CheckOwners([]string{u.Username}) == nil {
+		return []string{u.Username}, nil
+	}
+	return nil, err
 }
 
 // defaultName returns a name like that of a file.
