@@ -219,7 +219,9 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 	d.Source, d.File, d.Line, d.Run, d.Gone = m.Source, m.File, max(m.Line, 0), a.run.ID, time.Time{}
 	d.URL = keptURL(m.URL)
 	d.Hold = a.hold(d.Hold, m)
-	d.move(m.Old, a.run.Start, a.run.ID) // by somebody else, if it was not there before
+	if !d.Since.After(a.run.Start) {
+		d.move(m.Old, a.run.Start, a.run.ID) // by somebody else, if it was not there before
+	}
 	switch m.Status {
 	case stream.Deferred: // nothing else is known of it
 		return d

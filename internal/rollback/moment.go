@@ -69,8 +69,8 @@ func (m moment) digestOf(d *record.Destination, from string) (digest, why string
 		return m.recorded(d)
 	}
 	switch h := d.Hold; {
-	case h != nil && h.Moving:
-		return h.Digest, "" // an earlier rollback was cut off
+	case h != nil && (h.Moving || from != h.Digest):
+		return h.Digest, "" // an earlier rollback was cut off, or something else moved the tag since
 	case d.Digest != "" && from != d.Digest:
 		return d.Digest, "" // somebody else moved it last
 	case len(d.Moves) < 2:
@@ -80,9 +80,10 @@ func (m moment) digestOf(d *record.Destination, from string) (digest, why string
 }
 
 func (m moment) recorded(d *record.Destination) (digest, why string) {
-	for _, move := range d.Moves {
-		if !move.When.After(m.Time) {
-			digest = move.Digest
+	var last time.Time
+	for _, move := range d.Moves { // those of runs that were under way at once are not in order
+		if !move.When.After(m.Time) && !move.When.Before(last) {
+			digest, last = move.Digest, move.When
 		}
 	}
 	if digest == "" {

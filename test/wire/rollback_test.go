@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"imagemirror/internal/execute"
+	"imagemirror/internal/fault"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/mirror"
 	"imagemirror/internal/plan"
@@ -81,12 +82,24 @@ func TestRollbackOfPlatforms(t *testing.T) {
 // mirror mirrors the set, and records that.
 func (s recordedSet) mirror(t *testing.T) run {
 	t.Helper()
+	return s.finish(t, s.plan(t))
+}
+
+// plan returns the plan of a run, which knows what is recorded now.
+func (s recordedSet) plan(t *testing.T) *stream.Content {
+	t.Helper()
 	recall := func(ctx context.Context, set string) (*record.Record, error) { return s.load(t), ctx.Err() }
 	p, err := plan.Make(t.Context(), plan.Options{Client: client(t, settings()), Recall: recall}, []*imageset.Set{s.set})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.carry(t, &p.Content, func(r *report.Report) error {
+	return &p.Content
+}
+
+// finish carries out the plan of a run, and records that.
+func (s recordedSet) finish(t *testing.T, p *stream.Content) run {
+	t.Helper()
+	return s.carry(t, p, func(r *report.Report) error {
 		return s.store.Update(t.Context(), s.set.Name, func(old *record.Record) *record.Record {
 			return old.Apply(record.Update{Report: r, Whole: true, Now: time.Now()})
 		})
@@ -245,6 +258,31 @@ func (s recordedSet) wantDigests(t *testing.T, want map[string]string) {
 	t.Helper()
 	for name, digest := range want {
 		s.wantAt(t, name[len(s.destination.Host)+1:], digest)
+	}
+}
+
+// A run that was planned before a rollback may move a tag again. The record has that, the hold stays,
+// and the next run fails for the tag, until it is rolled back again or released.
+func TestRunUnderWayMovesHeldTag(t *testing.T) {
+	t.Parallel()
+	s, first := twoMoves(t, newPair(t))
+	name := s.destination.Host + "/m/b:v1"
+	push(t, s.source, "ci/b:v1", registrytest.NewImage(registrytest.OCI, "b3", "amd64", registrytest.NewLayer("b3", 1000)))
+	late := s.plan(t)
+	s.back(t, s.ask(t, name)).allAre(t, stream.Copied)
+	s.finish(t, late)
+	d := s.load(t).Destination(name)
+	if d.Hold == nil || d.Hold.Digest != first[name] || d.Digest == first[name] {
+		t.Fatalf("the record has %+v", d)
+	}
+	failed := s.mirror(t).results[name]
+	if failed.Status != stream.Failed || failed.Error.Kind != fault.Moved || !strings.Contains(failed.Error.Message, "something else moved it, or a rollback was cut off") {
+		t.Errorf("got %+v", failed)
+	}
+	s.back(t, s.ask(t, name)).allAre(t, stream.Copied)
+	s.wantDigests(t, map[string]string{name: first[name]})
+	if again := s.mirror(t).results[name]; again.Status != stream.Held {
+		t.Errorf("after another rollback it is %+v", again)
 	}
 }
 
