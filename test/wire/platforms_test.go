@@ -218,19 +218,45 @@ func TestSparseIndexIsRefused(t *testing.T) {
 		"distribution":           func(t *testing.T) remoteRegistry { return newRegistry(t, nil) },
 		"go-containerregistry's": func(t *testing.T) remoteRegistry { return startAs(t, true) },
 		"ociserver":              startOCIServer,
+		"distribution 2":         startDebian,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := pair{newRegistry(t, nil), destination(t)}
-			push(t, p.source, "ci/a:v1", threePlatforms(registrytest.OCI, "refused"))
 			config := settings()
 			config.Retries = 1
-			to := line(p, "ci/a:v1", "m/a:v1")
-			got := carry(t, config, anonymous{}, planned(t, setWith(t, twoPlatforms, to)))
-			wantSparseRefused(t, got, p.destination.Host+"/m/a:v1")
-			mirrorSet(t, rewritten, to).allAre(t, stream.Copied)
+			for _, f := range []registrytest.Format{registrytest.OCI, registrytest.Docker} {
+				to := line(p, "ci/"+string(f)+":v1", "m/"+string(f)+":v1")
+				push(t, p.source, "ci/"+string(f)+":v1", threePlatforms(f, "refused"))
+				got := carry(t, config, anonymous{}, planned(t, setWith(t, twoPlatforms, to)))
+				if name == "ociserver" && f == registrytest.Docker { // it does not look into them
+					got.allAre(t, stream.Copied)
+				} else {
+					wantSparseRefused(t, got, p.destination.Host+"/m/"+string(f)+":v1")
+				}
+				mirrorSet(t, rewritten, to).allAre(t, stream.Copied)
+				mirrorSet(t, rewritten, to).allAre(t, stream.Current)
+				mirrorSet(t, flattened, to).allAre(t, stream.Copied)
+			}
+			// The other way round, with what it has now as a source.
+			back := pair{p.destination, p.source}
+			mirrorSet(t, "platforms: {only: [linux/arm64], form: rewrite}", line(back, "m/oci:v1", "back/image:v1")).allAre(t, stream.Copied)
+			push(t, back.source, "m/docker:all", threePlatforms(registrytest.Docker, "back"))
+			mirrorSet(t, rewritten, line(back, "m/docker:all", "back/index:v1")).allAre(t, stream.Copied)
+			mirrorSet(t, rewritten, line(back, "m/docker:all", "back/index:v1")).allAre(t, stream.Current)
 		})
 	}
+}
+
+// startDebian starts distribution 2.8, if the machine has it.
+func startDebian(t *testing.T) remoteRegistry {
+	t.Helper()
+	r, err := registrytest.StartDebian("")
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(r.Close)
+	return remoteRegistry{registrytest.NewProxy(t, r, registrytest.ProxyOptions{}), r.Host}
 }
 
 func startOCIServer(t *testing.T) remoteRegistry {
