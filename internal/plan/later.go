@@ -66,15 +66,17 @@ func (f *finder) news(ctx context.Context, t *target) ([]stream.Attachment, erro
 	f.visit(t.digest)
 	referring := f.referring(ctx, t.digest)
 	found := f.descend(ctx, slices.Concat(f.tagged(ctx, t.digest), referring), 0)
-	hasAny := len(referring) > 0
+	hasAny := slices.ContainsFunc(referring, func(a finding) bool { return a.Error == nil })
 	if t.single || !hasAny && !f.tags.hasOthers(t.digest) && (f.tags.listed || len(found) == 0) {
 		return f.travelling(found)
 	}
 	below, err := f.belowOf(ctx, t, t.digest)
-	if err != nil {
+	switch {
+	case regerror.StatusOf(err) == http.StatusNotFound: // the source has another index under the tag
+		return f.travelling(found)
+	case err != nil:
 		return f.travelling(append(found, f.failed("referrers", "", err)...))
-	}
-	if !hasAny {
+	case !hasAny:
 		below = slices.DeleteFunc(below, func(digest string) bool { return f.tags.listed && !f.tags.isFor(digest) })
 	}
 	return f.travelling(append(found, f.each(ctx, below)...))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -108,6 +109,18 @@ func sign(ts *testscript.TestScript, neg bool, args []string) {
 	tag := registry.ReferrersTag(image.Digest.String()) + ".sig"
 	_, err = registrytest.Write(context.Background(), ref.Context().Tag(tag).String(), registrytest.NewArtifact("signature", registrytest.NewLayer("signature", 300)))
 	check(ts, err)
+}
+
+// cosign implements the command [!] cosign verify --key FILE IMAGE.
+func cosign(ts *testscript.TestScript, neg bool, args []string) {
+	program, err := registrytest.BuildCosign(io.Discard)
+	check(ts, err)
+	switch err := ts.Exec(program, args...); {
+	case err == nil && neg:
+		ts.Fatalf("cosign verified it")
+	case err != nil && !neg:
+		ts.Fatalf("cosign: %v", err)
+	}
 }
 
 // makePublic implements the command public REGISTRY REPOSITORY: it lets strangers pull.

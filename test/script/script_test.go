@@ -69,7 +69,7 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata",
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"registry": startRegistry, "proxy": startProxy, "push": push, "sign": sign, "signer": signer, "sign-as": signAs, "same": same, "public": makePublic, "requests": requests, "reset": reset,
+			"registry": startRegistry, "proxy": startProxy, "push": push, "sign": sign, "signer": signer, "sign-as": signAs, "cosign": cosign, "same": same, "public": makePublic, "requests": requests, "reset": reset,
 			"fault": fault, "pipe": pipe, "status": status, "login": login, "compress": compress, "cut": cut,
 			"heal": heal, "digest": digest, "expand": expand, "append": addLine,
 			"receiver": startReceiver, "notified": notified, "age": age,

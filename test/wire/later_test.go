@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
 	"imagemirror/internal/registry"
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
@@ -217,4 +219,36 @@ func TestReferrersThatFailAreNotMissing(t *testing.T) {
 	run := carry(t, config, anonymous{}, made)
 	run.are(t, p.destination, map[string]string{"m/bad:v1": stream.Failed, "m/good:v1": stream.Copied})
 	wantReferrers(t, p.destination, "m/good", subject, sbom)
+}
+
+// An image whose source's tag has moved on, and that an immutable tag keeps, gets what was made for
+// it later, if the source still has it. An index that the source does not have any more is no error.
+func TestLaterReferrersOfKeptTags(t *testing.T) {
+	t.Parallel()
+	p := pair{startAs(t, true), newRegistry(t, nil)}
+	index := func(name string) (remote.Taggable, string) {
+		child := registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 500))
+		return registrytest.NewIndex(registrytest.OCI, child), digestOf(t, child)
+	}
+	first, child := index("first")
+	subject := push(t, p.source, "ci/a:v1", first)
+	one := line(p, "ci/a:v1", "m/a:v1")
+	kept := func() run {
+		return carry(t, settings(), anonymous{}, planned(t, setWith(t, "referrers: {copy: always, required: true}\n  immutable: [\"*\"]", one)))
+	}
+	kept().allAre(t, stream.Copied)
+	second, other := index("second")
+	push(t, p.source, "ci/a:v1", second)
+	sign(t, p.source, "ci/a", subject, ".sig")
+	sign(t, p.source, "ci/a", child, ".sig")
+	sign(t, p.source, "ci/a", other, ".sig")
+	kept().allAre(t, stream.Current)
+	for _, signed := range []string{subject, child} {
+		wantSame(t, p, "ci/a", "m/a", registry.ReferrersTag(signed)+".sig")
+	}
+	if at := tagAt(t, p.destination, "m/a", "v1"); at != subject {
+		t.Errorf("the tag is at %s", at)
+	}
+	p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("manifests/" + subject), Fault: registrytest.Status(http.StatusNotFound, "")})
+	kept().allAre(t, stream.Current)
 }
