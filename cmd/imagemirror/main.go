@@ -6,6 +6,7 @@ import (
 	"imagemirror/internal/cli/copy"
 	"imagemirror/internal/cli/imports"
 	"imagemirror/internal/cli/newset"
+	"imagemirror/internal/cli/prune"
 	"imagemirror/internal/cli/report"
 	"imagemirror/internal/cli/rollback"
 	"imagemirror/internal/cli/run"
@@ -28,6 +29,7 @@ func main() {
 		{Name: "report", About: "shows the outcome of a run: its results or, for a dry run, its plan", New: report.Command},
 		{Name: "rollback", About: "moves tags back to what they were, and holds them there", New: rollback.Command},
 		{Name: "release", About: "ends holds, so that tags move again", New: rollback.ReleaseCommand},
+		{Name: "prune", About: "lists tags that no mapping names any more, and deletes those that were reviewed", New: prune.Command},
 		{Name: "start", About: "starts runs of image sets on a cluster", New: start.Command},
 		{Name: "status", About: "shows how image sets are, in a table, on pages or in files", New: status.Command},
 		{Name: "sets", About: "writes the kustomizations that install image sets", New: sets.Command},

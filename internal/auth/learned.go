@@ -10,11 +10,11 @@ import (
 
 // accessKey is an access that a registry may name scopes for.
 type accessKey struct {
-	repository string
-	push       bool
+	repository   string
+	push, delete bool
 }
 
-func (a Access) key() accessKey { return accessKey{a.Repository, a.Push} }
+func (a Access) key() accessKey { return accessKey{a.Repository, a.Push, a.Delete} }
 
 // challengeOf returns the challenge for a repository: the registry's, unless the repository
 // has another. JFrog Artifactory has a token service for each of its repositories.
@@ -104,7 +104,7 @@ const (
 // many. To cancel an upload, distribution demands the right to delete, which no token should
 // have for that.
 func scopesOf(resp *http.Response) []string {
-	if resp.Request != nil && resp.Request.Method == http.MethodDelete {
+	if r := resp.Request; r != nil && r.Method == http.MethodDelete && !strings.Contains(r.URL.Path, "/manifests/") {
 		return nil
 	}
 	for _, o := range offers(resp.Header.Values("WWW-Authenticate")) {

@@ -88,6 +88,7 @@ func (s *Settings) spec(v strictyaml.Value) {
 		{Name: "window", Read: s.window},
 		{Name: "bandwidth", Read: func(v strictyaml.Value) { s.Bandwidth = bytes(v) }},
 		{Name: "verify", Read: func(v strictyaml.Value) { s.Verify = ReadRules(v, false) }},
+		{Name: "prune", Read: s.prune},
 		{Name: "history", Read: s.history},
 	}
 	s.Lines = map[string]int{}

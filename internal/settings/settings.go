@@ -96,6 +96,7 @@ type Settings struct {
 	Recheck       time.Duration `yaml:"recheck"`       // age at which registries are asked again for an immutable tag
 	Window        Window        `yaml:"window"`        // when large images are copied
 	Bandwidth     int64         `yaml:"bandwidth"`     // bytes of blobs per second by a whole run; 0: no limit
+	Prune         Prune         `yaml:"prune"`         // what may be deleted
 }
 
 // A History limits the finished runs that are kept.
@@ -124,6 +125,8 @@ func (s Settings) WithDefaults() Settings {
 	s.Retries = cmp.Or(s.Retries, DefaultRetries)
 	s.Timeout = cmp.Or(s.Timeout, DefaultTimeout)
 	s.Remind = cmp.Or(s.Remind, DefaultRemind)
+	s.Prune.After = cmp.Or(s.Prune.After, DefaultPruneAfter)
+	s.Prune.Most = cmp.Or(s.Prune.Most, DefaultPruneMost)
 	s.Referrers.Copy = cmp.Or(s.Referrers.Copy, CopyCopied)
 	s.Platforms.Form = cmp.Or(s.Platforms.Form, FormSparse)
 	s.Recheck = cmp.Or(s.Recheck, DefaultRecheck)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"imagemirror/internal/cli/place"
 	"imagemirror/internal/command"
 	"imagemirror/internal/record"
 	"imagemirror/internal/rollback"
@@ -18,7 +19,7 @@ all tags that it has; without any, all holds of the set end. No registry is aske
 
 Exit status: 0 the holds are over, 1 the record could not be written, 2 the input was refused.`
 
-type releaser struct{ place }
+type releaser struct{ place.Place }
 
 // ReleaseCommand returns the command release.
 func ReleaseCommand() *command.Command {
@@ -26,7 +27,7 @@ func ReleaseCommand() *command.Command {
 	cmd := &command.Command{
 		Name: "release", Synopsis: "[-record DIR] SET [DESTINATION...]", About: aboutRelease, Env: &c, Run: c.run, Anywhere: true,
 	}
-	c.flags(cmd)
+	c.AddFlags(cmd)
 	return cmd
 }
 
@@ -34,15 +35,15 @@ func (c *releaser) run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return command.Refuse(errors.New("no image set is given: name it"))
 	}
-	set, names := nameOf(args[0]), args[1:]
-	r, err := c.read(ctx, set)
+	set, names := place.NameOf(args[0]), args[1:]
+	r, err := c.ReadRecord(ctx, set)
 	if err != nil {
 		return command.Refuse(err)
 	}
 	if _, err := heldAmong(r, names); err != nil {
 		return command.Refuse(err)
 	}
-	store, err := c.store()
+	store, err := c.OpenWriter()
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"time"
 
+	"imagemirror/internal/cli/place"
 	"imagemirror/internal/cli/registries"
 	"imagemirror/internal/command"
 	"imagemirror/internal/execute"
@@ -38,7 +39,7 @@ Exit status: 0 the tags are, or can go, where they were, 1 some cannot, 2 the in
 const maxFor = 366 * 24 * time.Hour
 
 type config struct {
-	place
+	place.Place
 	registries.ClientEnv
 
 	apply, partial   bool
@@ -59,7 +60,7 @@ func Command() *command.Command {
 		Anywhere: true,
 	}
 	c.warn = cmd.Warn
-	c.flags(cmd)
+	c.AddFlags(cmd)
 	cmd.Flags.BoolVar(&c.apply, "apply", false, "move the tags; without, nothing is changed")
 	cmd.Flags.BoolVar(&c.partial, "partial", false, "move the others if some cannot go back")
 	cmd.Flags.StringVar(&c.to, "to", "", "go back to what the tags were after a run, or at a time: the `RUN|TIME`, such as 2026-03-01T12:00:00Z, or an age such as 36h")
@@ -74,11 +75,11 @@ func (c *config) run(ctx context.Context, args []string) error {
 	if err := c.check(args); err != nil {
 		return command.Refuse(err)
 	}
-	set, err := c.files(ctx, args[0])
+	set, err := c.Files(ctx, args[0])
 	if err != nil {
 		return command.Refuse(err)
 	}
-	recorded, err := c.read(ctx, set.Name)
+	recorded, err := c.ReadRecord(ctx, set.Name)
 	if err != nil {
 		return command.Refuse(err)
 	}
@@ -145,14 +146,14 @@ func (c *config) show(back *rollback.Rollback) error {
 // move holds the tags, moves them and records what became of them. Whoever is killed on the way
 // leaves a hold for each tag that was moved.
 func (c *config) move(ctx context.Context, set string, back *rollback.Rollback, o mirror.Options) error {
-	if err := c.refuseActive(ctx, set, c.warn); err != nil {
+	if err := c.RefuseActive(ctx, set, c.warn); err != nil {
 		return err
 	}
 	out, err := openOut(c.out)
 	if err != nil {
 		return command.Refuse(fmt.Errorf("-out: %w", err))
 	}
-	store, err := c.store()
+	store, err := c.OpenWriter()
 	if err != nil {
 		return err
 	}

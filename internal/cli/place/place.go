@@ -1,4 +1,6 @@
-package rollback
+// Package place finds the files of an image set and its record, in directories or on a cluster, for
+// commands that people type.
+package place
 
 import (
 	"cmp"
@@ -22,30 +24,30 @@ import (
 	"imagemirror/internal/text"
 )
 
-// A place is where the set's files and its record are: in directories, or on a cluster.
-type place struct {
+// A Place is where the set's files and its record are: in directories, or on a cluster.
+type Place struct {
 	record.Config
 	Namespace string `desc:"namespace of the image sets (default that of the pod or the kubeconfig)"`
 }
 
-// flags adds the flags that say where the record is.
-func (p *place) flags(cmd *command.Command) {
+// AddFlags adds the flags that say where the record is.
+func (p *Place) AddFlags(cmd *command.Command) {
 	cmd.Flags.StringVar(&p.Directory, "record", "", "use the record in `DIR`, not that of a cluster")
 }
 
 // onCluster is the value of MIRROR_RECORD for the records of a cluster.
 const onCluster = "configmaps"
 
-// isCluster reports whether the record is on a cluster. It is unless a directory is named.
-func (p *place) isCluster() bool {
+// IsCluster reports whether the record is on a cluster. It is unless a directory is named.
+func (p *Place) IsCluster() bool {
 	p.Record = cmp.Or(p.Directory, p.Record, onCluster)
 	p.Config.Namespace = p.Namespace
 	return p.Record == onCluster
 }
 
-// store opens the records for writing.
-func (p *place) store() (record.Store, error) {
-	if p.isCluster() {
+// OpenWriter opens the records for writing.
+func (p *Place) OpenWriter() (record.Store, error) {
+	if p.IsCluster() {
 		return p.OpenStore()
 	}
 	if _, err := os.Stat(p.Record); err != nil { // a mistyped directory is not made
@@ -54,9 +56,9 @@ func (p *place) store() (record.Store, error) {
 	return p.OpenStore()
 }
 
-// read returns the record of a set.
-func (p *place) read(ctx context.Context, set string) (*record.Record, error) {
-	p.isCluster() // which sets p.Record
+// ReadRecord returns the record of a set.
+func (p *Place) ReadRecord(ctx context.Context, set string) (*record.Record, error) {
+	p.IsCluster() // which sets p.Record
 	from, err := p.OpenReader()
 	if err != nil {
 		return nil, fmt.Errorf("%w, or name a directory of records with -record", err)
@@ -68,8 +70,8 @@ func (p *place) read(ctx context.Context, set string) (*record.Record, error) {
 	return r, nil
 }
 
-// nameOf returns the name of the set that an argument stands for.
-func nameOf(arg string) string {
+// NameOf returns the name of the set that an argument stands for.
+func NameOf(arg string) string {
 	if info, err := os.Stat(arg); err == nil && info.IsDir() {
 		return imageset.NameOf(arg)
 	}
@@ -79,10 +81,10 @@ func nameOf(arg string) string {
 // defaultRoot is where the directories of image sets are.
 const defaultRoot = "image-sets"
 
-// files returns the set that an argument stands for, with the policy that binds it. On a cluster, a
+// Files returns the set that an argument stands for, with the policy that binds it. On a cluster, a
 // name is that of the set which is installed there.
-func (p *place) files(ctx context.Context, arg string) (*imageset.Set, error) {
-	if p.isCluster() && !strings.ContainsRune(arg, filepath.Separator) && arg != "." {
+func (p *Place) Files(ctx context.Context, arg string) (*imageset.Set, error) {
+	if p.IsCluster() && !strings.ContainsRune(arg, filepath.Separator) && arg != "." {
 		dir, err := p.installed(ctx, arg)
 		if err != nil {
 			return nil, err
@@ -113,7 +115,7 @@ func load(path string) (*imageset.Set, error) {
 }
 
 // installed writes the files of a set that is installed on the cluster into a new directory.
-func (p *place) installed(ctx context.Context, set string) (dir string, err error) {
+func (p *Place) installed(ctx context.Context, set string) (dir string, err error) {
 	if err := settings.CheckName(set); err != nil {
 		return "", fmt.Errorf("%q: %w", text.Line(set, 80), err)
 	}
@@ -172,10 +174,10 @@ func unpack(ctx context.Context, client rest.Interface, namespace, name, dir str
 	return nil
 }
 
-// refuseActive fails if a run of the set is under way on the cluster: it has asked already what to
+// RefuseActive fails if a run of the set is under way on the cluster: it has asked already what to
 // move, and could move the tags again.
-func (p *place) refuseActive(ctx context.Context, set string, warn func(string)) error {
-	if !p.isCluster() {
+func (p *Place) RefuseActive(ctx context.Context, set string, warn func(string)) error {
+	if !p.IsCluster() {
 		return nil
 	}
 	config, namespace, err := apiserver.Find(p.Namespace)

@@ -1,0 +1,186 @@
+package prune
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"imagemirror/internal/reference"
+	"imagemirror/internal/regerror"
+	"imagemirror/internal/registry"
+)
+
+// An Outcome is what became of one tag of a file.
+type Outcome struct {
+	Tag     Tag
+	Deleted bool   // now
+	Gone    bool   // it is not there: it was deleted now, or before
+	Why     string // it is left, or ""
+	With    []With // what was deleted with it
+	Left    []Left // what was to be deleted with it, and is left
+}
+
+// Failed reports whether something could not be deleted that should have been.
+func (o *Outcome) Failed() bool { return o.Why != "" || len(o.Left) > 0 }
+
+// An Application is what Apply needs.
+type Application struct {
+	Client *registry.Client
+	// Refuse returns why a tag must not be deleted although the file lists it, or "". It may be nil.
+	Refuse func(name, digest string) string
+	Done   func(Outcome) // told of each outcome; may be nil
+}
+
+// Apply deletes the tags that a file lists, until it has deleted f.Most of them, and returns what
+// became of each that it came to. A tag that is at another digest than the file says is left. What
+// goes with a tag is deleted once the tag is gone, also by an earlier Apply that was killed.
+func (a *Application) Apply(ctx context.Context, f *File) []Outcome {
+	e := &eraser{Application: a, repositories: repositories{client: a.Client, known: map[string]*repository{}}, undeletable: map[string]string{}}
+	var all []Outcome
+	deleted := 0
+	for _, t := range f.Tags {
+		if ctx.Err() != nil || deleted == f.Most {
+			break
+		}
+		o := e.erase(ctx, t)
+		if o.Deleted {
+			deleted++
+		}
+		if a.Done != nil {
+			a.Done(o)
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+// CheckAge refuses a file that is too old, or from the future.
+func (f *File) CheckAge(now time.Time) error {
+	if age := now.Sub(f.Created); age > MaxAge || age < -time.Hour {
+		return fmt.Errorf("the file was made at %s, and at most %d days may pass until it is applied: make it again", f.Created.UTC().Format(time.RFC3339), int(MaxAge.Hours()/24))
+	}
+	return nil
+}
+
+// An eraser deletes tags.
+type eraser struct {
+	*Application
+	repositories
+	undeletable map[string]string // by registry: why it deletes no tags
+}
+
+// erase deletes a tag, and what goes with it.
+func (e *eraser) erase(ctx context.Context, t Tag) Outcome {
+	o := Outcome{Tag: t}
+	image, err := reference.Parse(t.Tag) // as Read has done
+	if err != nil {
+		o.Why = reason(err)
+		return o
+	}
+	r, err := e.open(ctx, image)
+	if err != nil {
+		o.Why = reason(err)
+		return o
+	}
+	if o.Deleted, o.Gone, o.Why = e.tag(ctx, r, image, t.Digest); !o.Gone {
+		return o
+	}
+	for _, w := range t.With {
+		deleted, why := e.with(ctx, r, image, t, w)
+		if deleted {
+			o.With = append(o.With, w)
+		}
+		if why != "" {
+			o.Left = append(o.Left, Left{Tag: w.name(image), Why: why})
+		}
+	}
+	return o
+}
+
+// name returns the name of what goes with a tag of a repository.
+func (w With) name(image reference.Reference) string {
+	if w.Tag == "" {
+		return image.WithDigest(w.Digest).String()
+	}
+	return image.WithTag(w.Tag).String()
+}
+
+// tag deletes a tag if it is at the digest. It reports whether the tag is not there then.
+func (e *eraser) tag(ctx context.Context, r *repository, image reference.Reference, digest string) (deleted, gone bool, why string) {
+	if why := e.refuse(image.String(), digest); why != "" {
+		return false, false, why
+	}
+	at, err := r.to.Head(ctx, image.Tag)
+	switch {
+	case regerror.StatusOf(err) == http.StatusNotFound:
+		return false, true, ""
+	case err != nil:
+		return false, false, reason(err)
+	case at != digest:
+		return false, false, fmt.Sprintf("it is at %s now: somebody has pushed it since", at)
+	}
+	why = e.delete(ctx, r, image.Tag)
+	return why == "", why == "", why
+}
+
+func (e *eraser) refuse(name, digest string) string {
+	if e.Refuse == nil {
+		return ""
+	}
+	return e.Refuse(name, digest)
+}
+
+// delete deletes a tag, or the manifest with a digest, and returns why it could not.
+func (e *eraser) delete(ctx context.Context, r *repository, identifier string) (why string) {
+	at := r.to.Registry()
+	if why := e.undeletable[at]; why != "" {
+		return why
+	}
+	err := r.to.Delete(ctx, identifier)
+	switch {
+	case err == nil || regerror.StatusOf(err) == http.StatusNotFound && !registry.IsUndeletable(err):
+		r.forget(identifier)
+		return ""
+	case registry.IsUndeletable(err):
+		e.undeletable[at] = fmt.Sprintf("%s deletes no tags: delete them by its own means, or allow it (%v)", at, err)
+		return e.undeletable[at]
+	}
+	return reason(err)
+}
+
+// with deletes what goes with a tag, if nothing else needs it.
+func (e *eraser) with(ctx context.Context, r *repository, image reference.Reference, t Tag, w With) (deleted bool, why string) {
+	if w.Kind == Additional || w.Kind == Kept {
+		deleted, _, why = e.tag(ctx, r, image.WithTag(w.Tag), w.Digest)
+		return deleted, why
+	}
+	tags, err := r.list(ctx)
+	if err != nil {
+		return false, reason(err)
+	}
+	if r.leads(ctx, t.Digest, tags, nil) {
+		return false, "a tag leads to the image that it is for"
+	}
+	if w.Kind == Companion {
+		deleted, _, why = e.tag(ctx, r, image.WithTag(w.Tag), w.Digest)
+		return deleted, why
+	}
+	if r.leads(ctx, w.Digest, tags, nil) {
+		return false, "a tag leads to it"
+	}
+	if _, err := r.to.Head(ctx, w.Digest); regerror.StatusOf(err) == http.StatusNotFound {
+		return false, ""
+	}
+	why = e.delete(ctx, r, w.Digest)
+	return why == "", why
+}
+
+// forget notes that a tag was deleted.
+func (r *repository) forget(tag string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tags = slices.DeleteFunc(r.tags, func(other string) bool { return other == tag })
+	delete(r.at, tag)
+}
