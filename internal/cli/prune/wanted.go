@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/mapping"
@@ -15,9 +16,12 @@ import (
 	"imagemirror/internal/text"
 )
 
-// What mappings want: those of a set, and of the sets beside it.
+// wanted has what mappings want: those of a set, and of the sets beside it. Names are where
+// registries.conf leads to: one tag may have several names.
 type wanted struct {
 	set      *imageset.Set
+	locate   func(image reference.Reference) (repository string, err error)
+	located  map[string]string // repositories by name
 	names    map[string]bool
 	patterns map[string][]*mapping.Mapping // wildcards of other sets, by the destination's repository
 }
@@ -36,13 +40,24 @@ func (c *config) wanted(ctx context.Context, client *registry.Client, arg string
 	if len(set.Mappings) == 0 {
 		return nil, fmt.Errorf("the image set %s has no mappings, so that all that it has published would be listed: delete it by hand", set.Name)
 	}
-	w := &wanted{set: set, names: map[string]bool{}, patterns: map[string][]*mapping.Mapping{}}
+	w := &wanted{set: set, located: map[string]string{}, names: map[string]bool{}, patterns: map[string][]*mapping.Mapping{}}
+	w.locate = func(image reference.Reference) (string, error) {
+		to, err := client.Destination(ctx, image, false)
+		if err != nil {
+			return "", err
+		}
+		return to.Registry() + "/" + to.Path(), nil
+	}
 	names, err := plan.Wanted(ctx, plan.Options{Client: client}, []*imageset.Set{set})
 	if err != nil {
 		return nil, fmt.Errorf("what the set wants is not known: %w", err)
 	}
 	for _, name := range names {
-		w.names[name] = true
+		image, err := reference.Parse(name)
+		if err != nil {
+			return nil, err
+		}
+		w.names[w.place(image)] = true
 	}
 	return w, w.beside(set)
 }
@@ -75,26 +90,39 @@ func (w *wanted) add(other *imageset.Set) {
 	for i := range other.Mappings {
 		m := &other.Mappings[i]
 		if m.Source.Wildcard() {
-			w.patterns[m.Destination.Name()] = append(w.patterns[m.Destination.Name()], m)
+			at := w.repository(m.Destination)
+			w.patterns[at] = append(w.patterns[at], m)
 			continue
 		}
-		w.names[m.Destination.String()] = true
+		w.names[w.place(m.Destination)] = true
 	}
+}
+
+// repository returns where registries.conf leads to from the repository of an image. One that cannot
+// be located cannot be deleted from, either.
+func (w *wanted) repository(image reference.Reference) string {
+	name := image.Name()
+	at, known := w.located[name]
+	if !known {
+		var err error
+		if at, err = w.locate(image); err != nil {
+			at = name
+		}
+		w.located[name] = at
+	}
+	return at
+}
+
+// place returns where registries.conf leads to from a tag.
+func (w *wanted) place(image reference.Reference) string {
+	return w.repository(image) + ":" + image.Tag + "@" + image.Digest
 }
 
 // has reports whether a mapping names a destination.
 func (w *wanted) has(name string) bool {
-	if w.names[name] {
-		return true
-	}
-	at, err := reference.Parse(name)
+	image, err := reference.Parse(name)
 	if err != nil {
 		return true
 	}
-	for _, m := range w.patterns[at.Name()] {
-		if m.Source.Match(at.Tag) {
-			return true
-		}
-	}
-	return false
+	return w.names[w.place(image)] || slices.ContainsFunc(w.patterns[w.repository(image)], func(m *mapping.Mapping) bool { return m.Source.Match(image.Tag) })
 }
