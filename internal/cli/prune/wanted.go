@@ -62,6 +62,14 @@ func (c *config) wanted(ctx context.Context, client *registry.Client, arg string
 	return w, w.beside(set)
 }
 
+// readWhole reads a set in a directory. It refuses a file that is not read since its name is
+// misspelled: what it names would seem to be wanted by nobody.
+func readWhole(dir string) (*imageset.Input, error) {
+	input, _ := imageset.Load([]string{dir}, nil) // the error is what it found
+	input.Found.Promote(imageset.FileName)
+	return input, input.Found.Err()
+}
+
 // beside adds the mappings of the image sets beside one that was read from a directory.
 func (w *wanted) beside(set *imageset.Set) error {
 	own, err := filepath.Abs(filepath.Dir(set.Files[0]))
@@ -69,11 +77,15 @@ func (w *wanted) beside(set *imageset.Set) error {
 		return err
 	}
 	var errs []error
+	if _, err := os.Stat(own); err == nil { // what is installed on a cluster was read from a directory that is gone
+		_, err := readWhole(own)
+		errs = append(errs, err)
+	}
 	for _, dir := range imageset.Directories(filepath.Dir(own)) {
 		if dir == own || len(imageset.MappingFiles(dir)) == 0 || imageset.NameOf(dir) == imageset.Base {
 			continue
 		}
-		input, err := imageset.Load([]string{dir}, nil)
+		input, err := readWhole(dir)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("what the set beside it wants is not known: %w", err))
 			continue
