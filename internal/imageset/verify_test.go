@@ -26,6 +26,7 @@ func TestVerification(t *testing.T) {
 		"a root":             {byIdentity, map[string]string{"r.json": string(authority.TrustedRoot())}, ""},
 		"no root":            {byIdentity, nil, "trustedRoot r.json: no such file or directory"},
 		"a root that is not": {byIdentity, map[string]string{"r.json": "{"}, "trustedRoot r.json: it is not a Sigstore trusted root"},
+		"two roots":          {byIdentity, map[string]string{"r.json": string(authority.TrustedRoot()) + "\n" + string(authority.TrustedRoot())}, "trustedRoot r.json: it has several roots: keep the one"},
 		"an empty root":      {byIdentity, map[string]string{"r.json": `{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`}, "trustedRoot r.json: it has neither a transparency log nor a timestamp authority"},
 	} {
 		t.Run(name, func(t *testing.T) {

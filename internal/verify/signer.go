@@ -9,6 +9,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -42,11 +43,15 @@ type Root struct {
 	material *root.TrustedRoot
 }
 
-// ParseRoot reads a trusted_root.json, as cosign trusted-root create and gh attestation
-// trusted-root write it.
+// ParseRoot reads a trusted_root.json, as cosign trusted-root create writes it. It refuses several
+// in one file, as gh attestation trusted-root writes them: they demand different things.
 func ParseRoot(name string, content []byte) (*Root, error) {
 	if len(content) > MaxFile {
 		return nil, fmt.Errorf("it has more than %d KiB", MaxFile>>10)
+	}
+	values := json.NewDecoder(bytes.NewReader(content))
+	if values.Decode(new(json.RawMessage)) == nil && values.More() {
+		return nil, errors.New("it has several roots: keep the one that the signatures are of, and write an alternative for each other")
 	}
 	material, err := root.NewTrustedRootFromJSON(content)
 	if err != nil {
