@@ -13,6 +13,7 @@ import (
 	"imagemirror/internal/mapping"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/settings"
 	"imagemirror/internal/stream"
 )
 
@@ -25,7 +26,9 @@ type mappingLine struct {
 	err     error         // why the wildcard makes no mappings
 	targets []*target
 
-	selection *stream.Selection // what a rule of the set selects, once the list is read
+	rule      *settings.SelectRule // of the set, for a wildcard; nil: all tags that match
+	told      bool                 // the plan tells what the rule selects
+	selection *stream.Selection    // that, once the list is read
 }
 
 // targets returns a target for each mapping, and for each tag that a wildcard matches, in the
@@ -163,10 +166,12 @@ func (r *resolver) readLists(ctx context.Context, sets []*imageset.Set) []*mappi
 				}
 				l.list = lists[name]
 				l.list.lines = append(l.list.lines, l)
+				l.rule = set.Settings.Select.For(m.Source)
 			}
 			lines = append(lines, l)
 		}
 	}
+	chooseTold(lines)
 	go each(unread, r.Client.Concurrency(), func(l *wildcardList) {
 		defer close(l.read)
 		r.readTags(ctx, l)

@@ -22,7 +22,7 @@ type ruledTags struct {
 func (r *resolver) selectTags(ctx context.Context, list *wildcardList, tags []string) error {
 	judged := map[*settings.SelectRule]ruledTags{}
 	for _, l := range list.lines {
-		rule := l.set.Settings.Select.For(l.mapping.Source)
+		rule := l.rule
 		if rule == nil {
 			l.match(tags)
 			continue
@@ -40,7 +40,7 @@ func (r *resolver) selectTags(ctx context.Context, list *wildcardList, tags []st
 		if err != nil {
 			return err
 		}
-		l.selected(rule, outcome)
+		l.selected(outcome)
 	}
 	return nil
 }
@@ -65,40 +65,48 @@ func (l *mappingLine) match(tags []string) {
 	}
 }
 
-// selected gives a line what a rule selects, or the error that it is too little.
-func (l *mappingLine) selected(rule *settings.SelectRule, o *selection.Outcome) {
-	m := l.mapping
+// selected gives a line what its rule selects, or the error that it is too little.
+func (l *mappingLine) selected(o *selection.Outcome) {
+	m, rule := l.mapping, l.rule
 	l.tags = o.Selected
-	l.selection = &stream.Selection{
+	s := &stream.Selection{
 		Set: l.set.Name, File: m.File, Line: m.Line, Source: m.Source.String(), Rule: fmt.Sprintf("%s:%d", rule.File, rule.Line),
 		Listed: o.Listed, Selected: len(o.Selected), Newest: o.Newest, Minimum: rule.Minimum, Steps: o.Steps,
 	}
-	if found := len(o.Selected); found < max(rule.Minimum, 1) {
+	if l.told {
+		l.selection = s
+	}
+	if least := max(rule.Minimum, 1); s.Selected < least {
 		l.err = fault.New(
 			fault.Fault{
 				Kind: fault.Missing, Side: reference.Source, Host: m.Source.Registry,
-				Advice: fmt.Sprintf("find out whether tags of %s were deleted, or correct spec.select at %s", m.Source.Name(), l.selection.Rule),
+				Advice: fmt.Sprintf("find out whether tags of %s were deleted, or correct spec.select at %s", m.Source.Name(), s.Rule),
 			},
-			fmt.Sprintf("found %d tags of %s, and wanted at least %d: %s", found, m.Source, max(rule.Minimum, 1), l.selection.Attrition()))
+			fmt.Sprintf("found %d tags of %s, and wanted at least %d: %s", s.Selected, m.Source, least, s.Attrition()))
 	}
 }
 
-// selections returns what was selected for each line that a rule applies to, in the order of the
-// lines. A line with several destinations is one.
-func selections(lines []*mappingLine) (list []stream.Selection) {
-	type place struct {
-		file   string
-		line   int
-		source string
-	}
-	seen := map[place]bool{}
-	for _, l := range lines {
-		s := l.selection
-		if s == nil || len(list) == stream.MaxSelections || seen[place{s.File, s.Line, s.Source}] {
+// chooseTold marks the lines whose selection the plan tells: the first that have a rule, since a
+// selection takes more memory than a line. A line with several destinations is one.
+func chooseTold(lines []*mappingLine) {
+	var last *mappingLine
+	for n, i := 0, 0; i < len(lines) && n < stream.MaxSelections; i++ {
+		l := lines[i]
+		again := last != nil && last.mapping.File == l.mapping.File && last.mapping.Line == l.mapping.Line
+		if l.rule == nil || again {
 			continue
 		}
-		seen[place{s.File, s.Line, s.Source}] = true
-		list = append(list, *s)
+		l.told, last = true, l
+		n++
+	}
+}
+
+// selections returns what was selected for the lines that the plan tells of, in their order.
+func selections(lines []*mappingLine) (list []stream.Selection) {
+	for _, l := range lines {
+		if l.selection != nil {
+			list = append(list, *l.selection)
+		}
 	}
 	return list
 }

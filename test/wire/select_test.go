@@ -146,3 +146,22 @@ func setWithWarnings(t *testing.T, spec string, lines ...string) []string {
 	}
 	return some
 }
+
+// A plan tells of the first lines that a rule applies to, each once however many destinations it
+// has: selections take memory, and a file may have a line for each of very many patterns.
+func TestAPlanTellsOfABoundedNumberOfSelections(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	tagged(t, p, "v1")
+	var lines []string
+	for i := range stream.MaxSelections + 10 {
+		lines = append(lines, line(p, "ci/a:*", fmt.Sprintf("m/a%d", i), fmt.Sprintf("m/b%d", i)))
+	}
+	got := planned(t, setWith(t, "select: [{source: \"*\", semver: \">=2\"}]", lines...))
+	if n := len(got.Selected); n != stream.MaxSelections || got.Selected[n-1].Line != n {
+		t.Errorf("%d selections, the last of line %d, want those of the first %d lines", n, got.Selected[n-1].Line, stream.MaxSelections)
+	}
+	if n := len(got.Results); n != 2*len(lines) || got.Results[n-1].Status != stream.Failed {
+		t.Errorf("%d results, want one for each of %d destinations", n, 2*len(lines))
+	}
+}
