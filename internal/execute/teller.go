@@ -67,7 +67,10 @@ func resultOf(o mirror.Outcome) stream.Result {
 		r.Status = stream.Current
 	}
 	if o.Err != nil {
-		r.Status, r.Error, r.Tags = stream.Failed, stream.ErrorOf(o.Err), nil
+		r.Status, r.Error = stream.Failed, stream.ErrorOf(o.Err)
+	}
+	if o.Err != nil && !public.IsPrivate(o.Err) {
+		r.Tags = nil
 	}
 	if o.Asked {
 		r.Public = public.Answer(o.Refusal)
@@ -78,6 +81,7 @@ func resultOf(o mirror.Outcome) stream.Result {
 // countTravelled counts attachments by kind, in the order of the kinds.
 func countTravelled(all []mirror.Attachment) []stream.Travelled {
 	var kinds []stream.Travelled
+	named := 0
 	for _, a := range all {
 		i, there := slices.BinarySearchFunc(kinds, a.Kind, func(t stream.Travelled, kind string) int { return strings.Compare(t.Kind, kind) })
 		if !there {
@@ -86,6 +90,10 @@ func countTravelled(all []mirror.Attachment) []stream.Travelled {
 		switch t := &kinds[i]; {
 		case a.Err == nil:
 			t.Copied++
+			if named < stream.MaxNamed && !slices.Contains(t.Digests, a.Digest) {
+				t.Digests = append(t.Digests, a.Digest)
+				named++
+			}
 		case t.Failed == 0:
 			t.Error = stream.ErrorOf(a.Err)
 			fallthrough

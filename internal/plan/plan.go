@@ -233,7 +233,7 @@ func (r *resolver) addCopies(p *Plan, targets []*target) {
 			brought[at] = newRefSet(p.archive)
 		}
 		c := stream.Copy{
-			ID: t.ID, Digest: t.digest, Old: t.old, Immutable: t.immutable, Public: t.public, Attached: t.attached, Tags: t.tags, Keep: t.keep,
+			ID: t.ID, Digest: t.digest, Old: t.old, Immutable: t.immutable, Public: t.checksPublic(), Attached: t.attached, Tags: t.tags, Keep: t.keep,
 			Platforms: t.names(), Rewritten: t.part.rewritten, Only: t.part.only, Completes: t.digest == t.old && t.lacksPlatforms(t.old),
 		}
 		if path := known[holding{t.to.Registry(), t.digest, t.Set}]; path != "" && path != t.to.Path() {

@@ -16,7 +16,7 @@ const publicEvery = 24 * time.Hour
 func (r *resolver) checkPublic(ctx context.Context, targets []*target) {
 	due := map[string][]*target{} // by registry
 	for _, t := range targets {
-		if t.public && t.settled && t.err == nil && t.old != "" && !t.wasPublic() {
+		if t.settled && t.err == nil && t.old != "" && t.checksPublic() {
 			due[t.to.Registry()] = append(due[t.to.Registry()], t)
 		}
 	}
@@ -36,6 +36,10 @@ func (r *resolver) checkPublic(ctx context.Context, targets []*target) {
 		}
 	})
 }
+
+// checksPublic reports whether strangers are asked for the image: after it was copied, or if what
+// they get of a current one is not known.
+func (t *target) checksPublic() bool { return t.public && (t.digest != t.old || !t.wasPublic()) }
 
 // wasPublic reports whether strangers could pull the image not long ago, by the record.
 func (t *target) wasPublic() bool {

@@ -156,7 +156,7 @@ func (a *application) destinations(old []*Destination) []*Destination {
 	next := make(map[string]*Destination, len(old))
 	files := map[string]bool{}
 	for _, m := range a.Report.Results {
-		name := nameOf(m)
+		name := m.Name()
 		if name == "" {
 			continue
 		}
@@ -194,15 +194,6 @@ func newest(all []*Destination) []*Destination {
 	return all
 }
 
-// nameOf returns the name of a result's destination. An image that is pushed by its digest has no
-// tag, so that the digest tells it from others in the repository.
-func nameOf(m *report.Result) string {
-	if i := strings.LastIndexByte(m.Destination, ':'); i > strings.LastIndexByte(m.Destination, '/') || !digest.Valid(m.Digest) {
-		return m.Destination
-	}
-	return m.Destination + "@" + m.Digest
-}
-
 // baseOf returns the name of a mapping file without its directory, which differs between runs
 // that were started in different directories.
 func baseOf(file string) string { return file[strings.LastIndexByte(file, '/')+1:] }
@@ -228,7 +219,10 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 	case stream.Failed:
 		if m.Kind.Published() {
 			d.move(m.Digest, a.run.End, a.run.ID)
-			d.Public = time.Time{}
+			d.Public, d.Referrers = time.Time{}, m.ReferrersAfter(d.Referrers)
+			if m.Digest != m.Old {
+				d.wrote(m)
+			}
 		}
 		d.Error, d.Cause = text.Line(m.Error, maxShort), text.Line(m.Cause, maxID)
 		if d.FailingSince.IsZero() {
@@ -244,6 +238,7 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 		if m.Status == stream.Copied {
 			d.wrote(m)
 		}
+		d.Referrers = m.ReferrersAfter(d.Referrers)
 	}
 	if !m.Recorded {
 		d.Checked = time.Time{}
@@ -275,7 +270,7 @@ func (d *Destination) move(to string, when time.Time, run string) {
 	if to == d.Digest || !digest.Valid(to) {
 		return
 	}
-	d.Digest, d.Since, d.Public = to, when, time.Time{}
+	d.Digest, d.Since, d.Public, d.Referrers = to, when, time.Time{}, nil
 	d.Moves = append(slices.Clone(d.Moves), &Move{Digest: to, When: when, Run: run})
 	d.Moves = d.Moves[max(0, len(d.Moves)-MaxMoves):]
 }

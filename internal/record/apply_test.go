@@ -138,6 +138,50 @@ func TestPublicIsRecorded(t *testing.T) {
 	}
 }
 
+// What came with an image stays with it, until the tag moves.
+func TestReferrersAreRecorded(t *testing.T) {
+	with := func(n int, l line, kind string, digests ...string) Update {
+		u := run(n, l)
+		for _, d := range digests {
+			u.Report.Results[0].Travelled = []report.Travelled{{Kind: kind, Copied: len(digests), Digests: []string{sha(d)}}}
+		}
+		return u
+	}
+	r := New("tekton")
+	for n, s := range []struct {
+		update Update
+		want   []report.Referrers
+	}{
+		{with(0, line{"v1", stream.Copied, "a", ""}, "signature", "1"), []report.Referrers{{Kind: "signature", Count: 1, Digests: []string{sha("1")}}}},
+		{with(1, line{"v1", stream.Current, "a", "a"}, ""), []report.Referrers{{Kind: "signature", Count: 1, Digests: []string{sha("1")}}}},
+		{with(2, line{"v1", stream.Current, "a", "a"}, "sbom", "2"), []report.Referrers{{Kind: "sbom", Count: 1, Digests: []string{sha("2")}}, {Kind: "signature", Count: 1, Digests: []string{sha("1")}}}},
+		{with(3, line{"v1", stream.Failed, "b", "a"}, ""), []report.Referrers{{Kind: "sbom", Count: 1, Digests: []string{sha("2")}}, {Kind: "signature", Count: 1, Digests: []string{sha("1")}}}},
+		{with(4, line{"v1", stream.Copied, "b", "a"}, ""), nil},
+		{with(5, line{"v1", stream.Current, "b", "b"}, "sbom", "3"), []report.Referrers{{Kind: "sbom", Count: 1, Digests: []string{sha("3")}}}},
+		{with(6, line{"v1", stream.Failed, "b", "c"}, ""), nil},
+	} {
+		r = r.Apply(s.update)
+		content, err := r.Encode()
+		if err == nil {
+			r, err = Decode(content)
+		}
+		if err != nil {
+			t.Fatalf("after run %d: %v", n, err)
+		}
+		if diff := cmp.Diff(s.want, r.Destinations[0].Referrers); diff != "" {
+			t.Errorf("after run %d (-want +got):\n%s", n, diff)
+		}
+	}
+	// A record that would be too large loses them last.
+	small, err := r.Apply(with(7, line{"v1", stream.Copied, "d", "c"}, "signature", "1")).encodeWithin(1 << 20)
+	if err != nil || !strings.Contains(string(small), `"referrers"`) {
+		t.Errorf("%v: %s", err, small)
+	}
+	if small, err = r.Apply(with(7, line{"v1", stream.Copied, "d", "c"}, "signature", "1")).encodeWithin(len(small) * 2 / 3); err == nil && strings.Contains(string(small), `"referrers"`) {
+		t.Errorf("%v: %s", err, small)
+	}
+}
+
 // brief returns what a test compares of a record: a line for each destination and cause.
 func brief(r *Record) []string {
 	short := func(d string) string { return d[min(len(d), 7):min(len(d), 8)] }

@@ -10,7 +10,9 @@ import (
 	"unicode/utf8"
 
 	"imagemirror/internal/digest"
+	"imagemirror/internal/report"
 	"imagemirror/internal/settings"
+	"imagemirror/internal/stream"
 	"imagemirror/internal/strictjson"
 	"imagemirror/internal/text"
 )
@@ -70,9 +72,12 @@ func (r *Record) trimmed(moves, runs int) *Record {
 	less.Runs = r.Runs[max(0, len(r.Runs)-runs):]
 	less.Destinations = slices.Clone(r.Destinations)
 	for i, d := range less.Destinations {
-		if n := len(d.Moves); n > moves {
+		if n := len(d.Moves); n > moves || moves == 0 && len(d.Referrers) > 0 {
 			short := *d
-			short.Moves = d.Moves[n-moves:]
+			short.Moves = d.Moves[max(0, n-moves):]
+			if moves == 0 {
+				short.Referrers = nil
+			}
 			less.Destinations[i] = &short
 		}
 	}
@@ -202,6 +207,15 @@ func (d *Destination) check() error {
 			return errors.New("a move has more tags than are kept, or one that is not a tag")
 		}
 		digests, texts = append(digests, m.Digest), append(texts, m.Run)
+	}
+	for _, one := range d.Referrers {
+		if one.Count < 0 || one.Kind == "" {
+			return errors.New("it has referrers without a kind or a count")
+		}
+		digests, texts = append(digests, one.Digests...), append(texts, one.Kind)
+	}
+	if most := 1 + len(d.Moves) + stream.MaxNamed; len(digests) > most || len(d.Referrers) > report.MaxKinds {
+		return fmt.Errorf("it has %d kinds of referrers and %d digests in all", len(d.Referrers), len(digests))
 	}
 	for _, s := range digests {
 		if s != "" && !digest.Valid(s) {

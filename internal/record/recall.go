@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A Recaller returns what earlier runs recorded of the destinations of a set, without the history
-// of each: nil if there is no record.
+// A Recaller returns what earlier runs recorded of the destinations of a set, with the last move of
+// each: nil if there is no record.
 type Recaller func(ctx context.Context, set string) (*Record, error)
 
 // Recaller returns one that reads the store. It is nil if no records are kept.
@@ -32,7 +32,7 @@ func (c Config) Recaller() Recaller {
 		}
 		r.Runs, r.Causes = nil, nil // they take most of the memory
 		for _, d := range r.Destinations {
-			d.Moves = nil
+			d.Moves = slices.Clone(d.Moves[max(0, len(d.Moves)-1):])
 		}
 		return r, nil
 	}

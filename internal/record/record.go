@@ -7,6 +7,7 @@ package record
 import (
 	"time"
 
+	"imagemirror/internal/report"
 	"imagemirror/internal/settings"
 	"imagemirror/internal/text"
 )
@@ -131,8 +132,9 @@ type Destination struct {
 
 	// Of an image of which some platforms are published: which, and the digest of the source's
 	// index if that is another one than Digest.
-	Platforms []string `json:"platforms,omitempty"`
-	Rewritten string   `json:"rewritten,omitempty"`
+	Platforms []string           `json:"platforms,omitempty"`
+	Rewritten string             `json:"rewritten,omitempty"`
+	Referrers []report.Referrers `json:"referrers,omitempty"` // that came with the image, by kind
 }
 
 // A Move is a change of the digest that a destination has.

@@ -50,7 +50,7 @@ func (s *sheet) cutOff() *sheet { s.cut = true; return s }
 func (s *sheet) announcing(n int) *sheet { s.header.Mappings, s.cut = n, true; return s }
 
 func result(id int, status string, bytes int64) stream.Result {
-	return stream.Result{ID: id, Status: status, Digest: digest("new"), Bytes: bytes}
+	return stream.Result{ID: id, Status: status, Digest: digestOf("new"), Bytes: bytes}
 }
 
 func broken(id int, message string) stream.Result {
@@ -91,7 +91,7 @@ func brief(r *Report) []string {
 }
 
 func TestEachMappingHasOneResult(t *testing.T) {
-	work := func(id int) stream.Copy { return stream.Copy{ID: id, Digest: digest("new"), Bytes: 100} }
+	work := func(id int) stream.Copy { return stream.Copy{ID: id, Digest: digestOf("new"), Bytes: 100} }
 	for _, c := range []struct {
 		name   string
 		sheets []*sheet
@@ -316,14 +316,14 @@ func TestBuilderKeepsRunsApart(t *testing.T) {
 }
 
 func TestFailedMappingKeepsThePlannedImage(t *testing.T) {
-	plan := named(stream.Plan, "a", 1, 2).with(stream.Copy{ID: 1, Digest: digest("new"), Old: digest("old"), Bytes: 9}, stream.Copy{ID: 2, Digest: digest("new")})
+	plan := named(stream.Plan, "a", 1, 2).with(stream.Copy{ID: 1, Digest: digestOf("new"), Old: digestOf("old"), Bytes: 9}, stream.Copy{ID: 2, Digest: digestOf("new")})
 	results := named(stream.Results, "a", 1, 2).with(broken(1, "no"))
 	for _, order := range [][]*sheet{{plan, results}, {results, plan}} {
 		r, err := build(t, order...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m := r.Results[0]; m.Digest != digest("new") || m.Old != digest("old") || m.Bytes != 0 {
+		if m := r.Results[0]; m.Digest != digestOf("new") || m.Old != digestOf("old") || m.Bytes != 0 {
 			t.Errorf("digest %q, old %q, %d bytes; want the plan's digests and no bytes", m.Digest, m.Old, m.Bytes)
 		}
 	}

@@ -22,11 +22,15 @@ type File struct {
 
 // Files returns the report's files.
 func (r *Report) Files() []File {
-	return []File{
+	files := []File{
 		{"report.json", r.WriteJSON},
 		{"report.md", r.WriteMarkdown},
 		{"junit.xml", r.WriteJUnit},
 	}
+	if r.locked != nil {
+		files = append(files, File{LockFile, r.WriteLock})
+	}
+	return files
 }
 
 // WriteTar writes the report's files as a tar archive, for callers that can only read a stream

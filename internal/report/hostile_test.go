@@ -57,10 +57,10 @@ func hostileRun(t testing.TB, kind string) *Report {
 			s.add("mapping", stream.Mapping{ID: id, Source: h, Destination: h, Set: hostile[(i+id)%len(hostile)], File: h, Line: -id})
 		}
 		rest = append(rest,
-			stream.Result{ID: id, Digest: digest("h"), Old: digest("o"), Status: stream.Failed, Seconds: 1e300, Error: &stream.Error{Kind: fault.Kind(h), Side: h, Host: h, Status: -1, Message: h, Advice: h}},
-			stream.Result{ID: id - 1, Digest: digest("h"), Old: digest("o"), Status: done, Bytes: 1<<63 - 1, Seconds: 1e300})
+			stream.Result{ID: id, Digest: digestOf("h"), Old: digestOf("o"), Status: stream.Failed, Seconds: 1e300, Error: &stream.Error{Kind: fault.Kind(h), Side: h, Host: h, Status: -1, Message: h, Advice: h}},
+			stream.Result{ID: id - 1, Digest: digestOf("h"), Old: digestOf("o"), Status: done, Bytes: 1<<63 - 1, Seconds: 1e300})
 		if kind == stream.Plan {
-			rest = append(rest, stream.Copy{ID: id - 2, Digest: digest("h"), Old: digest("o"), Bytes: 1<<63 - 1})
+			rest = append(rest, stream.Copy{ID: id - 2, Digest: digestOf("h"), Old: digestOf("o"), Bytes: 1<<63 - 1})
 		}
 	}
 	s.header.Mappings = id
@@ -273,7 +273,7 @@ func TestMarkdownIsBounded(t *testing.T) {
 		}, " more, for "},
 		{"one cause", stream.Results, func(s *sheet, id int) { s.with(broken(id, wide)) }, " other sets."},
 		{"as many copies", stream.Results, func(s *sheet, id int) { s.with(result(id, stream.Copied, 1)) }, " more\n\n</details>"},
-		{"as many plans", stream.Plan, func(s *sheet, id int) { s.with(stream.Copy{ID: id, Digest: digest("w")}) }, "### To copy"},
+		{"as many plans", stream.Plan, func(s *sheet, id int) { s.with(stream.Copy{ID: id, Digest: digestOf("w")}) }, "### To copy"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &sheet{header: stream.Header{Stream: c.kind, Mappings: n, Started: noon}, ended: noon.Add(1e9)}

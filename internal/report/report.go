@@ -40,6 +40,7 @@ type Report struct {
 	Selections []*Selection // how the tags of wildcards became mappings
 
 	runLink link.Template
+	locked  []*LockedImage // by destination; nil: the report has no images.lock
 }
 
 // A Set is what the settings of an image set tell those who follow its runs. A key that they

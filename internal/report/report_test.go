@@ -115,9 +115,9 @@ func TestHeadline(t *testing.T) {
 		{"nothing new", named(stream.Results, "", 1).with(result(1, stream.Current, 0)), "Nothing to copy: 1 mapping up to date"},
 		{"no mapping", named(stream.Results, ""), "Nothing to mirror"},
 		{"failed", named(stream.Results, "", 1).with(broken(1, "no")), "1 of 1 mapping failed"},
-		{"to copy", named(stream.Plan, "", 1).with(stream.Copy{ID: 1, Digest: digest("a"), Bytes: 2048}), "Dry run: 1 of 1 mapping to copy (1 new, 0 moved), 2.0 KiB"},
+		{"to copy", named(stream.Plan, "", 1).with(stream.Copy{ID: 1, Digest: digestOf("a"), Bytes: 2048}), "Dry run: 1 of 1 mapping to copy (1 new, 0 moved), 2.0 KiB"},
 		{"nothing to copy", named(stream.Plan, "", 1).with(result(1, stream.Current, 0)), "Nothing to copy: 1 mapping up to date"},
-		{"to copy, and failed", named(stream.Plan, "", 1, 2).with(stream.Copy{ID: 1, Digest: digest("a")}, broken(2, "no")), "Dry run: 1 of 2 mappings failed"},
+		{"to copy, and failed", named(stream.Plan, "", 1, 2).with(stream.Copy{ID: 1, Digest: digestOf("a")}, broken(2, "no")), "Dry run: 1 of 2 mappings failed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, err := build(t, c.sheet)
@@ -205,7 +205,7 @@ func TestReportKeepsLittleMemory(t *testing.T) {
 	}
 	s := named(stream.Results, "", ids...)
 	for _, id := range ids {
-		s.with(stream.Result{ID: id, Status: stream.Current, Digest: digest(fmt.Sprint(id)), Old: digest(fmt.Sprint(id))})
+		s.with(stream.Result{ID: id, Status: stream.Current, Digest: digestOf(fmt.Sprint(id)), Old: digestOf(fmt.Sprint(id))})
 	}
 	content := s.bytes(t)
 	s = nil

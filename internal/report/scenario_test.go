@@ -43,7 +43,7 @@ func (s *sheet) bytes(t testing.TB) []byte {
 	return b.Bytes()
 }
 
-func digest(of string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(of))) }
+func digestOf(of string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(of))) }
 
 // A world has the mappings of three image sets, as a run meets them.
 type world struct {
@@ -67,7 +67,7 @@ func newWorld() *world {
 		w.mapping("integreatly", "mapping_integr8ly_operator_2_9", i+1, "registry.ci.openshift.org/integr8ly/"+name+":2.9", "quay.io/integreatly/"+name+":2.9")
 	}
 	w.mapping("tekton", "mapping_tekton_pipelines", 4, "registry.ci.openshift.org/tekton/controller:v0.60", "quay.io/openshift-pipeline/controller:v0.60")
-	w.mapping("tekton", "mapping_tekton_pipelines", 5, "registry.ci.openshift.org/tekton/webhook@"+digest("webhook"), "quay.io/openshift-pipeline/webhook")
+	w.mapping("tekton", "mapping_tekton_pipelines", 5, "registry.ci.openshift.org/tekton/webhook@"+digestOf("webhook"), "quay.io/openshift-pipeline/webhook")
 	w.mapping("tekton", "mapping_tekton_pipelines", 9, "registry.ci.openshift.org/tekton/entrypoint:v0.60", "quay.io/openshift-pipeline/entrypoint:v0.60")
 	return w
 }
@@ -98,9 +98,9 @@ func (w *world) sheet(kind, shard string, started time.Duration, from, to int) *
 }
 
 func move(id int, bytes int64) stream.Copy {
-	c := stream.Copy{ID: id, Digest: digest(fmt.Sprint("new", id)), Bytes: bytes}
+	c := stream.Copy{ID: id, Digest: digestOf(fmt.Sprint("new", id)), Bytes: bytes}
 	if id%3 != 0 {
-		c.Old = digest(fmt.Sprint("old", id))
+		c.Old = digestOf(fmt.Sprint("old", id))
 	}
 	return c
 }
@@ -131,7 +131,7 @@ func dryRun() *sheet {
 		case m.ID == 30:
 			c := move(m.ID, 1234)
 			c.Attached = []stream.Attachment{
-				{Kind: "signature", Digest: digest("sig")}, {Kind: "application/spdx+json", Digest: digest("sbom")},
+				{Kind: "signature", Digest: digestOf("sig")}, {Kind: "application/spdx+json", Digest: digestOf("sbom")},
 				{Kind: "application/spdx+json", Error: &stream.Error{Kind: fault.Missing, Side: "source", Message: "reading manifest: HTTP 404 Not Found"}},
 			}
 			s.add("copy", c)

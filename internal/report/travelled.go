@@ -5,13 +5,17 @@ import (
 	"slices"
 	"strings"
 
+	"imagemirror/internal/digest"
 	"imagemirror/internal/secret"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
 )
 
-// maxKinds bounds the kinds of what came with an image that are told apart.
-const maxKinds = 20
+// MaxKinds bounds the kinds of what came with an image that are told apart.
+const MaxKinds = 20
+
+// maxKind bounds the name of a kind, in characters.
+const maxKind = 100
 
 // A Travelled counts the manifests of one kind that came with an image, such as its signatures.
 type Travelled struct {
@@ -19,6 +23,8 @@ type Travelled struct {
 	Copied int    `json:"copied"`
 	Failed int    `json:"failed,omitempty"`
 	Error  string `json:"error,omitempty"` // of the first that failed
+
+	Digests []string `json:"digests,omitempty"` // of the first that were copied: see stream.MaxNamed
 }
 
 // TravelledCounts count what came with all images.
@@ -30,10 +36,17 @@ type TravelledCounts struct {
 // travelled returns what a stream says of one image, bounded and printable.
 func travelled(all []stream.Travelled) []Travelled {
 	var kinds []Travelled
-	for _, t := range all[:min(maxKinds, len(all))] {
-		k := Travelled{Kind: text.Line(secret.Hide(t.Kind), maxName), Copied: max(0, t.Copied), Failed: max(0, t.Failed)}
+	named := 0
+	for _, t := range all[:min(MaxKinds, len(all))] {
+		k := Travelled{Kind: text.Line(secret.Hide(t.Kind), maxKind), Copied: max(0, t.Copied), Failed: max(0, t.Failed)}
 		if t.Error != nil {
 			k.Error = text.Line(secret.Hide(t.Error.Message), maxMessage)
+		}
+		for _, d := range t.Digests {
+			if named < stream.MaxNamed && digest.Valid(d) {
+				k.Digests = append(k.Digests, d)
+				named++
+			}
 		}
 		kinds = append(kinds, k)
 	}
@@ -124,13 +137,5 @@ func (r *Result) company() string {
 	return "with " + strings.Join(words, ", ")
 }
 
-// count returns how many of the kind there are, for people. An artifact type has no plural.
-func (t Travelled) count(n int) string {
-	switch t.Kind {
-	case "signature", "attestation":
-		return text.Count(n, t.Kind)
-	case "sbom":
-		return text.Count(n, "SBOM")
-	}
-	return fmt.Sprintf("%d %s", n, t.Kind)
-}
+// count returns how many of the kind there are, for people.
+func (t Travelled) count(n int) string { return Referrers{Kind: t.Kind, Count: n}.String() }

@@ -16,7 +16,7 @@ func TestWaitingMappings(t *testing.T) {
 	w := newWorld()
 	s := w.sheet(stream.Plan, "", 0, 27, 31)
 	for id, status := range map[int]string{27: stream.Current, 28: stream.Held, 29: stream.Deferred, 30: stream.Deferred, 31: stream.Current} {
-		r := stream.Result{ID: id, Status: status, Digest: digest("source"), Old: digest("old"), Time: noon.Add(time.Second)}
+		r := stream.Result{ID: id, Status: status, Digest: digestOf("source"), Old: digestOf("old"), Time: noon.Add(time.Second)}
 		switch status {
 		case stream.Current:
 			r.Old = r.Digest

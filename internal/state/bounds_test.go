@@ -117,7 +117,7 @@ func TestReadersAcceptWhatWritersWriteAtTheirBounds(t *testing.T) {
 			one.Status, one.Error = stream.Failed, worst()
 		} else {
 			one.Travelled = repeated(100, func(int) stream.Travelled {
-				return stream.Travelled{Kind: strings.Repeat(`"`, 100), Copied: math.MaxInt32, Failed: math.MaxInt32, Error: worst()}
+				return stream.Travelled{Kind: strings.Repeat(`"`, 100), Copied: math.MaxInt32, Failed: math.MaxInt32, Error: worst(), Digests: repeated(stream.MaxNamed, func(int) string { return digest })}
 			})
 		}
 		results.Results = append(results.Results, one)

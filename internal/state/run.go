@@ -212,6 +212,12 @@ func (r *Run) PutReport(ctx context.Context, name string, write func(io.Writer) 
 	return err
 }
 
+// GetReport calls read with a file of the report, of at most limit bytes. It fails with ErrNotThere
+// if the run has no such file.
+func (r *Run) GetReport(ctx context.Context, name string, limit int64, read func(io.Reader) error) error {
+	return r.store.Get(ctx, name, limit, read)
+}
+
 // literal returns a function that writes content, for Store.Put.
 func literal(content string) func(io.Writer) error {
 	return func(w io.Writer) error {

@@ -378,3 +378,13 @@ func BenchmarkPages(b *testing.B) {
 		}
 	})
 }
+
+// A set's page says what came with an image, and when strangers were known to get it.
+func TestSetPageShowsWhatCameWithAnImage(t *testing.T) {
+	page := get(showing(NewSnapshot(Look{Records: fleet()}, now)), "/"+setPath("gitops")).Body.String()
+	for _, want := range []string{"<dt>Came with</dt><dd>2 SBOMs, 1 signature</dd>", "<dt>Public</dt><dd><time"} {
+		if n := strings.Count(page, want); n != 2 {
+			t.Errorf("the page has %q %d times, want 2", want, n)
+		}
+	}
+}

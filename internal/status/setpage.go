@@ -3,6 +3,7 @@ package status
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"imagemirror/internal/link"
 	"imagemirror/internal/record"
@@ -47,6 +48,7 @@ type destinationRow struct {
 	LineURL  string // of its line in the mapping file
 	Why      *causeRow
 	Latest   []*record.Move // newest first
+	With     string         // what came with the image
 	Stale    bool           // not good for longer than the set's settings allow
 	RunKnown bool           // it is one of the last, so that it has a page
 }
@@ -123,6 +125,11 @@ func (s *set) destinationRow(d *record.Destination) destinationRow {
 		}
 		row.Why = &why
 	}
+	var with []string
+	for _, kind := range d.Referrers {
+		with = append(with, kind.String())
+	}
+	row.With = strings.Join(with, ", ")
 	for i := len(d.Moves) - 1; i >= 0; i-- {
 		row.Latest = append(row.Latest, d.Moves[i])
 	}

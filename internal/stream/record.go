@@ -188,7 +188,12 @@ type Travelled struct {
 	Copied int    `json:"copied"`
 	Failed int    `json:"failed,omitempty"`
 	Error  *Error `json:"error,omitempty"` // of the first that failed
+
+	Digests []string `json:"digests,omitempty"` // of the first that were copied, MaxNamed for an image
 }
+
+// MaxNamed bounds the attachments of an image whose digests are told. All are counted.
+const MaxNamed = 10
 
 // A Result is the outcome of a mapping. Every mapping gets exactly one.
 type Result struct {

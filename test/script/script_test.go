@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"imagemirror/internal/notify/notifytest"
+	"imagemirror/internal/report"
 	"imagemirror/internal/report/reporttest"
 	"imagemirror/internal/verify/signtest"
 )
@@ -37,9 +38,13 @@ func TestMain(m *testing.M) {
 }
 
 // checkReports compares each report.json that a script left with the published schema.
-func checkReports(t *testing.T, schema reporttest.Schema, dir string) {
+func checkReports(t *testing.T, schemas map[string]reporttest.Schema, dir string) {
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.Name() != "report.json" || d.IsDir() {
+		if err != nil || d.IsDir() {
+			return nil
+		}
+		schema, known := schemas[d.Name()]
+		if !known {
 			return nil
 		}
 		content, err := os.ReadFile(path)
@@ -64,7 +69,10 @@ func TestScripts(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the commands: %v\n%s", err, out)
 	}
-	schema := reporttest.Load(t, "../../docs/reference/report.schema.json")
+	schemas := map[string]reporttest.Schema{
+		"report.json":   reporttest.Load(t, "../../docs/reference/report.schema.json"),
+		report.LockFile: reporttest.Load(t, "../../docs/reference/images-lock.schema.json"),
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: *update,
@@ -75,7 +83,7 @@ func TestScripts(t *testing.T) {
 			"receiver": startReceiver, "notified": notified, "age": age,
 		},
 		Setup: func(env *testscript.Env) error {
-			env.Defer(func() { checkReports(t, schema, env.WorkDir) })
+			env.Defer(func() { checkReports(t, schemas, env.WorkDir) })
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "docker"))

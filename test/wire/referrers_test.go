@@ -251,12 +251,14 @@ func TestTypesChooseReferrers(t *testing.T) {
 	sbom := attach(t, p.source, "ci/a", subject, "application/spdx+json")
 	attach(t, p.source, "ci/a", subject, "application/vnd.example.signature")
 	sign(t, p.source, "ci/a", subject, ".sig")
-	sign(t, p.source, "ci/a", subject, ".att")
+	attestation := sign(t, p.source, "ci/a", subject, ".att")
 	run := travelWith(t, "{types: [application/spdx+json, attestation]}", line(p, "ci/a:v1", "m/a:v1"))
 	run.allAre(t, stream.Copied)
 	wantReferrers(t, p.destination, "m/a", subject, sbom)
 	got := run.results[p.destination.Host+"/m/a:v1"].Travelled
-	want := []stream.Travelled{{Kind: "application/spdx+json", Copied: 1}, {Kind: "attestation", Copied: 1}}
+	want := []stream.Travelled{
+		{Kind: "application/spdx+json", Copied: 1, Digests: []string{sbom}}, {Kind: "attestation", Copied: 1, Digests: []string{attestation}},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what travelled (-want +got):\n%s", diff)
 	}

@@ -60,7 +60,7 @@ func Command() *command.Command {
 		// reads everything that they still write: it has to show what was interrupted.
 		IgnoreInterrupt: true,
 	}
-	cmd.Flags.StringVar(&c.out, "out", "", "also write report.json, report.md and junit.xml, and with a record metrics.prom, into `DIR`; if DIR is -, write only them, as a tar archive, to standard output")
+	cmd.Flags.StringVar(&c.out, "out", "", "also write report.json, report.md, junit.xml and images.lock, and with a record metrics.prom, into `DIR`; if DIR is -, write only them, as a tar archive, to standard output")
 	cmd.Flags.StringVar(&c.Directory, "record", "", "also update the record of each image set in `DIR`, which outlives runs: what its destinations have and had, and since when they fail")
 	c.warn = cmd.Warn
 	return cmd
@@ -91,6 +91,7 @@ func (c *config) run(ctx context.Context, files []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
+	c.lock(ctx, r, nil, out)
 	verdict := c.write(r, out)
 	c.keepRecord(ctx, r, out)
 	return verdict
@@ -111,7 +112,6 @@ func (c *config) open(files []string) (*state.Run, error) {
 
 // write writes the report, and returns its verdict.
 func (c *config) write(r *report.Report, out report.Directory) error {
-	r.From(c.Origin)
 	if c.out == archive {
 		return r.WriteTar(c.stdout)
 	}
@@ -119,6 +119,29 @@ func (c *config) write(r *report.Report, out report.Directory) error {
 		return err
 	}
 	return r.Err()
+}
+
+// lock notes where the report comes from, and adds images.lock to its files if they are written. A
+// run that has an images.lock already keeps it.
+func (c *config) lock(ctx context.Context, r *report.Report, run *state.Run, out report.Directory) {
+	r.From(c.Origin)
+	if c.out == "" && run == nil {
+		return
+	}
+	before, unread := out.Lock()
+	if run != nil && c.out != "" {
+		err := run.GetReport(ctx, report.LockFile, report.MaxLock, func(in io.Reader) (err error) {
+			before, err = report.ReadLock(in)
+			return err
+		})
+		if !errors.Is(err, state.ErrNotThere) {
+			unread = err
+		}
+	}
+	c.Config.Namespace = c.Place.Namespace
+	if err := errors.Join(unread, c.Lock(context.WithoutCancel(ctx), r, before)); err != nil {
+		c.warn(err.Error())
+	}
 }
 
 // keepRecord updates the records of the run's image sets. One that cannot be updated fails no run.

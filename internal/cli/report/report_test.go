@@ -220,8 +220,8 @@ func TestArchiveIsAllThatIsWritten(t *testing.T) {
 		got[header.Name] = string(content)
 	}
 	files, err := os.ReadDir(dir)
-	if err != nil || len(files) != 3 || len(got) != 3 {
-		t.Fatalf("there are %d files in the archive and %d in the directory, %v; want three each", len(got), len(files), err)
+	if err != nil || len(files) != 4 || len(got) != 4 {
+		t.Fatalf("there are %d files in the archive and %d in the directory, %v; want four each", len(got), len(files), err)
 	}
 	for _, file := range files {
 		want, err := os.ReadFile(filepath.Join(dir, file.Name()))

@@ -24,6 +24,7 @@ func (c *config) reportRun(ctx context.Context, run *state.Run, out report.Direc
 	if err != nil {
 		return errors.Join(err, c.Summarize(err.Error()))
 	}
+	c.lock(ctx, r, run, out)
 	verdict := c.write(r, out)
 	if c.out == archive {
 		return verdict

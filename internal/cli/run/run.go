@@ -61,7 +61,7 @@ func Command() *command.Command {
 	}
 	c.warn = cmd.Warn
 	cmd.Flags.BoolVar(&c.dryRun, "dry-run", false, "report what would be copied, and write nothing to a registry")
-	cmd.Flags.StringVar(&c.out, "out", "", "write report.json, report.md and junit.xml, and with a record metrics.prom, into `DIR` too")
+	cmd.Flags.StringVar(&c.out, "out", "", "write report.json, report.md, junit.xml and images.lock, and with a record metrics.prom, into `DIR` too")
 	cmd.Flags.StringVar(&c.Directory, "record", "", "also update the record of each image set in `DIR`, which outlives runs: what its destinations have and had, and since when they fail")
 	return cmd
 }
@@ -160,6 +160,12 @@ func (c *config) write(ctx context.Context, streams []*stream.Content, out repor
 	r := b.Report()
 	c.Origin.Version = command.Version()
 	r.From(c.Origin)
+	if c.out != "" {
+		before, unread := out.Lock()
+		if err := errors.Join(unread, c.Lock(context.WithoutCancel(ctx), r, before)); err != nil {
+			c.warn(err.Error())
+		}
+	}
 	written := errors.Join(out.Write(r), r.WriteTableWithin(os.Stdout, command.Columns(os.Stdout)))
 	if err := c.Keep(context.WithoutCancel(ctx), record.Updates(r, "", time.Now()), out); err != nil {
 		c.warn(err.Error()) // it fails no run

@@ -1,4 +1,4 @@
-// Package reporttest checks in tests that a report.json is what its published schema says.
+// Package reporttest checks in tests that the files of a report are what their published schemas say.
 package reporttest
 
 import (
@@ -9,13 +9,13 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// A Schema is the published schema of report.json.
+// A Schema is the published schema of report.json or images.lock.
 type Schema struct {
 	*jsonschema.Schema
 	Document map[string]any // as it is in the file
 }
 
-// Load reads docs/reference/report.schema.json, whose path it is given.
+// Load reads a schema of docs/reference, whose path it is given.
 func Load(t testing.TB, path string) Schema {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -29,25 +29,25 @@ func Load(t testing.TB, path string) Schema {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
-	if err := c.AddResource("report.schema.json", doc); err != nil {
+	if err := c.AddResource(path, doc); err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.Compile("report.schema.json")
+	s, err := c.Compile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return Schema{s, doc.(map[string]any)}
 }
 
-// Validate fails the test if a report.json does not match the schema.
+// Validate fails the test if a file does not match the schema.
 func (s Schema) Validate(t testing.TB, content []byte) {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(content))
 	if err != nil {
-		t.Errorf("report.json is no JSON: %v", err)
+		t.Errorf("the file is no JSON: %v", err)
 		return
 	}
 	if err := s.Schema.Validate(doc); err != nil {
-		t.Errorf("report.json does not match its schema: %v", err)
+		t.Errorf("the file does not match its schema: %v", err)
 	}
 }
