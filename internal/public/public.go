@@ -48,8 +48,6 @@ func New(client *registry.Client) *Checker {
 // other error means that this is not known: IsPrivate tells. pushed means that the image was pushed
 // a moment ago.
 func (c *Checker) Check(ctx context.Context, image reference.Reference, digest string, pushed bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.strangers.Patience(), regerror.ErrStalled)
-	defer cancel()
 	repo, err := c.strangers.Destination(ctx, image, false)
 	if err != nil {
 		return err

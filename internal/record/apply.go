@@ -213,32 +213,19 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 	if !d.Since.After(a.run.Start) {
 		d.move(m.Old, a.run.Start, a.run.ID) // by somebody else, if it was not there before
 	}
-	switch m.Status {
-	case stream.Deferred: // nothing else is known of it
+	switch {
+	case m.Status == stream.Deferred: // nothing else is known of it
 		return d
-	case stream.Failed:
-		if m.Kind.Published() {
-			d.move(m.Digest, a.run.End, a.run.ID)
-			d.Public, d.Referrers = time.Time{}, m.ReferrersAfter(d.Referrers)
-			if m.Digest != m.Old {
-				d.wrote(m)
-			}
+	case m.Status == stream.Copied || m.Status == stream.Current || m.Kind.Published():
+		if m.Status != stream.Failed || m.Digest != m.Old {
+			d.takePart(old, m)
 		}
-		d.Error, d.Cause = text.Line(m.Error, maxShort), text.Line(m.Cause, maxID)
-		if d.FailingSince.IsZero() {
-			d.FailingSince = a.run.End
-		}
-		if m.Kind == fault.TooNew && d.Fresh != m.Digest && digest.Valid(m.Digest) {
-			d.Fresh, d.FreshSince = m.Digest, a.run.End
-		}
+		d.has(m, a.run)
+	}
+	d.asked(m, a.run)
+	if m.Status == stream.Failed {
+		d.fails(m, a.run)
 		return d
-	case stream.Copied, stream.Current:
-		d.takePart(old, m)
-		d.move(m.Digest, a.run.End, a.run.ID)
-		if m.Status == stream.Copied {
-			d.wrote(m)
-		}
-		d.Referrers = m.ReferrersAfter(d.Referrers)
 	}
 	if !m.Recorded {
 		d.Checked = time.Time{}
@@ -247,10 +234,37 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 	}
 	d.LastGood, d.FailingSince, d.Error, d.Cause = a.run.End, time.Time{}, "", ""
 	d.Fresh, d.FreshSince = "", time.Time{}
-	if m.Public != nil && m.Public.Answer == stream.Yes {
-		d.Public = a.run.End
-	}
 	return d
+}
+
+// fails notes why the destination fails.
+func (d *Destination) fails(m *report.Result, run *Run) {
+	d.Error, d.Cause = text.Line(m.Error, maxShort), text.Line(m.Cause, maxID)
+	if d.FailingSince.IsZero() {
+		d.FailingSince = run.End
+	}
+	if m.Kind == fault.TooNew && d.Fresh != m.Digest && digest.Valid(m.Digest) {
+		d.Fresh, d.FreshSince = m.Digest, run.End
+	}
+}
+
+// has notes that the destination has the digest of a result, and what came with the image.
+func (d *Destination) has(m *report.Result, run *Run) {
+	d.move(m.Digest, run.End, run.ID)
+	if m.Status == stream.Copied || m.Status == stream.Failed && m.Digest != m.Old {
+		d.wrote(m)
+	}
+	d.Referrers = m.ReferrersAfter(d.Referrers)
+}
+
+// asked notes what strangers get of the destination, if they were asked for it.
+func (d *Destination) asked(m *report.Result, run *Run) {
+	switch {
+	case m.Kind.Published():
+		d.Public = time.Time{}
+	case m.Public != nil && m.Public.Answer == stream.Yes:
+		d.Public = run.End
+	}
 }
 
 // isURL reports whether an address is one that records keep, for pages to lead to.

@@ -117,6 +117,8 @@ func TestPublicIsRecorded(t *testing.T) {
 		{line{"v1", stream.Copied, "c", "b"}, "", "c", -1},
 		{line{"v1", stream.Copied, "d", "c"}, stream.Yes, "d", 11},
 		{line{"v1", stream.Failed, "e", "f"}, "", "f", -1},
+		{line{"v1", stream.Held, "e", "f"}, stream.Yes, "f", 13},
+		{line{"v1", stream.Held, "e", "f"}, stream.Unknown, "f", 13},
 	} {
 		u := run(n, s.result)
 		one := u.Report.Results[0]

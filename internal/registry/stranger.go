@@ -10,10 +10,11 @@ import (
 	"imagemirror/internal/registriesconf"
 )
 
-// A stranger is asked to come back soon, or does without an answer.
+// A stranger is answered soon, or does without an answer.
 const (
 	strangerTries = 3
-	strangerWait  = 5 * time.Second // the longest wait that a registry may ask for
+	strangerStall = 15 * time.Second // how long a registry may stay silent
+	strangerWait  = 5 * time.Second  // the longest wait that a registry may ask for
 )
 
 // Stranger returns a client without credentials, which gets what everybody gets. It shares the
@@ -22,7 +23,7 @@ const (
 // allow strangers fewer than others.
 func (c *Client) Stranger() *Client {
 	config := c.config
-	config.Retries = min(config.Retries, strangerTries)
+	config.Retries, config.Stall = min(config.Retries, strangerTries), min(config.Stall, strangerStall)
 	challenged := make(chan struct{})
 	return &Client{
 		config: config, conf: c.conf, credentials: noCredentials{}, tls: c.tls, proxies: c.proxies,
