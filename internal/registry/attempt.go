@@ -148,7 +148,9 @@ func (a *callAttempt) noteAnswer(resp *http.Response, sent auth.Authorization) {
 		a.elsewhere.at(u.Host).answered()
 	} else {
 		a.warn(resp.Header)
-		a.budget.meter.read(resp)
+		if !a.isStranger() {
+			a.budget.meter.read(resp)
+		}
 	}
 }
 
@@ -260,11 +262,10 @@ func (h *host) slowDown(e *regerror.Error, began time.Time) time.Duration {
 	if e.Throttled() {
 		h.budget.traffic.throttled.Add(1)
 	}
-	stranger := h.client.known != nil
 	switch {
-	case !e.Transient() || stranger && e.After > strangerWait:
+	case !e.Transient() || h.isStranger() && e.After > strangerWait:
 		return retry.Never
-	case stranger:
+	case h.isStranger():
 	case e.Host != "": // only blobs come from there
 		if e.Throttled() || e.Status == http.StatusServiceUnavailable {
 			h.budget.throttled(began, 0)

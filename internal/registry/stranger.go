@@ -19,8 +19,8 @@ const (
 
 // Stranger returns a client without credentials, which gets what everybody gets. It shares the
 // request slots and the rates of c, so that both together keep to its limits. It shares neither
-// connections nor tokens. A registry that asks it for fewer requests does not hold back c: some
-// allow strangers fewer than others.
+// connections nor tokens. A registry that asks it for fewer requests, or tells it how many pulls are
+// left, does not hold back c: some allow strangers fewer than others.
 func (c *Client) Stranger() *Client {
 	config := c.config
 	config.Retries, config.Stall = min(config.Retries, strangerTries), min(config.Stall, strangerStall)
@@ -38,6 +38,9 @@ type noCredentials struct{}
 func (noCredentials) For(context.Context, reference.Side, string, string) (credentials.Credential, error) {
 	return credentials.Credential{}, nil
 }
+
+// isStranger reports whether requests to the host have no credentials whoever runs the program.
+func (h *host) isStranger() bool { return h.client.known != nil }
 
 // budget returns the budget of an endpoint's registry: a stranger's is that of the client that it
 // was made of.
