@@ -23,8 +23,8 @@ func probe(t *testing.T, sets []*imageset.Set) map[string]plan.Doubt {
 	return of
 }
 
-// A probe costs one request for each source, and one for each destination tag that must not
-// move. It reads no content and writes nothing. It also finds an immutable tag that would move
+// A probe costs one request for each source, and one for each destination of a source that is
+// there. It reads no content and writes nothing. It also finds an immutable tag that would move
 // under its source's name, which a run takes for current.
 func TestProbeFindsWhatARunWouldFail(t *testing.T) {
 	t.Parallel()
@@ -40,7 +40,7 @@ func TestProbeFindsWhatARunWouldFail(t *testing.T) {
 	p.reset()
 	doubts := probe(t, sets)
 	wantRequests(t, p.source, map[string]int{"HEAD manifest": 2, "GET tags": 1})
-	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 3})
+	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 4})
 
 	at := p.destination.Host
 	if d := doubts[at+"/m/a:v1"]; !d.Moves || d.Line != 1 {
