@@ -13,8 +13,8 @@ import (
 	"imagemirror/internal/text"
 )
 
-// reserve has the repositories of sources leave to others the pulls that sets keep in reserve. A
-// repository that a set without a reserve needs, too, is pulled from as if there were none.
+// reserve tells the repositories of sources how many pulls their sets keep in reserve. The smallest
+// reserve counts: a set without one may use all pulls.
 func reserve(targets []*target) {
 	least := map[*registry.Repository]int{}
 	for _, t := range targets {
@@ -73,19 +73,29 @@ func (t *target) isDeferred(err error) (yes, allowed bool) {
 	return yes, yes
 }
 
-// settleRecorded settles a target without a request if it is a tag that never moves, and earlier
-// runs have recorded lately that its destination is good. What has to be looked at each time, such
-// as signatures that are made later, is a reason to ask.
+// settleRecorded settles a target without a request if its tag never moves, and earlier runs
+// recorded lately that its destination is good.
 func (t *target) settleRecorded(now time.Time) {
-	d := t.recorded
-	if d == nil || t.settled || t.err != nil || !t.immutable || t.referrers.Copy == settings.CopyAlways || len(t.demands) > 0 || !d.FailingSince.IsZero() || t.lacksPlatforms(d.Digest) || !digest.Valid(d.Digest) {
-		return
-	}
-	same := t.mayBeKept() || t.source.Digest == d.Digest
-	age := now.Sub(d.CheckedAt())
-	if same && d.Source == t.Source && age >= 0 && age < cmp.Or(t.settings.Recheck, settings.DefaultRecheck) {
+	if d := t.recorded; d != nil && t.mayBeUnasked() && t.isRecordedGood(now) {
 		t.settled, t.fromRecord, t.digest, t.old = true, true, d.Digest, d.Digest
 	}
+}
+
+// mayBeUnasked reports whether a record can stand for the answers of registries: the tag never
+// moves, and nothing has to be looked at in each run, such as signatures that are made later.
+func (t *target) mayBeUnasked() bool {
+	looksEachTime := t.referrers.Copy == settings.CopyAlways || len(t.demands) > 0
+	return !t.settled && t.err == nil && t.immutable && !looksEachTime
+}
+
+// isRecordedGood reports whether the record says that the destination has what the target needs,
+// and is recent enough.
+func (t *target) isRecordedGood(now time.Time) bool {
+	d := t.recorded
+	good := d.FailingSince.IsZero() && digest.Valid(d.Digest) && !t.lacksPlatforms(d.Digest)
+	same := d.Source == t.Source && (t.mayBeKept() || t.source.Digest == d.Digest)
+	age := now.Sub(d.CheckedAt())
+	return good && same && age >= 0 && age < cmp.Or(t.settings.Recheck, settings.DefaultRecheck)
 }
 
 // deferred returns the result of a target that is left for a later run.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
-	"imagemirror/internal/settings"
 	"imagemirror/internal/stream"
 )
 
@@ -307,166 +305,4 @@ func headDestination(ctx context.Context, t *target, identifier string) (manifes
 		return manifest.Descriptor{}, nil
 	}
 	return at, err
-}
-
-// askSource pins the digest of a source. If a destination lacks it, it reads the manifests too.
-func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*target) error {
-	early := !slices.ContainsFunc(targets, func(t *target) bool { return t.old != "" || t.askedLater() })
-	if early {
-		decide(all, targets)
-	}
-	from := targets[0].from
-	for _, t := range targets {
-		t.asked = ask(reference.Source, from.Registry())
-	}
-	im := r.trees.image(from, setsOf(targets))
-	digest, known, err := r.pin(ctx, im, g, targets)
-	if err != nil {
-		return err
-	}
-	r.narrow(ctx, im, digest, known, targets)
-	var copying []*target
-	for _, t := range targets {
-		switch {
-		case t.err != nil || t.isHeld(digest, t.digest) || t.current():
-		case t.immutable && t.old != "" && t.old != t.digest:
-			t.err = t.moved()
-		default:
-			copying = append(copying, t)
-		}
-	}
-	if !early {
-		decide(all, copying)
-	}
-	if len(copying) == 0 {
-		r.verify(ctx, from, digest, targets)
-		return nil
-	}
-	var listed sync.WaitGroup
-	travels := func(t *target) bool { return t.referrers.Copy != settings.CopyNone }
-	if slices.ContainsFunc(copying, travels) && (known == nil || known.err == nil) {
-		listed.Go(func() { r.companionsOf(ctx, from) }) // while the manifests below are read
-	}
-	defer listed.Wait()
-	r.readAll(ctx, im, digest, known, copying)
-	for _, t := range copying {
-		t.err = cmp.Or(t.err, t.closed(im))
-	}
-	copying = slices.DeleteFunc(copying, func(t *target) bool { return t.err != nil })
-	r.ahead.note(true, undemanding(copying)...)
-	r.attach(ctx, from, copying)
-	r.verify(ctx, from, digest, targets)
-	r.ahead.note(true, good(copying)...)
-	r.nameTags(ctx, from, copying)
-	return nil
-}
-
-// current reports whether the destination has what the target gets of its source.
-func (t *target) current() bool { return t.digest == t.old && !t.lacksPlatforms(t.old) }
-
-// setsOf returns the sets of targets, each once.
-func setsOf(targets []*target) (sets []string) {
-	for _, t := range targets {
-		if !slices.Contains(sets, t.Set) {
-			sets = append(sets, t.Set)
-		}
-	}
-	return sets
-}
-
-// explainMissing adds to the error of a manifest that does not exist where its digest is from:
-// the registry announced it for a tag.
-func explainMissing(err error, digest, tag string) error {
-	known, ok := err.(*regerror.Error)
-	if !ok || known.Status != http.StatusNotFound || known.Ref != digest {
-		return err
-	}
-	e := *known
-	e.Err = missingError(tag)
-	return &e
-}
-
-// explainChild adds to the error of a manifest that does not exist that the image's index, which
-// has the digest root, leads to it.
-func explainChild(err error, root string) error {
-	known, ok := err.(*regerror.Error)
-	if !ok || known.Status != http.StatusNotFound || known.Ref == root {
-		return err
-	}
-	e := *known
-	e.Err = sparseError(root)
-	return &e
-}
-
-// A sparseError names the index that leads to a missing manifest.
-type sparseError string
-
-// Kind returns what kind of failure the error is the cause of.
-func (e sparseError) Kind() fault.Kind { return fault.Missing }
-
-func (e sparseError) Error() string {
-	return "the index " + string(e) + " lists it, and the repository does not have it"
-}
-
-// Advice returns what a person can do about the error.
-func (e sparseError) Advice() string {
-	return "push the image's missing platforms to the source, or map those that are there by their digests"
-}
-
-// A missingError names the tag that the digest of a missing manifest was announced for.
-type missingError string
-
-// Kind returns what kind of failure the error is the cause of.
-func (e missingError) Kind() fault.Kind { return fault.Missing }
-
-func (e missingError) Error() string {
-	return "the registry announced this digest for the tag " + string(e)
-}
-
-// Advice returns what a person can do about the error.
-func (e missingError) Advice() string {
-	return "run again; if it persists, push the tag to the source again, or ask the registry's operators"
-}
-
-// decide notes which of the targets will be copied, unless the source fails. Targets whose tags
-// do not exist are known before the source has answered. Only the first call counts.
-func decide(all, copying []*target) {
-	for _, t := range copying {
-		t.copying = true
-	}
-	for _, t := range all {
-		if t.undecided != nil {
-			t.undecided.Done()
-			t.undecided = nil
-		}
-	}
-}
-
-// pin returns the digest of a source, with the cheapest request: none if the mapping names a
-// digest, HEAD if all destinations exist and may be current, or else GET, whose response is
-// needed anyway. A destination that gets a changed index always needs GET.
-func (r *resolver) pin(ctx context.Context, im *imageTree, g *group, targets []*target) (digest string, known *archived, err error) {
-	if slices.ContainsFunc(targets, (*target).changes) {
-		return r.pinChanged(ctx, im, g, targets)
-	}
-	if g.source.Digest != "" {
-		return g.source.Digest, nil, nil
-	}
-	for _, t := range targets {
-		if t.old == "" {
-			known = &archived{}
-			err = im.from.UseManifest(ctx, g.source.Tag, func(m manifest.Raw) { digest, known.err = m.Digest, im.keep(m) })
-			return digest, known, err
-		}
-	}
-	if r.pinsIndex(ctx, im.from, targets) {
-		known = &archived{}
-		err = im.from.UseManifest(ctx, g.source.Tag, func(m manifest.Raw) { digest, known.err = m.Digest, r.keepIfNew(im, m, targets) })
-		return digest, known, err
-	}
-	if digest = g.greeting.wait(); digest != "" {
-		return digest, nil, nil
-	}
-	digest, err = im.from.Head(ctx, g.source.Tag)
-	return digest, nil, err
 }

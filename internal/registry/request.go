@@ -190,15 +190,20 @@ func (h *host) slot(ctx context.Context, c *call) (release func(), err error) {
 	return h.budget.Release, err
 }
 
+// addressOf returns where the call's first request goes.
+func (h *host) addressOf(c *call) *url.URL {
+	if c.location != nil {
+		return c.location
+	}
+	u := h.url(c.access.Repository, c.rest)
+	u.RawQuery = c.query
+	return u
+}
+
 // follow sends the request and follows redirects, with its method and body. The
 // Authorization header goes to the registry only.
 func (h *host) follow(ctx context.Context, c *call, authorization string, body *streamedBody) (*http.Response, error) {
-	u := c.location
-	if u == nil {
-		u = h.url(c.access.Repository, c.rest)
-		u.RawQuery = c.query
-	}
-	for hop := 0; ; hop++ {
+	for u, hop := h.addressOf(c), 0; ; hop++ {
 		client, err := h.leadCall(u, c)
 		if err != nil {
 			return nil, err
