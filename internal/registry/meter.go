@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,9 +47,9 @@ func (e *OutOfPullsError) Error() string {
 
 // read takes note of what an answer says. It allows fewer than are left only if others pull, too.
 func (m *meter) read(resp *http.Response) {
-	remaining, parameters, _ := strings.Cut(resp.Header.Get("RateLimit-Remaining"), ";")
-	left, err := strconv.Atoi(strings.TrimSpace(remaining))
-	known, more := err == nil && left >= 0, moreIn(resp.Header, parameters)
+	now := time.Now()
+	left, window, known := remaining(resp.Header)
+	more := moreIn(resp.Header, window, now)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	refused := resp.StatusCode == http.StatusTooManyRequests
@@ -63,7 +64,7 @@ func (m *meter) read(resp *http.Response) {
 		return
 	}
 	if m.more = (time.Time{}); more > 0 {
-		m.more = time.Now().Add(more)
+		m.more = now.Add(more)
 	}
 }
 
@@ -73,20 +74,65 @@ const longestPause = time.Minute
 // maxMore bounds what is believed of the time until a registry allows more pulls.
 const maxMore = 31 * 24 * time.Hour
 
-// moreIn returns in which time a registry allows more pulls, at the latest, or 0.
-func moreIn(h http.Header, parameters string) time.Duration {
-	window := ""
-	for p := range strings.SplitSeq(parameters, ";") {
-		if w, ok := strings.CutPrefix(strings.TrimSpace(p), "w="); ok {
-			window = w
+// remaining returns how many pulls are left, and the window that they are counted in, if that is
+// said. Of several limits the one that leaves least counts, and of those that leave as much the one
+// with the longest window. Each is in a field or in a member of a list (RFC 9110, section 5.3).
+func remaining(h http.Header) (left int, window time.Duration, known bool) {
+	fields := strings.Join(h.Values("RateLimit-Remaining"), ",")
+	for member := range strings.SplitSeq(fields, ",") {
+		number, parameters, _ := strings.Cut(member, ";")
+		f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if err != nil || f != f {
+			continue
+		}
+		n := int(min(max(f, 0), 1<<31)) // less than none is none
+		w := windowOf(parameters)
+		switch {
+		case !known || n < left:
+			left, window, known = n, w, true
+		case n == left:
+			window = max(window, w)
 		}
 	}
-	for _, seconds := range []string{h.Get("Retry-After"), h.Get("RateLimit-Reset"), window} {
-		if n, err := strconv.Atoi(strings.TrimSpace(seconds)); err == nil && n > 0 {
-			return min(time.Duration(min(n, 1<<31))*time.Second, maxMore)
+	return left, window, known
+}
+
+// windowOf returns the window that the parameters of a limit have, or 0.
+func windowOf(parameters string) time.Duration {
+	for p := range strings.SplitSeq(parameters, ";") {
+		if w, ok := strings.CutPrefix(strings.TrimSpace(p), "w="); ok {
+			return seconds(w, time.Time{})
 		}
 	}
 	return 0
+}
+
+// moreIn returns in which time a registry allows more pulls, at the latest, or 0.
+func moreIn(h http.Header, window time.Duration, now time.Time) time.Duration {
+	return cmp.Or(seconds(h.Get("Retry-After"), now), seconds(h.Get("RateLimit-Reset"), now), window)
+}
+
+// leastEpoch is the least number that is a time, in seconds since 1970, and no duration: some
+// registries say until when to wait.
+const leastEpoch = 1_000_000_000
+
+// seconds reads a duration in seconds. It may also be written as the time at which it ends, if now
+// is known. What is no such duration is 0.
+func seconds(s string, now time.Time) time.Duration {
+	s = strings.TrimSpace(s)
+	var until time.Time
+	n, err := strconv.ParseInt(s, 10, 64)
+	switch at, err2 := http.ParseTime(s); {
+	case err == nil && (n < leastEpoch || now.IsZero()):
+		return min(time.Duration(min(max(n, 0), 1<<31))*time.Second, maxMore)
+	case err == nil:
+		until = time.Unix(n, 0)
+	case err2 == nil && !now.IsZero():
+		until = at
+	default:
+		return 0
+	}
+	return min(max(until.Sub(now), 0), maxMore)
 }
 
 // take counts a pull that is about to be asked for, unless that leaves fewer than are in reserve.

@@ -64,17 +64,20 @@ func (w Window) Contains(t time.Time) bool {
 	return w.from <= minute || minute < w.to
 }
 
-// Next returns when the window begins next, after a time that is not in it.
+// maxDays is how far Next looks: a window may be in an hour that a clock skips on one day.
+const maxDays = 3
+
+// Next returns when the window begins next, after a time that is not in it. It looks at each minute,
+// since clocks skip hours, and have others twice.
 func (w Window) Next(t time.Time) time.Time {
 	if w.Contains(t) {
 		return t
 	}
-	t = t.In(w.zone)
-	for day := range 3 { // a window may fall into the hour that a clock skips
-		begins := time.Date(t.Year(), t.Month(), t.Day()+day, w.from/60, w.from%60, 0, 0, w.zone)
-		if begins.After(t) {
-			return begins
+	begins := t.Truncate(time.Minute)
+	for range maxDays * 24 * 60 {
+		if begins = begins.Add(time.Minute); w.Contains(begins) {
+			break
 		}
 	}
-	return t
+	return begins.In(w.zone)
 }

@@ -23,7 +23,15 @@ func TestWindows(t *testing.T) {
 		{"09:00-17:00 UTC", "2026-12-31T23:00:00Z", false, "2027-01-01T09:00:00Z"},
 		{"00:00-00:01 Asia/Kolkata", "2026-11-29T18:30:30Z", true, ""},
 		// 02:30 does not exist on the day on which clocks go forward.
-		{"02:30-02:45 Europe/Prague", "2026-03-29T00:50:00Z", false, "2026-03-29T01:30:00Z"},
+		{"02:30-02:45 Europe/Prague", "2026-03-29T00:50:00Z", false, "2026-03-30T00:30:00Z"},
+		{"02:30-04:00 Europe/Prague", "2026-03-29T00:50:00Z", false, "2026-03-29T01:00:00Z"},
+		// It is there twice on the day on which they go back.
+		{"02:30-02:45 Europe/Prague", "2026-10-25T00:50:00Z", false, "2026-10-25T01:30:00Z"},
+		{"02:30-02:45 Australia/Lord_Howe", "2026-10-03T15:20:00Z", false, "2026-10-03T15:30:00Z"},
+		// Midnight is skipped.
+		{"00:00-00:30 Africa/Cairo", "2026-04-23T21:50:00Z", false, "2026-04-24T21:00:00Z"},
+		{"23:59-00:00", "2026-12-31T23:58:59Z", false, "2026-12-31T23:59:00Z"},
+		{"23:59-00:00", "2027-01-01T00:00:00Z", false, "2027-01-01T23:59:00Z"},
 	} {
 		w, err := Parse(c.window)
 		if err != nil {
@@ -74,7 +82,7 @@ func FuzzWindow(f *testing.F) {
 		}
 		now := time.Unix(at, 0)
 		next := w.Next(now)
-		if next.Before(now) || next.Sub(now) > 49*time.Hour {
+		if next.Before(now) || next.Sub(now) > 49*time.Hour || !w.Contains(next) {
 			t.Fatalf("%s begins next after %s at %s", w, now.UTC(), next.UTC())
 		}
 	})
