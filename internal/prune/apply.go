@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"imagemirror/internal/record"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
@@ -30,14 +31,15 @@ type Application struct {
 	Client *registry.Client
 	// Refuse returns why a tag must not be deleted although the file lists it, or "". It may be nil.
 	Refuse func(name, digest string) string
-	Done   func(Outcome) // told of each outcome; may be nil
+	Record *record.Record // of the set, which a tag has to be in; nil if it is not known
+	Done   func(Outcome)  // told of each outcome; may be nil
 }
 
 // Apply deletes the tags that a file lists, until it has deleted f.Most of them, and returns what
 // became of each that it came to. A tag that is at another digest than the file says is left. What
 // goes with a tag is deleted once the tag is gone, also by an earlier Apply that was killed.
 func (a *Application) Apply(ctx context.Context, f *File) []Outcome {
-	e := &eraser{Application: a, repositories: repositories{client: a.Client, known: map[string]*repository{}}, undeletable: map[string]string{}}
+	e := &eraser{Application: a, repositories: repositories{client: a.Client, known: map[string]*repository{}}, undeletable: map[string]string{}, used: a.used()}
 	var all []Outcome
 	deleted := 0
 	for _, t := range f.Tags {
@@ -69,6 +71,7 @@ type eraser struct {
 	*Application
 	repositories
 	undeletable map[string]string // by registry: why it deletes no tags
+	used        map[string]bool   // by the record, what mappings name, and what goes with that
 }
 
 // erase deletes a tag, and what goes with it.
@@ -84,7 +87,7 @@ func (e *eraser) erase(ctx context.Context, t Tag) Outcome {
 		o.Why = reason(err)
 		return o
 	}
-	if o.Deleted, o.Gone, o.Why = e.tag(ctx, r, image, t.Digest); !o.Gone {
+	if o.Deleted, o.Gone, o.Why = e.tag(ctx, r, image, t, t.Digest); !o.Gone {
 		return o
 	}
 	for _, w := range t.With {
@@ -107,8 +110,9 @@ func (w With) name(image reference.Reference) string {
 	return image.WithTag(w.Tag).String()
 }
 
-// tag deletes a tag if it is at the digest. It reports whether the tag is not there then.
-func (e *eraser) tag(ctx context.Context, r *repository, image reference.Reference, digest string) (deleted, gone bool, why string) {
+// tag deletes t, or a tag that goes with it, if it is at the digest. It reports whether the tag is
+// not there then.
+func (e *eraser) tag(ctx context.Context, r *repository, image reference.Reference, t Tag, digest string) (deleted, gone bool, why string) {
 	if why := e.refuse(image.String(), digest); why != "" {
 		return false, false, why
 	}
@@ -120,6 +124,9 @@ func (e *eraser) tag(ctx context.Context, r *repository, image reference.Referen
 		return false, false, reason(err)
 	case at != digest:
 		return false, false, fmt.Sprintf("it is at %s now: somebody has pushed it since", at)
+	}
+	if why := e.foreign(t, image); why != "" {
+		return false, false, why
 	}
 	why = e.delete(ctx, r, image.Tag)
 	return why == "", why == "", why
@@ -153,7 +160,7 @@ func (e *eraser) delete(ctx context.Context, r *repository, identifier string) (
 // with deletes what goes with a tag, if nothing else needs it.
 func (e *eraser) with(ctx context.Context, r *repository, image reference.Reference, t Tag, w With) (deleted bool, why string) {
 	if w.Kind == Additional || w.Kind == Kept {
-		deleted, _, why = e.tag(ctx, r, image.WithTag(w.Tag), w.Digest)
+		deleted, _, why = e.tag(ctx, r, image.WithTag(w.Tag), t, w.Digest)
 		return deleted, why
 	}
 	tags, err := r.list(ctx)
@@ -164,7 +171,7 @@ func (e *eraser) with(ctx context.Context, r *repository, image reference.Refere
 		return false, "a tag leads to the image that it is for"
 	}
 	if w.Kind == Companion {
-		deleted, _, why = e.tag(ctx, r, image.WithTag(w.Tag), w.Digest)
+		deleted, _, why = e.tag(ctx, r, image.WithTag(w.Tag), t, w.Digest)
 		return deleted, why
 	}
 	if r.leads(ctx, w.Digest, tags, nil) {

@@ -38,7 +38,7 @@ func (c *config) delete(ctx context.Context, args []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	a := &prune.Application{Client: client, Done: show, Refuse: func(name, digest string) string { return refusal(w, recorded, name, digest) }}
+	a := &prune.Application{Client: client, Record: recorded, Done: show, Refuse: func(name, digest string) string { return refusal(w, recorded, name, digest) }}
 	outcomes := a.Apply(ctx, f)
 	if recorded != nil {
 		if err := c.forget(context.WithoutCancel(ctx), f, outcomes); err != nil {
@@ -85,7 +85,7 @@ func refusal(w *wanted, recorded *record.Record, name, digest string) string {
 	}
 	d := recorded.Destination(name)
 	switch {
-	case d == nil: // an additional tag, or one that the record has lost since
+	case d == nil: // an additional tag, or one that Apply asks the record about if it is there
 		return ""
 	case d.Gone.IsZero():
 		return "by the record a mapping names it"
