@@ -18,7 +18,7 @@ const (
 // it.
 func whole(expression string) (string, error) {
 	if _, err := regexp.Compile(expression); err != nil {
-		return "", reasonOf(err)
+		return "", expressionError(err)
 	}
 	if strings.Contains(expression, `\Q`) {
 		return "", errors.New(`\Q quotes what follows it: escape its characters one by one`)
@@ -78,8 +78,8 @@ func alternates(expression string) bool {
 	return false
 }
 
-// reasonOf returns the part of an error that says what is wrong with an expression.
-func reasonOf(err error) error {
+// expressionError returns the part of an error that says what is wrong with an expression.
+func expressionError(err error) error {
 	if e, ok := err.(*syntax.Error); ok {
 		return fmt.Errorf("%s: %s", e.Code, quote(e.Expr))
 	}

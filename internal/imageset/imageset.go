@@ -86,7 +86,7 @@ func Load(paths []string, stdin io.Reader) (*Input, error) {
 		stdin: stdin, named: map[string]bool{}, read: map[string]bool{},
 		dirs: map[string]string{}, sets: map[string]*Set{}, claims: claims{},
 		aliases: map[string]aliases{}, policies: map[string]*policy.Policy{}, spelled: map[string]bool{},
-		demands: map[string]*verify.Demand{}, roots: map[string]*verify.Root{},
+		demands: map[string]*verify.Demand{}, roots: map[string]*verify.TrustedRoot{},
 	}
 	if len(paths) == 0 {
 		l.refuse("", 0, errors.New("no PATH is given: name a mapping file, an image-set directory or - for standard input"))
@@ -117,11 +117,11 @@ type loader struct {
 	sets   map[string]*Set   // by the absolute path of the directory
 	claims claims
 
-	aliases  map[string]aliases        // of OWNERS files, by the repository's directory
-	policies map[string]*policy.Policy // by the absolute path of their directory
-	spelled  map[string]bool           // absolute paths of directories whose policy's name was checked
-	demands  map[string]*verify.Demand // by FILE:LINE of their rule
-	roots    map[string]*verify.Root   // by path; nil: something is wrong with it
+	aliases  map[string]aliases             // of OWNERS files, by the repository's directory
+	policies map[string]*policy.Policy      // by the absolute path of their directory
+	spelled  map[string]bool                // absolute paths of directories whose policy's name was checked
+	demands  map[string]*verify.Demand      // by FILE:LINE of their rule
+	roots    map[string]*verify.TrustedRoot // by path; nil: something is wrong with it
 }
 
 // refuse adds a mistake. Line is 0 if it is about the path file, or about no file.

@@ -86,7 +86,7 @@ func (l *loader) signer(s settings.Signer, file, dir string) *verify.Signer {
 }
 
 // root returns a root of trust, or nil if none is named. It reports whether nothing is wrong.
-func (l *loader) root(f settings.NamedFile, file, dir string) (root *verify.Root, ok bool) {
+func (l *loader) root(f settings.NamedFile, file, dir string) (root *verify.TrustedRoot, ok bool) {
 	if f.Name == "" {
 		return nil, true
 	}

@@ -15,22 +15,22 @@ func explainMissing(err error, digest, tag string) error {
 		return err
 	}
 	e := *known
-	e.Err = missingError(tag)
+	e.Err = missingTagError(tag)
 	return &e
 }
 
-// A missingError names the tag that the digest of a missing manifest was announced for.
-type missingError string
+// A missingTagError names the tag that the digest of a missing manifest was announced for.
+type missingTagError string
 
 // Kind returns what kind of failure the error is the cause of.
-func (e missingError) Kind() fault.Kind { return fault.Missing }
+func (e missingTagError) Kind() fault.Kind { return fault.Missing }
 
-func (e missingError) Error() string {
+func (e missingTagError) Error() string {
 	return "the registry announced this digest for the tag " + string(e)
 }
 
 // Advice returns what a person can do about the error.
-func (e missingError) Advice() string {
+func (e missingTagError) Advice() string {
 	return "run again; if it persists, push the tag to the source again, or ask the registry's operators"
 }
 
@@ -42,21 +42,21 @@ func explainChild(err error, root string) error {
 		return err
 	}
 	e := *known
-	e.Err = sparseError(root)
+	e.Err = missingChildError(root)
 	return &e
 }
 
-// A sparseError names the index that leads to a missing manifest.
-type sparseError string
+// A missingChildError names the index that leads to a missing manifest.
+type missingChildError string
 
 // Kind returns what kind of failure the error is the cause of.
-func (e sparseError) Kind() fault.Kind { return fault.Missing }
+func (e missingChildError) Kind() fault.Kind { return fault.Missing }
 
-func (e sparseError) Error() string {
+func (e missingChildError) Error() string {
 	return "the index " + string(e) + " lists it, and the repository does not have it"
 }
 
 // Advice returns what a person can do about the error.
-func (e sparseError) Advice() string {
+func (e missingChildError) Advice() string {
 	return "push the image's missing platforms to the source, or map those that are there by their digests"
 }

@@ -131,7 +131,7 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[registryPa
 		}
 	}
 	r.meet(targets)
-	reserve(targets)
+	reservePulls(targets)
 	now := time.Now()
 	for _, t := range targets {
 		t.settleRecorded(now)

@@ -92,8 +92,8 @@ func (t *target) placeOf(tag string) place {
 	return place{t.to.Registry(), t.to.Path(), tag}
 }
 
-// A claim is what an additional tag of a target will point at.
-type claim struct {
+// A tagClaim is what an additional tag of a target will point at.
+type tagClaim struct {
 	by     *target
 	digest string
 }
@@ -104,7 +104,7 @@ func (r *resolver) contestTags(targets []*target) {
 	if !slices.ContainsFunc(targets, func(t *target) bool { return len(t.tags) > 0 || t.keep != nil }) {
 		return
 	}
-	destinations, claims := map[place]*target{}, map[place]claim{}
+	destinations, claims := map[place]*target{}, map[place]tagClaim{}
 	for _, t := range targets {
 		if t.destination.Tag != "" {
 			destinations[t.placeOf(t.destination.Tag)] = t
@@ -118,7 +118,7 @@ func (r *resolver) contestTags(targets []*target) {
 		if other, taken := claims[at]; taken && other.digest != digest {
 			return contested(tag, fmt.Sprintf("an additional tag of %s at %s:%d, too", other.by.Destination, other.by.File, other.by.Line))
 		}
-		claims[at] = claim{t, digest}
+		claims[at] = tagClaim{t, digest}
 		return nil
 	}
 	for _, t := range targets {

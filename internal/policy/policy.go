@@ -54,7 +54,7 @@ type Bounds struct {
 	Retries      Limit[int]           `yaml:"retries"`
 	Timeout      Limit[time.Duration] `yaml:"timeout"`
 	Interval     Limit[time.Duration] `yaml:"interval"` // the least time between two runs
-	Public       Demand               `yaml:"public"`   // strangers have to be able to pull
+	Public       Requirement          `yaml:"public"`   // strangers have to be able to pull
 	Notify       Hosts                `yaml:"notify"`   // that notifications may be sent to
 	Verify       []settings.Rule      `yaml:"verify"`   // that images must meet besides those of settings
 	Links        Links                `yaml:"links"`    // where reports lead to, which bounds nothing

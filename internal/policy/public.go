@@ -6,15 +6,15 @@ import (
 	"imagemirror/internal/strictyaml"
 )
 
-// A Demand is something that settings may leave out, and must not refuse.
-type Demand struct {
+// A Requirement is something that settings may leave out, and must not refuse.
+type Requirement struct {
 	Value bool
 	Line  int // 0 if the policy says nothing of it
 }
 
-func (d *Demand) read(v strictyaml.Value) { *d = Demand{v.Bool(), v.Line()} }
+func (d *Requirement) read(v strictyaml.Value) { *d = Requirement{v.Bool(), v.Line()} }
 
-func (d Demand) or(other Demand) Demand {
+func (d Requirement) or(other Requirement) Requirement {
 	if d.Line > 0 {
 		return d
 	}

@@ -56,7 +56,7 @@ func (c *Checker) Check(ctx context.Context, image reference.Reference, digest s
 		return err
 	}
 	got, err := head(ctx, repo, image, digest)
-	if pushed && regerror.StatusOf(err) == http.StatusNotFound && wait(ctx, settleTime) {
+	if pushed && regerror.StatusOf(err) == http.StatusNotFound && pause(ctx, settleTime) {
 		got, err = head(ctx, repo, image, digest)
 	}
 	if refusesStrangers(err) {
@@ -129,8 +129,8 @@ func (c *Checker) note(registry string, err error) {
 	c.why[registry] = err
 }
 
-// wait waits for d, and reports whether it passed before ctx ended.
-func wait(ctx context.Context, d time.Duration) bool {
+// pause waits for d, and reports whether it passed before ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

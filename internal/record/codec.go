@@ -203,7 +203,7 @@ func (d *Destination) check() error {
 		if m == nil || m.Digest == "" {
 			return errors.New("a move has no digest")
 		}
-		if len(m.Tags) > maxTags || slices.ContainsFunc(append(m.Tags[:len(m.Tags):len(m.Tags)], cmp.Or(m.Kept, "x")), func(tag string) bool { return !isTag(tag) }) {
+		if len(m.Tags) > maxTags || slices.ContainsFunc(append(m.Tags[:len(m.Tags):len(m.Tags)], cmp.Or(m.Kept, "x")), func(tag string) bool { return !looksLikeTag(tag) }) {
 			return errors.New("a move has more tags than are kept, or one that is not a tag")
 		}
 		digests, texts = append(digests, m.Digest), append(texts, m.Run)

@@ -21,18 +21,18 @@ func (d *Destination) wrote(m *report.Result) {
 	move := *d.Moves[n]
 	move.Wrote, move.Tags = true, slices.Clone(move.Tags)
 	for _, t := range m.Tags {
-		if t.Error == "" && isTag(t.Tag) && len(move.Tags) < maxTags && !slices.Contains(move.Tags, t.Tag) {
+		if t.Error == "" && looksLikeTag(t.Tag) && len(move.Tags) < maxTags && !slices.Contains(move.Tags, t.Tag) {
 			move.Tags = append(move.Tags, t.Tag)
 		}
 	}
-	if isTag(m.Kept) && digest.Valid(m.Old) {
+	if looksLikeTag(m.Kept) && digest.Valid(m.Old) {
 		move.Kept = m.Kept
 	}
 	d.Moves = append(slices.Clone(d.Moves[:n]), &move)
 }
 
-// isTag reports whether a text has the length and the characters of a tag.
-func isTag(s string) bool {
+// looksLikeTag reports whether a text has the length and the characters of a tag.
+func looksLikeTag(s string) bool {
 	return s != "" && len(s) <= 128 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == ""
 }
 

@@ -38,13 +38,13 @@ type LockedImage struct {
 // name returns the name that records have for the destination.
 func (i *LockedImage) name() string { return destinationName(i.Destination, i.Digest) }
 
-// Known returns what is known of a destination from earlier runs, by the name that records have for
+// KnownImage returns what is known of a destination from earlier runs, by the name that records have for
 // it, or nil.
-type Known func(name string) *LockedImage
+type KnownImage func(name string) *LockedImage
 
 // Lock adds images.lock to the files of the report: each destination with the digest that it has. A
 // dry run, and a report that lacks mappings, have no such file: that of an earlier run stays.
-func (r *Report) Lock(known Known) {
+func (r *Report) Lock(known KnownImage) {
 	if r.dryRun() || len(r.Summary.NoPlan)+len(r.Cuts) > 0 || r.Summary.Unknown > 0 {
 		return
 	}
@@ -109,12 +109,12 @@ func (r *Report) WriteLock(w io.Writer) error {
 	return out.err
 }
 
-// Nothing is Known of no destination.
+// Nothing is a KnownImage that knows no destination.
 func Nothing(string) *LockedImage { return nil }
 
 // Lock returns what the images.lock in the directory has: nothing if there is none. It fails if the
 // file is not one that a report has written.
-func (d Directory) Lock() (Known, error) {
+func (d Directory) Lock() (KnownImage, error) {
 	if d.path == "" {
 		return Nothing, nil
 	}
@@ -130,7 +130,7 @@ func (d Directory) Lock() (Known, error) {
 }
 
 // ReadLock reads an images.lock.
-func ReadLock(r io.Reader) (Known, error) {
+func ReadLock(r io.Reader) (KnownImage, error) {
 	images, err := readLock(r)
 	if err != nil {
 		return Nothing, fmt.Errorf("reading %s: %w: it is written anew, with this run as the one that published", LockFile, err)

@@ -18,7 +18,7 @@ import (
 
 // lockAfter returns images.lock after a run with one result for each line, and what is known from
 // before.
-func lockAfter(t *testing.T, run string, known Known, results ...stream.Result) []byte {
+func lockAfter(t *testing.T, run string, known KnownImage, results ...stream.Result) []byte {
 	t.Helper()
 	var ids []int
 	for _, r := range results {
@@ -43,7 +43,7 @@ func lockAfter(t *testing.T, run string, known Known, results ...stream.Result) 
 }
 
 // knownFrom returns what an images.lock says.
-func knownFrom(t *testing.T, content []byte) Known {
+func knownFrom(t *testing.T, content []byte) KnownImage {
 	t.Helper()
 	images, err := readLock(bytes.NewReader(content))
 	if err != nil {

@@ -64,13 +64,13 @@ func (a *asker) ask(ctx context.Context, t *Tag) error {
 	}
 	t.manifest, err = a.manifestOf(ctx, t.at.WithDigest(t.To))
 	if regerror.StatusOf(err) == http.StatusNotFound {
-		return collected(t.at.WithDigest(t.To), err)
+		return collectedError(t.at.WithDigest(t.To), err)
 	}
 	return err
 }
 
-// collected returns the error of an image that its registry does not have any more.
-func collected(image reference.Reference, err error) error {
+// collectedError returns the error of an image that its registry does not have any more.
+func collectedError(image reference.Reference, err error) error {
 	return fault.New(fault.Fault{
 		Kind: fault.Missing, Side: reference.Destination, Host: image.Registry, Status: http.StatusNotFound,
 		Advice: "go back to another one with -to, or push it again",

@@ -17,9 +17,9 @@ var forms = []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04"
 // maxNamed bounds what a message quotes.
 const maxNamed = 100
 
-// momentOf returns the moment that -to names: a run, which is when it ended, a time, or how long ago
+// parseMoment returns the moment that -to names: a run, which is when it ended, a time, or how long ago
 // that was.
-func momentOf(to string, r *record.Record, now time.Time) (moment, error) {
+func parseMoment(to string, r *record.Record, now time.Time) (moment, error) {
 	if to == "" {
 		return moment{}, nil
 	}

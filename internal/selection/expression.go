@@ -36,24 +36,24 @@ func Compile(text string) (Expression, error) {
 	// What is not an expression by itself may be one between the parentheses, such as a)|(b.
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return Expression{}, reasonOf(err)
+		return Expression{}, compileError(err)
 	}
 	program, err := syntax.Compile(parsed.Simplify())
 	switch {
 	case err != nil:
-		return Expression{}, reasonOf(err)
+		return Expression{}, compileError(err)
 	case len(program.Inst) > MaxInstructions:
 		return Expression{}, fmt.Errorf("it takes %d instructions, and at most %d are allowed: repeat less", len(program.Inst), MaxInstructions)
 	}
 	compiled, err := regexp.Compile(`\A(?:` + text + `)\z`)
 	if err != nil {
-		return Expression{}, reasonOf(err)
+		return Expression{}, compileError(err)
 	}
 	return Expression{text, compiled, len(program.Inst)}, nil
 }
 
-// reasonOf returns the part of an error that tells what is wrong with an expression.
-func reasonOf(err error) error {
+// compileError returns the part of an error that tells what is wrong with an expression.
+func compileError(err error) error {
 	var known *syntax.Error
 	if errors.As(err, &known) {
 		return fmt.Errorf("%s: %q", known.Code, known.Expr)

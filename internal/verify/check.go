@@ -58,7 +58,7 @@ type signed struct {
 func NewCheck(of string, demands []*Demand) *Check {
 	sum, _ := digest.Parse(of)
 	c := &Check{sum: sum[:]}
-	c.digest, _ = hexOf(of)
+	c.digest, _ = hexOfDigest(of)
 	for _, d := range demands {
 		if len(d.Signers) == 0 {
 			continue

@@ -169,7 +169,7 @@ func fromPayload(c Candidate, content []byte) (*claim, error) {
 	}
 	sum := sha256.Sum256(content)
 	t, err := newTagged(c, bundle.NewMessageSignature(sum[:], protocommon.HashAlgorithm_SHA2_256.String(), signed))
-	of, _ := hexOf(p.Critical.Image.DockerManifestDigest)
+	of, _ := hexOfDigest(p.Critical.Image.DockerManifestDigest)
 	return &claim{entity: t, artifact: content, of: []string{of}, predicate: signPredicate}, err
 }
 
@@ -243,8 +243,8 @@ func parseEntry(text []byte) (*tlog.Entry, error) {
 	})
 }
 
-// hexOf returns the hexadecimal part of a digest of sha256.
-func hexOf(digest string) (string, error) {
+// hexOfDigest returns the hexadecimal part of a digest of sha256.
+func hexOfDigest(digest string) (string, error) {
 	b, ok := bytes.CutPrefix([]byte(digest), []byte("sha256:"))
 	if !ok {
 		return "", errors.New("it is not a digest of sha256")

@@ -36,16 +36,16 @@ type Signer struct {
 // MaxFile bounds a file with a key or a root of trust, in bytes.
 const MaxFile = 1 << 20
 
-// A Root is a root of trust: which certificate authorities, logs and timestamp authorities are
+// A TrustedRoot is a root of trust: which certificate authorities, logs and timestamp authorities are
 // believed.
-type Root struct {
+type TrustedRoot struct {
 	name     string
 	material *root.TrustedRoot
 }
 
 // ParseRoot reads a trusted_root.json, as cosign trusted-root create writes it. It refuses several
 // in one file, as gh attestation trusted-root writes them: they demand different things.
-func ParseRoot(name string, content []byte) (*Root, error) {
+func ParseRoot(name string, content []byte) (*TrustedRoot, error) {
 	if len(content) > MaxFile {
 		return nil, fmt.Errorf("it has more than %d KiB", MaxFile>>10)
 	}
@@ -60,12 +60,12 @@ func ParseRoot(name string, content []byte) (*Root, error) {
 	if len(material.RekorLogs()) == 0 && len(material.TimestampingAuthorities()) == 0 {
 		return nil, errors.New("it has neither a transparency log nor a timestamp authority, so nothing tells when a signature was made")
 	}
-	return &Root{name, material}, nil
+	return &TrustedRoot{name, material}, nil
 }
 
 // options returns what signatures must have: an entry in a transparency log and a certificate that
 // is in one, if the root has such logs, and a time that somebody else vouches for.
-func (r *Root) options(certificates bool) []verify.VerifierOption {
+func (r *TrustedRoot) options(certificates bool) []verify.VerifierOption {
 	o := []verify.VerifierOption{verify.WithObserverTimestamps(1)}
 	if len(r.material.RekorLogs()) > 0 {
 		o = append(o, verify.WithTransparencyLog(1))
@@ -84,8 +84,8 @@ type Identity struct {
 	Unlogged               bool   // no transparency log needs to have the signature
 }
 
-// whole returns a regular expression that matches only the whole of a text.
-func whole(expression string) string {
+// anchored returns a regular expression that matches only the anchored of a text.
+func anchored(expression string) string {
 	if expression == "" {
 		return ""
 	}
@@ -98,11 +98,11 @@ func (i Identity) String() string {
 }
 
 // NewIdentity returns the signer with an identity that the root's certificates prove.
-func NewIdentity(i Identity, r *Root) (*Signer, error) {
+func NewIdentity(i Identity, r *TrustedRoot) (*Signer, error) {
 	if len(r.material.FulcioCertificateAuthorities()) == 0 {
 		return nil, errors.New("the trusted root has no certificate authority, so that it proves no identity")
 	}
-	id, err := verify.NewShortCertificateIdentity(i.Issuer, whole(i.IssuerRegexp), i.Subject, whole(i.SubjectRegexp))
+	id, err := verify.NewShortCertificateIdentity(i.Issuer, anchored(i.IssuerRegexp), i.Subject, anchored(i.SubjectRegexp))
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func NewIdentity(i Identity, r *Root) (*Signer, error) {
 
 // NewKey returns the signer that has the private half of a key in PEM. If there is a root, its
 // transparency log or its timestamp authority must have seen the signature, too.
-func NewKey(name string, content []byte, r *Root) (*Signer, error) {
+func NewKey(name string, content []byte, r *TrustedRoot) (*Signer, error) {
 	key, err := parseKey(content)
 	if err != nil {
 		return nil, err

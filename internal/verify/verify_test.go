@@ -87,7 +87,7 @@ func keySigner(t *testing.T, k *signtest.Key) *verify.Signer {
 	return s
 }
 
-func rootOf(t *testing.T, a *signtest.Authority) *verify.Root {
+func rootOf(t *testing.T, a *signtest.Authority) *verify.TrustedRoot {
 	t.Helper()
 	r, err := verify.ParseRoot("trusted_root.json", a.TrustedRoot())
 	if err != nil {
