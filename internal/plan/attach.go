@@ -31,6 +31,7 @@ func (r *resolver) attach(ctx context.Context, from *registry.Repository, target
 		if t.referrers.Copy == settings.CopyNone || t.err != nil {
 			continue
 		}
+		t.sought = true
 		same := slices.IndexFunc(targets[:i], func(o *target) bool {
 			return reflect.DeepEqual(o.referrers, t.referrers) && o.view() == t.view()
 		})

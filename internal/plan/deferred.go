@@ -13,8 +13,8 @@ import (
 	"imagemirror/internal/text"
 )
 
-// reservePulls tells the repositories of sources how many pulls their sets keep in reservePulls. The smallest
-// reservePulls counts: a set without one may use all pulls.
+// reservePulls tells the repositories of sources how many pulls their sets keep in reserve. The
+// smallest reserve counts: a set without one may use all pulls.
 func reservePulls(targets []*target) {
 	least := map[*registry.Repository]int{}
 	for _, t := range targets {

@@ -94,6 +94,7 @@ type target struct {
 	platforms           settings.Platforms
 	part                part                // what it gets of its source, once that is read
 	attached            []stream.Attachment // what travels with it
+	sought              bool                // attached is what was found for a copy
 	recorded            *record.Destination // what earlier runs recorded of it, or nil
 	settings            *settings.Settings  // of its set
 	tags                []stream.ExtraTag   // that it gets besides

@@ -17,6 +17,7 @@ type Doubt struct {
 	Err   error
 	Moves bool // an immutable tag would have to move
 	Takes bool // it would not fail, but replace what something else seems to publish
+	Waits bool // its source was not looked at, since a set leaves the pulls for that to others
 }
 
 // Probe checks that the source of each mapping exists and may be read, that it is signed as is
@@ -40,7 +41,8 @@ func Probe(ctx context.Context, o Options, sets []*imageset.Set) ([]Doubt, error
 	var doubts []Doubt
 	for _, t := range targets {
 		if t.err != nil {
-			doubts = append(doubts, Doubt{Mapping: t.Mapping, Err: t.err, Moves: t.old != ""})
+			waits, _ := t.isDeferred(t.err)
+			doubts = append(doubts, Doubt{Mapping: t.Mapping, Err: t.err, Moves: t.old != "", Waits: waits})
 		}
 		if t.takeover != nil {
 			doubts = append(doubts, Doubt{Mapping: t.Mapping, Err: t.takeover, Takes: true})
@@ -77,6 +79,7 @@ func (r *resolver) sources(ctx context.Context, targets []*target) map[registryP
 		}
 		g.targets = append(g.targets, t)
 	}
+	reservePulls(targets)
 	return routes
 }
 

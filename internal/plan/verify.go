@@ -13,7 +13,6 @@ import (
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
-	"imagemirror/internal/settings"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
 	"imagemirror/internal/verify"
@@ -113,7 +112,7 @@ func (v *verification) err(from *registry.Repository, digest string) error {
 // hasAll reports whether what travels with the target has all signatures of its source's image.
 func (t *target) hasAll(digest string) bool {
 	failed := func(a stream.Attachment) bool { return a.Error != nil }
-	return !t.current() && t.digest == digest && t.referrers.Copy != settings.CopyNone && len(t.referrers.Types) == 0 && !slices.ContainsFunc(t.attached, failed)
+	return t.sought && t.digest == digest && len(t.referrers.Types) == 0 && !slices.ContainsFunc(t.attached, failed)
 }
 
 // tooNew returns the error of a target whose image is not as old as is demanded, or nil.

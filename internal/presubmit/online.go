@@ -3,6 +3,7 @@ package presubmit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"imagemirror/internal/fault"
@@ -26,6 +27,8 @@ func Ask(ctx context.Context, o plan.Options, input *imageset.Input) (*finding.L
 			f.Rule = ruleImmutable
 		case d.Takes:
 			f.Rule, f.Warning = ruleTakeover, true
+		case d.Waits:
+			f.Err, f.Warning = fmt.Errorf("the source was not checked: %w", f.Err), true
 		case stream.ErrorOf(d.Err).Kind == fault.Unverified:
 			f.Rule = ruleVerified
 		}

@@ -2,11 +2,14 @@ package wire
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
 	"imagemirror/internal/regerror"
+	"imagemirror/internal/registrytest"
+	"imagemirror/internal/verify/signtest"
 )
 
 // probe returns the doubts of a probe, by destination.
@@ -56,5 +59,49 @@ func TestProbeFindsWhatARunWouldFail(t *testing.T) {
 	}
 	if len(doubts) != 4 {
 		t.Errorf("got the doubts %v, want four", doubts)
+	}
+}
+
+// A check with -online reads signatures for itself, also if a set chooses platforms: what travels
+// with an image is looked for in runs only.
+func TestProbeReadsSignatures(t *testing.T) {
+	t.Parallel()
+	for _, spec := range []string{"", "platforms: [linux/amd64]", "platforms: {only: [linux/amd64, linux/arm64, linux/s390x], form: rewrite}", "platforms: {only: [linux/amd64], form: flatten}"} {
+		p := newPair(t)
+		key := signtest.NewKey()
+		single, index := push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "signed", "amd64")), push(t, p.source, "ci/a:v2", threePlatforms(registrytest.OCI, "signed"))
+		push(t, p.source, "ci/a:v3", registrytest.NewImage(registrytest.OCI, "unsigned", "amd64"))
+		signWith(t, p.source, "ci/a", single, key)
+		bundleWith(t, p.source, "ci/a", index, signtest.SignPredicate, key)
+		sets := verifying(t, key, byKey+"\n  "+spec, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/a:v2", "m/a:v2"), line(p, "ci/a:v3", "m/a:v3"))
+		doubts, err := plan.Probe(t.Context(), plan.Options{Client: client(t, settings())}, sets)
+		if err != nil || len(doubts) != 1 || doubts[0].Line != 3 || !strings.Contains(doubts[0].Err.Error(), "found no signature") {
+			t.Errorf("%s: %v, %v", spec, doubts, err)
+		}
+	}
+}
+
+// A check with -online leaves to others the pulls that a set keeps in reserve. What it could not look
+// at is no mistake of the mapping's.
+func TestProbeLeavesPullsInReserve(t *testing.T) {
+	t.Parallel()
+	for spec, waiting := range map[string]int{"reserve: 2": 1, "reserve: 2\n  platforms: [linux/amd64]": 2, "reserve: 4": 2} {
+		p := newPair(t)
+		key := signtest.NewKey()
+		for _, name := range []string{"a", "b"} {
+			signWith(t, p.source, "ci/"+name, push(t, p.source, "ci/"+name+":v1", registrytest.NewImage(registrytest.OCI, name, "amd64")), key)
+		}
+		sets := verifying(t, key, byKey+"\n  "+spec, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/b:v1", "m/b:v1"))
+		meter := registrytest.NewPullMeter(3, 21600)
+		p.source.Inject(meter.Rule())
+		doubts, err := plan.Probe(t.Context(), plan.Options{Client: client(t, settings())}, sets)
+		if err != nil || len(doubts) != waiting {
+			t.Errorf("%s: %v, %v", spec, doubts, err)
+		}
+		for _, d := range doubts {
+			if !d.Waits || !strings.Contains(d.Err.Error(), "in reserve") {
+				t.Errorf("%s: %+v", spec, d)
+			}
+		}
 	}
 }
