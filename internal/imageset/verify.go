@@ -1,7 +1,9 @@
 package imageset
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"imagemirror/internal/finding"
@@ -116,8 +118,11 @@ func (l *loader) beside(f settings.NamedFile, key, file, dir string) ([]byte, bo
 	if err == nil {
 		content, err = ReadFile(path, verify.MaxFile)
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: put the file beside %s", err, filepath.Base(file))
+	}
 	if err != nil {
-		l.input.Found.Refuse(finding.Input, file, f.Line, "%s %s: %w: put the file beside %s", key, f.Name, err, filepath.Base(file))
+		l.input.Found.Refuse(finding.Input, file, f.Line, "%s %s: %w", key, f.Name, err)
 	}
 	return content, err == nil
 }

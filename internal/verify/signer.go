@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp/syntax"
 	"strings"
 	"time"
 
@@ -84,12 +85,14 @@ type Identity struct {
 	Unlogged               bool   // no transparency log needs to have the signature
 }
 
-// anchored returns a regular expression that matches only the anchored of a text.
+// anchored returns a regular expression that matches only the whole of a text. The expression is
+// written anew, so that a \Q without an \E ends where it does.
 func anchored(expression string) string {
-	if expression == "" {
-		return ""
+	parsed, err := syntax.Parse(expression, syntax.Perl)
+	if expression == "" || err != nil {
+		return expression // which is refused
 	}
-	return "^(?:" + expression + ")$"
+	return "^(?:" + parsed.String() + ")$"
 }
 
 // String returns the identity as messages name it.
@@ -146,12 +149,23 @@ const (
 	maxRSA = 8192
 )
 
+// hasPrivateKey reports whether a file has a private key, of which openssl writes the parameters
+// before it.
+func hasPrivateKey(content []byte) bool {
+	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
+		if strings.Contains(block.Type, "PRIVATE KEY") {
+			return true
+		}
+	}
+	return false
+}
+
 func parseKey(content []byte) (crypto.PublicKey, error) {
 	block, rest := pem.Decode(content)
 	switch {
 	case block == nil:
 		return nil, errors.New("it is not in PEM: write a public key that begins with -----BEGIN PUBLIC KEY-----")
-	case strings.Contains(block.Type, "PRIVATE KEY"):
+	case hasPrivateKey(content):
 		return nil, errors.New("it is a private key, which whoever can read the repository now has: make a new pair, and write the public key (cosign public-key prints it)")
 	case block.Type == "CERTIFICATE":
 		return nil, errors.New("it is a certificate: write its public key (openssl x509 -pubkey prints it)")

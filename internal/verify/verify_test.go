@@ -127,6 +127,7 @@ func TestSignaturesAreAccepted(t *testing.T) {
 		{"an authority without a log", quiet.Identity(issuer, subject), identity(t, quiet, exact)},
 		{"an authority with a log", logging.Identity(issuer, subject), identity(t, logging, exact)},
 		{"regular expressions", quiet.Identity(issuer, subject), identity(t, quiet, verify.Identity{IssuerRegexp: `https://.*\.example`, SubjectRegexp: `.*@example\.com`})},
+		{"a regular expression that quotes to its end", quiet.Identity(issuer, subject), identity(t, quiet, verify.Identity{IssuerRegexp: `\Q` + issuer, SubjectRegexp: `(?i).*@\QEXAMPLE.com`})},
 		{"a signature that no log needs to have", logging.Identity(issuer, subject), identity(t, logging, verify.Identity{Issuer: issuer, Subject: subject, Unlogged: true})},
 	} {
 		before := time.Now().Add(-2 * time.Second)
