@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/mapping"
@@ -41,7 +42,7 @@ func Choose(o Options) (*Rollback, error) {
 // mapping names any more. A name is that of a tag, or of a repository for all of its tags; no names
 // stand for all. Its error has a line for each name that is in no record.
 func Named(r *record.Record, names []string) ([]*record.Destination, error) {
-	asked, found := map[string]bool{}, map[string]bool{}
+	asked, found, gone := map[string]bool{}, map[string]bool{}, map[string]time.Time{}
 	for _, name := range names {
 		if ref, err := reference.Parse(name); err == nil {
 			name = ref.String()
@@ -54,14 +55,21 @@ func Named(r *record.Record, names []string) ([]*record.Destination, error) {
 		if !asked[by] {
 			by = repositoryOf(d.Name)
 		}
-		if d.Gone.IsZero() && (len(names) == 0 || asked[by]) {
+		if !d.Gone.IsZero() {
+			gone[by] = d.Gone
+		} else if len(names) == 0 || asked[by] {
 			found[by] = true
 			all = append(all, d)
 		}
 	}
 	var errs []error
 	for name := range asked {
-		if !found[name] {
+		switch at, was := gone[name]; {
+		case found[name]:
+		case was:
+			errs = append(errs, fmt.Errorf("no mapping of %s has named %s since %s: restore the mapping, and run the set once",
+				r.Set, text.Line(name, maxNamed), at.UTC().Format(time.RFC3339)))
+		default:
 			errs = append(errs, fmt.Errorf("%s is not among the destinations in the record of %s: name one as its mapping does, with the tag, or its repository",
 				text.Line(name, maxNamed), r.Set))
 		}

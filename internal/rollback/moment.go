@@ -36,7 +36,7 @@ func parseMoment(to string, r *record.Record, now time.Time) (moment, error) {
 			return before(t, now, to)
 		}
 	}
-	if ago, err := time.ParseDuration(to); err == nil && ago > 0 {
+	if ago, err := text.ParseDuration(to); err == nil && ago > 0 {
 		return moment{now.Add(-ago)}, nil
 	}
 	return moment{}, fmt.Errorf(

@@ -318,7 +318,7 @@ func (v Value) Number(least, most int) int {
 // Duration returns a time from least to most, or 0 if the value is refused.
 func (v Value) Duration(least, most time.Duration) time.Duration {
 	if !v.empty() && v.node.Kind == yaml.ScalarNode {
-		if d, err := time.ParseDuration(v.node.Value); err == nil && d >= least && d <= most {
+		if d, err := text.ParseDuration(v.node.Value); err == nil && d >= least && d <= most {
 			return d
 		}
 	}

@@ -99,6 +99,15 @@ func Count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// ParseDuration reads a time such as 90m, 5h or 30d. A day has 24 hours.
+func ParseDuration(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err
+	}
+	return time.ParseDuration(s)
+}
+
 // Duration returns d without the trailing parts that are zero, as people write it: "5h", not
 // "5h0m0s".
 func Duration(d time.Duration) string {

@@ -119,6 +119,17 @@ func TestRound(t *testing.T) {
 	}
 }
 
+func TestParseDuration(t *testing.T) {
+	for s, want := range map[string]time.Duration{
+		"90m": 90 * time.Minute, "1h30m": 90 * time.Minute, "30d": 720 * time.Hour, "0d": 0, "65535d": 65535 * 24 * time.Hour,
+		"d": -1, "-1d": -1, "1.5d": -1, "1d12h": -1, "65536d": -1, "1e3d": -1, "": -1, "soon": -1,
+	} {
+		if got, err := ParseDuration(s); (err != nil) != (want < 0) || err == nil && got != want {
+			t.Errorf("%q is %s (%v), want %s", s, got, err, want)
+		}
+	}
+}
+
 func TestDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0:                                   "0s",

@@ -89,9 +89,17 @@ func heldAmong(r *record.Record, names []string) ([]*record.Destination, error) 
 			}
 		}
 		if err == nil && len(held) == before {
-			err = fmt.Errorf("%s is not held", text.Line(append(one, "any tag of "+r.Set)[0], 100))
+			err = notHeld(r, one)
 		}
 		errs = append(errs, err)
 	}
 	return held, errors.Join(errs...)
+}
+
+// notHeld returns the error of a name under which nothing is held, or of a set if there is no name.
+func notHeld(r *record.Record, one []string) error {
+	if len(one) == 0 {
+		return fmt.Errorf("no tag of %s is held", r.Set)
+	}
+	return fmt.Errorf("%s is not held", text.Line(one[0], 100))
 }

@@ -105,7 +105,7 @@ func (c *config) run(ctx context.Context, args []string) error {
 
 // setFor sets -for.
 func (c *config) setFor(value string) (err error) {
-	if c.duration, err = time.ParseDuration(value); err != nil || c.duration <= 0 || c.duration > maxFor {
+	if c.duration, err = text.ParseDuration(value); err != nil || c.duration <= 0 || c.duration > maxFor {
 		return errors.New("give a time such as 24h, of 366 days at most")
 	}
 	return nil
