@@ -34,11 +34,12 @@ func (s *Settings) window(v strictyaml.Value) {
 		s.hours(v)
 		return
 	}
+	written := false
 	v.Keys(
-		strictyaml.Key{Name: "hours", Read: s.hours},
+		strictyaml.Key{Name: "hours", Read: func(v strictyaml.Value) { written = true; s.hours(v) }},
 		strictyaml.Key{Name: "above", Read: func(v strictyaml.Value) { s.Window.Above = bytes(v) }},
 	)
-	if s.Window.Hours.IsZero() {
+	if !written {
 		v.Refuse("window.hours is missing: write it, such as 22:00-06:00 Europe/Prague")
 	}
 }

@@ -118,7 +118,9 @@ func TestParseRefuses(t *testing.T) {
 		{"windows that are none", spec("window: nightly"), []string{`6: window: "nightly" is not a part of the day: write HH:MM-HH:MM`}},
 		{"a window without hours", spec("window: {above: 2Gi}"), []string{"6: window.hours is missing"}},
 		{"a window of another world", spec("window: {hours: '22:00-06:00 Mars', above: many}"), []string{
-			`6: window: "Mars" is not a time zone`, `6: "many" is not a number of bytes: write one such as 500Mi`, "6: window.hours is missing"}},
+			`6: window: "Mars" is not a time zone`, `6: "many" is not a number of bytes: write one such as 500Mi`}},
+		{"a window of no hours", spec("window: {hours: }"), []string{"6: spec.window.hours has no value"}},
+		{"a window of wrong hours", spec("window: {hours: 22-6}"), []string{`6: window: "22-6" is not a part of the day`}},
 		{"nothing in reserve", spec("reserve: 0\n  recheck: 1s\n  bandwidth: -5Mi"), []string{
 			`6: spec.reserve is "0": write a number from 1`, `7: spec.recheck is "1s": write a time from 1m`, `8: "-5Mi" is not a number of bytes`}},
 		{"no YAML", "a: b: c\n", []string{"1: the file is not YAML"}},
