@@ -23,7 +23,7 @@ type wanted struct {
 	locate   func(image reference.Reference) (repository string, err error)
 	located  map[string]string // repositories by name
 	names    map[string]bool
-	patterns map[string][]*mapping.Mapping // wildcards of other sets, by the destination's repository
+	patterns map[string][]*mapping.Mapping // wildcards, by a repository that they write or read
 }
 
 // wanted reads the mappings of a set and of those beside it, and asks for the tags that wildcards
@@ -59,6 +59,7 @@ func (c *config) wanted(ctx context.Context, client *registry.Client, arg string
 		}
 		w.names[w.place(image)] = true
 	}
+	w.addSources(set)
 	return w, w.beside(set)
 }
 
@@ -97,8 +98,23 @@ func (w *wanted) beside(set *imageset.Set) error {
 	return errors.Join(errs...)
 }
 
+// addSources adds what the mappings of a set read: a mapping's destination may be the source of
+// another one, which fails without it.
+func (w *wanted) addSources(set *imageset.Set) {
+	for i := range set.Mappings {
+		m := &set.Mappings[i]
+		if m.Source.Wildcard() {
+			at := w.repository(m.Source)
+			w.patterns[at] = append(w.patterns[at], m)
+			continue
+		}
+		w.names[w.place(m.Source)] = true
+	}
+}
+
 // add adds what another set wants. Its wildcards want each tag that matches.
 func (w *wanted) add(other *imageset.Set) {
+	w.addSources(other)
 	for i := range other.Mappings {
 		m := &other.Mappings[i]
 		if m.Source.Wildcard() {

@@ -33,10 +33,14 @@ func TestWantedByAnotherName(t *testing.T) {
 		{Source: parse("s.io/a:v1"), Destination: parse("alias.io/org/a:v1")},
 		{Source: parse("s.io/a:w*"), Destination: parse("alias.io/org/b")},
 		{Source: parse("s.io/a:v1"), Destination: parse("blocked.io/org/a:v1")},
+		{Source: parse("alias.io/org/c:v1"), Destination: parse("t.io/org/c:v1")},
+		{Source: parse("real.io/org/d:v*"), Destination: parse("t.io/org/d")},
 	}})
 	for name, want := range map[string]bool{
 		"alias.io/org/a:v1": true, "real.io/org/a:v1": true, "real.io/org/a:v2": false, "other.io/org/a:v1": false,
 		"real.io/org/b:w1": true, "alias.io/org/b:w": true, "real.io/org/b:v1": false, "blocked.io/org/a:v1": true, "Not A Name": true,
+		// What a mapping reads is wanted, too.
+		"real.io/org/c:v1": true, "real.io/org/c:v2": false, "alias.io/org/d:v2": true, "real.io/org/d:w": false,
 	} {
 		if w.has(name) != want {
 			t.Errorf("%s is wanted %v, want %v", name, !want, want)
