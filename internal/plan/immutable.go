@@ -11,7 +11,7 @@ import (
 // tag. It is then current, whatever the source's tag points to now, and the source need not
 // be asked.
 func (r *resolver) kept(t *target) bool {
-	if t.old == "" || !t.mayBeKept() {
+	if t.old == "" || !t.mayBeKept() || t.madeOfUnknown() {
 		return false
 	}
 	t.digest = t.old

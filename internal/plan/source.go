@@ -60,6 +60,8 @@ func changed(targets []*target, digest string) (copying []*target) {
 	for _, t := range targets {
 		switch {
 		case t.err != nil || t.isHeld(digest, t.digest) || t.current():
+		case t.old != "" && t.mayBeKept():
+			t.err = t.unverifiable(digest)
 		case t.immutable && t.old != "" && t.old != t.digest:
 			t.err = t.moved()
 		default:

@@ -59,15 +59,35 @@ func (r *resolver) verify(ctx context.Context, from *registry.Repository, digest
 // stays. The source of a changed index is known only from the record.
 func (r *resolver) verifyKept(ctx context.Context, targets, asked []*target) {
 	for _, t := range targets {
-		if t.err != nil || t.digest == "" || slices.Contains(asked, t) {
-			continue
+		if t.err == nil && t.digest != "" && !slices.Contains(asked, t) {
+			r.verify(ctx, t.from, cmp.Or(t.madeOf(), t.digest), []*target{t})
 		}
-		digest := t.digest
-		if d := t.recorded; d != nil && d.Digest == digest {
-			digest = cmp.Or(d.Rewritten, digest)
-		}
-		r.verify(ctx, t.from, digest, []*target{t})
 	}
+}
+
+// madeOf returns the digest of the index of which what is at the destination was made, as far as an
+// earlier run recorded it, or "".
+func (t *target) madeOf() string {
+	if d := t.recorded; d != nil && d.Digest == t.old {
+		return d.Rewritten
+	}
+	return ""
+}
+
+// madeOfUnknown reports whether signatures are demanded of an index of which the destination has a
+// part, and no record tells which index that is: only its source can.
+func (t *target) madeOfUnknown() bool {
+	signed := func(d *verify.Demand) bool { return len(d.Signers) > 0 }
+	return t.changes() && t.madeOf() == "" && slices.ContainsFunc(t.demands, signed)
+}
+
+// unverifiable returns the error of a target whose tag stays, and whose source does not have what that
+// was made of.
+func (t *target) unverifiable(digest string) error {
+	return fault.New(fault.Fault{
+		Kind: fault.Unverified, Side: reference.Source, Host: t.from.Registry(),
+		Advice: "keep a record, or let the tag be removed from the destination, so that it is mirrored again",
+	}, fmt.Sprintf("verifying %s@%s: found an image of which the immutable tag %s (%s) was not made; wanted the one of which it was, and no record tells which", t.from.Name(), digest, t.destination.Tag, t.old))
 }
 
 // undemanding returns the targets that are copied whatever their signatures are.

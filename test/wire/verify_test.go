@@ -349,3 +349,41 @@ func TestWildcardsLeaveOutSignatures(t *testing.T) {
 		t.Errorf("%d results, want those of 2 images", n)
 	}
 }
+
+// What an immutable tag has of an index was made of an index that the record tells, or else the source.
+func TestImmutablePartsAreVerified(t *testing.T) {
+	t.Parallel()
+	key := signtest.NewKey()
+	for _, form := range []string{"rewrite", "flatten"} {
+		p := newPair(t)
+		d := push(t, p.source, "ci/a:v1", threePlatforms(registrytest.OCI, "a"))
+		single := push(t, p.source, "ci/a:v2", registrytest.NewImage(registrytest.OCI, "b", "amd64", registrytest.NewLayer("b", 1000)))
+		signWith(t, p.source, "ci/a", d, key)
+		bundleWith(t, p.source, "ci/a", single, signtest.SignPredicate, key)
+		sets := func(k *signtest.Key) []*imageset.Set {
+			spec := byKey + "\n  immutable: [v*]\n  platforms: {only: [linux/amd64], form: " + form + "}"
+			return verifying(t, k, spec, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/a:v2", "m/a:v2"))
+		}
+		copied := verified(t, sets(key))
+		copied.allAre(t, stream.Copied)
+		verified(t, sets(key)).allAre(t, stream.Current)
+		verified(t, sets(signtest.NewKey())).wantFault(t, fault.Unverified, "by another key")
+
+		// Nobody knows what the tag was made of once the source's has moved, but for the record.
+		push(t, p.source, "ci/a:v1", threePlatforms(registrytest.OCI, "moved"))
+		name := p.destination.Host + "/m/a:v1"
+		got := verified(t, sets(key)).results[name]
+		if e := got.Error; e == nil || e.Kind != fault.Unverified || !strings.Contains(e.Message, "wanted the one of which it was, and no record tells which") {
+			t.Errorf("%s, its source has moved: %+v", form, got)
+		}
+		was := &record.Destination{Name: name, Source: p.source.Host + "/ci/a:v1", Digest: copied.results[name].Digest, Rewritten: d}
+		recall := func(context.Context, string) (*record.Record, error) {
+			return &record.Record{Destinations: []*record.Destination{was}}, nil
+		}
+		made, err := plan.Make(t.Context(), plan.Options{Client: client(t, settings()), Recall: recall}, sets(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		carry(t, settings(), anonymous{}, &made.Content).allAre(t, stream.Current)
+	}
+}
