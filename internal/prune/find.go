@@ -29,7 +29,7 @@ type Candidate struct {
 	With    []With // additional tags and kept images
 }
 
-// Find returns the tags that no mapping has wanted for long enough, by name. What is young, held,
+// Find returns the tags that no mapping has wanted for long enough, by name. What is young, is
 // pushed by its digest, or has not been pushed by a run, is left, and so is what anything wants.
 func Find(q Question) (found []Candidate, left []Left) {
 	f := &search{Question: q, used: map[string]bool{}}
