@@ -81,8 +81,8 @@ func (t *target) madeOfUnknown() bool {
 	return t.changes() && t.madeOf() == "" && slices.ContainsFunc(t.demands, signed)
 }
 
-// unverifiable returns the error of a target whose tag stays, and whose source does not have what that
-// was made of.
+// unverifiable returns the error of a target whose tag stays, and whose source does not have what
+// that was made of.
 func (t *target) unverifiable(digest string) error {
 	return fault.New(fault.Fault{
 		Kind: fault.Unverified, Side: reference.Source, Host: t.from.Registry(),
