@@ -120,7 +120,7 @@ type loader struct {
 	aliases  map[string]aliases             // of OWNERS files, by the repository's directory
 	policies map[string]*policy.Policy      // by the absolute path of their directory
 	spelled  map[string]bool                // absolute paths of directories whose policy's name was checked
-	demands  map[string]*verify.Demand      // by FILE:LINE of their rule
+	demands  map[string]*verify.Demand      // by what their rule says, and where
 	roots    map[string]*verify.TrustedRoot // by path; nil: something is wrong with it
 }
 

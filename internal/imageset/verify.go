@@ -35,10 +35,12 @@ func (s *Set) Demands(source, destination reference.Reference) []*verify.Demand 
 func (l *loader) demand(set *Set, rules []settings.Rule, file, dir string) {
 	for _, r := range rules {
 		at := fmt.Sprintf("%s:%d", file, r.Line)
-		known, ok := l.demands[at]
+		// A line may have several rules.
+		key := fmt.Sprintf("%s %#v %q %t %d", at, r.AnyOf, r.Attestations, r.AttestationsOnly, r.MinAge)
+		known, ok := l.demands[key]
 		if !ok {
 			known = l.compile(r, at, file, dir)
-			l.demands[at] = known
+			l.demands[key] = known
 		}
 		set.rules = append(set.rules, rule{r, known})
 	}

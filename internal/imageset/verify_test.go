@@ -80,3 +80,26 @@ func TestVerificationByPolicy(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Rules on one line are different rules.
+func TestRulesOnOneLine(t *testing.T) {
+	a, b := string(signtest.NewKey().Public), string(signtest.NewKey().Public)
+	for name, rules := range map[string]string{
+		"keys":         "[{destinations: [q.io/d/a], anyOf: [{key: a.pub}]}, {destinations: [q.io/d/b], anyOf: [{key: b.pub}]}]",
+		"attestations": "[{destinations: [q.io/d/a], anyOf: [{key: a.pub}]}, {destinations: [q.io/d/b], anyOf: [{key: a.pub}, {key: b.pub}], attestations: [spdx]}]",
+		"an age":       "[{destinations: [q.io/d/a], anyOf: [{key: a.pub}, {key: b.pub}]}, {destinations: [q.io/d/b], minAge: 24h}]",
+	} {
+		write(t, map[string]string{
+			"one/mapping_a": pair("a") + pair("b"), "one/settings.yaml": settingsOf("one", "verify: "+rules), "one/a.pub": a, "one/b.pub": b,
+		})
+		in, err := Load([]string{"one"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := in.Sets[0]
+		first, second := set.Demands(set.Mappings[0].Source, set.Mappings[0].Destination), set.Demands(set.Mappings[1].Source, set.Mappings[1].Destination)
+		if len(first) != 1 || len(second) != 1 || first[0] == second[0] || first[0].String() == second[0].String() && second[0].MinAge == 0 {
+			t.Errorf("%s: %v and %v, want two demands", name, first, second)
+		}
+	}
+}

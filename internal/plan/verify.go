@@ -28,7 +28,8 @@ type verification struct {
 	failed error // why not all could be read
 }
 
-// A verified identifies a verification: demands are those of one rule each.
+// A verified identifies a verification: demands are those of one rule each, and a line of settings
+// may have several.
 type verified struct{ repository, digest, demands string }
 
 // verify fails the targets whose image, the one with the digest at their source, does not meet what
@@ -104,7 +105,7 @@ func good(targets []*target) []*target {
 func (r *resolver) verificationOf(from *registry.Repository, digest string, demands []*verify.Demand) *verification {
 	at := verified{repository: from.Name(), digest: digest}
 	for _, d := range demands {
-		at.demands += d.At + "\n"
+		at.demands += fmt.Sprintf("%p ", d)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

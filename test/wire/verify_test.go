@@ -387,3 +387,30 @@ func TestImmutablePartsAreVerified(t *testing.T) {
 		carry(t, settings(), anonymous{}, &made.Content).allAre(t, stream.Current)
 	}
 }
+
+// An image that goes to two destinations is verified for each by its own rule, even if both rules
+// are on one line.
+func TestRulesOnOneLineVerifyByThemselves(t *testing.T) {
+	t.Parallel()
+	for name, second := range map[string]string{
+		"another key":    "anyOf: [{key: other.pub}]",
+		"an attestation": "anyOf: [{key: cosign.pub}], attestations: [spdx]",
+		"an age":         "anyOf: [{key: cosign.pub}], minAge: 24h",
+	} {
+		p := newPair(t)
+		key := signtest.NewKey()
+		signWith(t, p.source, "ci/a", push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64")), key)
+		file := mappingFile(t, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/a:v1", "n/a:v1"))
+		for pub, content := range map[string][]byte{"cosign.pub": key.Public, "other.pub": signtest.NewKey().Public} {
+			if err := os.WriteFile(filepath.Join(filepath.Dir(file), pub), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		host := p.destination.Host
+		rules := fmt.Sprintf("[{destinations: [%q], anyOf: [{key: cosign.pub}]}, {destinations: [%q], %s}]", host+"/m", host+"/n", second)
+		got := verified(t, setOf(t, file, "verify: "+rules)).results
+		if m, n := got[host+"/m/a:v1"], got[host+"/n/a:v1"]; m.Status != stream.Copied || n.Status != stream.Failed {
+			t.Errorf("%s: %s and %s, want copied and failed", name, m.Status, n.Status)
+		}
+	}
+}
