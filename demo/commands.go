@@ -49,8 +49,8 @@ func (w *world) mirror(ctx context.Context, status int, sets ...string) (*comman
 	return w.readReport()
 }
 
-// pipe runs split SETS | copy | report -record record -out report, and reads the report. The last of
-// them has to exit with status.
+// pipe runs split SETS | copy | report -record record -out report, and reads the report. The last
+// of them has to exit with status.
 func (w *world) pipe(ctx context.Context, status int, sets ...string) (*commandOutcome, error) {
 	if err := w.run(ctx, status, []string{"split"}, sets, []string{"copy"}, []string{"report", "-record", "record", "-out", "report"}); err != nil {
 		return nil, err

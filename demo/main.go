@@ -94,7 +94,7 @@ func again(ctx context.Context, w *world) error {
 	return got.want(counts{current: w.mappings})
 }
 
-// movedSet is the set of which a team pushes an image again.
+// movedSet is the set in which a team pushes an image again.
 const movedSet = "toolchain"
 
 // why its tags are rolled back.

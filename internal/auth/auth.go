@@ -26,7 +26,7 @@ type Access struct {
 	Side       reference.Side
 	Repository string
 	Push       bool
-	Delete     bool   // besides: registries have names of their own for this right, and tell it
+	Delete     bool   // also to delete; a challenge tells what its registry calls this right
 	MountFrom  string // repository on the same registry that a blob is mounted from; or ""
 	Credential credentials.Credential
 	Announced  credentials.Credential // the one that was known first: tokens are shared by it

@@ -33,8 +33,8 @@ const (
 	TooLarge    Kind = "too-large"     // the image or a part of it
 	Unsupported Kind = "unsupported"   // the destination does not take images of this kind
 	Policy      Kind = "policy"        // the destination does not take this image: unsigned, vulnerable
-	Unverified  Kind = "unverified"    // its signatures are not those that are demanded
-	TooNew      Kind = "too-new"       // it is not as old as is demanded
+	Unverified  Kind = "unverified"    // it lacks a signature that is demanded
+	TooNew      Kind = "too-new"       // it is younger than is demanded
 	Immutable   Kind = "immutable"     // its tag may not move
 	Moved       Kind = "moved"         // its tag is held, and something else moved it
 	Rejected    Kind = "rejected"      // another 4xx

@@ -7,7 +7,7 @@ import (
 	"imagemirror/internal/text"
 )
 
-// Where something belongs that an image set does not say.
+// Where to say what an image set does not.
 const (
 	belongsCredentials = "credentials stay outside of image sets: see docs/how-to/credentials.md"
 	belongsRegistries  = "how a registry is reached belongs into registries.conf: see docs/reference/registries.md"

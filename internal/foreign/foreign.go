@@ -2,8 +2,7 @@
 // skopeo sync and image-syncer.
 //
 // What a file asks for and this program can do is in the Config. Everything else is a warning with
-// its line, since it would otherwise be missed only at the destination. No
-// value of a credential is read.
+// its line, since otherwise people would notice only at the destination. No credential is read.
 package foreign
 
 import (
@@ -156,11 +155,11 @@ func unsaid(v strictyaml.Value, key, format string, args ...any) {
 	v.WarnUnder(Unsaid, key+": "+format, args...)
 }
 
-// A readers has what reads the values of a mapping's keys.
+// A readers has a function for each key of a mapping, which reads its value.
 type readers map[string]func(strictyaml.Value)
 
-// read reads a mapping with what it merges. A key that no reader is for is warned of; name is that
-// of the mapping in warnings.
+// read reads a mapping with what it merges. It warns of keys without a reader; name is the
+// mapping's name in warnings.
 func (keys readers) read(v strictyaml.Value, name string) {
 	v.Merged().Each(func(key string, v strictyaml.Value) {
 		if read := keys[key]; read != nil {

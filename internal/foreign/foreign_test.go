@@ -142,7 +142,7 @@ func TestMistakesInJSON(t *testing.T) {
 	}
 }
 
-// FuzzRead: no file makes the program fail, or brings in a name that is none.
+// FuzzRead checks that no file makes the program fail or brings in an invalid name.
 func FuzzRead(f *testing.F) {
 	for _, name := range []string{"regsync.yml", "skopeo.yaml", "images.yaml", "auth.json", "config.json"} {
 		data, err := os.ReadFile("testdata/" + name)

@@ -69,7 +69,7 @@ var creds = readers{
 	"reqConcurrent": elsewhere("creds.reqConcurrent", "limits are not for single registries: write spec.cap, which is for each registry of the set"),
 }
 
-// A step is an entry of sync, or the defaults of all. What is not there is the zero value.
+// A step is an entry of sync, or the defaults of all. Keys that are missing have the zero value.
 type step struct {
 	source, target, kind   string
 	sourceLine, targetLine strictyaml.Value

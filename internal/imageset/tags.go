@@ -11,8 +11,8 @@ import (
 )
 
 // additionalTags refuses mappings whose additional tags cannot be right, as far as the files tell:
-// a result that is not a tag, or that is somebody else's. The tags of a wildcard are known only once
-// the registry is asked: see the plan.
+// a result that is not a tag, or that is somebody else's. The tags of a wildcard are known only
+// once the registry is asked: see the plan.
 func (i *Input) additionalTags() {
 	c := &tagChecker{found: &i.Found, destinations: map[reference.Reference]*mapping.Mapping{}, claimed: map[reference.Reference]*mapping.Mapping{}}
 	asked := false

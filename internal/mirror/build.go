@@ -142,8 +142,8 @@ func (b *builder) repo(j *jobState) (*repo, error) {
 	return r, nil
 }
 
-// listsAt returns the lists of referrers of a repository. registries.conf may give it several names,
-// and each list is written once.
+// listsAt returns the lists of referrers of a repository. registries.conf may give it several
+// names, and each list is written once.
 func (b *builder) listsAt(place string) map[string]*referrersList {
 	if b.lists[place] == nil {
 		b.lists[place] = map[string]*referrersList{}

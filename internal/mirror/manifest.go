@@ -66,8 +66,8 @@ func (e *engine) pushesOf(m *wantedManifest) (tagged, untagged []*jobState, need
 	return tagged, untagged, len(tagged)+len(untagged) > 0 || m.neededLocked()
 }
 
-// putTag pushes a manifest under a job's tag, after what the tag points at is kept and the image has
-// its additional tags: a copy that is killed in between does it all again.
+// putTag pushes a manifest under a job's tag, after what the tag points at is kept and the image
+// has its additional tags: a copy that is killed in between does it all again.
 func (e *engine) putTag(m *wantedManifest, j *jobState) error {
 	if j.Immutable {
 		if there, err := e.checkImmutable(m, j.Destination.Tag); there || err != nil {

@@ -2,8 +2,8 @@ package mirror
 
 import "imagemirror/internal/public"
 
-// publishedLocked ends a job whose image has arrived, or first has strangers asked for it. That
-// takes no worker: other images do not wait for what strangers get.
+// publishedLocked ends a job whose image has arrived. If strangers must be able to pull it, that
+// is checked first, without a worker: other images do not wait for it.
 func (e *engine) publishedLocked(j *jobState) {
 	switch {
 	case !j.Public:

@@ -36,8 +36,8 @@ func (sparseError) Advice() string {
 	return "set platforms.form: rewrite in the set's settings.yaml, or configure the registry to accept an index without all of its manifests"
 }
 
-// explainSparse adds to the error of an index that its registry refuses which manifests it lists
-// that are not there. Most registries want them to be there (docs/reference/registries.md).
+// explainSparse adds the missing manifests to the error of an index that its registry refuses.
+// Most registries require all that an index lists (docs/reference/registries.md).
 func (e *engine) explainSparse(m *wantedManifest, err error) error {
 	var r *regerror.Error
 	if m.absent == 0 || !errors.As(err, &r) || r.Err != nil {

@@ -71,8 +71,8 @@ func (e *engine) isAt(r *repo, t *ExtraTag, digest string) (bool, error) {
 }
 
 // putExtra pushes a manifest under the additional tags of jobs, each once, and reports whether the
-// registry accepted one: then it has the manifest. An image is published even if an additional
-// tag is not. After an error that is no refusal, the others are not tried: they would wait as long.
+// registry accepted one: then it has the manifest. An image is published even if an additional tag
+// is not. After any error other than a refusal, the others are not tried: they would wait as long.
 func (e *engine) putExtra(m *wantedManifest, jobs []*jobState) (accepted bool) {
 	for _, j := range jobs {
 		var down error

@@ -52,7 +52,7 @@ type finder struct {
 	*resolver
 	settings.Referrers
 	from *registry.Repository
-	to   *registry.Repository // nil unless what is there already does not travel
+	to   *registry.Repository // set if what it has already does not travel again
 	sets []string             // that the image is for
 	tags *companions
 
@@ -91,7 +91,8 @@ func (f *finder) each(ctx context.Context, subjects []string) []finding {
 	return slices.Concat(found...)
 }
 
-// travelling returns what travels, or why the image must not without it.
+// travelling returns what travels with the image, or why the image must not be published without
+// it.
 func (f *finder) travelling(found []finding) (attached []stream.Attachment, err error) {
 	for _, a := range found {
 		if !a.there {

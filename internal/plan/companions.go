@@ -26,7 +26,7 @@ type cosignKind struct{ suffix, kind string }
 const (
 	fewestPages    = 10 // that a list of tags may have in any case
 	pagesPerImage  = 3  // for each image: more requests than that are worth asking for its tags
-	unlistedAtMost = 2  // tags that may fail to be read before no others are asked for
+	unlistedAtMost = 2  // tags that may fail to be read before the others are skipped
 )
 
 // companions are the tags of a repository that match companion.
@@ -36,7 +36,7 @@ type companions struct {
 	listed bool // the registry lists the repository's tags
 
 	mu     sync.Mutex
-	failed int   // tags that could not be read although nobody has listed them
+	failed int   // tags that nobody has listed and that could not be read
 	err    error // of the last of these
 }
 
@@ -51,7 +51,7 @@ func (c *companions) presence(tag string) registry.Presence {
 	return registry.Absent
 }
 
-// hopeless returns why no tag is asked for that nobody has listed, or nil.
+// hopeless returns why tags that nobody has listed are no longer asked for, or nil.
 func (c *companions) hopeless() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

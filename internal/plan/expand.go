@@ -28,7 +28,7 @@ type mappingLine struct {
 
 	rule      *settings.SelectRule // of the set, for a wildcard; nil: all tags that match
 	told      bool                 // the plan tells what the rule selects
-	selection *stream.Selection    // that, once the list is read
+	selection *stream.Selection    // what the rule selects, once the list is read
 }
 
 // targets returns a target for each mapping, and for each tag that a wildcard matches, in the

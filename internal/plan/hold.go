@@ -11,8 +11,8 @@ import (
 )
 
 // isHeld reports whether a destination is held, and sets why. source is the digest that its source
-// has, and wanted the one that it would get. A hold that does not hold is an error: a rollback was
-// cut off, or somebody else moved the tag.
+// has, and wanted the one that it would get. It is an error if the tag is not where it is held: a
+// rollback was cut off, or somebody else moved the tag.
 func (t *target) isHeld(source, wanted string) bool {
 	if t.recorded == nil || t.recorded.Hold == nil || t.recorded.Hold.IsOver(source, time.Now()) {
 		return false

@@ -16,7 +16,7 @@ const (
 	configsRead = 16      // at once, by all registries: each is in memory
 )
 
-// errNoConfig is the error of labels of what is not a container image.
+// errNoConfig is the error if labels are needed of something that is not a container image.
 var errNoConfig = errors.New("the image has no config with labels")
 
 // labels returns the labels of an image; of an index, those of its first image.

@@ -82,9 +82,9 @@ func (f *finder) news(ctx context.Context, t *target) ([]stream.Attachment, erro
 	return f.travelling(append(found, f.each(ctx, below)...))
 }
 
-// newsOfRewritten returns what news does of an image whose index the source does not have. Nothing
-// refers to that. What refers to the source's index does not travel, and tells whether something may
-// refer to the manifests below it.
+// newsOfRewritten does what news does for an image with a rewritten index. Nothing at the source
+// refers to such an index. Referrers of the source's own index do not travel: they only tell
+// whether the manifests below it may have some.
 func (f *finder) newsOfRewritten(ctx context.Context, t *target) ([]stream.Attachment, error) {
 	index := t.part.rewritten
 	referring, err := f.listReferrers(ctx, f.from, index, registry.ReferrersQuery{Type: f.filter(), Index: f.tags.presence(registry.ReferrersTag(index))})
@@ -133,7 +133,7 @@ func (f *finder) below(ctx context.Context, digest string, depth int) ([]string,
 	return all, nil
 }
 
-// hasOthers reports whether the repository has a tag for another manifest than one.
+// hasOthers reports whether the repository has a tag for any manifest other than the given one.
 func (c *companions) hasOthers(digest string) bool {
 	for tag := range c.tags {
 		if !strings.HasPrefix(tag, registry.ReferrersTag(digest)) {

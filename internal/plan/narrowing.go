@@ -215,7 +215,7 @@ func (n *narrowing) keepRewritten(mediaType string, left *narrowed, content []by
 	return nil
 }
 
-// judgeImages returns what is done with the manifests, other than indexes, that name no platform.
+// judgeImages returns the verdicts on manifests that name no platform and are not indexes.
 func (n *narrowing) judgeImages(ctx context.Context, list []manifest.Descriptor, depth int) (map[string]platforms.Verdict, error) {
 	verdicts := make([]platforms.Verdict, len(list))
 	errs := make([]error, len(list))
@@ -242,7 +242,7 @@ func (n *narrowing) judgeImages(ctx context.Context, list []manifest.Descriptor,
 	return by, nil
 }
 
-// judgeImage returns what is done with a manifest that names no platform in its index: the
+// judgeImage returns the verdict on a manifest that names no platform in its index: the
 // configuration of an image decides, and an artifact stays.
 func (n *narrowing) judgeImage(ctx context.Context, named string, depth int) (v platforms.Verdict, err error) {
 	ref, err := n.one(ctx, named, nil, depth+1)

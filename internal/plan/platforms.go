@@ -64,7 +64,7 @@ func (t *trees) subjects(of *target) (list []string) {
 	return list
 }
 
-// pinChanged reads a source for targets some of which get a changed index. If nothing is left to do,
+// pinChanged reads a source if some of its targets get a changed index. If nothing is left to do,
 // the targets then know their digests, and nothing of the manifest is kept: a quiet run of many
 // rewritten indexes takes no memory for them.
 func (r *resolver) pinChanged(ctx context.Context, im *imageTree, g *group, targets []*target) (named string, known *archived, err error) {
@@ -110,8 +110,8 @@ func (r *resolver) partsOf(m manifest.Raw, targets []*target) (parts []part, ok 
 	return parts, true
 }
 
-// examine returns the digest of a source for Probe, and tells targets what they get of it, as far as
-// its manifest alone can tell.
+// examine returns the digest of a source for Probe, and tells targets what they get of it, as far
+// as its manifest alone can tell.
 func (r *resolver) examine(ctx context.Context, g *group) (named string, err error) {
 	from := g.targets[0].from
 	if !slices.ContainsFunc(g.targets, func(t *target) bool { return t.view() != "" }) {
@@ -180,8 +180,8 @@ func (r *resolver) readAll(ctx context.Context, im *imageTree, named string, kno
 	}
 }
 
-// lacksPlatforms reports whether an earlier run recorded of an index at the destination that other
-// platforms of it were copied than are asked for now.
+// lacksPlatforms reports whether, by the record, the platforms that were copied of the index at
+// the destination are not those that are asked for now.
 func (t *target) lacksPlatforms(index string) bool {
 	had := t.recorded
 	return had != nil && had.Digest == index && !t.mayBeKept() && len(had.Platforms) > 0 && had.Rewritten == "" &&
@@ -197,7 +197,7 @@ func (t *target) view() string {
 	return t.platforms.Form + " " + t.platforms.Only.String()
 }
 
-// notChosen returns the error of an image of which the list of platforms leaves nothing to publish.
+// notChosen returns the error of an image that the list of platforms leaves nothing of.
 func notChosen(from *registry.Repository, asked settings.Platforms, c platforms.Choice) error {
 	what := "reading manifests of " + from.Name() + " at the source: "
 	f := fault.Fault{Kind: fault.Missing, Side: reference.Source, Host: from.Registry()}

@@ -7,12 +7,12 @@ import (
 	"imagemirror/internal/public"
 )
 
-// publicEvery is how often strangers are asked for of an image that stays as it is. Nobody but a
-// registry's owners makes a repository private again, so that a day is soon enough.
+// publicEvery is how often a current image is checked. Nobody but a registry's owners makes a
+// repository private again, so that a day is soon enough.
 const publicEvery = 24 * time.Hour
 
-// checkPublic asks whether strangers can pull the targets that are current and have to be public,
-// of which that is not known by the record. Those that are copied are asked for after that.
+// checkPublic asks whether strangers can pull the current targets that have to be public, unless
+// the record tells. Targets that are copied are checked after their copy.
 func (r *resolver) checkPublic(ctx context.Context, targets []*target) {
 	due := map[string][]*target{} // by registry
 	for _, t := range targets {

@@ -53,9 +53,8 @@ func tooSlow(source reference.Reference, rule *settings.SelectRule, why error) e
 	}, fmt.Sprintf("selecting tags of %s: %v", source, why))
 }
 
-// match gives a line the tags that its pattern matches.
 // match gives a line the tags that its pattern matches. If images have to be signed, tags of
-// signatures are none: nobody signs those, and they travel with their images.
+// signatures do not count: nobody signs those, and they travel with their images.
 func (l *mappingLine) match(tags []string) {
 	signed := len(l.set.Demands(l.mapping.Source, l.mapping.Destination)) > 0
 	for _, tag := range tags {
@@ -65,7 +64,7 @@ func (l *mappingLine) match(tags []string) {
 	}
 }
 
-// selected gives a line what its rule selects, or the error that it is too little.
+// selected gives a line what its rule selects, or an error if that is too little.
 func (l *mappingLine) selected(o *selection.Outcome) {
 	m, rule := l.mapping, l.rule
 	l.tags = o.Selected

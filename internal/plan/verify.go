@@ -21,7 +21,8 @@ import (
 // verifyTime bounds how long the signatures of one image are read.
 const verifyTime = 10 * time.Minute
 
-// A verification is that of one image by some demands. Images with several tags are verified once.
+// A verification is the check of one image against demands. Images with several tags are verified
+// once.
 type verification struct {
 	once   sync.Once
 	check  *verify.Check
@@ -32,8 +33,8 @@ type verification struct {
 // may have several.
 type verified struct{ repository, digest, demands string }
 
-// verify fails the targets whose image, the one with the digest at their source, does not meet what
-// is demanded of it. It asks nothing if nothing is demanded.
+// verify fails the targets whose source's image, which has the digest, does not meet their
+// demands. It asks nothing if there are no demands.
 func (r *resolver) verify(ctx context.Context, from *registry.Repository, digest string, targets []*target) {
 	for _, t := range targets {
 		if t.err != nil || t.held != "" || len(t.demands) == 0 {
@@ -239,8 +240,8 @@ func (s *signatureReader) bundles(ctx context.Context, index registry.Presence) 
 // errManyBundles means that an image has more bundles than are read.
 var errManyBundles = errors.New("more manifests refer to the image than are read")
 
-// bundle reads a manifest that refers to the image. Whether it does is not checked: what is signed
-// says what it is about.
+// bundle reads a manifest that refers to the image. That it does is not checked: the signed
+// content names its image.
 func (s *signatureReader) bundle(ctx context.Context, digest string) error {
 	if s.bundled++; s.bundled > verify.MaxCandidates {
 		return fault.New(fault.Fault{

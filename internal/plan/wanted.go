@@ -9,7 +9,7 @@ import (
 
 // Wanted returns the destinations that the mappings of the sets name now, with the tags that their
 // wildcards match: it reads lists of tags, and nothing else. It fails if it cannot tell one of
-// them, so that nobody takes a list that is cut for what is wanted.
+// them, so that nobody mistakes an incomplete list for all that is wanted.
 func Wanted(ctx context.Context, o Options, sets []*imageset.Set) ([]string, error) {
 	r := newResolver(o)
 	targets := r.targets(ctx, sets, func(batch []*target) { r.Progress.note(batch...) })

@@ -15,7 +15,7 @@ import (
 // (github.com/moby/buildkit, docs/attestations/attestation-storage.md).
 const refersTo = "vnd.docker.reference.digest"
 
-// A Verdict tells what is done with an entry of an index that names no platform.
+// A Verdict tells what to do with an entry of an index that names no platform.
 type Verdict struct {
 	Keeps   bool   // the entry stays
 	Matches bool   // it is for a platform that is asked for

@@ -6,7 +6,7 @@ import (
 	"imagemirror/internal/strictyaml"
 )
 
-// A Requirement is something that settings may leave out, and must not refuse.
+// A Requirement is something that settings may leave out, but not turn off.
 type Requirement struct {
 	Value bool
 	Line  int // 0 if the policy says nothing of it

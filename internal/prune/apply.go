@@ -18,7 +18,7 @@ type Outcome struct {
 	Tag     Tag
 	Deleted bool   // now
 	Gone    bool   // it is not there: it was deleted now, or before
-	Why     string // it is left, or ""
+	Why     string // why it is left, or ""
 	With    []With // what was deleted with it
 	Left    []Left // what was to be deleted with it, and is left
 }

@@ -40,7 +40,7 @@ type File struct {
 	Version int       `json:"version"`
 	Set     string    `json:"set"`
 	Created time.Time `json:"created"`
-	After   string    `json:"after"` // for so long no mapping has named the tags
+	After   string    `json:"after"` // how long no mapping has named the tags
 	Most    int       `json:"most"`  // tags that one Apply deletes
 	Tags    []Tag     `json:"tags"`  // by name
 	Left    []Left    `json:"left,omitempty"`

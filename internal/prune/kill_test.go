@@ -16,7 +16,8 @@ import (
 // applied names the environment variable with which this test's program applies a file.
 const applied = "PRUNE_TEST_FILE"
 
-// TestApplyAsAProcess is no test: it applies a file in a process that a test can kill.
+// TestApplyAsAProcess applies a file, in a process that a test can kill. Otherwise, it does
+// nothing.
 func TestApplyAsAProcess(t *testing.T) {
 	path := os.Getenv(applied)
 	if path == "" {
@@ -37,8 +38,8 @@ func TestApplyAsAProcess(t *testing.T) {
 	}
 }
 
-// An Apply that is killed at any moment has deleted nothing but what its file lists, and the next one
-// deletes the rest.
+// An Apply that is killed at any moment has deleted nothing but what its file lists, and the next
+// one deletes the rest.
 func TestKilledApplyDeletesNothingElse(t *testing.T) {
 	t.Parallel()
 	tags := map[string]string{}

@@ -60,7 +60,7 @@ func List(ctx context.Context, c *registry.Client, set string, found []Candidate
 type answer struct {
 	tag     Tag
 	missing bool   // the tag does not exist
-	why     string // it is left
+	why     string // why it is left
 }
 
 type lister struct {
@@ -195,7 +195,8 @@ func (r *repository) digestOf(ctx context.Context, tag string) (string, error) {
 	return at, err
 }
 
-// alone reports whether no tag leads to the image of a tag but itself and what is deleted with it.
+// alone reports whether the only tags that lead to the image are the tag itself and those that are
+// deleted with it.
 func (r *repository) alone(ctx context.Context, t Tag, tags []string) bool {
 	mine := map[string]bool{}
 	if image, err := reference.Parse(t.Tag); err == nil {

@@ -175,8 +175,8 @@ func TestRegistriesThatDeleteNoTagsAreNamed(t *testing.T) {
 	}
 }
 
-// A tag costs a HEAD and a list of its repository's tags and of its referrers to be listed, and a HEAD
-// and a DELETE to be deleted.
+// A tag costs a HEAD and a list of its repository's tags and of its referrers to be listed, and a
+// HEAD and a DELETE to be deleted.
 func TestPruneRequests(t *testing.T) {
 	t.Parallel()
 	w := fill(t, registrytest.Distribution(t, registrytest.DistributionOptions{}), registrytest.ProxyOptions{}, map[string]string{"one": "a", "extra": "a", "two": "b", "other": "c"})

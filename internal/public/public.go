@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// settleTime is how long a registry gets to know everywhere what was pushed a moment ago.
+	// settleTime is how long a registry gets until all of its servers know what was just pushed.
 	settleTime = time.Second
 	// unknownAtMost is how many images in a row a registry may leave unknown before the others
 	// there are not asked for: it limits strangers, or is down.

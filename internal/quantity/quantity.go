@@ -10,7 +10,7 @@ import (
 // Bytes is a number of bytes. It can be a field that envconfig reads.
 type Bytes int64
 
-// most bounds what can be meant.
+// most is the largest number that is accepted.
 const most = 1 << 50
 
 // Set reads a number of bytes from 1 to 1Pi, or nothing, which is 0.

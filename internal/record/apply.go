@@ -15,9 +15,9 @@ import (
 	"imagemirror/internal/text"
 )
 
-// How long a destination stays in the record that no mapping names any more and that no run has
-// pushed, and how long one stays in use that no run has named, if runs do not read all files of the
-// set.
+// How long the record keeps a destination that no mapping names any more and no run has pushed.
+// And, if runs do not read all files of the set, how long a destination stays in use without a run
+// that names it.
 const (
 	goneKept   = 30 * 24 * time.Hour
 	unseenKept = 7 * 24 * time.Hour

@@ -425,8 +425,8 @@ func FuzzApply(f *testing.F) {
 	})
 }
 
-// A held destination is as somebody wants it. Of a deferred one nothing is known, and the run is not
-// good unless the settings allow that.
+// A held destination is as somebody wants it. Of a deferred one nothing is known, and the run is
+// not good unless the settings allow that.
 func TestWaitingDestinations(t *testing.T) {
 	r := New("tekton").Apply(run(0, line{"v1", stream.Copied, "a", ""}, line{"v2", stream.Failed, "a", ""}))
 	waiting := run(5, line{"v1", stream.Held, "b", "a"}, line{"v2", stream.Deferred, "", ""})

@@ -47,7 +47,7 @@ func (h *Hold) IsOver(source string, now time.Time) bool {
 	return source != "" && source != h.Source
 }
 
-// String says until when a destination is held. A nil hold is none.
+// String tells until when a destination is held. A nil hold means that it is not.
 func (h *Hold) String() string {
 	if h == nil {
 		return "not held, because its source has this image"
@@ -62,7 +62,7 @@ func (h *Hold) end() string {
 	return "until " + h.Until.UTC().Format(time.RFC3339)
 }
 
-// Story says since when, by whom and why a destination is held, and until when.
+// Story tells since when, by whom and why a destination is held, and until when.
 func (h *Hold) Story() string {
 	s := fmt.Sprintf("held at %s %s, since %s", text.ShortDigest(h.Digest), h.end(), h.Since.UTC().Format(time.RFC3339))
 	if h.By != "" {

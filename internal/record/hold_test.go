@@ -11,8 +11,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// held returns a record in which the tag v1 had the digest a and then b, and is held at a since half
-// an hour after noon.
+// held returns a record in which the tag v1 had the digest a and then b, and is held at a since
+// half an hour after noon.
 func held(change ...func(*Hold)) *Record {
 	r := New("tekton").Apply(run(-2, line{"v1", stream.Copied, "a", ""})).Apply(run(-1, line{"v1", stream.Copied, "b", "a"}))
 	h := NewHold(sha("a"), noon.Add(30*time.Minute), "ann", "v1 crashes")

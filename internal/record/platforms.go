@@ -12,8 +12,8 @@ import (
 // maxPlatforms bounds the platforms of a destination.
 const maxPlatforms = 64
 
-// takePart notes which platforms of its source a destination has. A run that found the digest there
-// does not know of an index which platforms were copied: what is recorded of the same digest stays.
+// takePart notes which platforms of its source a destination has. A run that found the index there
+// does not know which of its platforms were copied: what is recorded of the same digest stays.
 func (d *Destination) takePart(old *Destination, m *report.Result) {
 	if m.Status == stream.Current && m.Rewritten == "" && old != nil && old.Digest == m.Digest {
 		return

@@ -107,8 +107,8 @@ type Registry struct {
 }
 
 // A Destination is one tag that the set publishes. A destination that no mapping of the set names
-// any more has Gone set. If runs of the set have pushed it, it is kept until it is pruned, since only
-// the record tells that it may be; otherwise, it is dropped after a while.
+// any more has Gone set. If runs of the set have pushed it, it is kept until it is pruned, since
+// only the record tells that it may be; otherwise, it is dropped after a while.
 type Destination struct {
 	Name         string    `json:"name"`   // as in the mapping file: host/repository:tag
 	Source       string    `json:"source"` // as in the mapping file, with the tag that matched

@@ -25,10 +25,10 @@ func (r *Repository) Delete(ctx context.Context, identifier string) error {
 	return nil
 }
 
-// IsUndeletable reports whether an error of Delete means that the registry does not delete what
-// it was asked to, whoever asks. GHCR and Docker Hub answer 405, and so does distribution unless
-// storage.delete is enabled. Registries that delete by digest only answer 400 to a tag, with the code
-// UNSUPPORTED, DIGEST_INVALID or INVALID_REQUEST.
+// IsUndeletable reports whether an error of Delete means that the registry does not delete what it
+// was asked to, whoever asks. GHCR and Docker Hub answer 405, and so does distribution unless
+// storage.delete is enabled. Registries that delete by digest only answer 400 to a tag, with the
+// code UNSUPPORTED, DIGEST_INVALID or INVALID_REQUEST.
 func IsUndeletable(err error) bool {
 	var e *regerror.Error
 	if !errors.As(err, &e) {

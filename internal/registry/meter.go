@@ -107,7 +107,7 @@ func windowOf(parameters string) time.Duration {
 	return 0
 }
 
-// moreIn returns in which time a registry allows more pulls, at the latest, or 0.
+// moreIn returns how long it takes at most until a registry allows more pulls, or 0.
 func moreIn(h http.Header, window time.Duration, now time.Time) time.Duration {
 	return cmp.Or(seconds(h.Get("Retry-After"), now), seconds(h.Get("RateLimit-Reset"), now), window)
 }
@@ -160,8 +160,8 @@ func (m *meter) spent(reserve int) *OutOfPullsError {
 	return &OutOfPullsError{Reserve: reserve, More: m.more}
 }
 
-// Reserve has the repository leave so many pulls of its registry to others: UseManifest then fails
-// with an OutOfPullsError. It is to be called before the repository is used.
+// Reserve keeps pulls of the registry in reserve for others: when only those are left, UseManifest
+// fails with an OutOfPullsError. Call it before the repository is used.
 func (r *Repository) Reserve(pulls int) {
 	for i := range r.endpoints {
 		r.endpoints[i].reserve = pulls
@@ -181,7 +181,7 @@ func (ep repoEndpoint) getManifest(ctx context.Context, identifier string, optio
 }
 
 // pull asks for a manifest unless that takes what is in reserve. Before the first pull, a HEAD
-// tells how many are left, which is none itself.
+// tells how many are left, and does not count as a pull.
 func (ep repoEndpoint) pull(ctx context.Context, c *call, identifier string) (*http.Response, error) {
 	m := &ep.host.budget.meter
 	m.learned.Do(func() { _, _ = ep.askHead(ctx, identifier) })

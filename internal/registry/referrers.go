@@ -128,15 +128,15 @@ func (ep repoEndpoint) askReferrers(ctx context.Context, subject string, q Refer
 }
 
 // lacksReferrers reports whether an error is how registries without the referrers API answer: 404
-// by the specification, but also other refusals, errors of the server, a redirect to a web site, and
-// pages for people.
+// by the specification, but also other refusals, errors of the server, a redirect to a web site,
+// and pages for people.
 func lacksReferrers(ctx context.Context, err error) bool {
 	return dispensable(ctx, err) && !regerror.IsThrottling(err) && !errors.Is(err, errTooManyReferrers) &&
 		(regerror.IsRefusal(err) || regerror.IsMalformed(err) || regerror.StatusOf(err)/100 == 5 || regerror.StatusOf(err)/100 == 3)
 }
 
-// taggedReferrers reads the index under ReferrersTag. Without a list of tags nobody says that it is
-// there, so it is asked for as UseIfThere does.
+// taggedReferrers reads the index under ReferrersTag. If nobody has listed the tags, it may not
+// exist, so it is asked for as UseIfThere does.
 func (ep repoEndpoint) taggedReferrers(ctx context.Context, subject string, p Presence) (list []Referrer, err error) {
 	var parsed error
 	use := func(m manifest.Raw) { list, parsed = parseReferrers(m.Content) }
@@ -276,8 +276,8 @@ func parseReferrers(b []byte) ([]Referrer, error) {
 	return list, nil
 }
 
-// referrerEntries returns the entries of an index. It refuses too many before they take memory. null
-// stands for none in answers of cue-labs' ociserver.
+// referrerEntries returns the entries of an index. It refuses too many before they take memory.
+// null stands for none in answers of cue-labs' ociserver.
 func referrerEntries(b []byte) (json.RawMessage, error) {
 	var fields map[string]json.RawMessage // which takes no other spelling of a key
 	if err := json.Unmarshal(b, &fields); err != nil {

@@ -19,8 +19,8 @@ const (
 
 // Stranger returns a client without credentials, which gets what everybody gets. It shares the
 // request slots and the rates of c, so that both together keep to its limits. It shares neither
-// connections nor tokens. A registry that asks it for fewer requests, or tells it how many pulls are
-// left, does not hold back c: some allow strangers fewer than others.
+// connections nor tokens. A registry that asks it for fewer requests, or tells it how many pulls
+// are left, does not hold back c: some allow strangers fewer than others.
 func (c *Client) Stranger() *Client {
 	config := c.config
 	config.Retries, config.Stall = min(config.Retries, strangerTries), min(config.Stall, strangerStall)

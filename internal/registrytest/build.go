@@ -18,7 +18,7 @@ type tool struct {
 	name    string
 	module  string // the module's directory, below tools
 	program string // the program's directory, below the module
-	is      string // what people know it as
+	is      string // its name in messages
 }
 
 var (

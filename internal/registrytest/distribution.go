@@ -133,8 +133,8 @@ func writePasswords(dir string, users map[string]string) (string, error) {
 	return path, os.WriteFile(path, []byte(lines.String()), 0o600)
 }
 
-// CollectGarbage deletes from a directory of a registry that is not running what no tag leads to, as
-// distribution's command garbage-collect --delete-untagged does.
+// CollectGarbage deletes from a directory of a registry that is not running what no tag leads to,
+// as distribution's command garbage-collect --delete-untagged does.
 func CollectGarbage(content string) error {
 	program, err := Build(os.Stderr)
 	if err != nil {

@@ -122,8 +122,8 @@ func (p *Proxy) SetUsers(users ...User) {
 	}
 }
 
-// MakePublic lets requests without credentials pull from a repository, as its owners do on a page of
-// the registry. Users have to be given: without any, everybody may do everything.
+// MakePublic lets requests without credentials pull from a repository, as its owners do on a page
+// of the registry. Users have to be given: without any, everybody may do everything.
 func (p *Proxy) MakePublic(repository string) {
 	if p.auth != nil {
 		p.auth.open(repository)

@@ -38,8 +38,8 @@ type LockedImage struct {
 // name returns the name that records have for the destination.
 func (i *LockedImage) name() string { return destinationName(i.Destination, i.Digest) }
 
-// KnownImage returns what is known of a destination from earlier runs, by the name that records have for
-// it, or nil.
+// A KnownImage returns what earlier runs tell about a destination, by the name that records have
+// for it, or nil.
 type KnownImage func(name string) *LockedImage
 
 // Lock adds images.lock to the files of the report: each destination with the digest that it has. A

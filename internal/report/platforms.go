@@ -46,8 +46,7 @@ func (r *Result) part() string {
 	}
 }
 
-// withPlatforms returns how many images get only platforms that they lack, in words that follow
-// others.
+// withPlatforms returns how many images get only platforms that they lack, as a phrase to append.
 func withPlatforms(n int) string {
 	if n == 0 {
 		return ""

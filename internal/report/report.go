@@ -208,7 +208,7 @@ func (r *Report) nothing() string {
 	return "Nothing to copy: "
 }
 
-// waiting returns how many mappings are held and deferred, in words that follow others.
+// waiting returns how many mappings are held and deferred, as a phrase to append.
 func (s Summary) waiting() string {
 	words := ""
 	if s.Held > 0 {

@@ -35,7 +35,7 @@ func keptBy(c stream.Copy) string {
 	return text.Line(secret.Hide(c.Keep.Tag), maxName)
 }
 
-// warnOfTags warns of the additional tags that images are without.
+// warnOfTags warns of the additional tags that images lack.
 func (r *Report) warnOfTags() {
 	for _, m := range r.Results {
 		for _, t := range m.Tags {

@@ -11,7 +11,7 @@ import (
 	"imagemirror/internal/text"
 )
 
-// MaxKinds bounds the kinds of what came with an image that are told apart.
+// MaxKinds is how many kinds of what came with an image are told apart.
 const MaxKinds = 20
 
 // maxKind bounds the name of a kind, in characters.
@@ -88,7 +88,8 @@ func (r *Report) countTravelled() {
 	}
 }
 
-// stays reports whether the destination has the image already, so that only its referrers are copied.
+// stays reports whether the destination has the image already, so that only its referrers are
+// copied.
 func (r *Result) stays() bool { return r.Old != "" && r.Old == r.Digest }
 
 // moves returns the images that were copied, and those that something was copied for later.
@@ -106,7 +107,7 @@ func (r *Report) later() (some []*Result) {
 	return some
 }
 
-// withReferrers returns how many images get only referrers, in words that follow others.
+// withReferrers returns how many images get only referrers, as a phrase to append.
 func withReferrers(n int) string {
 	if n == 0 {
 		return ""

@@ -22,7 +22,7 @@ var waitingStatuses = []struct {
 }
 
 // waiting returns the names of the columns that count what waits, and a function that returns the
-// numbers of a set. Without such mappings there are none.
+// numbers of a set. If nothing waits, there are no columns.
 func (c *setCounts) waiting() (names []string, numbers func(*setCounts) []int) {
 	var counts []func(*setCounts) int
 	for _, w := range waitingStatuses {

@@ -143,8 +143,8 @@ func (a *asker) readTree(ctx context.Context, image reference.Reference, depth i
 	return raw, nil
 }
 
-// copied returns the manifests of an index that have to be there: of a sparse index, only those that
-// the set's settings ask for.
+// copied returns the manifests of an index that have to be there: of a sparse index, only those
+// that the set's settings ask for.
 func (a *asker) copied(raw manifest.Raw, index manifest.Manifest) []manifest.Descriptor {
 	only := a.options.Set.Settings.Platforms.Only
 	if len(only) == 0 || len(index.Children) == 0 {

@@ -95,7 +95,8 @@ func (r *Rollback) refuse(t *Tag, why string) {
 	t.Left = why
 }
 
-// mappings are those of a set, by the name of the destination: with a tag, or without for wildcards.
+// mappings are those of a set, by the name of the destination: with a tag, or without for
+// wildcards.
 type mappings map[string][]*mapping.Mapping
 
 func mappingsOf(set *imageset.Set) mappings {

@@ -11,11 +11,11 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// Blocked reports whether a tag cannot go back that somebody asked for.
+// Blocked reports whether a tag that somebody asked for cannot go back.
 func (r *Rollback) Blocked() bool { return r.Count(func(t *Tag) bool { return t.Err != nil }) > 0 }
 
 // Hold records the holds of the tags before they move. It fails, and records none, if the record
-// has other news of a tag than the rollback was made from: then another digest may be meant.
+// of a tag has changed since the rollback was made: then another digest may be meant.
 func (r *Rollback) Hold(ctx context.Context, store record.Store) error {
 	holds := r.Holds()
 	if len(holds) == 0 {

@@ -11,14 +11,13 @@ import (
 // A moment is the time that tags go back to. The zero moment is before the last move of each.
 type moment struct{ time.Time }
 
-// forms are how people write times, in UTC if they do not say where.
+// forms are the layouts in which people write times. Without a zone, they are in UTC.
 var forms = []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly}
 
 // maxNamed bounds what a message quotes.
 const maxNamed = 100
 
-// parseMoment returns the moment that -to names: a run, which is when it ended, a time, or how long ago
-// that was.
+// parseMoment returns the moment that -to names: the end of a run, a time, or an age.
 func parseMoment(to string, r *record.Record, now time.Time) (moment, error) {
 	if to == "" {
 		return moment{}, nil
@@ -62,8 +61,8 @@ func movedBy(run string, r *record.Record) (last time.Time) {
 	return last
 }
 
-// digestOf returns the digest that a destination had at the moment. from is the one that its tag has
-// now, or "". It returns why there is none.
+// digestOf returns the digest that a destination had at the moment. from is the one that its tag
+// has now, or "". If there is none, it returns why.
 func (m moment) digestOf(d *record.Destination, from string) (digest, why string) {
 	if !m.IsZero() {
 		return m.recorded(d)

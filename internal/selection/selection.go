@@ -3,7 +3,7 @@
 // order, and every tag that it leaves out has a reason.
 //
 // The steps are taken in one order: the pattern of the mapping's source, the tags that refer to
-// digests, include, exclude, semver, newest. Whether enough are left is the caller's to ask.
+// digests, include, exclude, semver, newest. The caller checks whether enough are left.
 package selection
 
 import (

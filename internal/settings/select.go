@@ -68,8 +68,8 @@ func (p sourcePattern) match(source reference.Reference) bool {
 	return false
 }
 
-// library returns the name of the image of Docker Hub's own that a name without a host and
-// without a slash may mean, besides an organization; otherwise the name as it is.
+// library returns the name of the official image of Docker Hub that a name without a host and a
+// slash may mean, besides an organization. It returns any other name as it is.
 func (p sourcePattern) library() string {
 	if image, ok := strings.CutPrefix(p.name, "docker.io/"); ok && !strings.Contains(image, "/") {
 		return "docker.io/library/" + image

@@ -60,7 +60,8 @@ func touchCounts(touched []map[string]bool) map[string]int {
 	return n
 }
 
-// share returns the ith of n parts of a whole, which is 0 if there is no bound. No part is.
+// share returns the ith of n parts of a whole, where 0 means that there is no bound. No part of a
+// bound is 0.
 func share(whole int64, n, i int) int64 {
 	if whole == 0 {
 		return 0

@@ -60,8 +60,8 @@ func (s *Starter) early(set *imageSet, runs []v1.PipelineRun) string {
 	return ""
 }
 
-// mount returns the policy and the files that it names, as files among those of the set, which split
-// finds there. A file of the set with such a name would be hidden by it.
+// mount returns the policy and the files that it names, as files among those of the set, which
+// split finds there. A file of the set with such a name would be hidden by it.
 func mount(b policy.Bounds) []corev1.VolumeProjection {
 	if b.File == "" {
 		return nil

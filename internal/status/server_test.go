@@ -59,8 +59,8 @@ func links(t *testing.T, page []byte) []string {
 	return all
 }
 
-// Pages and the JSON show which destinations are held, until when, by whom and why, and rollbacks in
-// their history.
+// Pages and the JSON show which destinations are held, until when, by whom and why, and rollbacks
+// in their history.
 func TestHeldDestinationsAreShown(t *testing.T) {
 	handler := showing(NewSnapshot(Look{Records: fleet()}, now))
 	for path, want := range map[string][]string{

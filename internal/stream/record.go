@@ -129,8 +129,8 @@ type Copy struct {
 	Completes bool     `json:"completes,omitempty"` // Old is the digest, and others of them were copied before
 }
 
-// IsCurrent reports whether the destination has the image already, so that the copy brings only what
-// is new of the attachments.
+// IsCurrent reports whether the destination has the image already, so that the copy brings only
+// what is new of the attachments.
 func (c Copy) IsCurrent() bool { return c.Old == c.Digest && !c.Completes }
 
 // Tree returns the manifests that the copy brings, each once and parents before children. It leaves

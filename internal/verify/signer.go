@@ -37,8 +37,8 @@ type Signer struct {
 // MaxFile bounds a file with a key or a root of trust, in bytes.
 const MaxFile = 1 << 20
 
-// A TrustedRoot is a root of trust: which certificate authorities, logs and timestamp authorities are
-// believed.
+// A TrustedRoot is a root of trust: which certificate authorities, logs and timestamp authorities
+// are believed.
 type TrustedRoot struct {
 	name     string
 	material *root.TrustedRoot

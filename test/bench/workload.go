@@ -48,7 +48,8 @@ func workloads() []benchWorkload {
 		{name: "large", images: single(8, 100*megabyte), delay: time.Millisecond, copies: []int{1}},
 		// crane, which is a process for each image, takes minutes.
 		{name: "many", images: withImages(small, 500, 5), tags: 10, delay: delay, copies: []int{1}, quiet: true, tools: []string{"ours", "regsync"}},
-		// What was signed later is looked for: by half of the images or one, with the referrers API or without.
+		// What was signed later is looked for: by half of the images or one, with the referrers API or
+		// without.
 		{name: "signed", images: withImages(small, 5000, 50), delay: delay, copies: []int{1}, quiet: true, signed: 2, tools: always},
 		{name: "unsigned", images: withImages(small, 5000, 50), delay: delay, copies: []int{1}, quiet: true, signed: 5000, tools: always},
 		{name: "signed-api", images: withImages(small, 5000, 50), delay: delay, copies: []int{1}, quiet: true, signed: 2, api: true, tools: always},

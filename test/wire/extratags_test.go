@@ -19,8 +19,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// identifiers returns the tags and digests of the manifests that a registry was asked for with a kind of
-// request, in order.
+// identifiers returns the tags and digests of the manifests that a registry was asked for with a
+// kind of request, in order.
 func identifiers(p remoteRegistry, kind string) (all []string) {
 	for _, r := range p.Log() {
 		if r.Kind == kind {
@@ -30,13 +30,13 @@ func identifiers(p remoteRegistry, kind string) (all []string) {
 	return all
 }
 
-// plainSpec is what the tests are about without what travels.
+// plainSpec turns off what travels with images, which these tests are not about.
 func plainSpec(keys string) string { return "referrers: {copy: none}\n  " + keys }
 
 func short(digest string) string { return digest[7:19] }
 
-// Each additional tag is one PUT, before the tag itself moves: whoever sees the tag at its new image
-// finds the others there. A second run costs what it costs without them.
+// Each additional tag is one PUT, before the tag itself moves: whoever sees the tag at its new
+// image finds the others there. A second run costs what it costs without them.
 func TestAdditionalTagsCostOnePutEach(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

@@ -111,8 +111,8 @@ func TestEntriesWithoutPlatform(t *testing.T) {
 	sparse.wantAt(t, "m/a:v1", digest.Of(bare.Content))
 }
 
-// An image that is in no index is for the platform that its configuration names, which is read once,
-// when it is copied. An artifact is for none.
+// An image that is in no index is for the platform that its configuration names, which is read
+// once, when it is copied. An artifact is for no platform.
 func TestImagesThatAreInNoIndex(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

@@ -221,8 +221,9 @@ func TestReferrersThatFailAreNotMissing(t *testing.T) {
 	wantReferrers(t, p.destination, "m/good", subject, sbom)
 }
 
-// An image whose source's tag has moved on, and that an immutable tag keeps, gets what was made for
-// it later, if the source still has it. An index that the source does not have any more is no error.
+// An image whose source's tag has moved on, and that an immutable tag keeps, gets what was made
+// for it later, if the source still has it. An index that the source does not have any more is no
+// error.
 func TestLaterReferrersOfKeptTags(t *testing.T) {
 	t.Parallel()
 	p := pair{startAs(t, true), newRegistry(t, nil)}

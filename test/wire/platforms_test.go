@@ -32,8 +32,8 @@ const (
 	flattened    = "platforms: {only: [linux/arm64], form: flatten}"
 )
 
-// newSparsePair starts two registries, of which the destination accepts indexes without all of
-// their manifests.
+// newSparsePair starts two registries. The destination accepts indexes without all of their
+// manifests.
 func newSparsePair(t *testing.T) pair {
 	t.Helper()
 	return pair{newRegistry(t, nil), start(t, registrytest.DistributionOptions{Sparse: true}, nil)}
@@ -120,8 +120,8 @@ func TestSparseIndex(t *testing.T) {
 	}
 }
 
-// A rewritten index lists only what is asked for. A second run computes the same digest with one GET
-// and writes nothing.
+// A rewritten index lists only what is asked for. A second run computes the same digest with one
+// GET and writes nothing.
 func TestRewrittenIndex(t *testing.T) {
 	t.Parallel()
 	for _, f := range []registrytest.Format{registrytest.OCI, registrytest.Docker} {
@@ -209,7 +209,7 @@ func TestFormsReplaceEachOther(t *testing.T) {
 	}
 }
 
-// mirrorKnowing copies the images of a set of which a record is kept.
+// mirrorKnowing copies the images of a set that has a record.
 func mirrorKnowing(t *testing.T, known []*record.Destination, spec string, lines ...string) run {
 	t.Helper()
 	o := plan.Options{Client: client(t, settings()), Recall: func(_ context.Context, set string) (*record.Record, error) {

@@ -39,8 +39,8 @@ func newRecordedSet(t *testing.T, p pair, lines ...string) recordedSet {
 	return recordedSet{p, setWith(t, "shards: 1", lines...)[0], store}
 }
 
-// Images of which only one platform was copied go back in each form: of a sparse index the others
-// need not be there, and a hold compares what the source itself has.
+// Images with only one platform copied go back in each form: of a sparse index the others need not
+// be there, and a hold compares what the source itself has.
 func TestRollbackOfPlatforms(t *testing.T) {
 	t.Parallel()
 	for _, form := range []string{"sparse", "rewrite", "flatten"} {
@@ -193,8 +193,8 @@ func twoMoves(t *testing.T, p pair) (recordedSet, map[string]string) {
 }
 
 // A rollback costs one HEAD for each tag, one GET for each image and a HEAD for each platform, and
-// one PUT for each tag; at the sources one HEAD each. A run then costs HEAD and HEAD, as if the tags
-// were current.
+// one PUT for each tag; at the sources one HEAD each. A run then costs HEAD and HEAD, as if the
+// tags were current.
 func TestRollbackMovesNoBytes(t *testing.T) {
 	t.Parallel()
 	s, first := twoMoves(t, newPair(t))
@@ -261,8 +261,8 @@ func (s recordedSet) wantDigests(t *testing.T, want map[string]string) {
 	}
 }
 
-// A run that was planned before a rollback may move a tag again. The record has that, the hold stays,
-// and the next run fails for the tag, until it is rolled back again or released.
+// A run that was planned before a rollback may move a tag again. The record has that, the hold
+// stays, and the next run fails for the tag, until it is rolled back again or released.
 func TestRunUnderWayMovesHeldTag(t *testing.T) {
 	t.Parallel()
 	s, first := twoMoves(t, newPair(t))

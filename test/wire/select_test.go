@@ -21,7 +21,7 @@ func tagged(t *testing.T, p pair, tags ...string) {
 	}
 }
 
-// listing has the source answer each request for a list of tags so.
+// listing makes the source answer each request for a list of tags.
 func listing(p pair, answer http.HandlerFunc) {
 	p.source.Inject(registrytest.FaultRule{
 		Match: func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/tags/list") },

@@ -76,8 +76,8 @@ func wantSparseRefused(t *testing.T, got run, destination string) {
 	}
 }
 
-// Once a registry has refused a sparse index for what is not there, others are not sent to it, unless
-// the children that they leave out happen to be there.
+// Once a registry has refused a sparse index for what is not there, others are not sent to it,
+// unless the children that they leave out happen to be there.
 func TestRefusalOfSparseIndexesIsRemembered(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

@@ -40,7 +40,7 @@ func TestReferrersAreFoundWithoutAListOfTags(t *testing.T) {
 			p.reset()
 			mirrorLines(t, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
 			wantSame(t, p, "ci/a", "m/a", registry.ReferrersTag(subject)+".sig")
-			// The image and the signature, of which one answers the first request for a tag.
+			// The image and the signature. One of them answers the first request for a tag.
 			want := map[string]int{"GET tags": c.lists, "GET manifest": 1 + 2*(3+1), "GET referrers": 1, "GET blob": 4}
 			if c.has {
 				want["GET manifest"], want["GET referrers"] = 1+2*3, 2

@@ -54,8 +54,8 @@ func bundleWith(t *testing.T, r remoteRegistry, repository, digest, predicate st
 	}
 }
 
-// An image is copied if it is signed as is demanded, in cosign's tag or by a bundle, and whether its
-// registry has the referrers API or not.
+// An image is copied if it is signed as is demanded, in cosign's tag or by a bundle, and whether
+// its registry has the referrers API or not.
 func TestSignedImagesAreCopied(t *testing.T) {
 	t.Parallel()
 	key := signtest.NewKey()

@@ -12,7 +12,7 @@ import (
 // maxSets bounds the sets that files are turned into.
 const maxSets = 50
 
-// A set is what becomes an image set: entries whose options are the same.
+// A set is an image set in the making: entries whose options are the same.
 type set struct {
 	entries []*entry
 	options foreign.Options
@@ -43,8 +43,8 @@ type grouper struct {
 	by    map[foreign.Options][]*set
 }
 
-// merge returns a mapping for each pair of a source and a destination. Of a pair that is there
-// twice, both selections count. It refuses a destination with two sources.
+// merge returns a mapping for each pair of a source and a destination. If a pair appears twice,
+// both selections count. It refuses a destination with two sources.
 func (g *grouper) merge(entries []foreign.Entry) (all []*entry) {
 	by := map[reference.Reference]*entry{}
 	for _, e := range entries {

@@ -90,8 +90,8 @@ func (c *config) checked(ctx context.Context, file string) (name string, owners 
 	return name, owners, err
 }
 
-// approvers returns the set's owners: those that are given, or the caller by the name that git
-// knows or the machine does.
+// approvers returns the set's owners: the given ones, or the caller, by git's user.email or the
+// login.
 func (c *config) approvers(ctx context.Context) ([]string, error) {
 	if c.owners != "" {
 		owners := strings.Split(c.owners, ",")

@@ -8,8 +8,8 @@ import (
 	"imagemirror/internal/settings"
 )
 
-// What is selected of a repository is what the other tool selects. Their rules are written down here
-// as they are in their sources.
+// What is selected of a repository is what the other tool selects. Their rules are written down
+// here as they are in their sources.
 func TestSelectionsAreThoseOfTheOtherTools(t *testing.T) {
 	tags := strings.Fields("latest edge edge-2 v1 v1.2 v1.20 v1.2-rc.1 v2 3 3.9 3.20.1 3x9 1.0.0 1.0.0-alpine vv1 V1")
 	any := func(list []string, tag string) bool {

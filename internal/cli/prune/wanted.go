@@ -63,8 +63,8 @@ func (c *config) wanted(ctx context.Context, client *registry.Client, arg string
 	return w, w.beside(set)
 }
 
-// readWhole reads a set in a directory. It refuses a file that is not read since its name is
-// misspelled: what it names would seem to be wanted by nobody.
+// readWhole reads a set in a directory. It refuses files whose names are misspelled. They are not
+// read, so nobody would seem to want what they name.
 func readWhole(dir string) (*imageset.Input, error) {
 	input, _ := imageset.Load([]string{dir}, nil) // the error is what it found
 	input.Found.Promote(imageset.FileName)
@@ -126,8 +126,8 @@ func (w *wanted) add(other *imageset.Set) {
 	}
 }
 
-// repository returns where registries.conf leads to from the repository of an image. One that cannot
-// be located cannot be deleted from, either.
+// repository returns the location of an image's repository by registries.conf. From one that
+// cannot be located, nothing can be deleted.
 func (w *wanted) repository(image reference.Reference) string {
 	name := image.Name()
 	at, known := w.located[name]
@@ -141,7 +141,7 @@ func (w *wanted) repository(image reference.Reference) string {
 	return at
 }
 
-// place returns where registries.conf leads to from a tag.
+// place returns the location of a tag by registries.conf.
 func (w *wanted) place(image reference.Reference) string {
 	return w.repository(image) + ":" + image.Tag + "@" + image.Digest
 }

@@ -8,9 +8,9 @@ import (
 	"imagemirror/internal/report"
 )
 
-// Lock adds images.lock to the files of a report. Which runs published what comes from the records of
-// its sets, and otherwise from an earlier images.lock. If a record cannot be read, Lock does without,
-// and returns why.
+// Lock adds images.lock to the files of a report. Which runs published what comes from the records
+// of its sets, and otherwise from an earlier images.lock. If a record cannot be read, Lock does
+// without, and returns why.
 func (c Config) Lock(ctx context.Context, r *report.Report, before report.KnownImage) error {
 	recorded, err := c.recalled(ctx, r)
 	r.Lock(func(name string) *report.LockedImage {

@@ -19,8 +19,8 @@ import (
 	"imagemirror/internal/state/statetest"
 )
 
-// A cluster serves ConfigMaps, which it replaces only if their version is the one that was read, and
-// lists runs.
+// A cluster serves ConfigMaps, which it replaces only if their version is the one that was read,
+// and lists runs.
 type cluster struct {
 	mu      sync.Mutex
 	objects map[string]*corev1.ConfigMap

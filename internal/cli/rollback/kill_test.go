@@ -174,8 +174,8 @@ func (s *scene) killAt(t *testing.T, at int) (requests int, killed bool) {
 	return requests, killed
 }
 
-// A rollback that is killed between any two requests leaves each tag at its old or at its new image,
-// and a hold for each that it moved. The same command finishes the work.
+// A rollback that is killed between any two requests leaves each tag at its old or at its new
+// image, and a hold for each that it moved. The same command finishes the work.
 func TestKilledRollbackLosesNoHold(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

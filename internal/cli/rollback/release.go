@@ -69,7 +69,7 @@ func (c *releaser) run(ctx context.Context, args []string) error {
 }
 
 // heldAmong returns the destinations of names that are held. Its error has a line for each name
-// that stands for none.
+// that matches none.
 func heldAmong(r *record.Record, names []string) ([]*record.Destination, error) {
 	var held []*record.Destination
 	var errs []error

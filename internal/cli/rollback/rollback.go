@@ -143,8 +143,8 @@ func (c *config) show(back *rollback.Rollback) error {
 	return err
 }
 
-// move holds the tags, moves them and records what became of them. Whoever is killed on the way
-// leaves a hold for each tag that was moved.
+// move holds the tags, moves them and records what became of them. If it is killed on the way,
+// each tag that it moved has a hold.
 func (c *config) move(ctx context.Context, set string, back *rollback.Rollback, o mirror.Options) error {
 	if err := c.RefuseActive(ctx, set, c.warn); err != nil {
 		return err

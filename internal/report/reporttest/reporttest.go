@@ -1,4 +1,5 @@
-// Package reporttest checks in tests that the files of a report are what their published schemas say.
+// Package reporttest checks in tests that the files of a report are what their published schemas
+// say.
 package reporttest
 
 import (

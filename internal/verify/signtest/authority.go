@@ -43,8 +43,8 @@ func NewAuthority() *Authority {
 	return &Authority{virtual: virtual, root: root, issuer: issuer, key: key}
 }
 
-// NewLoggingAuthority returns an authority with a transparency log, in which its signers' signatures
-// are.
+// NewLoggingAuthority returns an authority with a transparency log, in which its signers'
+// signatures are.
 func NewLoggingAuthority() *Authority {
 	a := NewAuthority()
 	a.logs = true

@@ -152,8 +152,8 @@ func TestErrorOfACommandEndsWithItsLastLines(t *testing.T) {
 }
 
 // A package is compiled once for the project's tests, its tools and all programs of the cluster if
-// the modules require the same versions. Only sigstore's and Tekton's projects require versions of each other that
-// do not go together.
+// the modules require the same versions. Only sigstore's and Tekton's projects require versions of
+// each other that do not go together.
 func TestModulesRequireTheSameVersions(t *testing.T) {
 	versions := map[string]map[string][]string{} // by module and version: who requires it
 	// What sigstore-go needs is newer than what Tekton's releases are built with.
