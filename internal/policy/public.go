@@ -12,11 +12,11 @@ type Requirement struct {
 	Line  int // 0 if the policy says nothing of it
 }
 
-func (d *Requirement) read(v strictyaml.Value) { *d = Requirement{v.Bool(), v.Line()} }
+func (r *Requirement) read(v strictyaml.Value) { *r = Requirement{v.Bool(), v.Line()} }
 
-func (d Requirement) or(other Requirement) Requirement {
-	if d.Line > 0 {
-		return d
+func (r Requirement) or(other Requirement) Requirement {
+	if r.Line > 0 {
+		return r
 	}
 	return other
 }
