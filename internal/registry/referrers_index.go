@@ -84,10 +84,13 @@ func (x *referrersIndex) add(m manifest.Raw) error {
 	if err := json.Unmarshal(m.Content, &about); err != nil {
 		return err
 	}
+	if !manifest.IsManifest(about.MediaType) {
+		about.MediaType = m.MediaType
+	}
 	entry, err := json.Marshal(struct {
 		Referrer
 		Annotations map[string]string `json:"annotations,omitempty"`
-	}{Referrer{cmp.Or(about.MediaType, m.MediaType), m.Digest, int64(len(m.Content)), cmp.Or(about.ArtifactType, about.Config.MediaType)}, about.Annotations})
+	}{Referrer{about.MediaType, m.Digest, int64(len(m.Content)), cmp.Or(about.ArtifactType, about.Config.MediaType)}, about.Annotations})
 	x.entries, x.has[m.Digest] = append(x.entries, entry), true
 	return err
 }

@@ -49,6 +49,7 @@ func TestParseReferrers(t *testing.T) {
 // An index to which a referrer was added lists it, and all that others wrote, as they wrote it.
 func FuzzReferrersIndex(f *testing.F) {
 	f.Add(`{"schemaVersion":2,"manifests":[`+aReferrer+`],"annotations":{"a":"b"}}`, `{"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"x/z","annotations":{"c":"d"}}`)
+	f.Add(`{"manifests":[]}`, `{"mediaType":"application/vnd.oci.image.manifest.v1Njson","artifactType":"x/z"}`)
 	f.Add(`{"manifests":null}`, `{"config":{"mediaType":"x/config"}}`)
 	f.Add(`{"manifests":[],"Manifests":[`+aReferrer+`]}`, `{}`)
 	f.Add(`[]`, `{}`)
