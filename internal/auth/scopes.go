@@ -39,10 +39,10 @@ type groupKey struct {
 	push       bool
 }
 
-// Announce says that access to a repository, and mounting from others, will be wanted, so that
-// one token can be asked for many repositories. A repository that is announced again joins
-// another token only if its own do not read all of mountFrom. One that mounts from more
-// repositories than fit into a token gets several.
+// Announce tells that access to a repository, and mounting from others, will be wanted, so that
+// one token can be asked for many repositories. A repository that is announced again joins another
+// token only if its own do not read all of mountFrom. One that mounts from more repositories than
+// fit into a token gets several.
 func (a *Authorizer) Announce(want Access, mountFrom []string) {
 	a.AnnounceAll([]Announcement{{want, mountFrom}})
 }

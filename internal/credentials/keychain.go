@@ -106,7 +106,7 @@ func (k *Keychain) For(ctx context.Context, side reference.Side, registry, repos
 	return c, err
 }
 
-// Origin says where the credential that For returns comes from. It shows nothing secret.
+// Origin tells where the credential that For returns comes from. It shows nothing secret.
 func (k *Keychain) Origin(ctx context.Context, side reference.Side, registry, repository string) string {
 	_, from, _ := k.find(ctx, side, registry, repository)
 	return from()

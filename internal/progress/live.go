@@ -139,7 +139,7 @@ func (a *above) serve() {
 	}
 }
 
-// log has the default logger print above the moving lines, which would wipe its lines otherwise.
+// log makes the default logger print above the moving lines, which would wipe its lines otherwise.
 func (a *above) log() (end func()) {
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(secret.NewWriter(text.NewCIWriter(a)), nil)))

@@ -78,7 +78,7 @@ func TestARegistryThatIsDownIsOneCause(t *testing.T) {
 	}
 }
 
-// TestCausesAreGroupedBySideHostAndKind has failures as pairs of what they have in common.
+// TestCausesAreGroupedBySideHostAndKind gives failures as pairs of what they have in common.
 func TestCausesAreGroupedBySideHostAndKind(t *testing.T) {
 	at := func(kind fault.Kind, side, host string) stream.Error {
 		return stream.Error{Kind: kind, Side: side, Host: host, Message: "m"}

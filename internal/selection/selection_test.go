@@ -266,7 +266,7 @@ func TestNewestOfMany(t *testing.T) {
 	}
 }
 
-// FuzzSelect is for rules of a settings file and tags of a registry.
+// FuzzSelect gives any rules of a settings file any tags of a registry.
 func FuzzSelect(f *testing.F) {
 	f.Add("v.*", ".*-rc.*", ">=1.2 <2", 3, "v1.2.0 v1.2.1-rc.1 latest 1.2 99999999999999999999")
 	f.Add("", "", "1.x || ~2", 0, "1.0.0-99999999999999999999 1.0.0-a.b 1.0.0-a")

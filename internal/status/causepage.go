@@ -24,7 +24,7 @@ func rowOf(c *record.Cause) causeRow {
 	}
 }
 
-// titleOf says what is wrong. A kind of a later program has its message only.
+// titleOf tells what is wrong. A kind of a later program has its message only.
 func titleOf(c *record.Cause) string {
 	if kind := fault.Kind(c.Kind); slices.Contains(fault.Kinds(), kind) {
 		return kind.Title(c.Host)

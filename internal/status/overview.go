@@ -89,7 +89,8 @@ func (v view) overview(q query) *page {
 	return p
 }
 
-// headline says how all sets are. unread tells that more may be there, which could not be read.
+// headline tells how all sets are. unread tells that there may be more sets, which could not be
+// read.
 func headline(sets map[State]int, all int, unread bool) string {
 	switch failing, overdue := sets[Failing], sets[Overdue]; {
 	case all == 0 && unread:

@@ -57,8 +57,8 @@ func (c comparison) rows() [][]string {
 	return rows
 }
 
-// boundRow has the time that the requests to the busier registry take if all slots are always
-// in use.
+// boundRow gives the time that the requests to the busier registry take if all slots are always in
+// use.
 func (c comparison) boundRow(phase string) []string {
 	b := c.bounds[phase]
 	return []string{

@@ -21,7 +21,7 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// entry is an entry of a list of referrers, of a manifest that nobody has.
+// entry returns an entry of a list of referrers, for a manifest that nobody has.
 func entry(n int) string {
 	return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":5,"artifactType":"x/y"}`, manifest.OCIManifest, digest.Of(fmt.Append(nil, n)))
 }

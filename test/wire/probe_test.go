@@ -81,8 +81,8 @@ func TestProbeReadsSignatures(t *testing.T) {
 	}
 }
 
-// A check with -online leaves to others the pulls that a set keeps in reserve. What it could not look
-// at is no mistake of the mapping's.
+// A check with -online leaves to others the pulls that a set keeps in reserve. What it could not
+// look at is no mistake of the mapping's.
 func TestProbeLeavesPullsInReserve(t *testing.T) {
 	t.Parallel()
 	for spec, waiting := range map[string]int{"reserve: 2": 1, "reserve: 2\n  platforms: [linux/amd64]": 2, "reserve: 4": 2} {

@@ -60,7 +60,7 @@ func asText(s string) string { return s }
 
 func asJSON(s string) string { return errorBody("DENIED", s, s) }
 
-// asTwice has JSON in the text of JSON, as front servers write it.
+// asTwice puts JSON into the text of JSON, as front servers write it.
 func asTwice(s string) string {
 	inner, _ := json.Marshal(s)
 	return fmt.Sprintf(`{"error":"invalid_grant","error_description":%q}`, inner)

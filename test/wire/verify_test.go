@@ -350,7 +350,8 @@ func TestWildcardsLeaveOutSignatures(t *testing.T) {
 	}
 }
 
-// What an immutable tag has of an index was made of an index that the record tells, or else the source.
+// What an immutable tag has of an index was made of an index that the record tells, or else the
+// source.
 func TestImmutablePartsAreVerified(t *testing.T) {
 	t.Parallel()
 	key := signtest.NewKey()
