@@ -68,9 +68,18 @@ func (c *cluster) put(m *corev1.ConfigMap) {
 
 // file makes a ConfigMap of files.
 func (c *cluster) file(name string, files map[string]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	m := &corev1.ConfigMap{Data: files}
 	m.Name = name
 	c.put(m)
+}
+
+// list has the cluster list the runs from now on.
+func (c *cluster) list(runs string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.runs = runs
 }
 
 // For a set on a cluster, the files and the record are those that are installed there. What the
@@ -120,9 +129,9 @@ func TestRollbackOnACluster(t *testing.T) {
 	}
 
 	contains(run("web"), "Dry run: 3 of 3 tags to move back")
-	c.runs = `{"metadata": {"name": "mirror-web-x7k2p", "labels": {"imagemirror/set": "web"}}}`
+	c.list(`{"metadata": {"name": "mirror-web-x7k2p", "labels": {"imagemirror/set": "web"}}}`)
 	contains(run("-apply", "web"), "the run mirror-web-x7k2p is under way and may move the tags again: wait for its end, or cancel it")
-	c.runs = `{"metadata": {"name": "mirror-api-x7k2p", "labels": {"imagemirror/set": "api"}}}`
+	c.list(`{"metadata": {"name": "mirror-api-x7k2p", "labels": {"imagemirror/set": "api"}}}`)
 	c.file("policy", map[string]string{"policy.yaml": fmt.Sprintf(policy, "quay.io/other")})
 	contains(run("-apply", "web"), "policy.yaml:6 allows (quay.io/other)")
 	c.file("policy", map[string]string{"policy.yaml": fmt.Sprintf(policy, s.destination.Host+"/m")})
