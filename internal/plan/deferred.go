@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -101,4 +102,29 @@ func (t *target) isRecordedGood(now time.Time) bool {
 // deferred returns the result of a target that is left for a later run.
 func (t *target) deferred(allowed bool) stream.Result {
 	return stream.Result{ID: t.ID, Status: stream.Deferred, Digest: t.digest, Old: t.old, Time: time.Now().UTC(), Note: t.err.Error(), Allowed: allowed}
+}
+
+// beginPulls waits until no other image is pulled, if the image's registry counts that: see
+// registry.Repository.BeginPulls.
+func (im *imageTree) beginPulls(ctx context.Context, identifier string) {
+	if im.ended == nil {
+		im.ended = im.from.BeginPulls(ctx, identifier)
+	}
+}
+
+// endPulls ends what beginPulls began, if it did.
+func (im *imageTree) endPulls() {
+	if im.ended != nil {
+		im.ended()
+	}
+}
+
+// unread returns how many manifests the archive does not have.
+func (im *imageTree) unread(digests []string) (n int) {
+	for _, d := range digests {
+		if _, _, ok := im.archive.Find(d); !ok {
+			n++
+		}
+	}
+	return n
 }

@@ -22,6 +22,7 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 		t.asked = ask(reference.Source, from.Registry())
 	}
 	im := r.trees.image(from, setsOf(targets))
+	defer im.endPulls()
 	digest, known, err := r.pin(ctx, im, g, targets)
 	if err != nil {
 		return err
@@ -41,6 +42,7 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 		listed.Go(func() { r.companionsOf(ctx, from) }) // while the manifests below are read
 	}
 	defer listed.Wait()
+	im.beginPulls(ctx, digest)
 	r.readAll(ctx, im, digest, known, copying)
 	for _, t := range copying {
 		t.err = cmp.Or(t.err, t.closed(im))
@@ -111,6 +113,7 @@ func (r *resolver) pin(ctx context.Context, im *imageTree, g *group, targets []*
 	for _, t := range targets {
 		if t.old == "" {
 			known = &archived{}
+			im.beginPulls(ctx, g.source.Tag)
 			err = im.from.UseManifest(ctx, g.source.Tag, func(m manifest.Raw) { digest, known.err = m.Digest, im.keep(m) })
 			return digest, known, err
 		}

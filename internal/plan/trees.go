@@ -75,6 +75,7 @@ type imageTree struct {
 	blobs int             // entries of those that were read
 	size  int64           // of the blobs, as their entries claim
 	taken int64           // of the budget; guarded by that
+	ended func()          // ends the pulls from its registry, if they began
 }
 
 // An archived tells what became of a manifest that the archive was given: err is nil if it has it.
@@ -138,7 +139,11 @@ func (im *imageTree) need(ctx context.Context, digest string, known *archived, d
 	if err := im.add(ref, size); err != nil {
 		return err
 	}
-	return im.children(ctx, im.archive.Children(ref), depth)
+	children := im.archive.Children(ref)
+	if err := im.from.AllowsPulls(im.unread(children)); err != nil {
+		return err
+	}
+	return im.children(ctx, children, depth)
 }
 
 // add counts a manifest of size bytes, which the plan keeps, and the blobs that copy will hold a

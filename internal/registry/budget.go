@@ -45,6 +45,7 @@ type budget struct {
 
 func newBudget(concurrency int, perSecond float64) *budget {
 	b := &budget{max: concurrency, sides: map[reference.Side]bool{}, floor: 1, limit: float64(concurrency)}
+	b.meter.turn = make(chan struct{}, 1)
 	if perSecond > 0 {
 		b.rate = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
 	}

@@ -21,7 +21,8 @@ import (
 // (docs.docker.com/docker-hub/usage/pulls). A response may also say in RateLimit-Reset in how many
 // seconds there are more (draft-polli-ratelimit-headers-05, sections 3.2 and 3.3).
 type meter struct {
-	learned sync.Once // what is left was asked for
+	learned sync.Once     // what is left was asked for
+	turn    chan struct{} // held by the image whose manifests are pulled
 
 	mu    sync.Mutex
 	known bool
@@ -34,6 +35,7 @@ type meter struct {
 type OutOfPullsError struct {
 	Host          string // the registry, by its own name
 	Left, Reserve int
+	Needs         int       // pulls that the image needs yet, if that is known
 	More          time.Time // when it allows more, at the latest; zero if that is not known
 }
 
@@ -42,7 +44,11 @@ func (e *OutOfPullsError) Error() string {
 	if !e.More.IsZero() {
 		when = "it fits by " + e.More.UTC().Format("2006-01-02 15:04 UTC") + " at the latest"
 	}
-	return fmt.Sprintf("%s allows %s, and the set keeps %d in reserve: %s", e.Host, text.Count(e.Left, "more pull"), e.Reserve, when)
+	needs := ""
+	if e.Needs > 0 {
+		needs = fmt.Sprintf(", and the image needs %d", e.Needs)
+	}
+	return fmt.Sprintf("%s allows %s, and the set keeps %d in reserve%s: %s", e.Host, text.Count(e.Left, "more pull"), e.Reserve, needs, when)
 }
 
 // read takes note of what an answer says. It allows fewer than are left only if others pull, too.
@@ -158,6 +164,58 @@ func (m *meter) spent(reserve int) *OutOfPullsError {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return &OutOfPullsError{Reserve: reserve, More: m.more}
+}
+
+// isKnown reports whether the registry says what it allows.
+func (m *meter) isKnown() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.known
+}
+
+// check fails unless the registry allows n pulls besides those in reserve.
+func (m *meter) check(n, reserve int) *OutOfPullsError {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n == 0 || !m.known || m.left-n >= reserve {
+		return nil
+	}
+	return &OutOfPullsError{Left: max(m.left, 0), Reserve: reserve, Needs: n, More: m.more}
+}
+
+// BeginPulls waits until no other image is pulled from the registry, if that counts pulls and some
+// are kept in reserve: of images that are pulled at once, each could take pulls that another one
+// needs to be whole. identifier is what will be pulled first. The caller calls done at the end.
+func (r *Repository) BeginPulls(ctx context.Context, identifier string) (done func()) {
+	ep := r.endpoints[0]
+	m := &ep.host.budget.meter
+	if ep.reserve == 0 {
+		return func() {}
+	}
+	m.learned.Do(func() { _, _ = ep.askHead(ctx, identifier) })
+	if !m.isKnown() {
+		return func() {}
+	}
+	select {
+	case m.turn <- struct{}{}:
+		return func() { <-m.turn }
+	case <-ctx.Done():
+		return func() {}
+	}
+}
+
+// AllowsPulls fails with an OutOfPullsError if the registry does not allow n more pulls besides
+// those in reserve.
+func (r *Repository) AllowsPulls(n int) error {
+	ep := r.endpoints[0]
+	if ep.reserve == 0 {
+		return nil
+	}
+	if out := ep.host.budget.meter.check(n, ep.reserve); out != nil {
+		out.Host = ep.host.endpoint.Registry
+		return out
+	}
+	return nil
 }
 
 // Reserve keeps pulls of the registry in reserve for others: when only those are left, UseManifest

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
 	"imagemirror/internal/execute"
 	"imagemirror/internal/fault"
 	"imagemirror/internal/mirror"
@@ -250,5 +252,44 @@ func TestBandwidth(t *testing.T) {
 	}
 	if gets := p.source.Stats().Requests["GET blob"]; gets != 4 { // two layers and two configs
 		t.Errorf("there were %d downloads, want 4", gets)
+	}
+}
+
+// Images are pulled one after the other where pulls are counted, and none begins that does not fit:
+// of several that do not fit together, those that fit are copied, and the pulls of the others are not
+// spent.
+func TestPullsOfSeveralImages(t *testing.T) {
+	for _, c := range []struct {
+		name                      string
+		pulls                     int
+		platforms                 []int // of each image; 1 is no index
+		deferred, copies, atLeast int
+	}{
+		{"one of three", 5, []int{3, 3, 3}, 2, 1, 1},
+		{"small ones beside a large one", 5, []int{9, 1, 1}, 1, 2, 1},
+		{"all", 13, []int{3, 3, 3}, 0, 3, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPair(t)
+			var lines []string
+			for i, n := range c.platforms {
+				name := fmt.Sprintf("x%d", i)
+				var image remote.Taggable = registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 1000))
+				if n > 1 {
+					image = registrytest.NewPlatforms(registrytest.OCI, name, 1000, []string{"a", "b", "c", "d", "e", "f", "g", "h", "i"}[:n])
+				}
+				push(t, p.source, "ci/"+name+":v1", image)
+				lines = append(lines, p.source.Host+"/ci/"+name+":v1 "+p.destination.Host+"/m/"+name+":v1")
+			}
+			meter := registrytest.NewPullMeter(c.pulls, 60)
+			p.source.Inject(meter.Rule())
+			got := planned(t, setWith(t, "reserve: 1\n  referrers: {copy: none}", lines...))
+			if deferred, copies := counted(got, stream.Deferred); deferred != c.deferred || copies != c.copies {
+				t.Errorf("%d images are deferred and %d copied: %+v", deferred, copies, got.Results)
+			}
+			if left := meter.Left(); left < c.atLeast {
+				t.Errorf("%d pulls are left", left)
+			}
+		})
 	}
 }
