@@ -140,8 +140,10 @@ func (im *imageTree) need(ctx context.Context, digest string, known *archived, d
 		return err
 	}
 	children := im.archive.Children(ref)
-	if err := im.from.AllowsPulls(im.unread(children)); err != nil {
-		return err
+	if im.from.KeepsReserve() {
+		if err := im.from.AllowsPulls(im.unread(children)); err != nil {
+			return err
+		}
 	}
 	return im.children(ctx, children, depth)
 }

@@ -67,7 +67,7 @@ func (r *resolver) verifyKept(ctx context.Context, targets, asked []*target) {
 	}
 }
 
-// madeOf returns the digest of the index of which what is at the destination was made, as far as an
+// madeOf returns the digest of the source's index that the destination's image was made from, if an
 // earlier run recorded it, or "".
 func (t *target) madeOf() string {
 	if d := t.recorded; d != nil && d.Digest == t.old {
@@ -76,8 +76,8 @@ func (t *target) madeOf() string {
 	return ""
 }
 
-// madeOfUnknown reports whether signatures are demanded of an index of which the destination has a
-// part, and no record tells which index that is: only its source can.
+// madeOfUnknown reports whether the destination has a part of an index that has to be signed, and no
+// record tells which index that is: only its source can.
 func (t *target) madeOfUnknown() bool {
 	signed := func(d *verify.Demand) bool { return len(d.Signers) > 0 }
 	return t.changes() && t.madeOf() == "" && slices.ContainsFunc(t.demands, signed)

@@ -183,15 +183,18 @@ func (m *meter) check(n, reserve int) *OutOfPullsError {
 	return &OutOfPullsError{Left: max(m.left, 0), Reserve: reserve, Needs: n, More: m.more}
 }
 
+// KeepsReserve reports whether pulls are kept in reserve: see Reserve.
+func (r *Repository) KeepsReserve() bool { return r.endpoints[0].reserve > 0 }
+
 // BeginPulls waits until no other image is pulled from the registry, if that counts pulls and some
 // are kept in reserve: of images that are pulled at once, each could take pulls that another one
 // needs to be whole. identifier is what will be pulled first. The caller calls done at the end.
 func (r *Repository) BeginPulls(ctx context.Context, identifier string) (done func()) {
-	ep := r.endpoints[0]
-	m := &ep.host.budget.meter
-	if ep.reserve == 0 {
+	if !r.KeepsReserve() {
 		return func() {}
 	}
+	ep := r.endpoints[0]
+	m := &ep.host.budget.meter
 	m.learned.Do(func() { _, _ = ep.askHead(ctx, identifier) })
 	if !m.isKnown() {
 		return func() {}
@@ -208,9 +211,6 @@ func (r *Repository) BeginPulls(ctx context.Context, identifier string) (done fu
 // those in reserve.
 func (r *Repository) AllowsPulls(n int) error {
 	ep := r.endpoints[0]
-	if ep.reserve == 0 {
-		return nil
-	}
 	if out := ep.host.budget.meter.check(n, ep.reserve); out != nil {
 		out.Host = ep.host.endpoint.Registry
 		return out

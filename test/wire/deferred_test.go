@@ -255,9 +255,8 @@ func TestBandwidth(t *testing.T) {
 	}
 }
 
-// Images are pulled one after the other where pulls are counted, and none begins that does not fit:
-// of several that do not fit together, those that fit are copied, and the pulls of the others are not
-// spent.
+// Where pulls are counted, images are pulled one after the other. Of several that do not fit
+// together, those that fit are copied, and no pulls are spent on parts of the others.
 func TestPullsOfSeveralImages(t *testing.T) {
 	for _, c := range []struct {
 		name                      string

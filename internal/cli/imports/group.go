@@ -91,8 +91,8 @@ func completed(source, destination reference.Reference) reference.Reference {
 	return destination
 }
 
-// place returns the set for an entry: the first with its options in which no other selection is for
-// its source. It returns nil if there are too many sets.
+// place returns the set for an entry: the first with the same options that does not select
+// otherwise from the entry's source. It returns nil if there are too many sets.
 func (g *grouper) place(e *entry) *set {
 	for _, s := range g.by[e.Options] {
 		if s.accepts(e) {
