@@ -40,7 +40,7 @@ func Find(q Question) (found []Candidate, left []Left) {
 	}
 	for _, r := range q.Others {
 		for _, d := range r.Destinations {
-			if d.Gone.IsZero() {
+			if d.Gone.IsZero() || q.Now.Sub(d.Gone) < q.After {
 				f.use(d)
 			}
 		}

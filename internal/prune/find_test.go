@@ -30,12 +30,13 @@ func TestFind(t *testing.T) {
 		destination("live", time.Time{}, &record.Move{Digest: sha("a"), Wrote: true, Tags: []string{"shared"}}),
 		destination("again", ago(31), &record.Move{Digest: sha("a"), Wrote: true}),
 		destination("elsewhere", ago(31), &record.Move{Digest: sha("a"), Wrote: true}),
+		destination("lately", ago(31), &record.Move{Digest: sha("a"), Wrote: true}),
 		destination("seen", ago(31), &record.Move{Digest: sha("a")}),
 		destination("young", ago(29), &record.Move{Digest: sha("a"), Wrote: true}),
 		{Name: "q.io/org/a@" + sha("a"), Gone: ago(31), Moves: []*record.Move{{Digest: sha("a"), Wrote: true}}},
 	}
 	other := record.New("other")
-	other.Destinations = []*record.Destination{destination("elsewhere", time.Time{})}
+	other.Destinations = []*record.Destination{destination("elsewhere", time.Time{}), destination("lately", ago(3))}
 	wants := map[string]bool{"q.io/org/a:again": true, "q.io/org/a:named": true}
 	found, left := Find(Question{Record: r, Others: []*record.Record{other}, Now: now, After: 30 * 24 * time.Hour, Wanted: func(name string) bool { return wants[name] }})
 	if len(found) != 1 || found[0].Tag.Tag != "gone" {
@@ -94,7 +95,7 @@ func TestNothingIsFoundThatIsWanted(t *testing.T) {
 		}
 		for i, r := range records {
 			for _, d := range r.Destinations {
-				if d.Gone.IsZero() || i == 0 && wants[d.Name] {
+				if now.Sub(d.Gone) < 30*24*time.Hour || d.Gone.IsZero() || i == 0 && wants[d.Name] {
 					used[d.Name] = true
 					for _, m := range d.Moves {
 						for _, tag := range append(slices.Clone(m.Tags), m.Kept) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"imagemirror/internal/manifest"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registry"
@@ -145,7 +146,8 @@ type repository struct {
 	tags  []string
 	err   error
 	asked bool
-	at    map[string]string // digests by tag
+	at    map[string]manifest.Descriptor   // by tag; the zero Descriptor if it does not exist
+	below map[string][]manifest.Descriptor // what manifests list, by their digest
 }
 
 // open returns the repository of an image.
@@ -160,7 +162,7 @@ func (l *repositories) open(ctx context.Context, image reference.Reference) (*re
 	if err != nil {
 		return nil, err
 	}
-	l.known[name] = &repository{to: to, at: map[string]string{}}
+	l.known[name] = &repository{to: to, at: map[string]manifest.Descriptor{}, below: map[string][]manifest.Descriptor{}}
 	return l.known[name], nil
 }
 
@@ -175,17 +177,18 @@ func (r *repository) list(ctx context.Context) ([]string, error) {
 	return r.tags, r.err
 }
 
-// digestOf returns what a tag points at, or "" if it does not exist. Each is asked for once.
-func (r *repository) digestOf(ctx context.Context, tag string) (string, error) {
+// describe returns what a tag points at, or the zero Descriptor if it does not exist. Each is asked
+// for once.
+func (r *repository) describe(ctx context.Context, tag string) (manifest.Descriptor, error) {
 	r.mu.Lock()
 	at, known := r.at[tag]
 	r.mu.Unlock()
 	if known {
 		return at, nil
 	}
-	at, err := r.to.Head(ctx, tag)
+	at, err := r.to.Describe(ctx, tag)
 	if regerror.StatusOf(err) == http.StatusNotFound {
-		at, err = "", nil
+		at, err = manifest.Descriptor{}, nil
 	}
 	if err == nil {
 		r.mu.Lock()
@@ -193,6 +196,30 @@ func (r *repository) digestOf(ctx context.Context, tag string) (string, error) {
 		r.mu.Unlock()
 	}
 	return at, err
+}
+
+// children returns the manifests that a manifest lists. Each is read once.
+func (r *repository) children(ctx context.Context, digest string) ([]manifest.Descriptor, error) {
+	r.mu.Lock()
+	below, known := r.below[digest]
+	r.mu.Unlock()
+	if known {
+		return below, nil
+	}
+	raw, err := r.to.Manifest(ctx, digest)
+	if regerror.StatusOf(err) == http.StatusNotFound { // a sparse index lists what is not there
+		raw, err = manifest.Raw{}, nil
+	}
+	var parsed manifest.Manifest
+	if err == nil && raw.Digest != "" {
+		parsed, err = manifest.Parse(raw.MediaType, raw.Content)
+	}
+	if err == nil {
+		r.mu.Lock()
+		r.below[digest] = parsed.Children
+		r.mu.Unlock()
+	}
+	return parsed.Children, err
 }
 
 // alone reports whether the only tags that lead to the image are the tag itself and those that are
@@ -217,8 +244,8 @@ func (r *repository) isTagged(ctx context.Context, digest string, with []With, t
 	return r.leads(ctx, digest, tags, mine)
 }
 
-// leads reports whether one of the tags leads to a digest, or may. It asks for each that is not in
-// except.
+// leads reports whether one of the tags leads to a digest, itself or by way of an index, or may. It
+// asks for each that is not in except.
 func (r *repository) leads(ctx context.Context, digest string, tags []string, except map[string]bool) bool {
 	if len(tags) > maxAsked {
 		return true
@@ -227,11 +254,24 @@ func (r *repository) leads(ctx context.Context, digest string, tags []string, ex
 		if except[tag] {
 			continue
 		}
-		if at, err := r.digestOf(ctx, tag); err != nil || at == digest {
+		if at, err := r.describe(ctx, tag); err != nil || r.has(ctx, at, digest, 0) {
 			return true
 		}
 	}
 	return false
+}
+
+// has reports whether a manifest is the one with a digest, or an index that lists it at some level,
+// or may be.
+func (r *repository) has(ctx context.Context, at manifest.Descriptor, digest string, depth int) bool {
+	switch {
+	case at.Digest == digest || depth > manifest.MaxDepth:
+		return true
+	case at.Digest == "" || manifest.IsManifest(at.MediaType) && !manifest.IsIndex(at.MediaType):
+		return false
+	}
+	children, err := r.children(ctx, at.Digest)
+	return err != nil || slices.ContainsFunc(children, func(d manifest.Descriptor) bool { return r.has(ctx, d, digest, depth+1) })
 }
 
 // reason returns an error as one line for people.

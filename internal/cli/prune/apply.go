@@ -33,6 +33,7 @@ func (c *config) delete(ctx context.Context, args []string) error {
 		if err != nil {
 			return command.Refuse(err)
 		}
+		f.Most = min(f.Most, w.set.Settings.WithDefaults().Prune.Most) // people edit files
 	}
 	recorded, err := c.recorded(ctx, f.Set)
 	if err != nil {
