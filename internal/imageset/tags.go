@@ -29,9 +29,7 @@ func (i *Input) additionalTags() {
 	})
 	for _, set := range i.Sets {
 		for n := range set.Mappings {
-			if m := &set.Mappings[n]; !m.Source.Wildcard() {
-				c.mapping(&set.Settings, m)
-			}
+			c.mapping(&set.Settings, &set.Mappings[n])
 		}
 	}
 }
@@ -43,23 +41,33 @@ type tagChecker struct {
 	claimed      map[reference.Reference]*mapping.Mapping // as additional tags
 }
 
-// mapping checks the additional tags of one mapping, and says one thing about it.
+// mapping checks the additional tags of one mapping, and says one thing about it. A wildcard stands
+// for tags that are not known yet: any has to get tags that differ.
 func (c *tagChecker) mapping(s *settings.Settings, m *mapping.Mapping) {
+	values := tagname.Sample(m.Destination.Tag, m.Source.Tag, m.Source.Digest)
+	wildcard := m.Source.Wildcard()
+	if wildcard {
+		values = tagname.Sample("TAG", "TAG", "")
+	}
 	seen := map[string]tagname.Template{}
 	templates := s.Tags
-	if !s.Keep.IsZero() && m.Destination.Tag != "" {
+	if !s.Keep.IsZero() && values.Tag != "" {
 		templates = append(templates[:len(templates):len(templates)], s.Keep)
 	}
 	for _, t := range templates {
-		tag, err := t.Expand(tagname.Sample(m.Destination.Tag, m.Source.Tag, m.Source.Digest))
+		tag, err := t.Expand(values)
 		if err != nil {
 			err = fmt.Errorf("%s %w", t, err)
 		}
-		if first, twice := seen[tag]; err == nil && twice && t.Fixed() && first.Fixed() {
+		if first, twice := seen[tag]; err == nil && twice && !t.Pinned() && (t.Equal(first) || t.Fixed() && first.Fixed()) {
 			err = fmt.Errorf("%s and %s make the same tag %s: change one of the two", first, t, tag)
 		}
-		if err == nil {
+		switch {
+		case err != nil:
+		case !wildcard:
 			err = c.contested(s, m, t, tag)
+		case tag == values.Tag:
+			err = fmt.Errorf("%s makes the tag that is mirrored: change the template", t)
 		}
 		if err != nil {
 			c.found.Refuse(finding.Input, m.File, m.Line, "additional tag of %s: %w", m.Destination, err)
