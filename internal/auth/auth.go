@@ -219,7 +219,7 @@ func (a *Authorizer) Authorize(ctx context.Context, want Access, last Authorizat
 	case want.Credential.RegistryToken != "":
 		next.Header = bearerPrefix + want.Credential.RegistryToken
 	default:
-		a.prefetch(ctx, a.Challenge(), want.Push)
+		a.prefetch(a.Challenge(), want.Push)
 		return a.tokenWith(ctx, want, next, last.value)
 	}
 	return next, nil

@@ -60,7 +60,7 @@ func TestRefusedRequestsEnd(t *testing.T) {
 	} {
 		a := newAuthorizer(t, "")
 		a.challenge = Challenge{}
-		a.Announce(Access{Repository: "a", Announced: c.with}, []string{"b"})
+		a.Announce(t.Context(), Access{Repository: "a", Announced: c.with}, []string{"b"})
 		want := Access{Repository: "a", Credential: c.with, Announced: c.with}
 		var got []string
 		sent, ok := Authorization{}, true

@@ -10,7 +10,7 @@ import (
 func BenchmarkAuthorize(b *testing.B) {
 	a := newAuthorizer(b, startService(b, `{"token":"`+strings.Repeat("t", 1000)+`","expires_in":3600}`))
 	for i := range maxRepositories {
-		a.Announce(Access{Repository: fmt.Sprint("team/image-", i), Push: true}, nil)
+		a.Announce(b.Context(), Access{Repository: fmt.Sprint("team/image-", i), Push: true}, nil)
 	}
 	for _, test := range []struct {
 		name string

@@ -42,9 +42,10 @@ type groupKey struct {
 // Announce tells that access to a repository, and mounting from others, will be wanted, so that
 // one token can be asked for many repositories. A repository that is announced again joins another
 // token only if its own do not read all of mountFrom. One that mounts from more repositories than
-// fit into a token gets several.
-func (a *Authorizer) Announce(want Access, mountFrom []string) {
-	a.AnnounceAll([]Announcement{{want, mountFrom}})
+// fit into a token gets several. The token may be prefetched until ctx ends: that is the context of
+// the run, since the request that begins to prefetch may end before others need the tokens.
+func (a *Authorizer) Announce(ctx context.Context, want Access, mountFrom []string) {
+	a.AnnounceAll(ctx, []Announcement{{want, mountFrom}})
 }
 
 // An Announcement is what Announce is told.
@@ -55,16 +56,16 @@ type Announcement struct {
 
 // AnnounceAll announces accesses in one step. A request that is authorized meanwhile would have a
 // token fetched that still lacks the last of them.
-func (a *Authorizer) AnnounceAll(list []Announcement) {
+func (a *Authorizer) AnnounceAll(ctx context.Context, list []Announcement) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, n := range list {
-		a.announceLocked(n.Want, n.MountFrom)
+		a.announceLocked(ctx, n.Want, n.MountFrom)
 	}
 }
 
 // announceLocked needs the lock mu.
-func (a *Authorizer) announceLocked(want Access, mountFrom []string) {
+func (a *Authorizer) announceLocked(ctx context.Context, want Access, mountFrom []string) {
 	key := want.batch()
 	var missing []string
 	for _, from := range mountFrom {
@@ -80,6 +81,7 @@ func (a *Authorizer) announceLocked(want Access, mountFrom []string) {
 			t = &token{credential: want.Announced}
 			a.wanted[want.Push] = append(a.wanted[want.Push], t)
 		}
+		t.ctx = ctx
 		missing = t.join(want.scope(), missing)
 		a.batches[key] = append(a.batches[key], t)
 		if !open.takes("", nil) || t.stated < open.stated {
@@ -103,7 +105,7 @@ func (a *Authorizer) Await(ctx context.Context, want Access) {
 	if !c.HasTokens() || want.Credential.RegistryToken != "" {
 		return
 	}
-	a.prefetch(ctx, c, want.Push)
+	a.prefetch(c, want.Push)
 	a.mu.Lock()
 	var prefetched chan struct{}
 	if t := a.batchLocked(want); t != nil {
@@ -133,7 +135,7 @@ func (a *Authorizer) batchLocked(want Access) *token {
 // requests wait for them. Each takes a request slot: a registry may be its own token
 // service. If there is one slot only, the request that has it gets the token. So does the request
 // that needs a token for one repository, whose refusal it has to report.
-func (a *Authorizer) prefetch(ctx context.Context, c Challenge, push bool) {
+func (a *Authorizer) prefetch(c Challenge, push bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	wanted := a.wanted[push]
@@ -145,12 +147,12 @@ func (a *Authorizer) prefetch(ctx context.Context, c Challenge, push bool) {
 	for _, t := range wanted {
 		t.prefetched = make(chan struct{})
 	}
-	go a.prefetchAll(ctx, c, wanted)
+	go a.prefetchAll(c, wanted)
 }
 
 // prefetchAll gets tokens, side by side once one with several scopes was accepted. It stops at
 // the first that it does not get: the request that needs it will report why.
-func (a *Authorizer) prefetchAll(ctx context.Context, c Challenge, left []*token) {
+func (a *Authorizer) prefetchAll(c Challenge, left []*token) {
 	defer func() {
 		for _, t := range left {
 			close(t.prefetched)
@@ -158,6 +160,7 @@ func (a *Authorizer) prefetchAll(ctx context.Context, c Challenge, left []*token
 	}()
 	for len(left) > 0 {
 		t := left[0]
+		ctx := a.contextOf(t)
 		if a.service.Slots.Acquire(ctx) != nil {
 			return
 		}
@@ -174,6 +177,13 @@ func (a *Authorizer) prefetchAll(ctx context.Context, c Challenge, left []*token
 			return
 		}
 	}
+}
+
+// contextOf returns the context until whose end a token may be prefetched.
+func (a *Authorizer) contextOf(t *token) context.Context {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return t.ctx
 }
 
 // errFewerScopes means that a token has to be asked for again, with fewer scopes.

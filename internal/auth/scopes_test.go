@@ -48,8 +48,8 @@ func TestTokensAreBounded(t *testing.T) {
 			if i == 0 {
 				from = c.mountFrom
 			}
-			a.Announce(Access{Repository: repository, Push: true}, from)
-			a.Announce(Access{Repository: repository, Push: true}, from) // has all that it needs
+			a.Announce(t.Context(), Access{Repository: repository, Push: true}, from)
+			a.Announce(t.Context(), Access{Repository: repository, Push: true}, from) // has all that it needs
 		}
 		got := a.announced(true)
 		if len(got) != c.tokens {
@@ -90,9 +90,9 @@ func stating(t *testing.T, scopes []string) string {
 // A repository that fills tokens of its own leaves the open one to others.
 func TestARepositoryWithManyMountsDisplacesNoOther(t *testing.T) {
 	a := newAuthorizer(t, "https://auth.example.com/token")
-	a.Announce(Access{Repository: "org/a", Push: true}, nil)
-	a.Announce(Access{Repository: "org/all", Push: true}, names("openshift-project/team-%03d-component", 50))
-	a.Announce(Access{Repository: "org/b", Push: true}, nil)
+	a.Announce(t.Context(), Access{Repository: "org/a", Push: true}, nil)
+	a.Announce(t.Context(), Access{Repository: "org/all", Push: true}, names("openshift-project/team-%03d-component", 50))
+	a.Announce(t.Context(), Access{Repository: "org/b", Push: true}, nil)
 	if first := a.announced(true)[0]; !slices.Contains(first, "repository:org/b:pull,push") {
 		t.Errorf("the first token has %q, want org/b too", first)
 	}

@@ -288,8 +288,8 @@ func TestOneTokenServesAllAnnouncedRepositories(t *testing.T) {
 	}))
 	t.Cleanup(s.Close)
 	a := newAuthorizer(t, s.URL+"/token")
-	a.Announce(Access{Repository: "a"}, nil)
-	a.Announce(Access{Repository: "b"}, []string{"c"})
+	a.Announce(t.Context(), Access{Repository: "a"}, nil)
+	a.Announce(t.Context(), Access{Repository: "b"}, []string{"c"})
 	for _, want := range []Access{{Repository: "a"}, {Repository: "b"}, {Repository: "b", MountFrom: "c"}} {
 		got, err := a.Authorize(t.Context(), want, Authorization{})
 		if err != nil {

@@ -20,6 +20,8 @@ type token struct {
 	repositories int      // how many were announced for it
 	sealed       bool     // guarded by the Authorizer's mu: the token is being asked for
 
+	ctx context.Context // of the last announcement for it; guarded like them
+
 	granted atomic.Pointer[map[string][]string] // what the value states that it allows, by repository; or nil
 
 	prefetched chan struct{} // closed once a prefetch has ended; nil until one begins

@@ -34,7 +34,7 @@ func (e *engine) announceLocked() {
 		for _, s := range bl.sources {
 			if !announced[s] {
 				announced[s] = true
-				s.Announce()
+				s.Announce(e.work)
 			}
 		}
 		for _, at := range bl.registries {
@@ -57,7 +57,7 @@ func (e *engine) announceLocked() {
 		announced[j.manifest.repo.to] = true
 		all = append(all, registry.Announcement{Repository: j.manifest.repo.to, From: from[j.manifest.repo]})
 	}
-	registry.AnnounceAll(all)
+	registry.AnnounceAll(e.work, all)
 }
 
 // serve carries out a queue's tasks until there can be no more.

@@ -189,7 +189,7 @@ func (r *resolver) newList(ctx context.Context, source reference.Reference, unre
 	}
 	at := l.from.Registry()
 	l.asked = ask(reference.Source, at)
-	l.from.Announce()
+	l.from.Announce(ctx)
 	unread[at] = append(unread[at], l)
 	return l
 }

@@ -68,7 +68,7 @@ func (r *resolver) sources(ctx context.Context, targets []*target) map[registryP
 				continue
 			}
 			repositories[name] = t.from
-			t.from.Announce()
+			t.from.Announce(ctx)
 		}
 		g := groups[t.source]
 		if g == nil {

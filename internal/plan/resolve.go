@@ -152,8 +152,8 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[registryPa
 	}
 	for _, t := range targets {
 		if !t.settled && t.err == nil {
-			t.from.Announce()
-			t.to.Announce()
+			t.from.Announce(ctx)
+			t.to.Announce(ctx)
 		}
 	}
 	return routes

@@ -271,10 +271,10 @@ func (r *Repository) IsCrowded() bool { return r.endpoints[0].host.budget.isCrow
 
 // Announce notes that the repository will be used, with blobs mounted from the given
 // paths on its registry. If a process announces everything first, one token serves many
-// repositories.
-func (r *Repository) Announce(from ...string) {
+// repositories. Tokens are prefetched until ctx ends, whichever request begins that.
+func (r *Repository) Announce(ctx context.Context, from ...string) {
 	for _, ep := range r.endpoints {
-		ep.host.auth.Announce(ep.access, from)
+		ep.host.auth.Announce(ctx, ep.access, from)
 	}
 }
 
@@ -286,7 +286,7 @@ type Announcement struct {
 
 // AnnounceAll announces repositories as Announce does, in one step for each registry: a request
 // that is under way then gets no token with some of them.
-func AnnounceAll(list []Announcement) {
+func AnnounceAll(ctx context.Context, list []Announcement) {
 	by := map[*auth.Authorizer][]auth.Announcement{}
 	for _, n := range list {
 		for _, ep := range n.Repository.endpoints {
@@ -294,7 +294,7 @@ func AnnounceAll(list []Announcement) {
 		}
 	}
 	for a, there := range by {
-		a.AnnounceAll(there)
+		a.AnnounceAll(ctx, there)
 	}
 }
 

@@ -19,7 +19,7 @@ func (r *Repository) AnnouncePush(ctx context.Context, exists bool) bool {
 	for _, ep := range r.endpoints {
 		c := ep.host.challenge(ctx, ep.host.client.hasCredentials(ep.access.Credential))
 		if c.HasTokens() && ep.access.Credential.RegistryToken == "" && (exists || !c.CreatesRepositories()) {
-			ep.host.auth.Announce(ep.pushing(), nil)
+			ep.host.auth.Announce(ctx, ep.pushing(), nil)
 			can = true
 		}
 	}

@@ -1,0 +1,74 @@
+package auth
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+)
+
+// The request that begins to prefetch may end, or be given up, before the tokens of others are
+// there. These are not asked for again.
+func TestPrefetchOutlivesTheRequestThatBeganIt(t *testing.T) {
+	asked, answer := make(chan struct{}, 10), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		if slices.Contains(r.URL.Query()["scope"], "repository:org/image-39:pull") {
+			select {
+			case <-answer:
+			case <-r.Context().Done():
+			}
+		}
+		_, _ = w.Write([]byte(`{"token":"T"}`))
+	}))
+	t.Cleanup(s.Close)
+	a := newAuthorizer(t, s.URL+"/token")
+	run, stop := context.WithCancel(t.Context())
+	defer stop()
+	repositories := names("org/image-%02d", 2*maxRepositories)
+	for _, name := range repositories {
+		a.Announce(run, Access{Repository: name}, nil)
+	}
+	first, end := context.WithCancel(t.Context())
+	a.Await(first, Access{Repository: repositories[0]})
+	<-asked
+	<-asked // both tokens are under way, and the first one is there
+	end()
+	last := Access{Repository: repositories[len(repositories)-1]}
+	close(answer)
+	a.Await(t.Context(), last)
+	if _, err := a.Authorize(t.Context(), last, Authorization{}); err != nil {
+		t.Fatal(err)
+	}
+	if again := len(asked); again != 0 {
+		t.Errorf("%d tokens were asked for again", again)
+	}
+}
+
+// A run that ends asks for no tokens any more, and nothing waits for those that were under way.
+func TestPrefetchEndsWithTheRun(t *testing.T) {
+	asked, gone := make(chan struct{}, 10), make(chan struct{}, 10)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+		gone <- struct{}{}
+	}))
+	t.Cleanup(s.Close)
+	a := newAuthorizer(t, s.URL+"/token")
+	run, stop := context.WithCancel(t.Context())
+	repositories := names("org/image-%02d", 2*maxRepositories)
+	for _, name := range repositories {
+		a.Announce(run, Access{Repository: name}, nil)
+	}
+	a.prefetch(a.Challenge(), false)
+	<-asked
+	stop()
+	<-gone
+	for _, name := range repositories {
+		a.Await(t.Context(), Access{Repository: name})
+	}
+	if again := len(asked); again != 0 {
+		t.Errorf("%d tokens were asked for after the end", again)
+	}
+}
