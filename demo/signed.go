@@ -43,7 +43,7 @@ func (w *world) sign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	key := signtest.NewKey()
+	key := signtest.NewKeyPair()
 	if err := os.WriteFile(filepath.Join(w.dir, publicKey), key.Public, 0o600); err != nil {
 		return err
 	}

@@ -117,7 +117,7 @@ func (w *world) fill(ctx context.Context) error {
 	var all errgroup.Group
 	all.SetLimit(8)
 	for i, im := range w.images {
-		all.Go(func() error { return w.push(ctx, im.source, content(im.source, i)) })
+		all.Go(func() error { return w.push(ctx, im.source, newImage(im.source, i)) })
 	}
 	if err := all.Wait(); err != nil {
 		return err
@@ -130,9 +130,9 @@ func (w *world) push(ctx context.Context, source string, what remote.Taggable) e
 	return err
 }
 
-// content returns an image on the base layer of its repository's first folder. Every seventh
+// newImage returns an image on the base layer of its repository's first folder. Every seventh
 // image is an index for two architectures.
-func content(name string, i int) remote.Taggable {
+func newImage(name string, i int) remote.Taggable {
 	base := registrytest.NewLayer("base of "+strings.Split(name, "/")[0], 400_000)
 	if i%7 == 0 {
 		return registrytest.NewPlatforms(registrytest.OCI, name, 20_000, []string{"amd64", "arm64"}, base)
@@ -148,7 +148,7 @@ func (w *world) move(ctx context.Context, set string) (demoImage, error) {
 	}
 	first := input.Sets[0].Mappings[0].Source
 	i := slices.IndexFunc(w.images, func(im demoImage) bool { return im.source == first.Repository+":"+first.Tag })
-	return w.images[i], w.push(ctx, w.images[i].source, content(w.images[i].source+" anew", 1))
+	return w.images[i], w.push(ctx, w.images[i].source, newImage(w.images[i].source+" anew", 1))
 }
 
 // breakLine gives the first mapping of a set a source that does not exist, and returns the place.

@@ -35,7 +35,7 @@ func promtool(t *testing.T, dir string, args ...string) *exec.Cmd {
 
 func rules(t *testing.T) alerttest.Groups {
 	t.Helper()
-	return alerttest.ReadRules(t, "rules.yaml")
+	return alerttest.ReadGroups(t, "rules.yaml")
 }
 
 func write(t *testing.T, path string, v any) {
@@ -142,7 +142,7 @@ func TestDashboard(t *testing.T) {
 		}
 		ids[p.ID] = true
 		for i, q := range p.Targets {
-			queries.Groups[0].Rules = append(queries.Groups[0].Rules, alerttest.Rule{Record: fmt.Sprintf("panel_%d_%d", p.ID, i), Expr: variables.Replace(q.Expr)})
+			queries.Groups[0].Rules = append(queries.Groups[0].Rules, alerttest.Alert{Record: fmt.Sprintf("panel_%d_%d", p.ID, i), Expr: variables.Replace(q.Expr)})
 			for _, name := range metricRE.FindAllString(q.Expr, -1) {
 				shown[name] = true
 			}
@@ -223,7 +223,7 @@ func TestAlertsArrive(t *testing.T) {
 		return records, nil
 	}))
 	defer server.Close()
-	s := alerttest.Start(t, rules(t), alerttest.Target{Address: server.Listener.Addr().String(), Scheme: "http", Path: "/metrics"})
+	s := alerttest.Start(t, rules(t), alerttest.ScrapeTarget{Address: server.Listener.Addr().String(), Scheme: "http", Path: "/metrics"})
 	all := []string{
 		"ImageSetFailing", "ImageSetCredentialsRefused", "ImageSetDestinationStale", "ImageSetNotRunning", "ImageSetRegistryThrottling", "ImageSetNotificationsFailing",
 	}

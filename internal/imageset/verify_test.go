@@ -9,7 +9,7 @@ import (
 
 // What is wrong with the files that rules name is reported at the line that names them.
 func TestVerification(t *testing.T) {
-	key, authority := signtest.NewKey(), signtest.NewAuthority()
+	key, authority := signtest.NewKeyPair(), signtest.NewAuthority()
 	const byKey, byIdentity = "{anyOf: [{key: a.pub}]}", "{anyOf: [{issuer: i, subject: s, trustedRoot: r.json}]}"
 	for name, c := range map[string]struct {
 		rule  string
@@ -56,7 +56,7 @@ func TestVerification(t *testing.T) {
 // The rules of a policy hold besides those of settings, each for the images that it names. Their
 // files are beside the policy, on a cluster among those of the set.
 func TestVerificationByPolicy(t *testing.T) {
-	key := string(signtest.NewKey().Public)
+	key := string(signtest.NewKeyPair().Public)
 	rules := policyOf("  verify:\n    - {sources: [q.io/s], anyOf: [{key: policy-a.pub}]}\n    - {destinations: [elsewhere.example], minAge: 1h}\n")
 	for _, at := range []string{"sets/", "sets/one/"} {
 		write(t, map[string]string{
@@ -83,7 +83,7 @@ func TestVerificationByPolicy(t *testing.T) {
 
 // Rules on one line are different rules.
 func TestRulesOnOneLine(t *testing.T) {
-	a, b := string(signtest.NewKey().Public), string(signtest.NewKey().Public)
+	a, b := string(signtest.NewKeyPair().Public), string(signtest.NewKeyPair().Public)
 	for name, rules := range map[string]string{
 		"keys":         "[{destinations: [q.io/d/a], anyOf: [{key: a.pub}]}, {destinations: [q.io/d/b], anyOf: [{key: b.pub}]}]",
 		"attestations": "[{destinations: [q.io/d/a], anyOf: [{key: a.pub}]}, {destinations: [q.io/d/b], anyOf: [{key: a.pub}, {key: b.pub}], attestations: [spdx]}]",

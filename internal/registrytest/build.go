@@ -13,8 +13,8 @@ import (
 	"github.com/rogpeppe/go-internal/lockedfile"
 )
 
-// A tool is a program of a module below tools.
-type tool struct {
+// A testProgram is a program of a module below tools.
+type testProgram struct {
 	name    string
 	module  string // the module's directory, below tools
 	program string // the program's directory, below the module
@@ -22,8 +22,8 @@ type tool struct {
 }
 
 var (
-	registryTool = tool{"registry", ".", "registry", "the registry that tests run against"}
-	cosignTool   = tool{"cosign", "cosign", ".", "cosign"}
+	registryTool = testProgram{"registry", ".", "registry", "the registry that tests run against"}
+	cosignTool   = testProgram{"cosign", "cosign", ".", "cosign"}
 )
 
 // Build returns the path of the registry's program, and builds it into the user's cache directory
@@ -35,7 +35,7 @@ func Build(progress io.Writer) (string, error) { return registryTool.build(progr
 // "cosign verify -key FILE IMAGE". It is built as the registry is.
 func BuildCosign(progress io.Writer) (string, error) { return cosignTool.build(progress) }
 
-func (t tool) build(progress io.Writer) (string, error) {
+func (t testProgram) build(progress io.Writer) (string, error) {
 	tools, err := findTools()
 	if err != nil {
 		return "", err
@@ -81,7 +81,7 @@ func fileExists(path string) bool {
 }
 
 // compile builds next to program and renames, so that a program that exists is complete.
-func (t tool) compile(module, program string) error {
+func (t testProgram) compile(module, program string) error {
 	temporary := program + ".new"
 	defer os.Remove(temporary)
 	// Without -s -w the program is twice as large. Asking git for a commit that nobody reads can
@@ -96,7 +96,7 @@ func (t tool) compile(module, program string) error {
 }
 
 // sourceKey returns a hash of everything that the program is built from.
-func (t tool) sourceKey(module string) (string, error) {
+func (t testProgram) sourceKey(module string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	for _, name := range []string{"go.mod", "go.sum", filepath.Join(t.program, "main.go")} {

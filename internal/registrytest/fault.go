@@ -127,8 +127,8 @@ func Endless(contentType string) Fault {
 	}
 }
 
-// Wait waits for d and then lets the registry answer.
-func Wait(d time.Duration) Fault {
+// Delay waits for d and then lets the registry answer.
+func Delay(d time.Duration) Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if wait(r.Context(), d) {

@@ -106,7 +106,7 @@ func TestFaultsChangeAnswers(t *testing.T) {
 		{"cut behind the body", CutAfter(100_001), 200, 100_000, false, [2]string{}},
 		{"lost answer", LoseAnswer(), 0, 0, true, [2]string{}},
 		{"truncate", Truncate(50_001), 200, 50_001, false, [2]string{"Content-Length", ""}},
-		{"wait", Wait(time.Millisecond), 200, 100_000, false, [2]string{}},
+		{"wait", Delay(time.Millisecond), 200, 100_000, false, [2]string{}},
 		{"header taken away", SetHeader("docker-content-digest", ""), 200, 100_000, false, [2]string{"Docker-Content-Digest", ""}},
 		{"header changed", SetHeader("Docker-Content-Digest", "x"), 200, 100_000, false, [2]string{"Docker-Content-Digest", "x"}},
 	} {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A Link is the way to a registry that is far away. Each TCP connection has the round trip and
-// the rate. Opening a connection takes no time.
-type Link struct {
+// A NetworkLink is the way to a registry that is far away. Each TCP connection has the round
+// trip and the rate. Opening a connection takes no time.
+type NetworkLink struct {
 	RoundTrip time.Duration
 	Rate      int64 // bytes a second in each direction; 0: no limit
 }
@@ -15,7 +15,7 @@ type Link struct {
 // A linkListener accepts connections that come over a Link.
 type linkListener struct {
 	net.Listener
-	link Link
+	link NetworkLink
 }
 
 func (l linkListener) Accept() (net.Conn, error) {
@@ -45,7 +45,7 @@ type parcel struct {
 }
 
 // carry takes bytes from one end to the other, and closes that when there are no more.
-func (l Link) carry(to, from net.Conn) {
+func (l NetworkLink) carry(to, from net.Conn) {
 	const under, ahead = 4096, 5 * time.Millisecond // parcels under way; what a sender's buffers hold
 	parcels := make(chan parcel, under)
 	go func() {

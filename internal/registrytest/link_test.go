@@ -12,7 +12,7 @@ import (
 func TestLinkCarriesEverything(t *testing.T) {
 	const rate, length = 20_000_000, 1_000_000
 	backend := Distribution(t, DistributionOptions{})
-	link := Link{RoundTrip: 10 * time.Millisecond, Rate: rate}
+	link := NetworkLink{RoundTrip: 10 * time.Millisecond, Rate: rate}
 	p := NewProxy(t, backend, ProxyOptions{Link: link})
 	p.Inject(FaultRule{Fault: func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

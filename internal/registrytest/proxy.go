@@ -19,7 +19,7 @@ type ProxyOptions struct {
 	Auth  *Auth         // nil: demand nothing, and pass credentials on to the registry
 	TLS   bool          // speak HTTPS, with a certificate for 127.0.0.1 that clients have to be given
 	HTTP2 bool          // with TLS: speak HTTP/2 too
-	Link  Link          // to the proxy's clients
+	Link  NetworkLink   // to the proxy's clients
 	Seed  uint64        // for rules with a chance
 	Host  string        // address to listen on, for clients on other hosts (default loopback)
 }
@@ -54,7 +54,7 @@ func StartProxy(host string, o ProxyOptions) *Proxy {
 		must(err)
 		p.server.Listener = l
 	}
-	if o.Link != (Link{}) {
+	if o.Link != (NetworkLink{}) {
 		p.server.Listener = linkListener{p.server.Listener, o.Link}
 	}
 	p.server.Config.BaseContext = func(net.Listener) context.Context { return ctx }

@@ -78,7 +78,7 @@ func check(d *verify.Demand, all ...[]found) (*verify.Check, error) {
 	return c, c.Err()
 }
 
-func keySigner(t *testing.T, k *signtest.Key) *verify.Signer {
+func keySigner(t *testing.T, k *signtest.KeyPair) *verify.Signer {
 	t.Helper()
 	s, err := verify.NewKey("cosign.pub", k.Public, nil)
 	if err != nil {
@@ -110,7 +110,7 @@ func TestSignaturesAreAccepted(t *testing.T) {
 	quiet, logging := signtest.NewAuthority(), signtest.NewLoggingAuthority()
 	exact := verify.Identity{Issuer: issuer, Subject: subject}
 	for _, kind := range []string{"P-256", "P-384", "P-521", "RSA", "Ed25519"} {
-		k := signtest.NewKeyOf(kind)
+		k := signtest.NewKeyPairOf(kind)
 		d := &verify.Demand{Signers: []*verify.Signer{keySigner(t, k)}, Attestations: []string{signtest.Provenance}}
 		if _, err := check(d, tagged(t, k.Sign("quay.example/a", image)), tagged(t, k.Attest(image, signtest.Provenance))); err != nil {
 			t.Errorf("%s, in cosign's tags: %v", kind, err)
@@ -121,7 +121,7 @@ func TestSignaturesAreAccepted(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name string
-		by   *signtest.Identity
+		by   *signtest.KeylessSigner
 		s    *verify.Signer
 	}{
 		{"an authority without a log", quiet.Identity(issuer, subject), identity(t, quiet, exact)},
@@ -131,7 +131,7 @@ func TestSignaturesAreAccepted(t *testing.T) {
 		{"a signature that no log needs to have", logging.Identity(issuer, subject), identity(t, logging, verify.Identity{Issuer: issuer, Subject: subject, Unlogged: true})},
 	} {
 		before := time.Now().Add(-2 * time.Second)
-		d := &verify.Demand{Signers: []*verify.Signer{keySigner(t, signtest.NewKey()), c.s}, Attestations: []string{signtest.Provenance}}
+		d := &verify.Demand{Signers: []*verify.Signer{keySigner(t, signtest.NewKeyPair()), c.s}, Attestations: []string{signtest.Provenance}}
 		done, err := check(d, bundled(t, c.by.Bundle(image, signtest.SignPredicate)), bundled(t, c.by.Bundle(image, signtest.Provenance)))
 		if err != nil {
 			t.Errorf("%s, in bundles: %v", c.name, err)
@@ -151,7 +151,7 @@ func TestSignaturesAreAccepted(t *testing.T) {
 }
 
 func TestManifestsThemselvesMayBeSigned(t *testing.T) {
-	k := signtest.NewKey()
+	k := signtest.NewKeyPair()
 	d := &verify.Demand{Signers: []*verify.Signer{keySigner(t, k)}}
 	if _, err := check(d, bundled(t, k.MessageBundle([]byte("an image")))); err != nil {
 		t.Error(err)
@@ -163,7 +163,7 @@ func TestManifestsThemselvesMayBeSigned(t *testing.T) {
 
 // A key with a root of trust demands that a log or a timestamp authority has seen the signature.
 func TestKeysWithARoot(t *testing.T) {
-	k, a := signtest.NewKey(), signtest.NewLoggingAuthority()
+	k, a := signtest.NewKeyPair(), signtest.NewLoggingAuthority()
 	s, err := verify.NewKey("cosign.pub", k.Public, rootOf(t, a))
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +192,7 @@ func change(s signtest.Signature, old, now string) signtest.Signature {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	k, stranger := signtest.NewKey(), signtest.NewKey()
+	k, stranger := signtest.NewKeyPair(), signtest.NewKeyPair()
 	a, b := signtest.NewAuthority(), signtest.NewAuthority()
 	logging := signtest.NewLoggingAuthority()
 	me := a.Identity(issuer, subject)
@@ -254,7 +254,7 @@ func TestRefusals(t *testing.T) {
 
 // Whatever a source sends, the answer is one short line.
 func FuzzCheck(f *testing.F) {
-	k, a := signtest.NewKey(), signtest.NewLoggingAuthority()
+	k, a := signtest.NewKeyPair(), signtest.NewLoggingAuthority()
 	root, err := verify.ParseRoot("trusted_root.json", a.TrustedRoot())
 	if err != nil {
 		f.Fatal(err)

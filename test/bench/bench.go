@@ -145,7 +145,7 @@ func (b *bench) turn(ctx context.Context, w benchWorkload, from *sourceRegistry,
 }
 
 // measure runs a job and looks at what it did. A tool that fails is a result.
-func (b *bench) measure(ctx context.Context, s *stage, j launchSpec) (result, error) {
+func (b *bench) measure(ctx context.Context, s *testbed, j launchSpec) (result, error) {
 	s.reset()
 	others, all := spent(s.registries()), spentByAll()
 	c, err := j.start(ctx)

@@ -45,7 +45,7 @@ func reachesTheBound(t *testing.T, tool string, learning map[string]int) {
 	}
 	defer b.close()
 	meetsTheBound(t, b, w, learning)
-	w.link = &farLink{Link: registrytest.Link{RoundTrip: time.Millisecond, Rate: 100 * megabyte}}
+	w.link = &farLink{NetworkLink: registrytest.NetworkLink{RoundTrip: time.Millisecond, Rate: 100 * megabyte}}
 	meetsTheBound(t, b, w, learning)
 }
 
@@ -59,7 +59,7 @@ func meetsTheBound(t *testing.T, b *bench, w benchWorkload, learning map[string]
 	for _, r := range c.results {
 		least := c.bounds[r.phase]
 		if got, want := r.requests(), total(least.source)+total(least.destination)+learning[r.phase]; got != want || r.err != nil {
-			t.Errorf("%s: %d requests, want %d: %s (%v)", r.phase, got, want, kinds(r.source, r.destination), r.err)
+			t.Errorf("%s: %d requests, want %d: %s (%v)", r.phase, got, want, requestKinds(r.source, r.destination), r.err)
 		}
 		// The refusals are answered with some bytes, too.
 		if r.down < least.down || r.down > least.down+1000 || r.up != least.up {
@@ -75,7 +75,7 @@ func meetsTheBound(t *testing.T, b *bench, w benchWorkload, learning map[string]
 }
 
 func TestLeastTime(t *testing.T) {
-	link := &farLink{Link: registrytest.Link{RoundTrip: 50 * time.Millisecond, Rate: 10 * megabyte}}
+	link := &farLink{NetworkLink: registrytest.NetworkLink{RoundTrip: 50 * time.Millisecond, Rate: 10 * megabyte}}
 	for _, c := range []struct {
 		name     string
 		workload benchWorkload

@@ -166,5 +166,5 @@ func (c chart) table(w io.Writer, markdown bool) {
 			rows[i] = append(rows[i], fmt.Sprintf("%.2f", p.y))
 		}
 	}
-	writeTable(w, columns, rows, markdown)
+	printTable(w, columns, rows, markdown)
 }

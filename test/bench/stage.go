@@ -85,12 +85,12 @@ func (s *sourceRegistry) close() error {
 	return os.RemoveAll(s.dir)
 }
 
-// A stage is what one tool finds: the source and the destination registries, each behind a proxy.
-type stage struct {
+// A testbed is what one tool finds: the source and the destination registries, each behind a proxy.
+type testbed struct {
 	source       *sourceRegistry
 	front        *registrytest.Proxy // before the source
 	destinations []*destinationRegistry
-	pairs        []pair
+	pairs        []imagePair
 	dir          string // of the destinations' content
 	choose       bool   // the pairs are what is selected of whole repositories
 	tls          bool   // the proxies speak TLS, with certificates that nobody trusts
@@ -102,14 +102,14 @@ type destinationRegistry struct {
 	front *registrytest.Proxy
 }
 
-// A pair is a mapping. Its last two fields are the source and the destination without the
+// An imagePair is a mapping. Its last two fields are the source and the destination without the
 // proxies.
-type pair struct{ source, destination, from, to string }
+type imagePair struct{ source, destination, from, to string }
 
 // set sets the stage for one tool. The destinations are empty, or have everything if the
 // workload is quiet.
-func (b *bench) set(w benchWorkload, from *sourceRegistry) (*stage, error) {
-	s := &stage{source: from, front: before(from.Registry, w), dir: filepath.Join(b.content, "destinations"), choose: w.choose, tls: w.link != nil, always: w.signed > 0}
+func (b *bench) set(w benchWorkload, from *sourceRegistry) (*testbed, error) {
+	s := &testbed{source: from, front: proxyOf(from.Registry, w), dir: filepath.Join(b.content, "destinations"), choose: w.choose, tls: w.link != nil, always: w.signed > 0}
 	for i, copies := range w.copies {
 		dir := filepath.Join(s.dir, fmt.Sprint(i))
 		if w.quiet {
@@ -122,7 +122,7 @@ func (b *bench) set(w benchWorkload, from *sourceRegistry) (*stage, error) {
 		if err != nil {
 			return nil, errors.Join(err, s.close())
 		}
-		d := &destinationRegistry{Registry: r, front: before(r, w)}
+		d := &destinationRegistry{Registry: r, front: proxyOf(r, w)}
 		s.destinations = append(s.destinations, d)
 		for n := range copies {
 			s.addPairs(d, n)
@@ -131,28 +131,28 @@ func (b *bench) set(w benchWorkload, from *sourceRegistry) (*stage, error) {
 	return s, nil
 }
 
-func before(r *registrytest.Registry, w benchWorkload) *registrytest.Proxy {
+func proxyOf(r *registrytest.Registry, w benchWorkload) *registrytest.Proxy {
 	o := registrytest.ProxyOptions{Delay: w.delay, Auth: &registrytest.Auth{}}
 	if w.link != nil {
-		o.TLS, o.HTTP2, o.Link = true, !w.link.http1, w.link.Link
+		o.TLS, o.HTTP2, o.Link = true, !w.link.http1, w.link.NetworkLink
 	}
 	return registrytest.StartProxy(r.Host, o)
 }
 
 // addPairs maps every image to the n-th place on a destination; the first has the names of the
 // source.
-func (s *stage) addPairs(d *destinationRegistry, n int) {
+func (s *testbed) addPairs(d *destinationRegistry, n int) {
 	path := ""
 	if n > 0 {
 		path = fmt.Sprintf("copy-%d/", n)
 	}
 	for _, tag := range s.source.content.Tags {
 		to := "/" + path + tag
-		s.pairs = append(s.pairs, pair{s.front.Host + "/" + tag, d.front.Host + to, s.source.Host + "/" + tag, d.Host + to})
+		s.pairs = append(s.pairs, imagePair{s.front.Host + "/" + tag, d.front.Host + to, s.source.Host + "/" + tag, d.Host + to})
 	}
 }
 
-func (s *stage) close() error {
+func (s *testbed) close() error {
 	s.front.Close()
 	for _, d := range s.destinations {
 		d.front.Close()
@@ -163,7 +163,7 @@ func (s *stage) close() error {
 	return os.RemoveAll(s.dir)
 }
 
-func (s *stage) hosts() []string {
+func (s *testbed) hosts() []string {
 	hosts := []string{s.front.Host}
 	for _, d := range s.destinations {
 		hosts = append(hosts, d.front.Host)
@@ -171,7 +171,7 @@ func (s *stage) hosts() []string {
 	return hosts
 }
 
-func (s *stage) reset() {
+func (s *testbed) reset() {
 	s.front.Reset()
 	for _, d := range s.destinations {
 		d.front.Reset()
@@ -179,7 +179,7 @@ func (s *stage) reset() {
 }
 
 // registries returns the process IDs of the registries.
-func (s *stage) registries() []int {
+func (s *testbed) registries() []int {
 	pids := []int{s.source.PID}
 	for _, d := range s.destinations {
 		pids = append(pids, d.PID)
@@ -188,7 +188,7 @@ func (s *stage) registries() []int {
 }
 
 // check finds every destination at its source's digest.
-func (s *stage) check(ctx context.Context) error {
+func (s *testbed) check(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(16)
 	for _, p := range s.pairs {

@@ -63,7 +63,7 @@ func (c comparison) boundRow(phase string) []string {
 	b := c.bounds[phase]
 	return []string{
 		c.name, phase, "least", fmt.Sprint(total(b.source) + total(b.destination)), "", megabytes(b.down), megabytes(b.up), "",
-		seconds(c.ideal(phase)), "", "", "", "", "", "", kinds(b.source, b.destination),
+		seconds(c.ideal(phase)), "", "", "", "", "", "", requestKinds(b.source, b.destination),
 	}
 }
 
@@ -89,7 +89,7 @@ func (c comparison) row(r result) []string {
 		c.name, r.phase, tool, fmt.Sprint(r.requests()), ratio(float64(r.requests()), float64(total(b.source)+total(b.destination))),
 		megabytes(r.down), megabytes(r.up), ratio(float64(r.down+r.up), float64(b.down+b.up)),
 		seconds(r.Wall), ratio(float64(r.Wall), float64(c.ours(r.phase))), seconds(r.CPU), fmt.Sprintf("%.0f", float64(r.Memory)/(1<<20)),
-		seconds(r.others), share(r.CPU+r.others, r.Wall), share(r.elsewhere, r.Wall), kinds(r.source, r.destination),
+		seconds(r.others), cpuShare(r.CPU+r.others, r.Wall), cpuShare(r.elsewhere, r.Wall), requestKinds(r.source, r.destination),
 	}
 }
 
@@ -103,8 +103,8 @@ func (c comparison) ours(phase string) time.Duration {
 	return 0
 }
 
-// share returns CPU time as a part of all that the machine had.
-func share(cpu, wall time.Duration) string {
+// cpuShare returns CPU time as a part of all that the machine had.
+func cpuShare(cpu, wall time.Duration) string {
 	return fmt.Sprintf("%.0f%%", 100*float64(cpu)/float64(wall)/float64(runtime.NumCPU()))
 }
 
@@ -119,8 +119,8 @@ func ratio(a, b float64) string {
 	return fmt.Sprintf("%.2f", a/b)
 }
 
-// kinds returns requests in short: those to the source, and those to the destinations.
-func kinds(source, destination map[string]int) string {
+// requestKinds returns requests in short: those to the source, and those to the destinations.
+func requestKinds(source, destination map[string]int) string {
 	return shortly(source) + " → " + shortly(destination)
 }
 
@@ -168,15 +168,15 @@ func (t *table) print(w io.Writer, markdown bool) {
 		rows = append(rows, c.rows()...)
 	}
 	fmt.Fprintln(w)
-	writeTable(w, tableColumns(), rows, markdown)
+	printTable(w, tableColumns(), rows, markdown)
 	fmt.Fprintln(w)
 	for _, line := range legend() {
 		fmt.Fprintf(w, "%s%s\n", bullet, line)
 	}
 }
 
-// writeTable sets a table in columns of equal width.
-func writeTable(w io.Writer, columns []tableColumn, rows [][]string, markdown bool) {
+// printTable sets a table in columns of equal width.
+func printTable(w io.Writer, columns []tableColumn, rows [][]string, markdown bool) {
 	titles := make([]string, len(columns))
 	rule := make([]string, len(columns))
 	for i, c := range columns {

@@ -14,7 +14,7 @@ import (
 // A tool is a program that mirrors images.
 type tool struct {
 	name string
-	job  func(b *bench, s *stage) (launchSpec, error)
+	job  func(b *bench, s *testbed) (launchSpec, error)
 }
 
 func allTools() []tool {
@@ -35,21 +35,21 @@ func (b *bench) uses(t tool, w benchWorkload) bool {
 }
 
 // ours runs imagemirror run.
-func ours(b *bench, s *stage) (launchSpec, error) {
+func ours(b *bench, s *testbed) (launchSpec, error) {
 	return b.ourJob(s, func(mapping string) [][]string {
 		return [][]string{{b.program("imagemirror"), "run", mapping}}
 	})
 }
 
 // pipeTool runs the steps that a cluster runs.
-func pipeTool(b *bench, s *stage) (launchSpec, error) {
+func pipeTool(b *bench, s *testbed) (launchSpec, error) {
 	return b.ourJob(s, func(mapping string) [][]string {
 		return [][]string{{b.program("split"), mapping}, {b.program("copy")}, {b.program("report")}}
 	})
 }
 
 // ourJob returns the job of a pipeline that is made for a mapping file.
-func (b *bench) ourJob(s *stage, pipeline func(mapping string) [][]string) (launchSpec, error) {
+func (b *bench) ourJob(s *testbed, pipeline func(mapping string) [][]string) (launchSpec, error) {
 	mapping, err := b.mappingFile(s)
 	if err != nil {
 		return launchSpec{}, err
@@ -69,7 +69,7 @@ func (b *bench) ourJob(s *stage, pipeline func(mapping string) [][]string) (laun
 
 // mappingFile writes the stage's pairs as a mapping file, or as a set with settings if it needs
 // some.
-func (b *bench) mappingFile(s *stage) (path string, err error) {
+func (b *bench) mappingFile(s *testbed) (path string, err error) {
 	if s.choose {
 		return b.selectedSet(s)
 	}
@@ -85,7 +85,7 @@ func (b *bench) mappingFile(s *stage) (path string, err error) {
 }
 
 // selectedSet writes an image set whose settings select the stage's pairs.
-func (b *bench) selectedSet(s *stage) (path string, err error) {
+func (b *bench) selectedSet(s *testbed) (path string, err error) {
 	var lines strings.Builder
 	for _, p := range s.repositories() {
 		fmt.Fprintf(&lines, "%s:* %s\n", p.source, p.destination)
@@ -97,10 +97,10 @@ func (b *bench) selectedSet(s *stage) (path string, err error) {
 const others = `.*-[0-9]+`
 
 // repositories returns the pairs without their tags, each once.
-func (s *stage) repositories() (list []pair) {
+func (s *testbed) repositories() (list []imagePair) {
 	for _, p := range s.pairs {
 		source, destination := p.source[:strings.LastIndex(p.source, ":")], p.destination[:strings.LastIndex(p.destination, ":")]
-		if one := (pair{source: source, destination: destination}); !slices.Contains(list, one) {
+		if one := (imagePair{source: source, destination: destination}); !slices.Contains(list, one) {
 			list = append(list, one)
 		}
 	}
@@ -108,7 +108,7 @@ func (s *stage) repositories() (list []pair) {
 }
 
 // regsync runs one process with a configuration file.
-func regsync(b *bench, s *stage) (launchSpec, error) {
+func regsync(b *bench, s *testbed) (launchSpec, error) {
 	var c strings.Builder
 	fmt.Fprintf(&c, "version: 1\ndefaults: {parallel: %d}\ncreds:\n", b.concurrency)
 	tls := "disabled"
@@ -134,7 +134,7 @@ func regsync(b *bench, s *stage) (launchSpec, error) {
 
 // crane runs a process for each image, as many at a time as requests may be in flight. It has
 // no other way to limit them.
-func crane(b *bench, s *stage) (launchSpec, error) {
+func crane(b *bench, s *testbed) (launchSpec, error) {
 	j := b.job()
 	j.AtOnce = b.concurrency
 	for _, p := range s.pairs {

@@ -27,7 +27,7 @@ type benchWorkload struct {
 
 // A farLink is TLS over a link whose TCP connections each have a round trip and a rate.
 type farLink struct {
-	registrytest.Link
+	registrytest.NetworkLink
 	http1 bool // no HTTP/2
 }
 
@@ -65,7 +65,7 @@ func workloads() []benchWorkload {
 
 // far returns a link of 50 ms, whose connections have a rate in MB/s.
 func far(rate int64, http1 bool) *farLink {
-	return &farLink{registrytest.Link{RoundTrip: 50 * time.Millisecond, Rate: rate * megabyte}, http1}
+	return &farLink{registrytest.NetworkLink{RoundTrip: 50 * time.Millisecond, Rate: rate * megabyte}, http1}
 }
 
 // single returns images of one layer.

@@ -42,8 +42,8 @@ func (s *installed) checkAlerts() {
 		return []*record.Record{one}, err
 	}))
 	defer server.Close()
-	target := alerttest.Target{Address: server.Listener.Addr().String(), Scheme: "http", Path: "/metrics"}
-	stack := alerttest.Start(s.t, alerttest.ReadRules(s.t, "../../install/monitoring/rules.yaml"), target)
+	target := alerttest.ScrapeTarget{Address: server.Listener.Addr().String(), Scheme: "http", Path: "/metrics"}
+	stack := alerttest.Start(s.t, alerttest.ReadGroups(s.t, "../../install/monitoring/rules.yaml"), target)
 
 	s.apply(s.secretYAML("push-"+set, s.login("robot-"+set, "rotated")))
 	if e := s.await(s.begin(set)); e.succeeded {

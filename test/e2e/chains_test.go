@@ -35,7 +35,7 @@ const provenance = "https://slsa.dev/provenance/v0.2"
 // them along.
 func TestChains(t *testing.T) {
 	s := newSpace(t)
-	key := signtest.NewKey()
+	key := signtest.NewKeyPair()
 	s.startChains(key)
 	s.pushOne("app:v1")
 	s.mappings("set", "app:v1 mirror/app:v1")
@@ -63,7 +63,7 @@ func TestChains(t *testing.T) {
 }
 
 // cosign verifies an image with the public part of a key.
-func (s *space) cosign(key *signtest.Key, args ...string) error {
+func (s *space) cosign(key *signtest.KeyPair, args ...string) error {
 	s.t.Helper()
 	program, err := registrytest.BuildCosign(os.Stderr)
 	if err != nil {
@@ -113,7 +113,7 @@ spec:
 
 // startChains starts Tekton Chains for the runs of this namespace. It signs with a key, and stores
 // signatures and attestations beside images, with the credentials of the set's service account.
-func (s *space) startChains(key *signtest.Key) {
+func (s *space) startChains(key *signtest.KeyPair) {
 	s.t.Helper()
 	program, err := exec.LookPath("tekton-chains")
 	if err != nil && os.Getenv("CI") != "true" {

@@ -27,7 +27,7 @@ func TestScale(t *testing.T) {
 	}
 	s := newSpace(t)
 	const roundTrip = 50 * time.Millisecond
-	far := registrytest.FaultRule{Name: "far away", Fault: registrytest.Wait(roundTrip - delay)}
+	far := registrytest.FaultRule{Name: "far away", Fault: registrytest.Delay(roundTrip - delay)}
 	s.source.Inject(far)
 	s.destination.Inject(far)
 	workload := registrytest.Workload{

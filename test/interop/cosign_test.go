@@ -17,23 +17,23 @@ import (
 // A signing is a way in which cosign signs images.
 type signing struct {
 	name string
-	sign func(t *testing.T, repository, digest string, key *signtest.Key) error
+	sign func(t *testing.T, repository, digest string, key *signtest.KeyPair) error
 	args []string // of cosign verify
 	none string   // what cosign says if there is none
 }
 
 var signings = []signing{
-	{"a signature under cosign's tag", func(t *testing.T, repository, digest string, key *signtest.Key) error {
+	{"a signature under cosign's tag", func(t *testing.T, repository, digest string, key *signtest.KeyPair) error {
 		return signtest.SignImage(t.Context(), repository, digest, key)
 	}, nil, "no signatures found"},
-	{"a signature as a bundle", func(t *testing.T, repository, digest string, key *signtest.Key) error {
+	{"a signature as a bundle", func(t *testing.T, repository, digest string, key *signtest.KeyPair) error {
 		_, err := signtest.BundleImage(t.Context(), repository, digest, signtest.SignPredicate, key)
 		return err
 	}, nil, "no signatures found"},
-	{"an attestation under cosign's tag", func(t *testing.T, repository, digest string, key *signtest.Key) error {
+	{"an attestation under cosign's tag", func(t *testing.T, repository, digest string, key *signtest.KeyPair) error {
 		return signtest.AttestImage(t.Context(), repository, digest, signtest.Provenance, key)
 	}, []string{"-attestation", signtest.Provenance}, "no matching attestations"},
-	{"an attestation as a bundle", func(t *testing.T, repository, digest string, key *signtest.Key) error {
+	{"an attestation as a bundle", func(t *testing.T, repository, digest string, key *signtest.KeyPair) error {
 		_, err := signtest.BundleImage(t.Context(), repository, digest, signtest.Provenance, key)
 		return err
 	}, []string{"-attestation", signtest.Provenance}, "no matching attestations"},
@@ -46,7 +46,7 @@ func TestCosignVerifiesWhatIsMirrored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := signtest.NewKey()
+	key := signtest.NewKeyPair()
 	public := filepath.Join(t.TempDir(), "cosign.pub")
 	if err := os.WriteFile(public, key.Public, 0o600); err != nil {
 		t.Fatal(err)

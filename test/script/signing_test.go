@@ -18,7 +18,7 @@ func signer(ts *testscript.TestScript, neg bool, args []string) {
 	w := worldOf(ts)
 	var content []byte
 	if len(args) == 2 {
-		key := signtest.NewKey()
+		key := signtest.NewKeyPair()
 		w.signers[args[0]], content = key, key.Public
 	} else {
 		a := signtest.NewLoggingAuthority()

@@ -61,8 +61,8 @@ func (h *hostile) wildcard(repository string, tags int) {
 	h.lines = append(h.lines, repository+":*")
 }
 
-// tagged makes the image of a tag that a wildcard finds.
-func tagged(tag string) string {
+// taggedManifest makes the image of a tag that a wildcard finds.
+func taggedManifest(tag string) string {
 	one := fmt.Sprintf(`{"digest":%q,"size":1}`, digest.Of([]byte(tag)))
 	return fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[%s]}`, manifest.OCIManifest, one, one)
 }
@@ -143,7 +143,7 @@ func (h *hostile) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	if !strings.HasPrefix(id, "sha256:") {
 		tag := id
 		if id = h.tags[repository+":"+tag]; id == "" {
-			content := tagged(tag)
+			content := taggedManifest(tag)
 			send(w, q, []byte(content), manifest.OCIManifest, digest.Of([]byte(content)))
 			return
 		}

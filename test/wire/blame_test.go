@@ -150,11 +150,11 @@ func TestBusySourceIsWaitedFor(t *testing.T) {
 	large := onlyLarge(other, "GET blob")
 	other.Inject(
 		registrytest.FaultRule{Kind: "GET blob", Match: large, Times: 1, Fault: func(next http.Handler) http.Handler {
-			return registrytest.Wait(700 * time.Millisecond)(registrytest.CutAfter(500_000)(next))
+			return registrytest.Delay(700 * time.Millisecond)(registrytest.CutAfter(500_000)(next))
 		}},
 		registrytest.FaultRule{Kind: "GET blob", Match: large, Fault: registrytest.Status(http.StatusNotFound, "")},
 	)
-	p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/blobs/" + own.Digest.String()), Fault: registrytest.Wait(3 * time.Second)})
+	p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/blobs/" + own.Digest.String()), Fault: registrytest.Delay(3 * time.Second)})
 	config := settings()
 	config.Concurrency = 2
 	run := mirrorWith(t, config, line(p, "ci/c:v1", "m/c:v1"), fmt.Sprintf("%s/ci/a:v1 %s/m/a:v1", other.Host, p.destination.Host), line(p, "ci/b:v1", "m/b:v1"))

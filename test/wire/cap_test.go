@@ -36,7 +36,7 @@ func TestShardsKeepToTheCap(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			w := newWorkload(t, p, 36)
-			slow := registrytest.FaultRule{Fault: registrytest.Wait(10 * time.Millisecond)}
+			slow := registrytest.FaultRule{Fault: registrytest.Delay(10 * time.Millisecond)}
 			p.source.Inject(slow)
 			p.destination.Inject(slow)
 			shards := splitShards(t, stream.Cap{InFlight: c.cap}, 6, w.lines...)

@@ -134,7 +134,7 @@ func TestSlowManifestIsReadElsewhere(t *testing.T) {
 			}
 			p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/manifests/" + digest), Fault: fault})
 			// The other image comes to the child when it is being read.
-			other.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/manifests/v1"), Fault: registrytest.Wait(200 * time.Millisecond)})
+			other.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/manifests/v1"), Fault: registrytest.Delay(200 * time.Millisecond)})
 			got := splitWithin(t, time.Second, line(p, "ci/a:v1", "m/a:v1"), line(other, "ci/a:v1", "m/a:v1"))
 			if !slices.ContainsFunc(got.Copies, func(c stream.Copy) bool { return c.ID == 2 }) {
 				t.Errorf("the plan has the copies %+v and the results %+v, want the second to be copied", got.Copies, got.Results)

@@ -33,7 +33,7 @@ func TestMissingChildFailsItsOwnImageOnly(t *testing.T) {
 	}
 	// The other image waits for the slow answer.
 	p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/ci/a/manifests/" + digest), Fault: func(next http.Handler) http.Handler {
-		return registrytest.Wait(300 * time.Millisecond)(registrytest.Status(http.StatusNotFound, "")(next))
+		return registrytest.Delay(300 * time.Millisecond)(registrytest.Status(http.StatusNotFound, "")(next))
 	}})
 	run := mirrorLines(t, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/b:v1", "m/b:v1"))
 	if got := run.results[p.destination.Host+"/m/b:v1"]; got.Status != stream.Copied {
@@ -134,7 +134,7 @@ func TestFirstRefusalOfAKnownRepositoryFailsOneImage(t *testing.T) {
 	p.destination.Inject(
 		registrytest.FaultRule{Kind: "POST mount", Times: 1, Fault: refused},
 		registrytest.FaultRule{Kind: "POST upload", Times: 1, Fault: refused},
-		registrytest.FaultRule{Kind: "POST mount", Fault: registrytest.Wait(50 * time.Millisecond)},
+		registrytest.FaultRule{Kind: "POST mount", Fault: registrytest.Delay(50 * time.Millisecond)},
 	)
 	config := settings()
 	config.Concurrency = 4
@@ -179,7 +179,7 @@ func TestMediaTypeOfOneRegistryIsNotAnothers(t *testing.T) {
 	}
 	p.source.Inject(
 		registrytest.FaultRule{Kind: "GET manifest", Path: regexp.MustCompile("/ci/a/"), Fault: registrytest.SetHeader("Content-Type", string(types.DockerManifestSchema2))},
-		registrytest.FaultRule{Kind: "GET manifest", Path: regexp.MustCompile("/ci/b/"), Fault: registrytest.Wait(200 * time.Millisecond)},
+		registrytest.FaultRule{Kind: "GET manifest", Path: regexp.MustCompile("/ci/b/"), Fault: registrytest.Delay(200 * time.Millisecond)},
 	)
 	mirrorLines(t, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/b:v1", "m/b:v1")).allAre(t, stream.Copied)
 }
@@ -216,7 +216,7 @@ func TestBlobsMissingFromAMirrorComeFromTheSource(t *testing.T) {
 		push(t, p.source, name, registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 400_000)))
 		lines = append(lines, line(p, name, strings.Replace(name, "ci", "m", 1)))
 	}
-	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Fault: registrytest.Wait(50 * time.Millisecond)})
+	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Fault: registrytest.Delay(50 * time.Millisecond)})
 	config := settings()
 	config.Concurrency, config.Retries = 2, 1
 	config.RegistriesConf = registriesConf(t, fmt.Sprintf("[[registry]]\nlocation = %q\n[[registry.mirror]]\nlocation = %q\n", p.source.Host, nearby.Host))

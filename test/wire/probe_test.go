@@ -68,7 +68,7 @@ func TestProbeReadsSignatures(t *testing.T) {
 	t.Parallel()
 	for _, spec := range []string{"", "platforms: [linux/amd64]", "platforms: {only: [linux/amd64, linux/arm64, linux/s390x], form: rewrite}", "platforms: {only: [linux/amd64], form: flatten}"} {
 		p := newPair(t)
-		key := signtest.NewKey()
+		key := signtest.NewKeyPair()
 		single, index := push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "signed", "amd64")), push(t, p.source, "ci/a:v2", threePlatforms(registrytest.OCI, "signed"))
 		push(t, p.source, "ci/a:v3", registrytest.NewImage(registrytest.OCI, "unsigned", "amd64"))
 		signWith(t, p.source, "ci/a", single, key)
@@ -87,7 +87,7 @@ func TestProbeLeavesPullsInReserve(t *testing.T) {
 	t.Parallel()
 	for spec, waiting := range map[string]int{"reserve: 2": 1, "reserve: 2\n  platforms: [linux/amd64]": 2, "reserve: 4": 2} {
 		p := newPair(t)
-		key := signtest.NewKey()
+		key := signtest.NewKeyPair()
 		for _, name := range []string{"a", "b"} {
 			signWith(t, p.source, "ci/"+name, push(t, p.source, "ci/"+name+":v1", registrytest.NewImage(registrytest.OCI, name, "amd64")), key)
 		}

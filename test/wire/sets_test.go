@@ -84,7 +84,7 @@ func TestSetsShareNoSources(t *testing.T) {
 			push(t, p.source, "ci/thief:v1", registrytest.NewIndex(registrytest.OCI, child))
 			p.source.Inject(registrytest.FaultRule{Kind: c.kind, Path: regexp.MustCompile(c.path), Fault: registrytest.Status(http.StatusNotFound, "")})
 			// The thief comes late, when the owner's is there.
-			p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/ci/thief/"), Fault: registrytest.Wait(100 * time.Millisecond)})
+			p.source.Inject(registrytest.FaultRule{Path: regexp.MustCompile("/ci/thief/"), Fault: registrytest.Delay(100 * time.Millisecond)})
 			got := runSets(t, map[string][]string{"owner": {line(p, "ci/owner:v1", "m/owner:v1")}, "thief": {line(to, "ci/thief:v1", "m/thief:v1")}})
 			got.are(t, p.destination, map[string]string{"m/owner:v1": stream.Copied})
 			got.are(t, to.destination, map[string]string{"m/thief:v1": stream.Failed})

@@ -94,7 +94,7 @@ func TestTokensAreRenewedBeforeTheyExpire(t *testing.T) {
 	auth := &registrytest.Auth{Lifetime: time.Second}
 	p := pair{newRegistry(t, auth), newRegistry(t, auth)}
 	w := newWorkload(t, p, 6)
-	slow := registrytest.FaultRule{Name: "slow", Fault: registrytest.Wait(100 * time.Millisecond)}
+	slow := registrytest.FaultRule{Name: "slow", Fault: registrytest.Delay(100 * time.Millisecond)}
 	p.source.Inject(slow)
 	p.destination.Inject(slow)
 	mirrorLines(t, w.lines...).allAre(t, stream.Copied)

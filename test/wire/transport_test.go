@@ -41,7 +41,7 @@ func TestNoMoreRequestsInFlightThanAllowed(t *testing.T) {
 		// The registries are their own token services, and requests for tokens count.
 		p := newPrivatePair(t)
 		w := newWorkload(t, p, 45) // more repositories than one token is asked for
-		slow := registrytest.FaultRule{Fault: registrytest.Wait(2 * time.Millisecond)}
+		slow := registrytest.FaultRule{Fault: registrytest.Delay(2 * time.Millisecond)}
 		p.source.Inject(slow)
 		p.destination.Inject(slow)
 		p.reset()

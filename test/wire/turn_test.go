@@ -148,7 +148,7 @@ func TestSlowTransfersArriveAllTheSame(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	names := pushImages(t, p.source, "a", 5)
-	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Fault: registrytest.Wait(700 * time.Millisecond)})
+	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Fault: registrytest.Delay(700 * time.Millisecond)})
 	run := mirrorWith(t, crowded(), lines(p.source, p.destination, names)...)
 	run.want(t, p.destination, names, stream.Copied)
 	// Each yields once at most.

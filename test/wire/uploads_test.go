@@ -76,7 +76,7 @@ func TestSlowCommitOfAChunkedUploadIsWaitedFor(t *testing.T) {
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 20_000_000)))
 	p.destination.Inject(
 		registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(19_000_000), Fault: registrytest.Status(http.StatusRequestEntityTooLarge, "too large")},
-		registrytest.FaultRule{Kind: "PUT upload", Match: func(r *http.Request) bool { return r.ContentLength == 0 }, Fault: registrytest.Wait(2 * time.Second)},
+		registrytest.FaultRule{Kind: "PUT upload", Match: func(r *http.Request) bool { return r.ContentLength == 0 }, Fault: registrytest.Delay(2 * time.Second)},
 	)
 	config := settings()
 	config.Stall, config.Retries = time.Second, 2

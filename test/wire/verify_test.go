@@ -23,7 +23,7 @@ import (
 )
 
 // verifying returns a set whose settings demand that images are signed, with a key in cosign.pub.
-func verifying(t *testing.T, key *signtest.Key, rule string, lines ...string) []*imageset.Set {
+func verifying(t *testing.T, key *signtest.KeyPair, rule string, lines ...string) []*imageset.Set {
 	t.Helper()
 	file := mappingFile(t, lines...)
 	if err := os.WriteFile(filepath.Join(filepath.Dir(file), "cosign.pub"), key.Public, 0o600); err != nil {
@@ -58,7 +58,7 @@ func bundleWith(t *testing.T, r remoteRegistry, repository, digest, predicate st
 // its registry has the referrers API or not.
 func TestSignedImagesAreCopied(t *testing.T) {
 	t.Parallel()
-	key := signtest.NewKey()
+	key := signtest.NewKeyPair()
 	for _, has := range []api{false, true} {
 		for name, sign := range map[string]func(*testing.T, remoteRegistry, string){
 			"cosign's tag": func(t *testing.T, r remoteRegistry, d string) { signWith(t, r, "ci/a", d, key) },
@@ -77,7 +77,7 @@ func TestSignedImagesAreCopied(t *testing.T) {
 				verified(t, verifying(t, key, byKey, lines...)).allAre(t, stream.Copied)
 				verified(t, verifying(t, key, byKey, lines...)).allAre(t, stream.Current)
 				// The destination is the one that the other key no longer vouches for.
-				verified(t, verifying(t, signtest.NewKey(), byKey, lines...)).wantFault(t, fault.Unverified, "it is by another key, or was changed since")
+				verified(t, verifying(t, signtest.NewKeyPair(), byKey, lines...)).wantFault(t, fault.Unverified, "it is by another key, or was changed since")
 				wantArrived(t, p, "ci/a:v1", "m/a:v1")
 			})
 		}
@@ -98,7 +98,7 @@ func (r run) wantFault(t *testing.T, kind fault.Kind, says string) {
 // What verification costs at the source, besides what a run without it asks.
 func TestVerificationCostsTheLeast(t *testing.T) {
 	t.Parallel()
-	key := signtest.NewKey()
+	key := signtest.NewKeyPair()
 	const attested = "{anyOf: [{key: cosign.pub}], attestations: [slsaprovenance1]}"
 	type counts = map[string]int
 	for _, c := range []struct {
@@ -159,7 +159,7 @@ func TestVerificationCostsTheLeast(t *testing.T) {
 // verified once.
 func TestVerificationIsForSetsThatAsk(t *testing.T) {
 	t.Parallel()
-	key := signtest.NewKey()
+	key := signtest.NewKeyPair()
 	p := pair{startAs(t, true), newRegistry(t, nil)}
 	image := registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1000))
 	d := push(t, p.source, "ci/a:v1", image)
@@ -179,7 +179,7 @@ func TestVerificationIsForSetsThatAsk(t *testing.T) {
 // Whatever a source has beside an image: it fails alone.
 func TestHostileSignatures(t *testing.T) {
 	t.Parallel()
-	key, stranger := signtest.NewKey(), signtest.NewKey()
+	key, stranger := signtest.NewKeyPair(), signtest.NewKeyPair()
 	for _, c := range []struct {
 		name  string
 		spoil func(t *testing.T, r remoteRegistry, d string)
@@ -233,7 +233,7 @@ func TestHostileSignatures(t *testing.T) {
 
 func storeAll(t *testing.T, r remoteRegistry, digest string, all []signtest.Signature) {
 	t.Helper()
-	if err := signtest.Store(t.Context(), r.backend+"/ci/a", digest, ".sig", all); err != nil {
+	if err := signtest.StoreSignatures(t.Context(), r.backend+"/ci/a", digest, ".sig", all); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -241,7 +241,7 @@ func storeAll(t *testing.T, r remoteRegistry, digest string, all []signtest.Sign
 // An image is kept back until it is old enough, by when it was signed or when a run first saw it.
 func TestNewImagesAreKeptBack(t *testing.T) {
 	t.Parallel()
-	key := signtest.NewKey()
+	key := signtest.NewKeyPair()
 	p := newPair(t)
 	d := push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1000)))
 	signWith(t, p.source, "ci/a", d, key)
@@ -271,20 +271,20 @@ func TestNewImagesAreKeptBack(t *testing.T) {
 // digest at the destination.
 func TestIndexIsVerifiedAtItsSource(t *testing.T) {
 	t.Parallel()
-	key := signtest.NewKey()
+	key := signtest.NewKeyPair()
 	for _, form := range []string{"rewrite", "flatten"} {
 		t.Run(form, func(t *testing.T) {
 			t.Parallel()
 			p := pair{startAs(t, true), startAs(t, true)}
 			d := push(t, p.source, "ci/a:v1", registrytest.NewPlatforms(registrytest.OCI, "a", 100, []string{"amd64", "arm64"}))
-			sets := func(k *signtest.Key) []*imageset.Set {
+			sets := func(k *signtest.KeyPair) []*imageset.Set {
 				return verifying(t, k, byKey+"\n  platforms: {only: [linux/amd64], form: "+form+"}", line(p, "ci/a:v1", "m/a:v1"))
 			}
 			verified(t, sets(key)).wantFault(t, fault.Unverified, "found no signature")
 			signWith(t, p.source, "ci/a", d, key)
 			verified(t, sets(key)).allAre(t, stream.Copied)
 			verified(t, sets(key)).allAre(t, stream.Current)
-			verified(t, sets(signtest.NewKey())).wantFault(t, fault.Unverified, "by another key")
+			verified(t, sets(signtest.NewKeyPair())).wantFault(t, fault.Unverified, "by another key")
 		})
 	}
 }
@@ -292,7 +292,7 @@ func TestIndexIsVerifiedAtItsSource(t *testing.T) {
 // A tag that never moves is verified in each run, even one that the record knows to be good.
 func TestImmutableTagsAreVerified(t *testing.T) {
 	t.Parallel()
-	key := signtest.NewKey()
+	key := signtest.NewKeyPair()
 	p := newPair(t)
 	d := push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1000)))
 	signWith(t, p.source, "ci/a", d, key)
@@ -302,7 +302,7 @@ func TestImmutableTagsAreVerified(t *testing.T) {
 			Name: p.destination.Host + "/m/a:v1", Source: p.source.Host + "/ci/a:v1", Digest: d, Since: now, LastGood: now,
 		}}}, nil
 	}
-	run := func(k *signtest.Key) run {
+	run := func(k *signtest.KeyPair) run {
 		sets := verifying(t, k, byKey+"\n  immutable: [v1]", line(p, "ci/a:v1", "m/a:v1"))
 		made, err := plan.Make(t.Context(), plan.Options{Client: client(t, settings()), Recall: recall}, sets)
 		if err != nil {
@@ -312,7 +312,7 @@ func TestImmutableTagsAreVerified(t *testing.T) {
 	}
 	verified(t, verifying(t, key, byKey, line(p, "ci/a:v1", "m/a:v1"))).allAre(t, stream.Copied)
 	run(key).allAre(t, stream.Current)
-	run(signtest.NewKey()).wantFault(t, fault.Unverified, "by another key")
+	run(signtest.NewKeyPair()).wantFault(t, fault.Unverified, "by another key")
 }
 
 // A run that is told of copies while it plans is not told of an image before that is verified.
@@ -323,7 +323,7 @@ func TestNothingMovesBeforeItIsVerified(t *testing.T) {
 	p.reset()
 	told := false
 	ready := func(reference.Reference, []string) bool { told = true; return true }
-	sets := verifying(t, signtest.NewKey(), byKey, line(p, "ci/a:v1", "m/a:v1"))
+	sets := verifying(t, signtest.NewKeyPair(), byKey, line(p, "ci/a:v1", "m/a:v1"))
 	if _, err := plan.Make(t.Context(), plan.Options{Client: client(t, settings()), Ready: ready}, sets); err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func TestNothingMovesBeforeItIsVerified(t *testing.T) {
 // A wildcard does not take signatures for images that nobody has signed.
 func TestWildcardsLeaveOutSignatures(t *testing.T) {
 	t.Parallel()
-	key := signtest.NewKey()
+	key := signtest.NewKeyPair()
 	p := newPair(t)
 	for _, tag := range []string{"v1", "v2"} {
 		d := push(t, p.source, "ci/a:"+tag, registrytest.NewImage(registrytest.OCI, tag, "amd64", registrytest.NewLayer(tag, 1000)))
@@ -354,21 +354,21 @@ func TestWildcardsLeaveOutSignatures(t *testing.T) {
 // source.
 func TestImmutablePartsAreVerified(t *testing.T) {
 	t.Parallel()
-	key := signtest.NewKey()
+	key := signtest.NewKeyPair()
 	for _, form := range []string{"rewrite", "flatten"} {
 		p := newPair(t)
 		d := push(t, p.source, "ci/a:v1", threePlatforms(registrytest.OCI, "a"))
 		single := push(t, p.source, "ci/a:v2", registrytest.NewImage(registrytest.OCI, "b", "amd64", registrytest.NewLayer("b", 1000)))
 		signWith(t, p.source, "ci/a", d, key)
 		bundleWith(t, p.source, "ci/a", single, signtest.SignPredicate, key)
-		sets := func(k *signtest.Key) []*imageset.Set {
+		sets := func(k *signtest.KeyPair) []*imageset.Set {
 			spec := byKey + "\n  immutable: [v*]\n  platforms: {only: [linux/amd64], form: " + form + "}"
 			return verifying(t, k, spec, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/a:v2", "m/a:v2"))
 		}
 		copied := verified(t, sets(key))
 		copied.allAre(t, stream.Copied)
 		verified(t, sets(key)).allAre(t, stream.Current)
-		verified(t, sets(signtest.NewKey())).wantFault(t, fault.Unverified, "by another key")
+		verified(t, sets(signtest.NewKeyPair())).wantFault(t, fault.Unverified, "by another key")
 
 		// Nobody knows what the tag was made of once the source's has moved, but for the record.
 		push(t, p.source, "ci/a:v1", threePlatforms(registrytest.OCI, "moved"))
@@ -399,10 +399,10 @@ func TestRulesOnOneLineVerifyByThemselves(t *testing.T) {
 		"an age":         "anyOf: [{key: cosign.pub}], minAge: 24h",
 	} {
 		p := newPair(t)
-		key := signtest.NewKey()
+		key := signtest.NewKeyPair()
 		signWith(t, p.source, "ci/a", push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64")), key)
 		file := mappingFile(t, line(p, "ci/a:v1", "m/a:v1"), line(p, "ci/a:v1", "n/a:v1"))
-		for pub, content := range map[string][]byte{"cosign.pub": key.Public, "other.pub": signtest.NewKey().Public} {
+		for pub, content := range map[string][]byte{"cosign.pub": key.Public, "other.pub": signtest.NewKeyPair().Public} {
 			if err := os.WriteFile(filepath.Join(filepath.Dir(file), pub), content, 0o600); err != nil {
 				t.Fatal(err)
 			}

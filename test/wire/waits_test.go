@@ -78,7 +78,7 @@ func TestWaitsAreTold(t *testing.T) {
 		{name: "the next attempt", source: true, blob: true, want: waits.Wait{Kind: waits.Again},
 			fault: registrytest.FaultRule{Kind: "GET blob", Times: 1, Fault: registrytest.Status(503, "")}},
 		{name: "a slot", want: waits.Wait{Kind: waits.Slot}, config: func(c *registry.Config) { c.Concurrency = 1 },
-			fault: registrytest.FaultRule{Kind: "HEAD manifest", Fault: registrytest.Wait(50 * time.Millisecond)}},
+			fault: registrytest.FaultRule{Kind: "HEAD manifest", Fault: registrytest.Delay(50 * time.Millisecond)}},
 		{name: "MIRROR_RATE", source: true, want: waits.Wait{Kind: waits.Turn}, config: func(c *registry.Config) { c.Rate = 1000 }},
 		{name: "another blob's upload", want: waits.Wait{Kind: waits.First}},
 	} {

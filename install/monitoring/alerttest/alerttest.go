@@ -25,8 +25,8 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// A Rule is an alert.
-type Rule struct {
+// An Alert is a rule that raises an alert, or that records a series.
+type Alert struct {
 	Alert       string            `json:"alert,omitempty"`
 	Record      string            `json:"record,omitempty"`
 	Expr        string            `json:"expr"`
@@ -37,17 +37,17 @@ type Rule struct {
 
 // Groups are the content of a file of rules.
 type Groups struct {
-	Groups []Group `json:"groups"`
+	Groups []RuleGroup `json:"groups"`
 }
 
-// A Group is rules that are evaluated together.
-type Group struct {
-	Name  string `json:"name"`
-	Rules []Rule `json:"rules"`
+// A RuleGroup has rules that are evaluated together.
+type RuleGroup struct {
+	Name  string  `json:"name"`
+	Rules []Alert `json:"rules"`
 }
 
-// ReadRules returns the rules of a PrometheusRule, which has one group.
-func ReadRules(t testing.TB, path string) Groups {
+// ReadGroups returns the rules of a PrometheusRule, which has one group.
+func ReadGroups(t testing.TB, path string) Groups {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -97,8 +97,8 @@ type alert struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
-// A Target is where Prometheus scrapes.
-type Target struct {
+// A ScrapeTarget is where Prometheus scrapes.
+type ScrapeTarget struct {
 	Address string         // HOST:PORT
 	Scheme  string         // http or https
 	Path    string         // of the metrics
@@ -107,7 +107,7 @@ type Target struct {
 
 // Start starts a Stack, which ends with the test. Its alerts fire at once: "for" is left out of the
 // rules. It scrapes and evaluates each half second.
-func Start(t testing.TB, rules Groups, target Target) *Stack {
+func Start(t testing.TB, rules Groups, target ScrapeTarget) *Stack {
 	t.Helper()
 	prometheus, alertmanager := Find(t, "prometheus", "prometheus"), Find(t, "prometheus-alertmanager", "prometheus-alertmanager")
 	s := &Stack{last: map[string]alert{}, news: make(chan struct{}, 1)}
@@ -126,8 +126,8 @@ func Start(t testing.TB, rules Groups, target Target) *Stack {
 		"static_configs": []any{map[string]any{"targets": []string{target.Address}}},
 	}
 	maps.Copy(job, target.Options)
-	write(t, filepath.Join(dir, "rules.yml"), rules)
-	write(t, filepath.Join(dir, "prometheus.yml"), map[string]any{
+	writeYAML(t, filepath.Join(dir, "rules.yml"), rules)
+	writeYAML(t, filepath.Join(dir, "prometheus.yml"), map[string]any{
 		"global":         map[string]any{"scrape_interval": "500ms", "evaluation_interval": "500ms", "scrape_timeout": "400ms"},
 		"rule_files":     []string{"rules.yml"},
 		"scrape_configs": []any{job},
@@ -135,7 +135,7 @@ func Start(t testing.TB, rules Groups, target Target) *Stack {
 			"static_configs": []any{map[string]any{"targets": []string{alerts}}},
 		}}},
 	})
-	write(t, filepath.Join(dir, "alertmanager.yml"), map[string]any{
+	writeYAML(t, filepath.Join(dir, "alertmanager.yml"), map[string]any{
 		"route": map[string]any{"receiver": "test", "group_by": []string{"..."}, "group_wait": "100ms", "group_interval": "500ms", "repeat_interval": "1h"},
 		"receivers": []any{map[string]any{"name": "test", "webhook_configs": []any{
 			map[string]any{"url": s.receiver.URL, "send_resolved": true},
@@ -147,7 +147,7 @@ func Start(t testing.TB, rules Groups, target Target) *Stack {
 	return s
 }
 
-func write(t testing.TB, path string, v any) {
+func writeYAML(t testing.TB, path string, v any) {
 	t.Helper()
 	content, err := yaml.Marshal(v)
 	if err == nil {

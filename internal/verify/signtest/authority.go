@@ -73,46 +73,46 @@ func (a *Authority) TrustedRoot() []byte {
 
 // Identity returns a signer whom the authority identifies by its subject and by who vouches for
 // that.
-func (a *Authority) Identity(issuer, subject string) *Identity {
+func (a *Authority) Identity(issuer, subject string) *KeylessSigner {
 	return a.IdentityFrom(issuer, subject, time.Now().Add(-time.Minute))
 }
 
 // IdentityFrom returns a signer whose certificate is valid for ten minutes from a time on. Its
 // signatures are of now.
-func (a *Authority) IdentityFrom(issuer, subject string, from time.Time) *Identity {
+func (a *Authority) IdentityFrom(issuer, subject string, from time.Time) *KeylessSigner {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(err)
 	leaf, err := ca.GenerateLeafCert(subject, issuer, from, private, a.issuer, a.key)
 	must(err)
 	signer, err := signature.LoadSigner(private, crypto.SHA256)
 	must(err)
-	return &Identity{authority: a, leaf: leaf, signer: signer}
+	return &KeylessSigner{authority: a, leaf: leaf, signer: signer}
 }
 
-// An Identity is a signer with a certificate.
-type Identity struct {
+// A KeylessSigner signs with a key of the moment, which its certificate names.
+type KeylessSigner struct {
 	authority *Authority
 	leaf      *x509.Certificate
 	signer    signature.Signer
 }
 
-var _ Signer = &Identity{}
+var _ Signer = &KeylessSigner{}
 
 // Sign returns a signature for cosign's tag.
-func (i *Identity) Sign(repository, digest string) Signature {
+func (i *KeylessSigner) Sign(repository, digest string) Signature {
 	content := Payload(repository, digest)
 	sig := sign(i.signer, content)
-	return i.annotate(signed(content, sig), sig, nil)
+	return i.annotate(newSignature(content, sig), sig, nil)
 }
 
 // Attest returns an attestation for cosign's tag.
-func (i *Identity) Attest(digest, predicateType string) Signature {
+func (i *KeylessSigner) Attest(digest, predicateType string) Signature {
 	e := envelope(i.signer, Statement(digest, predicateType))
 	return i.annotate(attested(e, predicateType), signatureOf(e), e)
 }
 
 // annotate adds the certificate, when it was signed, and the entry of the authority's log.
-func (i *Identity) annotate(s Signature, sig []byte, e *dsse.Envelope) Signature {
+func (i *KeylessSigner) annotate(s Signature, sig []byte, e *dsse.Envelope) Signature {
 	pem := i.pem()
 	s.Annotations["dev.sigstore.cosign/certificate"] = string(pem)
 	stamp, err := json.Marshal(map[string][]byte{"SignedRFC3161Timestamp": i.stamp(sig)})
@@ -128,14 +128,14 @@ func (i *Identity) annotate(s Signature, sig []byte, e *dsse.Envelope) Signature
 	return s
 }
 
-func (i *Identity) pem() []byte {
+func (i *KeylessSigner) pem() []byte {
 	pem, err := cryptoutils.MarshalCertificateToPEM(i.leaf)
 	must(err)
 	return pem
 }
 
 // Record adds the entry of the authority's log to a signature with a key.
-func (a *Authority) Record(s Signature, by *Key) Signature {
+func (a *Authority) Record(s Signature, by *KeyPair) Signature {
 	sig, err := base64.StdEncoding.DecodeString(s.Annotations["dev.cosignproject.cosign/signature"])
 	must(err)
 	s.Annotations["dev.sigstore.cosign/bundle"] = rekorBundle(a.record(s.Payload, sig, by.Public))
@@ -186,7 +186,7 @@ func rekorBundle(e *protorekor.TransparencyLogEntry) string {
 }
 
 // Bundle returns a Sigstore bundle.
-func (i *Identity) Bundle(digest, predicateType string) []byte {
+func (i *KeylessSigner) Bundle(digest, predicateType string) []byte {
 	e := envelope(i.signer, Statement(digest, predicateType))
 	sig := signatureOf(e)
 	by := &protobundle.VerificationMaterial{
@@ -201,14 +201,14 @@ func (i *Identity) Bundle(digest, predicateType string) []byte {
 	return bundle(e, by)
 }
 
-func (i *Identity) stamp(sig []byte) []byte {
+func (i *KeylessSigner) stamp(sig []byte) []byte {
 	b, err := i.authority.virtual.TimestampResponse(sig)
 	must(err)
 	return b
 }
 
 // entry returns the entry of the authority's log.
-func (i *Identity) entry(signed *dsse.Envelope, sig []byte) *protorekor.TransparencyLogEntry {
+func (i *KeylessSigner) entry(signed *dsse.Envelope, sig []byte) *protorekor.TransparencyLogEntry {
 	entry, err := i.authority.virtual.GenerateTlogEntry(i.leaf, signed, sig, time.Now().Unix(), true)
 	must(err)
 	e := entry.TransparencyLogEntry()

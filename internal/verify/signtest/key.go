@@ -54,24 +54,24 @@ type Signer interface {
 	Bundle(digest, predicateType string) []byte
 }
 
-// A Key is a pair of keys.
-type Key struct {
+// A KeyPair signs with its private key.
+type KeyPair struct {
 	Public  []byte // in PEM
 	private crypto.Signer
 	hash    crypto.Hash
 }
 
-var _ Signer = &Key{}
+var _ Signer = &KeyPair{}
 
-// NewKey returns a new key of the kind that cosign generates: ECDSA with P-256.
-func NewKey() *Key {
+// NewKeyPair returns a new key of the kind that cosign generates: ECDSA with P-256.
+func NewKeyPair() *KeyPair {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(err)
-	return newKey(private, crypto.SHA256)
+	return newKeyPair(private, crypto.SHA256)
 }
 
-// NewKeyOf returns a new key of a kind: P-256, P-384, P-521, RSA or Ed25519.
-func NewKeyOf(kind string) *Key {
+// NewKeyPairOf returns a new key of a kind: P-256, P-384, P-521, RSA or Ed25519.
+func NewKeyPairOf(kind string) *KeyPair {
 	var private crypto.Signer
 	var err error
 	hash := crypto.SHA256
@@ -87,26 +87,26 @@ func NewKeyOf(kind string) *Key {
 	case "Ed25519":
 		_, private, err = ed25519.GenerateKey(rand.Reader)
 	default:
-		return NewKey()
+		return NewKeyPair()
 	}
 	must(err)
-	return newKey(private, hash)
+	return newKeyPair(private, hash)
 }
 
-func newKey(private crypto.Signer, hash crypto.Hash) *Key {
+func newKeyPair(private crypto.Signer, hash crypto.Hash) *KeyPair {
 	public, err := cryptoutils.MarshalPublicKeyToPEM(private.Public())
 	must(err)
-	return &Key{Public: public, private: private, hash: hash}
+	return &KeyPair{Public: public, private: private, hash: hash}
 }
 
 // Private returns the private key in PEM, unencrypted, as cosign import-key-pair reads it.
-func (k *Key) Private() []byte {
+func (k *KeyPair) Private() []byte {
 	b, err := cryptoutils.MarshalPrivateKeyToPEM(k.private)
 	must(err)
 	return b
 }
 
-func (k *Key) signer() signature.Signer {
+func (k *KeyPair) signer() signature.Signer {
 	s, err := signature.LoadSigner(k.private, k.hash)
 	must(err)
 	return s
@@ -122,13 +122,13 @@ func Payload(repository, digest string) []byte {
 }
 
 // Sign returns a signature for cosign's tag.
-func (k *Key) Sign(repository, digest string) Signature {
+func (k *KeyPair) Sign(repository, digest string) Signature {
 	return k.SignPayload(Payload(repository, digest))
 }
 
 // SignPayload returns the signature of any payload.
-func (k *Key) SignPayload(content []byte) Signature {
-	return signed(content, sign(k.signer(), content))
+func (k *KeyPair) SignPayload(content []byte) Signature {
+	return newSignature(content, sign(k.signer(), content))
 }
 
 func sign(s signature.Signer, content []byte) []byte {
@@ -137,7 +137,7 @@ func sign(s signature.Signer, content []byte) []byte {
 	return b
 }
 
-func signed(content, signature []byte) Signature {
+func newSignature(content, signature []byte) Signature {
 	return Signature{
 		MediaType: "application/vnd.dev.cosign.simplesigning.v1+json", Payload: content,
 		Annotations: map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signature)},
@@ -167,7 +167,7 @@ func envelope(s signature.Signer, statement []byte) *dsse.Envelope {
 }
 
 // Attest returns an attestation for cosign's tag.
-func (k *Key) Attest(digest, predicateType string) Signature {
+func (k *KeyPair) Attest(digest, predicateType string) Signature {
 	return attested(envelope(k.signer(), Statement(digest, predicateType)), predicateType)
 }
 
@@ -181,18 +181,18 @@ func attested(e *dsse.Envelope, predicateType string) Signature {
 }
 
 // Bundle returns a Sigstore bundle.
-func (k *Key) Bundle(digest, predicateType string) []byte {
+func (k *KeyPair) Bundle(digest, predicateType string) []byte {
 	return k.BundleOf(Statement(digest, predicateType))
 }
 
 // BundleOf returns a bundle with any statement.
-func (k *Key) BundleOf(statement []byte) []byte {
+func (k *KeyPair) BundleOf(statement []byte) []byte {
 	return bundle(envelope(k.signer(), statement), &protobundle.VerificationMaterial{
 		Content: &protobundle.VerificationMaterial_PublicKey{PublicKey: &protocommon.PublicKeyIdentifier{Hint: k.hint()}},
 	})
 }
 
-func (k *Key) hint() string {
+func (k *KeyPair) hint() string {
 	der, err := x509.MarshalPKIXPublicKey(k.private.Public())
 	must(err)
 	sum := sha256.Sum256(der)
@@ -200,9 +200,9 @@ func (k *Key) hint() string {
 }
 
 // MessageBundle returns a bundle that signs an image's manifest itself, as cosign sign-blob does.
-func (k *Key) MessageBundle(manifest []byte) []byte {
+func (k *KeyPair) MessageBundle(manifest []byte) []byte {
 	sum := sha256.Sum256(manifest)
-	return encode(&protobundle.Bundle{
+	return marshalBundle(&protobundle.Bundle{
 		MediaType: BundleType,
 		VerificationMaterial: &protobundle.VerificationMaterial{
 			Content: &protobundle.VerificationMaterial_PublicKey{PublicKey: &protocommon.PublicKeyIdentifier{Hint: k.hint()}},
@@ -222,7 +222,7 @@ func bundle(e *dsse.Envelope, by *protobundle.VerificationMaterial) []byte {
 	must(err)
 	sig, err := base64.StdEncoding.DecodeString(e.Signatures[0].Sig)
 	must(err)
-	return encode(&protobundle.Bundle{
+	return marshalBundle(&protobundle.Bundle{
 		MediaType: BundleType, VerificationMaterial: by,
 		Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: &protodsse.Envelope{
 			Payload: content, PayloadType: e.PayloadType, Signatures: []*protodsse.Signature{{Sig: sig}},
@@ -230,7 +230,7 @@ func bundle(e *dsse.Envelope, by *protobundle.VerificationMaterial) []byte {
 	})
 }
 
-func encode(b *protobundle.Bundle) []byte {
+func marshalBundle(b *protobundle.Bundle) []byte {
 	content, err := protojson.Marshal(b)
 	must(err)
 	return content

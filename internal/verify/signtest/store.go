@@ -19,12 +19,12 @@ import (
 
 // SignImage signs the image with a digest in a repository, HOST/PATH, with cosign's tag.
 func SignImage(ctx context.Context, repository, digest string, by Signer, options ...remote.Option) error {
-	return Store(ctx, repository, digest, ".sig", []Signature{by.Sign(repository, digest)}, options...)
+	return StoreSignatures(ctx, repository, digest, ".sig", []Signature{by.Sign(repository, digest)}, options...)
 }
 
 // AttestImage stores an attestation of an image under cosign's tag.
 func AttestImage(ctx context.Context, repository, digest, predicateType string, by Signer, options ...remote.Option) error {
-	return Store(ctx, repository, digest, ".att", []Signature{by.Attest(digest, predicateType)}, options...)
+	return StoreSignatures(ctx, repository, digest, ".att", []Signature{by.Attest(digest, predicateType)}, options...)
 }
 
 // BundleImage stores a Sigstore bundle as a referrer of an image, and returns its digest. It is a
@@ -33,9 +33,9 @@ func BundleImage(ctx context.Context, repository, digest, predicateType string, 
 	return StoreBundle(ctx, repository, digest, predicateType, by.Bundle(digest, predicateType), options...)
 }
 
-// Store stores signatures under the tag that cosign derives from an image's digest, with a suffix
-// such as .sig. It replaces those that are there.
-func Store(ctx context.Context, repository, digest, suffix string, signatures []Signature, options ...remote.Option) error {
+// StoreSignatures stores signatures under the tag that cosign derives from an image's digest,
+// with a suffix such as .sig. It replaces those that are there.
+func StoreSignatures(ctx context.Context, repository, digest, suffix string, signatures []Signature, options ...remote.Option) error {
 	m := newManifest("application/vnd.oci.image.config.v1+json")
 	for _, s := range signatures {
 		m.layers = append(m.layers, layer{s.MediaType, s.Payload, s.Annotations})
