@@ -37,6 +37,7 @@ func (c claims) add(ms []mapping.Mapping, found *finding.List) []mapping.Mapping
 // if it pushes by digest. The tags of a wildcard are not known yet, so it claims its pattern.
 func claimed(m *mapping.Mapping) reference.Reference {
 	dst := m.Destination
+	dst.Registry = reference.OneName(dst.Registry)
 	switch {
 	case m.Source.Wildcard():
 		dst.Digest = m.Source.String()

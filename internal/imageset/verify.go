@@ -23,7 +23,7 @@ type rule struct {
 func (s *Set) Demands(source, destination reference.Reference) []*verify.Demand {
 	var all []*verify.Demand
 	for _, r := range s.rules {
-		if r.Sources.Allow(source.Name()) && r.Destinations.Allow(destination.Name()) {
+		if r.Sources.Covers(source.Name()) && r.Destinations.Covers(destination.Name()) {
 			all = append(all, r.demand)
 		}
 	}

@@ -81,6 +81,49 @@ func TestVerificationByPolicy(t *testing.T) {
 	}
 }
 
+// A registry has other names, and no rule is avoided by one of them. Nor may two lines push to one
+// tag under two names.
+func TestOtherNamesOfARegistry(t *testing.T) {
+	rule := policyOf("  verify:\n    - {sources: [q.io/s], destinations: [docker.io/d], minAge: 1h}\n")
+	for mapping, want := range map[string]int{
+		"q.io/s/a:1 d/a:1":                          1,
+		"q.io:443/s/a:1 d/a:1":                      1,
+		"q.io/s/a:1 registry-1.docker.io/d/a:1":     1,
+		"q.io/s/a:1 index.docker.io:443/d/a:1":      1,
+		"Q.IO:443/s/a:1 Registry-1.Docker.io/d/a:1": 1,
+		"q.io:5000/s/a:1 d/a:1":                     0,
+		"q.io/s/a:1 docker.io.example/d/a:1":        0,
+	} {
+		write(t, map[string]string{"sets/policy.yaml": rule, "sets/one/mapping_a": mapping + "\n", "sets/one/OWNERS": owners})
+		in, err := Load([]string{"sets/one"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := in.Sets[0].Mappings[0]
+		if n := len(in.Sets[0].Demands(m.Source, m.Destination)); n != want {
+			t.Errorf("%s: %d demands, want %d", mapping, n, want)
+		}
+	}
+	write(t, map[string]string{
+		"sets/policy.yaml": policyOf("  verify: {sources: [busybox], minAge: 1h}\n"), "sets/one/OWNERS": owners,
+		"sets/one/mapping_a": "busybox:1 q.io/d/a:1\ndocker.io/busybox/x:1 q.io/d/b:1\ndocker.io/library/busybox2:1 q.io/d/c:1\n",
+	})
+	in, err := Load([]string{"sets/one"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{1, 1, 0} {
+		m := in.Sets[0].Mappings[i]
+		if n := len(in.Sets[0].Demands(m.Source, m.Destination)); n != want {
+			t.Errorf("%s: %d demands, want %d", m.Source, n, want)
+		}
+	}
+	write(t, map[string]string{"one/mapping_a": "q.io/s/a:1 q.io/d/a:1\nq.io/s/b:1 q.io:443/d/a:1\n"})
+	if _, err := Load([]string{"one"}, nil); err == nil || !strings.Contains(err.Error(), "one/mapping_a:2: destination q.io:443/d/a:1 has the source q.io/s/b:1 here and the source q.io/s/a:1 at one/mapping_a:1") {
+		t.Error(err)
+	}
+}
+
 // Rules on one line are different rules.
 func TestRulesOnOneLine(t *testing.T) {
 	a, b := string(signtest.NewKeyPair().Public), string(signtest.NewKeyPair().Public)

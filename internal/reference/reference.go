@@ -76,6 +76,21 @@ func lowerHost(repo string) string {
 	return strings.ToLower(host) + "/" + path
 }
 
+// OneName returns a name with its registry under the one of its names that stands for the others:
+// HTTPS has port 443 without saying so, and Docker Hub's API is at hosts of its own. What is demanded
+// of a name is demanded of these, too.
+func OneName(name string) string {
+	host, _, _ := strings.Cut(name, "/")
+	one := strings.TrimSuffix(host, ":443")
+	if one == "registry-1.docker.io" || one == "index.docker.io" {
+		one = "docker.io"
+	}
+	if one == host {
+		return name
+	}
+	return one + name[len(host):]
+}
+
 // Name returns HOST/PATH, without tag and digest.
 func (r Reference) Name() string { return r.Registry + "/" + r.Repository }
 

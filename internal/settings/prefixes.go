@@ -54,10 +54,31 @@ func parsePrefix(text string) (string, bool) {
 
 // Allow reports whether a name, or a longer prefix, begins with one of the prefixes.
 func (p Prefixes) Allow(name string) bool {
-	return len(p) == 0 || slices.ContainsFunc(p, func(allowed Prefix) bool {
-		rest, begins := strings.CutPrefix(name, allowed.Name)
-		return begins && (rest == "" || rest[0] == '/')
+	return len(p) == 0 || slices.ContainsFunc(p, func(allowed Prefix) bool { return allowed.begins(name) })
+}
+
+// Covers reports whether a demand on the prefixes is one on a name. No other name of a registry
+// avoids the demand, and busybox is the official image as well as an organization.
+func (p Prefixes) Covers(name string) bool {
+	one := reference.OneName(name)
+	return len(p) == 0 || slices.ContainsFunc(p, func(covered Prefix) bool {
+		prefix := reference.OneName(covered.Name)
+		return Prefix{Name: prefix}.begins(one) || Prefix{Name: library(prefix)}.begins(one)
 	})
+}
+
+// library returns the name of the official image of Docker Hub that a name without a host and a
+// slash may mean, besides an organization. It returns any other name as it is.
+func library(name string) string {
+	if image, ok := strings.CutPrefix(name, "docker.io/"); ok && !strings.Contains(image, "/") {
+		return "docker.io/library/" + image
+	}
+	return name
+}
+
+func (p Prefix) begins(name string) bool {
+	rest, begins := strings.CutPrefix(name, p.Name)
+	return begins && (rest == "" || rest[0] == '/')
 }
 
 // shownPrefixes bounds the prefixes that a message lists.

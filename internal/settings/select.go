@@ -58,7 +58,7 @@ func (p sourcePattern) match(source reference.Reference) bool {
 		return glob(p.name, name) && glob(p.tag, source.Tag)
 	}
 	if !strings.Contains(p.name, "*") {
-		return Prefixes{{Name: p.name}, {Name: p.library()}}.Allow(name)
+		return Prefixes{{Name: p.name}, {Name: library(p.name)}}.Allow(name)
 	}
 	for i := range len(name) + 1 {
 		if (i == len(name) || name[i] == '/') && glob(p.name, name[:i]) {
@@ -66,15 +66,6 @@ func (p sourcePattern) match(source reference.Reference) bool {
 		}
 	}
 	return false
-}
-
-// library returns the name of the official image of Docker Hub that a name without a host and a
-// slash may mean, besides an organization. It returns any other name as it is.
-func (p sourcePattern) library() string {
-	if image, ok := strings.CutPrefix(p.name, "docker.io/"); ok && !strings.Contains(image, "/") {
-		return "docker.io/library/" + image
-	}
-	return p.name
 }
 
 // glob reports whether s matches a pattern in which * stands for any characters.
