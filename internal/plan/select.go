@@ -9,6 +9,7 @@ import (
 	"imagemirror/internal/selection"
 	"imagemirror/internal/settings"
 	"imagemirror/internal/stream"
+	"imagemirror/internal/text"
 )
 
 // ruledTags are the tags of a repository under a rule, or why it cannot judge them.
@@ -81,7 +82,7 @@ func (l *mappingLine) selected(o *selection.Outcome) {
 				Kind: fault.Missing, Side: reference.Source, Host: m.Source.Registry,
 				Advice: fmt.Sprintf("find out whether tags of %s were deleted, or correct spec.select at %s", m.Source.Name(), s.Rule),
 			},
-			fmt.Sprintf("found %d tags of %s, and wanted at least %d: %s", s.Selected, m.Source, least, s.Attrition()))
+			fmt.Sprintf("found %s of %s, and wanted at least %d: %s", text.Count(s.Selected, "tag"), m.Source, least, s.Attrition()))
 	}
 }
 

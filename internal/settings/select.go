@@ -103,6 +103,9 @@ func isPattern(tag string) bool {
 }
 
 func (s *Settings) selectRules(v strictyaml.Value) {
+	if v.Empty() { // it could mean none or all
+		v.Refuse("select has no rules: write one, or leave the key out to mirror all tags")
+	}
 	v.List(func(v strictyaml.Value) {
 		if len(s.Select) == maxSelect {
 			v.Refuse("spec.select has more than %d rules: let one rule be for several sources, with * in its source", maxSelect)
@@ -196,6 +199,9 @@ func (r *SelectRule) by(v strictyaml.Value) {
 // expressions returns what reads one expression, or a list of them.
 func expressions(to *[]selection.Expression, key string) func(strictyaml.Value) {
 	return func(v strictyaml.Value) {
+		if v.Empty() { // it could mean none or all
+			v.Refuse("%s lists no expressions: write one, or leave the key out", key)
+		}
 		v.OneOrMore(func(v strictyaml.Value) {
 			text, ok := v.Text()
 			if !ok {
