@@ -143,13 +143,15 @@ func placeholder(s string) (part, error) {
 
 // checkLayout refuses a layout that no date is in, or whose dates cannot be parts of a tag.
 func checkLayout(layout string) error {
-	earlier := time.Date(2001, time.May, 7, 1, 2, 3, 0, time.UTC)
+	earlier := time.Date(2001, time.January, 7, 1, 2, 3, 456789012, time.UTC) // _2 writes it as " 7"
 	a, b := earlier.Format(layout), samples.Date.Format(layout)
 	if a == b {
 		return fmt.Errorf("has {date:%s}, which has no part of a date: write Go's, such as 20060102 or 2006-01-02T150405", text.Clip(layout, maxQuoted))
 	}
-	if !tagRE.MatchString("x" + b) {
-		return fmt.Errorf("has {date:%s}, which stands for %s, and a tag has only letters, digits, _, . and -", text.Clip(layout, maxQuoted), quote(b))
+	for _, date := range []string{b, a} {
+		if !tagRE.MatchString("x" + date) {
+			return fmt.Errorf("has {date:%s}, which stands for %s, and a tag has only letters, digits, _, . and -", text.Clip(layout, maxQuoted), quote(date))
+		}
 	}
 	return nil
 }
