@@ -19,7 +19,8 @@ func (b *Bytes) Set(text string) error {
 		return nil
 	}
 	q, err := resource.ParseQuantity(text)
-	if err != nil || q.Value() < 1 || q.Value() > most {
+	// In this notation 100m is a tenth of one.
+	if err != nil || q.Value() < 1 || q.Value() > most || resource.NewQuantity(q.Value(), q.Format).Cmp(q) != 0 {
 		return fmt.Errorf("%.100q is not a number of bytes: write one such as 500Mi or 2Gi", text)
 	}
 	*b = Bytes(q.Value())
