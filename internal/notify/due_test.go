@@ -72,6 +72,8 @@ func TestDue(t *testing.T) {
 		{name: "for another cause", causes: []*record.Cause{gone(), with(refused(), told(noon))}, want: []string{"cause missing to slack,mail"}},
 		{name: "it goes on", causes: []*record.Cause{with(refused(), told(noon))}, after: 23 * time.Hour},
 		{name: "for a day", causes: []*record.Cause{with(refused(), told(noon))}, after: 24 * time.Hour, want: []string{"reminder credentials to slack,mail"}},
+		{name: "a clock was a month ahead", causes: []*record.Cause{with(refused(), told(noon.AddDate(0, 1, 0)))}, want: []string{"reminder credentials to slack,mail"}},
+		{name: "a clock is a minute ahead", causes: []*record.Cause{with(refused(), told(noon.Add(time.Minute)))}},
 		{name: "one target did not get it", causes: []*record.Cause{with(refused(), func(c *record.Cause) { c.Told, c.Owed = noon, []string{"mail"} })}, after: time.Hour,
 			want: []string{"reminder credentials to mail"}},
 		{name: "a target that is gone", causes: []*record.Cause{with(refused(), func(c *record.Cause) { c.Told, c.Owed = noon, []string{"pager"} })}, after: time.Hour},

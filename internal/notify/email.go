@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	netmail "net/mail"
+	"net/textproto"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 
 	"imagemirror/internal/retry"
 	"imagemirror/internal/secret"
@@ -27,13 +30,16 @@ const (
 // maxSubject bounds a subject, in characters.
 const maxSubject = 150
 
-// A mailbox is a mail server, and from whom to whom messages go.
+// A mailbox is a mail server, and from whom to whom messages go. It delivers one message at a time.
 type mailbox struct {
 	target  string
 	host    string
 	options []mail.Option
 	from    string
 	to      []string
+
+	about   string          // the ID of the last message
+	reached map[string]bool // recipients whose mail the server has taken
 }
 
 // email returns what sends mail. The connection has TLS, from the start or by STARTTLS; only a
@@ -56,7 +62,10 @@ func (s *Sender) mailbox(k keys) (*mailbox, error) {
 	if err := cmp.Or(err1, err2, err3, err4, err5, err6); err != nil {
 		return nil, err
 	}
-	secret.Add(user, password)
+	if password != "" {
+		secret.Add(user, password)
+		secret.Add("", "\x00"+user+"\x00"+password) // as SASL's PLAIN has them, in base64
+	}
 	host, portText, err := net.SplitHostPort(server)
 	if err != nil {
 		host, portText = server, strconv.Itoa(submission)
@@ -69,7 +78,7 @@ func (s *Sender) mailbox(k keys) (*mailbox, error) {
 		return nil, err
 	}
 	trust.ServerName = host
-	box := &mailbox{target: k.target, host: host, from: from, to: splitList(to)}
+	box := &mailbox{target: k.target, host: host, from: from, to: recipients(to)}
 	box.options = []mail.Option{
 		mail.WithPort(port), mail.WithTimeout(tryTime), mail.WithTLSConfig(trust), mail.WithDialContextFunc(s.dial), mail.WithHELO("imagemirror.invalid"),
 	}
@@ -105,8 +114,18 @@ func (s *Sender) dialTLS(trust *tls.Config) mail.DialContextFunc {
 	}
 }
 
-func splitList(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
+// recipients returns the addresses of a list, with commas or white space in between. An address may
+// have a name, as in "Ada <ada@example.com>".
+func recipients(list string) []string {
+	parsed, err := netmail.ParseAddressList(strings.Join(strings.FieldsFunc(list, func(r rune) bool { return r == '\r' || r == '\n' }), ","))
+	if err != nil {
+		return strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(", \r\n\t", r) })
+	}
+	var all []string
+	for _, address := range parsed {
+		all = append(all, address.String())
+	}
+	return all
 }
 
 func (b *mailbox) deliver(ctx context.Context, m *Message) (time.Duration, error) {
@@ -118,23 +137,91 @@ func (b *mailbox) deliver(ctx context.Context, m *Message) (time.Duration, error
 	if err != nil {
 		return retry.Never, err
 	}
-	if err := client.DialAndSendWithContext(ctx, msg); err != nil {
-		return b.waitAfter(err)
+	session, err := client.DialToSMTPClientWithContext(ctx)
+	if err != nil {
+		return b.waitAfter(fmt.Errorf("connecting to %s: %w", b.host, err))
 	}
-	return 0, nil
+	// Once the server has taken the mail, it arrives, whatever becomes of the connection.
+	defer client.CloseWithSMTPClient(session)
+	return b.send(session, m, msg)
 }
 
-// waitAfter tells errors that another try may not have: the server refused for good, or may not
-// be reached at all.
+// send sends a mail to the recipients that did not get it yet. One that the server refuses keeps it
+// from no other.
+func (b *mailbox) send(session *smtp.Client, m *Message, msg *mail.Msg) (time.Duration, error) {
+	to, err1 := msg.GetRecipients()
+	from, err2 := msg.GetSender(false)
+	if err := cmp.Or(err1, err2); err != nil {
+		return retry.Never, err
+	}
+	if err := session.Mail(from); err != nil {
+		return b.waitAfter(fmt.Errorf("from %s: %w", from, err))
+	}
+	if b.about != m.ID() {
+		b.about, b.reached = m.ID(), map[string]bool{}
+	}
+	var accepted []string
+	var refused []error
+	wait := retry.Never
+	for _, address := range to {
+		if b.reached[address] {
+			continue
+		}
+		err := session.Rcpt(address)
+		if err == nil {
+			accepted = append(accepted, address)
+			continue
+		}
+		again, err := b.waitAfter(fmt.Errorf("to %s: %w", address, err))
+		wait, refused = max(wait, again), append(refused, err)
+	}
+	if len(accepted) > 0 {
+		if err := write(session, msg); err != nil {
+			wait, err := b.waitAfter(err)
+			return wait, b.aboutMessage(err, wait == retry.Never)
+		}
+	}
+	for _, address := range accepted {
+		b.reached[address] = true
+	}
+	if len(refused) == 0 {
+		return 0, nil
+	}
+	return wait, b.aboutMessage(errors.Join(refused...), false)
+}
+
+// aboutMessage returns an error as one about the message if it is, or if the message has reached
+// somebody.
+func (b *mailbox) aboutMessage(err error, is bool) error {
+	if arrived := len(b.reached) > 0; is || arrived {
+		return &messageError{err, arrived}
+	}
+	return err
+}
+
+// write sends the content of a mail.
+func write(session *smtp.Client, msg *mail.Msg) error {
+	w, err := session.Data()
+	if err != nil {
+		return err
+	}
+	if _, err := msg.WriteTo(w); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// waitAfter tells errors that another try may not have: the server refused for good (RFC 5321,
+// section 4.2.1), or may not be reached at all.
 func (b *mailbox) waitAfter(err error) (time.Duration, error) {
 	if strings.Contains(err.Error(), "does not support STARTTLS") {
 		return retry.Never, fmt.Errorf("%s has no STARTTLS: mail goes in the clear only without a user, and to a host that the policy or MIRROR_NOTIFY_HOSTS lists", b.host)
 	}
-	var send *mail.SendError
-	if errors.As(err, new(*unreachable)) || errors.As(err, &send) && !send.IsTemp() {
+	var reply *textproto.Error
+	if errors.As(err, new(*unreachable)) || errors.As(err, &reply) && reply.Code >= 500 {
 		return retry.Never, err
 	}
-	return 0, err
+	return 0, explained(err)
 }
 
 // message returns the mail. The library encodes headers, in which no line can end early.

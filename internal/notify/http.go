@@ -19,6 +19,7 @@ import (
 	"imagemirror/internal/addresses"
 	"imagemirror/internal/retry"
 	"imagemirror/internal/secret"
+	"imagemirror/internal/text"
 )
 
 // maxBody bounds what is read of an answer, in bytes.
@@ -29,16 +30,17 @@ type endpoint struct {
 	url    *url.URL
 	client *http.Client
 	now    func() time.Time
+	words  bool // what takes a message says so in words; a page is of a login or a proxy
 }
 
 // endpoint reads the URL of a target, and the authorities that it trusts besides the system's.
 func (s *Sender) endpoint(k keys) (*endpoint, error) {
-	text, err := k.get("url", true)
+	address, err := k.get("url", true)
 	if err != nil {
 		return nil, err
 	}
-	hideAddress(text)
-	u, err := url.Parse(text)
+	hideAddress(address)
+	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return nil, fmt.Errorf("the key %s.url is not a URL: write https://HOST/PATH", k.target)
 	}
@@ -65,7 +67,7 @@ func (s *Sender) endpoint(k keys) (*endpoint, error) {
 	}
 	// A redirect would take the secrets along, or leave them out and fail.
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &endpoint{u, &http.Client{Transport: transport, CheckRedirect: stay}, s.now}, nil
+	return &endpoint{url: u, client: &http.Client{Transport: transport, CheckRedirect: stay}, now: s.now}, nil
 }
 
 // hideAddress hides all of a URL but its scheme and host: whoever knows the path of Slack's may
@@ -125,10 +127,17 @@ func (e *endpoint) post(ctx context.Context, body []byte, header http.Header) (t
 		return waitAfter(err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode/100 == 2 {
+	taken := resp.StatusCode/100 == 2
+	if taken && !e.words {
 		return 0, nil
 	}
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	switch page := bytes.HasPrefix(bytes.TrimSpace(answer), []byte("<")); {
+	case taken && page:
+		return retry.Never, fmt.Errorf("HTTP %d with a web page: give the URL of an incoming webhook", resp.StatusCode)
+	case taken:
+		return 0, nil
+	}
 	if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && to != "" {
 		return retry.Never, fmt.Errorf("HTTP %d: it redirects, and secrets are not sent along: give the URL that it leads to", resp.StatusCode)
 	}
@@ -144,7 +153,21 @@ func waitAfter(err error) (time.Duration, error) {
 	if errors.As(err, new(*unreachable)) {
 		return retry.Never, err
 	}
-	return 0, err
+	return 0, explained(err)
+}
+
+// explained tells in words what the errors of connections mean.
+func explained(err error) error {
+	timeout, untrusted := net.Error(nil), new(x509.UnknownAuthorityError)
+	switch {
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("no answer within %s", text.Duration(tryTime))
+	case errors.Is(err, io.EOF):
+		return errors.New("the connection ended without an answer")
+	case errors.As(err, untrusted):
+		return fmt.Errorf("%w: if that is right, trust its authority with the key NAME.ca", err)
+	}
+	return err
 }
 
 // An unreachable error is about an address that no message is sent to.

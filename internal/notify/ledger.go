@@ -19,7 +19,7 @@ import (
 type Outcome struct {
 	*Message
 	Failed []string // names of the targets that did not get it
-	Errs   []error  // why
+	Errs   []error  // why, and why one did not reach all of its recipients
 }
 
 // setsAtOnce is how many sets are notified about at a time, in a run of several.
@@ -134,7 +134,7 @@ func (o Outcome) count(n *record.Notifications, now time.Time) {
 	n.Delivered += int64(len(o.to) - len(o.Failed))
 	n.Failed += int64(len(o.Failed))
 	n.LastError = ""
-	if len(o.Failed) > 0 {
+	if len(o.Errs) > 0 {
 		n.LastFail, n.LastError = now, text.Line(secret.Hide(o.Errs[0].Error()), maxShort)
 	}
 }

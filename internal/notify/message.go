@@ -133,10 +133,10 @@ func (v view) event(c *record.Cause, told bool) (Event, []string) {
 	if told {
 		first = Cause
 	}
-	switch {
+	switch age := v.now.Sub(c.Told); {
 	case c.Told.IsZero():
 		return first, v.targets
-	case v.now.Sub(c.Told) >= v.remind:
+	case age >= v.remind || age <= -v.remind: // a clock was ahead when people were told
 		return Reminder, v.targets
 	case len(c.Owed) > 0:
 		return Reminder, v.owed(c)

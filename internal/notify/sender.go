@@ -85,17 +85,24 @@ func (s *Sender) Send(ctx context.Context, set string, targets []settings.Target
 	for j, m := range messages {
 		outcomes[j].Message = m
 		for i, t := range targets {
-			if err := failed[i][j]; err != nil {
-				slog.Warn("a notification was not delivered", "set", set, "target", t.Name, "about", m.Headline(), "error", err)
-				outcomes[j].Failed = append(outcomes[j].Failed, t.Name)
-				outcomes[j].Errs = append(outcomes[j].Errs, err)
+			err := failed[i][j]
+			if err == nil {
+				continue
 			}
+			outcomes[j].Errs = append(outcomes[j].Errs, err)
+			what := "a notification did not reach all recipients"
+			if about := new(messageError); !errors.As(err, &about) || !about.arrived {
+				what = "a notification was not delivered"
+				outcomes[j].Failed = append(outcomes[j].Failed, t.Name)
+			}
+			slog.Warn(what, "set", set, "target", t.Name, "about", m.Headline(), "error", err)
 		}
 	}
 	return outcomes
 }
 
-// sendAll sends messages to one target, in their order, up to the first that fails.
+// sendAll sends messages to one target, in their order. After an error that is not about one message
+// only, it tries no other.
 func (s *Sender) sendAll(ctx context.Context, t settings.Target, messages []*Message, failed []error) {
 	deliver, err := s.open(t)
 	if err != nil {
@@ -105,20 +112,31 @@ func (s *Sender) sendAll(ctx context.Context, t settings.Target, messages []*Mes
 		if !slices.Contains(m.to, t.Name) {
 			continue
 		}
-		if err == nil {
-			err = s.retry.Do(ctx, func(int) (time.Duration, error) {
-				ctx, cancel := context.WithTimeout(ctx, tryTime)
-				defer cancel()
-				return deliver(ctx, m)
-			})
-			if err == nil {
-				slog.Info("notified", "set", m.Set, "target", t.Name, "about", m.Headline())
-				continue
-			}
-			err = fmt.Errorf("%s %s: %s", t.Kind, t.Name, text.Line(secret.Hide(err.Error()), maxLong))
+		if failed[i] = err; err != nil {
+			continue
 		}
-		failed[i] = err
+		why := s.retry.Do(ctx, func(int) (time.Duration, error) {
+			ctx, cancel := context.WithTimeout(ctx, tryTime)
+			defer cancel()
+			return deliver(ctx, m)
+		})
+		if why == nil {
+			slog.Info("notified", "set", m.Set, "target", t.Name, "about", m.Headline())
+			continue
+		}
+		told := fmt.Errorf("%s %s: %s", t.Kind, t.Name, text.Line(secret.Hide(why.Error()), maxLong))
+		if about := new(messageError); errors.As(why, &about) {
+			failed[i] = &messageError{told, about.arrived}
+		} else {
+			failed[i], err = told, told
+		}
 	}
+}
+
+// A messageError is about one message: its target may take others.
+type messageError struct {
+	error
+	arrived bool // some of its recipients got it
 }
 
 // A delivery sends a message once. If another try may help, the wait is the least before it;
@@ -187,6 +205,10 @@ func refusal(status int, header http.Header, body []byte, now time.Time) (time.D
 	err := fmt.Errorf("HTTP %d: %s", status, text.Line(secret.Hide(strings.TrimSpace(string(body))), maxShort))
 	if len(body) == 0 {
 		err = fmt.Errorf("HTTP %d", status)
+	}
+	switch status {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return retry.Never, &messageError{error: err}
 	}
 	if !retry.Transient(status) {
 		return retry.Never, err

@@ -219,6 +219,73 @@ func TestDeliveryIsTriedAgain(t *testing.T) {
 	}
 }
 
+// A message that a target does not accept keeps no other one from it.
+func TestMessagesThatAreRefused(t *testing.T) {
+	for _, status := range []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity} {
+		r := notifytest.New(t)
+		var hooks atomic.Int32
+		r.Answer = func(http.ResponseWriter, *http.Request) int {
+			if hooks.Add(1) == 1 {
+				return status
+			}
+			return 0
+		}
+		s, _ := opened(t, r, r.Hosts()...)
+		outcomes := s.Send(t.Context(), "web", all[1:2], messageTo(failing(refused(), gone()), all[1:2]...))
+		if got := len(r.Take()); got != 1 || len(outcomes[0].Failed) != 1 || len(outcomes[1].Failed) != 0 {
+			t.Errorf("%d: %d messages arrived: %s", status, got, failures(outcomes))
+		}
+	}
+}
+
+// A proxy or a login answers 200 with a page. Slack, and what speaks as it does, answers in words.
+func TestPagesAreNotSlack(t *testing.T) {
+	for answer, want := range map[string]string{
+		"ok":                 "",
+		`{"success":true}`:   "",
+		"":                   "",
+		"<!doctype html><p>": "slack slack: HTTP 200 with a web page: give the URL of an incoming webhook",
+		"\n <html>Sign in":   "slack slack: HTTP 200 with a web page: give the URL of an incoming webhook",
+	} {
+		r := notifytest.New(t)
+		r.Answer = func(w http.ResponseWriter, _ *http.Request) int {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte(answer))
+			return 0
+		}
+		s, _ := opened(t, r, r.Hosts()...)
+		if got := failures(s.Send(t.Context(), "web", all[:1], messageTo(failing(refused()), all[:1]...))); got != want {
+			t.Errorf("%q: got %q, want %q", answer, got, want)
+		}
+	}
+}
+
+// A connection that breaks says in words what happened.
+func TestConnectionsThatEnd(t *testing.T) {
+	for _, first := range []string{"", "SSH-2.0-OpenSSH\r\n"} {
+		r := notifytest.New(t)
+		r.Answer = func(w http.ResponseWriter, _ *http.Request) int {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return 0
+			}
+			_, _ = conn.Write([]byte(first))
+			conn.Close()
+			return 0
+		}
+		s, _ := opened(t, r, r.Hosts()...)
+		got := failures(s.Send(t.Context(), "web", all[1:2], messageTo(failing(refused()), all[1:2]...)))
+		want := "webhook hook: the connection ended without an answer"
+		if first != "" {
+			want = "webhook hook: net/http: HTTP/1.x transport connection broken: malformed HTTP response"
+		}
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // What a target did not get is due again, and its other messages are not tried at all.
 func TestTargetsFailAlone(t *testing.T) {
 	r := notifytest.New(t)

@@ -26,6 +26,7 @@ func (s *Sender) slack(k keys) (delivery, error) {
 	if err != nil {
 		return nil, err
 	}
+	to.words = true
 	return func(ctx context.Context, m *Message) (time.Duration, error) {
 		body, err := json.Marshal(m.slack())
 		if err != nil {
