@@ -216,22 +216,22 @@ func (s *signatureReader) archived(digest string) []byte {
 }
 
 // bundles reads the Sigstore bundles that refer to the image, the last in the list first: an index
-// of referrers is appended to.
+// of referrers is appended to. One that cannot be read does not hide the others: lists keep entries
+// of what was deleted.
 func (s *signatureReader) bundles(ctx context.Context, index registry.Presence) error {
 	if s.complete {
+		var err error
 		for _, a := range slices.Backward(s.attached) {
 			if a.Subject == s.digest && verify.IsBundle(a.Kind) && !s.check.Done() {
-				if err := s.candidates(ctx, s.archived(a.Digest)); err != nil {
-					return err
-				}
+				err = cmp.Or(err, s.candidates(ctx, s.archived(a.Digest)))
 			}
 		}
-		return nil
+		return err
 	}
 	list, err := s.from.Referrers(ctx, s.digest, registry.ReferrersQuery{Index: index})
 	for _, d := range slices.Backward(list) {
-		if !s.check.Done() && err == nil && (verify.IsBundle(d.ArtifactType) || saysNothing(d.ArtifactType)) {
-			err = s.bundle(ctx, d.Digest)
+		if !s.check.Done() && (verify.IsBundle(d.ArtifactType) || saysNothing(d.ArtifactType)) {
+			err = cmp.Or(err, s.bundle(ctx, d.Digest))
 		}
 	}
 	return err

@@ -47,6 +47,7 @@ type host struct {
 	heads          optional  // HEAD of manifests
 	referrers      optional  // the referrers API
 	referrersAsked sync.Once // for referrers, by the first request
+	noReferrers    sync.Map  // paths of repositories of which it refused to list referrers
 	tagLists       optional  // lists of tags that other requests can replace: see TagsWithin
 	ranges         optional  // of blobs
 	chunks         chunks

@@ -79,10 +79,10 @@ func (ep repoEndpoint) referrers(ctx context.Context, subject string, q Referrer
 		first = true
 		list, err = ep.askReferrers(ctx, subject, q)
 	})
-	if !first && !ep.host.referrers.useless() {
+	if !first && !ep.withoutReferrers() {
 		list, err = ep.askReferrers(ctx, subject, q)
 	}
-	if ep.host.referrers.useless() || regerror.StatusOf(err) == http.StatusNotFound {
+	if ep.withoutReferrers() || regerror.StatusOf(err) == http.StatusNotFound {
 		if err = nil; q.Index == Absent {
 			return list, nil
 		}
@@ -99,6 +99,13 @@ func (ep repoEndpoint) referrers(ctx context.Context, subject string, q Referrer
 		}
 	}
 	return list, nil
+}
+
+// withoutReferrers reports whether the registry, or the repository, is known to be without the
+// referrers API.
+func (ep repoEndpoint) withoutReferrers() bool {
+	_, known := ep.host.noReferrers.Load(ep.access.Repository)
+	return known || ep.host.referrers.useless()
 }
 
 // askReferrers asks the referrers API, and remembers whether the registry has it.
@@ -121,6 +128,10 @@ func (ep repoEndpoint) askReferrers(ctx context.Context, subject string, q Refer
 		if !api.isProven() {
 			api.doubt() // it may be about this repository
 		}
+	case isOfRepository(err):
+		if !api.isProven() {
+			ep.host.noReferrers.Store(ep.access.Repository, true)
+		}
 	default:
 		api.refuse(err)
 	}
@@ -133,6 +144,17 @@ func (ep repoEndpoint) askReferrers(ctx context.Context, subject string, q Refer
 func lacksReferrers(ctx context.Context, err error) bool {
 	return dispensable(ctx, err) && !regerror.IsThrottling(err) && !errors.Is(err, errTooManyReferrers) &&
 		(regerror.IsRefusal(err) || regerror.IsMalformed(err) || regerror.StatusOf(err)/100 == 5 || regerror.StatusOf(err)/100 == 3)
+}
+
+// isOfRepository reports whether a refusal may be about one repository, or its credentials, so that
+// the registry may list the referrers of others.
+func isOfRepository(err error) bool {
+	switch regerror.StatusOf(err) {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	}
+	var e *regerror.Error
+	return errors.As(err, &e) && (e.Code == "NAME_UNKNOWN" || e.Code == "MANIFEST_UNKNOWN")
 }
 
 // taggedReferrers reads the index under ReferrersTag. If nobody has listed the tags, it may not
