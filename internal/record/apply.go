@@ -150,8 +150,10 @@ type application struct {
 // destinations returns the destinations after the run, by name.
 func (a *application) destinations(old []*Destination) []*Destination {
 	known := make(map[string]*Destination, len(old))
-	for _, d := range old {
-		known[d.Name] = d
+	old = slices.Clone(old)
+	for i, d := range old {
+		old[i] = d.notAhead(a.Now, a.run.End)
+		known[d.Name] = old[i]
 	}
 	next := make(map[string]*Destination, len(old))
 	files := map[string]bool{}
@@ -197,6 +199,32 @@ func newest(all []*Destination) []*Destination {
 // baseOf returns the name of a mapping file without its directory, which differs between runs
 // that were started in different directories.
 func baseOf(file string) string { return file[strings.LastIndexByte(file, '/')+1:] }
+
+// notAhead returns a destination whose times after now are end instead, as those of runs are:
+// otherwise it would not be stale before then.
+func (d *Destination) notAhead(now, end time.Time) *Destination {
+	ahead := func(t time.Time) bool { return t.After(now) }
+	past := *d
+	times := []*time.Time{&past.Since, &past.LastGood, &past.Public, &past.Checked, &past.FailingSince, &past.FreshSince, &past.Gone}
+	moved := slices.ContainsFunc(d.Moves, func(m *Move) bool { return ahead(m.When) })
+	if !moved && !slices.ContainsFunc(times, func(t *time.Time) bool { return ahead(*t) }) {
+		return d
+	}
+	for _, t := range times {
+		if ahead(*t) {
+			*t = end
+		}
+	}
+	past.Moves = nil
+	for _, m := range d.Moves {
+		move := *m
+		if ahead(m.When) {
+			move.When = end
+		}
+		past.Moves = append(past.Moves, &move)
+	}
+	return &past
+}
 
 // destination returns a destination after the run's result for it. old is nil if it is new.
 func (a *application) destination(old *Destination, name string, m *report.Result) *Destination {

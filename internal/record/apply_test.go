@@ -278,7 +278,11 @@ func TestApply(t *testing.T) {
 		{"out of order, another part", []Update{part(3, line{"v1", stream.Copied, "c", ""}), late(part(2, line{"v2", stream.Failed, "b", ""}))},
 			[]string{"v1 c since 3 good 3 moves c", "v2  since - good - failing 2 moves ", "cause denied: 1, 2 to 2", "2 runs, the last run-3 good"}},
 		{"a clock that was ahead", []Update{good(1000), func() Update { u := failed(2); return u }()},
-			[]string{"v1 a since 1000 good 1000 failing 2 moves a", "v2 b since 1000 good 2 moves b", "cause denied: 1, 2 to 2", "2 runs, the last run-2 failed"}},
+			[]string{"v1 a since 2 good 2 failing 2 moves a", "v2 b since 2 good 2 moves b", "cause denied: 1, 2 to 2", "2 runs, the last run-2 failed"}},
+		{"a clock that was ahead in a failing run", []Update{failed(1000), failed(2), failed(3)},
+			[]string{"v1 a since 2 good - failing 2 moves a", "v2 b since 2 good 3 moves b", "cause denied: 1, 2 to 3", "3 runs, the last run-3 failed"}},
+		{"a clock that was ahead when a mapping was removed", []Update{good(1), run(1000, line{"v2", stream.Current, "b", ""}), run(2, line{"v2", stream.Current, "b", ""})},
+			[]string{"v1 a since 1 good 1 gone 2 moves a", "v2 b since 1 good 2 moves b", "3 runs, the last run-2 good"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := New("tekton")
