@@ -13,6 +13,8 @@ import (
 // is a blob: an index may list content of any type (OCI image spec, "Image Index").
 func (f fields) references(kind string) (Manifest, error) {
 	r := referenceReader{m: Manifest{MediaType: kind}, index: IsIndex(kind)}
+	r.room = 1 + (len(f.manifests)+len(f.layers)+len(f.blobs))/usualEntry
+	r.at = make(map[string]int, r.room)
 	r.m.Subject, r.m.Artifact = f.about()
 	var err error
 	switch {
@@ -33,10 +35,15 @@ func (f fields) references(kind string) (Manifest, error) {
 // A referenceReader collects what a manifest refers to. It drops repeated references, and
 // fails if two of them contradict each other.
 type referenceReader struct {
-	m     Manifest
-	index bool
-	at    map[string]int // of a digest: its index in m.Blobs, or -1 minus that in m.Children
+	m      Manifest
+	index  bool
+	at     map[string]int // of a digest: its index in m.Blobs, or -1 minus that in m.Children
+	room   int            // about how many entries there are: what grows leaves as much garbage again
+	before string         // media type of the entry before
 }
+
+// usualEntry is about the least that tools write for an entry, in bytes.
+const usualEntry = 128
 
 // about returns the digest of the manifest's subject and, if it has one, its artifact type. What is
 // malformed is left out: it decides nothing about what is copied.
@@ -44,13 +51,13 @@ func (f fields) about() (subject, artifact string) {
 	if f.subject == nil {
 		return "", ""
 	}
-	d, _, _ := readDescriptor(f.subject, entryName{key: "subject"})
+	d, _, _ := readDescriptor(f.subject, entryName{key: "subject"}, "")
 	subject = d.Digest
 	switch {
 	case f.artifactType != nil:
 		artifact, _ = readString(f.artifactType, entryName{}, "artifactType")
 	case f.config != nil:
-		d, _, _ := readDescriptor(f.config, entryName{key: "config"})
+		d, _, _ := readDescriptor(f.config, entryName{key: "config"}, "")
 		artifact = d.MediaType
 	}
 	return subject, artifact
@@ -71,10 +78,11 @@ func (r *referenceReader) list(entries strictjson.Value, key string) error {
 }
 
 func (r *referenceReader) add(v strictjson.Value, name entryName) error {
-	d, size, err := readDescriptor(v, name)
+	d, size, err := readDescriptor(v, name, r.before)
 	if err != nil {
 		return err
 	}
+	r.before = d.MediaType
 	child := r.index && IsManifest(d.MediaType)
 	switch {
 	case !digest.Valid(d.Digest):
@@ -90,17 +98,22 @@ func (r *referenceReader) add(v strictjson.Value, name entryName) error {
 	if at, twice := r.at[d.Digest]; twice {
 		return r.compare(at, d, child)
 	}
-	if r.at == nil {
-		r.at = map[string]int{}
-	}
 	if child {
 		r.at[d.Digest] = -1 - len(r.m.Children)
-		r.m.Children = append(r.m.Children, d)
+		r.m.Children = append(r.enough(r.m.Children), d)
 	} else {
 		r.at[d.Digest] = len(r.m.Blobs)
-		r.m.Blobs = append(r.m.Blobs, d)
+		r.m.Blobs = append(r.enough(r.m.Blobs), d)
 	}
 	return nil
+}
+
+// enough returns a list with room for all entries if it is new.
+func (r *referenceReader) enough(list []Descriptor) []Descriptor {
+	if list == nil {
+		list = make([]Descriptor, 0, r.room)
+	}
+	return list
 }
 
 // compare fails if a repeated reference says something else than the first one did.
@@ -126,7 +139,9 @@ func (r *referenceReader) compare(at int, d Descriptor, child bool) error {
 }
 
 // readDescriptor reads an object and checks only its keys and types. size is nil if it has none.
-func readDescriptor(v strictjson.Value, name entryName) (d Descriptor, size strictjson.Value, err error) {
+// readDescriptor reads an entry. usual is the media type that it probably has: most layers have that
+// of the one before, and then share its memory.
+func readDescriptor(v strictjson.Value, name entryName, usual string) (d Descriptor, size strictjson.Value, err error) {
 	if v[0] != '{' {
 		return d, nil, refuse(ofImage, "%s is not an object", name)
 	}
@@ -136,7 +151,7 @@ func readDescriptor(v strictjson.Value, name entryName) (d Descriptor, size stri
 		if err == nil && !v.IsNull() {
 			switch key {
 			case "mediaType":
-				d.MediaType, err = readString(v, name, key)
+				d.MediaType, err = readMediaType(v, name, usual)
 			case "digest":
 				d.Digest, err = readString(v, name, key)
 			case "size":
@@ -153,6 +168,13 @@ func readDescriptor(v strictjson.Value, name entryName) (d Descriptor, size stri
 }
 
 // maxURLs bounds the URLs of a descriptor that take memory.
+func readMediaType(v strictjson.Value, name entryName, usual string) (string, error) {
+	if v[0] == '"' && string(v.Text()) == usual {
+		return usual, nil
+	}
+	return readString(v, name, "mediaType")
+}
+
 const maxURLs = 8
 
 func readURLs(v strictjson.Value, name entryName) (urls []string, err error) {

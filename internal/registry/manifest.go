@@ -172,11 +172,13 @@ const (
 	largeManifests = 2
 )
 
-// readContent reads a manifest of at most manifest.MaxSize bytes, or a byte more. The caller
-// releases it when it is used.
-func (h *host) readContent(ctx context.Context, body io.Reader) (content []byte, release func(), err error) {
+// readContent reads a manifest of at most manifest.MaxSize bytes, or a byte more. length is what the
+// registry says that it has, or -1. The caller releases it when it is used.
+func (h *host) readContent(ctx context.Context, body io.Reader, length int64) (content []byte, release func(), err error) {
 	release = func() {}
-	b, err := io.ReadAll(io.LimitReader(body, smallManifest+1))
+	small := bytes.NewBuffer(make([]byte, 0, bytes.MinRead+min(max(length, 0), smallManifest)))
+	_, err = small.ReadFrom(io.LimitReader(body, smallManifest+1))
+	b := small.Bytes()
 	if err != nil || len(b) <= smallManifest {
 		return b, release, err
 	}
@@ -200,17 +202,20 @@ func (ep repoEndpoint) readManifest(ctx context.Context, identifier string, opti
 		return manifest.Raw{}, func() {}, retry.Never, err
 	}
 	defer resp.Body.Close()
-	b, release, err := ep.host.readContent(ctx, resp.Body)
+	b, release, err := ep.host.readContent(ctx, resp.Body, resp.ContentLength)
 	if err != nil {
 		return manifest.Raw{}, release, 0, &regerror.Error{Err: regerror.Plain(ctx, err)}
 	}
 	if len(b) > manifest.MaxSize {
 		return manifest.Raw{}, release, retry.Never, &regerror.Error{Err: regerror.Malformed("the manifest exceeds %d bytes, the most that registries must accept", manifest.MaxSize)}
 	}
+	m = manifest.Raw{Digest: digest.Of(b), MediaType: resp.Header.Get("Content-Type"), Content: b}
+	if m.Digest == identifier { // whatever it is, it was asked for
+		return m, release, 0, nil
+	}
 	if e := statedError(resp, b); e != nil {
 		return manifest.Raw{}, release, 0, e
 	}
-	m = manifest.Raw{Digest: digest.Of(b), MediaType: resp.Header.Get("Content-Type"), Content: b}
 	want := announced(resp.Header)
 	if digest.Valid(identifier) {
 		want = identifier
