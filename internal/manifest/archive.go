@@ -21,6 +21,8 @@ type Archive struct {
 	digests digests
 	records map[Ref]kept
 	packer  packer
+	slab    slab
+	blobs   []byte // reused by AddWithin
 }
 
 // A Ref is the number of a digest in an Archive, of a manifest or of a blob. Refs count from 0.
@@ -39,7 +41,7 @@ type kept struct {
 	size     int // of the content
 	packed   packed
 	children []childRef
-	blobs    []blobRef
+	blobs    blobRefs
 	claimed  int64 // sum of the sizes of blobs; MaxSize has no room for as many as overflow it
 }
 
@@ -58,9 +60,6 @@ var kinds = [...]string{"", DockerManifest, DockerList, OCIManifest, OCIIndex, O
 
 func kindOf(mediaType string) kind { return kind(max(0, slices.Index(kinds[:], mediaType))) }
 
-// A blobRef is twice the Ref of a blob, plus 1 if the manifest calls the blob foreign.
-type blobRef uint32
-
 // NewArchive makes an empty Archive.
 func NewArchive() *Archive {
 	return &Archive{digests: newDigests(), records: map[Ref]kept{}, packer: newPacker()}
@@ -73,11 +72,12 @@ func (a *Archive) Add(digest string, content []byte, parsed Manifest) Ref {
 	return ref
 }
 
-// recordSize is about what a manifest takes besides its packed content and what it refers to, and
-// digestSize what a digest takes, in bytes.
+// What a manifest takes, about, besides its packed content and what it refers to; what a digest
+// takes, and what the size of a large blob takes besides; all in bytes.
 const (
 	recordSize = 200
-	digestSize = 52
+	digestSize = 48
+	largeSize  = 32
 )
 
 // AddWithin adds a manifest as Add does, but only if it takes at most room bytes of memory. It
@@ -89,27 +89,25 @@ func (a *Archive) AddWithin(digest string, content []byte, parsed Manifest, room
 	if _, known := a.records[ref]; known {
 		return ref, 0, true
 	}
-	before := a.digests.len()
+	digests, large := a.digests.len(), len(a.digests.large)
 	r := kept{kind: kindOf(parsed.MediaType), size: len(content), packed: a.packer.pack(content, &a.digests)}
 	for _, d := range parsed.Children {
 		r.children = append(r.children, childRef{a.digests.add(d.Digest), kindOf(d.MediaType), d.Size})
 	}
-	if len(parsed.Blobs) > 0 {
-		r.blobs = make([]blobRef, len(parsed.Blobs))
-	}
-	for i, d := range parsed.Blobs {
+	r.blobs = blobRefs{text: a.blobs[:0]}
+	for _, d := range parsed.Blobs {
 		blob := a.digests.add(d.Digest)
 		a.digests.grow(blob, d.Size)
 		r.claimed += d.Size
-		r.blobs[i] = blobRef(blob) << 1
-		if d.Foreign() {
-			r.blobs[i]++
-		}
+		r.blobs.add(blob, d.Foreign())
 	}
-	takes = recordSize + int64(len(r.packed.deflated)+24*len(r.children)+4*len(r.blobs)+digestSize*(a.digests.len()-before))
+	a.blobs = r.blobs.text
+	takes = recordSize + int64(len(r.packed.deflated)+24*len(r.children)+len(r.blobs.text)+
+		digestSize*(a.digests.len()-digests)+largeSize*(len(a.digests.large)-large))
 	if takes > room {
 		return ref, takes, false
 	}
+	r.packed.deflated, r.blobs.text = a.slab.keep(r.packed.deflated), a.slab.keep(r.blobs.text)
 	a.records[ref] = r
 	return ref, takes, true
 }
@@ -180,10 +178,9 @@ func (a *Archive) Blobs(ref Ref) []ArchivedBlob {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := a.records[ref]
-	list := make([]ArchivedBlob, len(r.blobs))
-	for i, b := range r.blobs {
-		ref := Ref(b >> 1)
-		list[i] = ArchivedBlob{Ref: ref, Size: a.digests.size(ref), Foreign: b&1 == 1}
+	list := make([]ArchivedBlob, 0, r.blobs.count)
+	for ref, foreign := range r.blobs.all() {
+		list = append(list, ArchivedBlob{Ref: ref, Size: a.digests.size(ref), Foreign: foreign})
 	}
 	return list
 }
@@ -194,7 +191,7 @@ func (a *Archive) Weigh(ref Ref) (blobs int, size int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := a.records[ref]
-	return len(r.blobs), r.claimed
+	return r.blobs.count, r.claimed
 }
 
 // Tree returns manifests and everything below them, each once and parents before children. It

@@ -3,31 +3,39 @@ package manifest
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"math"
 
 	"imagemirror/internal/digest"
 )
 
-// digests numbers sha256 digests. It takes 40 bytes for each, and up to 11 to find it again.
+// digests numbers sha256 digests. It takes 36 bytes for each, and up to 11 to find it again.
 // A map of strings would take about 200, and a large plan has a million digests.
 type digests struct {
 	seed   maphash.Seed // random: registries choose digests, and must not choose slots
-	chunks [][]numbered // of chunkSize each, so that nothing is copied to grow
+	chunks []*numbered  // so that nothing is copied to grow
 	slots  []uint32     // open addressing: Ref+1, or 0 if free; the length is a power of two
 	count  int
+	large  map[Ref]int64 // sizes for which a numbered has no room
 }
 
+// A numbered is a part of digests.
 type numbered struct {
-	sum  [32]byte
-	size int64
+	sums  [chunkSize][32]byte
+	sizes [chunkSize]uint32 // bytes, or largeBlob
 }
 
 const chunkSize = 4096
 
-func newDigests() digests { return digests{seed: maphash.MakeSeed(), slots: make([]uint32, 1024)} }
+// largeBlob stands for a size of at least as many bytes, which is in a map. Few blobs are as large.
+const largeBlob = math.MaxUint32
+
+func newDigests() digests {
+	return digests{seed: maphash.MakeSeed(), slots: make([]uint32, 1024), large: map[Ref]int64{}}
+}
 
 func (d *digests) len() int { return d.count }
 
-func (d *digests) numbered(ref Ref) *numbered { return &d.chunks[ref/chunkSize][ref%chunkSize] }
+func (d *digests) sum(ref Ref) *[32]byte { return &d.chunks[ref/chunkSize].sums[ref%chunkSize] }
 
 // add returns the Ref of a digest, and numbers it if it is new. It panics if the digest is
 // not valid.
@@ -49,11 +57,11 @@ func (d *digests) addSum(sum [32]byte) Ref {
 		slot, _ = d.slot(sum)
 	}
 	if d.count%chunkSize == 0 {
-		d.chunks = append(d.chunks, make([]numbered, chunkSize))
+		d.chunks = append(d.chunks, new(numbered))
 	}
 	ref := Ref(d.count)
 	d.count++
-	d.numbered(ref).sum = sum
+	*d.sum(ref) = sum
 	d.slots[slot] = uint32(d.count)
 	return ref
 }
@@ -63,7 +71,7 @@ func (d *digests) slot(sum [32]byte) (slot int, found bool) {
 	mask := len(d.slots) - 1
 	slot = int(maphash.Bytes(d.seed, sum[:])) & mask
 	for d.slots[slot] != 0 {
-		if d.numbered(Ref(d.slots[slot]-1)).sum == sum {
+		if *d.sum(Ref(d.slots[slot] - 1)) == sum {
 			return slot, true
 		}
 		slot = (slot + 1) & mask
@@ -74,7 +82,7 @@ func (d *digests) slot(sum [32]byte) (slot int, found bool) {
 func (d *digests) rehash() {
 	d.slots = make([]uint32, 2*len(d.slots))
 	for ref := range d.count {
-		slot, _ := d.slot(d.numbered(Ref(ref)).sum)
+		slot, _ := d.slot(*d.sum(Ref(ref)))
 		d.slots[slot] = uint32(ref + 1)
 	}
 }
@@ -94,16 +102,24 @@ func (d *digests) find(named string) (Ref, bool) {
 func (d *digests) text(ref Ref) string { return string(d.append(nil, ref)) }
 
 // append appends the text of a digest to a slice.
-func (d *digests) append(to []byte, ref Ref) []byte {
-	return digest.Append(to, d.numbered(ref).sum)
+func (d *digests) append(to []byte, ref Ref) []byte { return digest.Append(to, *d.sum(ref)) }
+
+func (d *digests) prefix(ref Ref) uint64 { return binary.BigEndian.Uint64(d.sum(ref)[:]) }
+
+func (d *digests) size(ref Ref) int64 {
+	if size := d.chunks[ref/chunkSize].sizes[ref%chunkSize]; size != largeBlob {
+		return int64(size)
+	}
+	return d.large[ref]
 }
-
-func (d *digests) prefix(ref Ref) uint64 { return binary.BigEndian.Uint64(d.numbered(ref).sum[:]) }
-
-func (d *digests) size(ref Ref) int64 { return d.numbered(ref).size }
 
 // grow raises the size of a blob to size, if that is larger.
 func (d *digests) grow(ref Ref, size int64) {
-	e := d.numbered(ref)
-	e.size = max(e.size, size)
+	if size <= d.size(ref) {
+		return
+	}
+	if size >= largeBlob {
+		d.large[ref] = size
+	}
+	d.chunks[ref/chunkSize].sizes[ref%chunkSize] = uint32(min(size, largeBlob))
 }

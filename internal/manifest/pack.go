@@ -44,7 +44,7 @@ func newPacker() packer {
 	return packer{writer: w, reader: flate.NewReader(bytes.NewReader(nil))}
 }
 
-// pack compresses a manifest and numbers its digests.
+// pack compresses a manifest and numbers its digests. The result is valid until the next call.
 func (p *packer) pack(content []byte, d *digests) packed {
 	next := Ref(d.len())
 	p.text = p.text[:0]
@@ -71,7 +71,7 @@ func (p *packer) pack(content []byte, d *digests) packed {
 	if err = errors.Join(err, p.writer.Close()); err != nil {
 		panic(err) // a bytes.Buffer never fails
 	}
-	return packed{deflated: bytes.Clone(p.to.Bytes()), next: next}
+	return packed{deflated: p.to.Bytes(), next: next}
 }
 
 func (p *packer) literal(text []byte) {
