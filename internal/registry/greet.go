@@ -66,30 +66,32 @@ func (h *host) challenge(ctx context.Context, ask bool) auth.Challenge {
 	if c := h.auth.Challenge(); !c.IsZero() || !ask {
 		return c
 	}
-	h.pinged.Do(func() { h.ping(ctx) })
+	h.pinged.Do(func() {
+		if h.budget.Acquire(ctx) == nil {
+			h.ping(ctx)
+			h.budget.Release()
+		}
+	})
 	return h.auth.Challenge()
 }
 
-// ping requests /v2/, whose answer has the challenge by the distribution spec. It ignores any
-// other answer.
-func (h *host) ping(ctx context.Context) {
-	if h.budget.Acquire(ctx) != nil {
-		return
-	}
-	defer h.budget.Release()
+// ping requests /v2/, whose answer has the challenge by the distribution spec. It reports whether
+// there was any answer.
+func (h *host) ping(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, h.client.config.Stall)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, *h.scheme.Load()+"://"+h.address+"/v2/", nil)
 	if err != nil {
-		return
+		return false
 	}
 	req.Header.Set("User-Agent", userAgent)
 	resp, err := h.itself.small.Do(req)
 	if err != nil {
-		return
+		return false
 	}
 	defer discard(resp)
 	if c, ok := auth.ParseChallenge(resp); ok && resp.StatusCode == http.StatusUnauthorized {
 		h.auth.Learn(c)
 	}
+	return true
 }

@@ -21,6 +21,7 @@ type health struct {
 
 const (
 	lostAtMost = 8               // requests given up before a registry counts as down
+	hungAtMost = 256             // before it does although it answers /v2/
 	firstTries = 4               // tries if a registry has never answered: its name may be wrong
 	probeEvery = 5 * time.Second // between requests to a registry that is down
 )
@@ -50,11 +51,57 @@ func (h *health) answered() {
 	h.mu.Unlock()
 }
 
-// gaveUp notes a request without an answer to any of its tries.
-func (h *health) gaveUp() {
+// gaveUp notes a request without an answer to any of its tries. If the registry cut it instead
+// of staying silent, it cost little time, and alone never brings lost beyond lostAtMost.
+func (h *health) gaveUp(err error) {
 	h.mu.Lock()
-	h.lost++
-	h.mu.Unlock()
+	defer h.mu.Unlock()
+	if h.lost < lostAtMost || errors.Is(err, regerror.ErrStalled) {
+		h.lost++
+	}
+}
+
+// hasHung reports whether so many requests had no answer that one to /v2/ does not count.
+func (h *health) hasHung() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lost >= hungAtMost
+}
+
+// A pulse is what /v2/ last showed of a registry that seems down.
+type pulse struct {
+	turn  chan struct{} // has an entry while somebody asks, or reads the fields below
+	asked time.Time
+	beats bool
+}
+
+func newPulse() pulse { return pulse{turn: make(chan struct{}, 1)} }
+
+// triesOf returns how many tries a call gets. A registry that seems down may only have failed to
+// answer for a few images: others must not fail for that. So it is asked for /v2/ every probeEvery,
+// and as long as it answers, each call gets one try.
+func (h *host) triesOf(ctx context.Context) int {
+	tries := h.health.tries(h.client.config.Retries)
+	if tries == 0 && !h.health.hasHung() && h.hasPulse(ctx) {
+		tries = 1
+	}
+	return tries
+}
+
+// hasPulse takes no request slot to ask: those that have the slots may wait for a registry that
+// is down.
+func (h *host) hasPulse(ctx context.Context) bool {
+	select {
+	case h.pulse.turn <- struct{}{}:
+		defer func() { <-h.pulse.turn }()
+	case <-ctx.Done():
+		return false
+	}
+	if time.Since(h.pulse.asked) >= probeEvery {
+		h.pulse.beats = h.ping(ctx)
+		h.pulse.asked = time.Now()
+	}
+	return h.pulse.beats
 }
 
 // outsiders is the health of the hosts that a registry leads to, such as its CDN. What

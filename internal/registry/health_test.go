@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"testing"
 	"testing/synctest"
@@ -22,7 +23,7 @@ func TestHealth(t *testing.T) {
 			if got := h.tries(6); got != 6 {
 				t.Fatalf("after %d lost requests there are %d tries, want all 6", i, got)
 			}
-			h.gaveUp()
+			h.gaveUp(regerror.ErrStalled)
 		}
 		if first, second := h.tries(6), h.tries(6); first != 1 || second != 0 {
 			t.Errorf("a registry that is down gets %d and then %d tries, want one probe and none", first, second)
@@ -38,6 +39,27 @@ func TestHealth(t *testing.T) {
 	})
 }
 
+// What a registry cuts costs no time, so only silence makes /v2/ not count.
+func TestHungRegistryIsDownAlthoughItAnswers(t *testing.T) {
+	var h health
+	for range 2 * hungAtMost {
+		h.gaveUp(io.EOF)
+	}
+	if h.hasHung() || h.lost != lostAtMost {
+		t.Errorf("%d requests that were cut count as hung, or as %d lost ones", 2*hungAtMost, h.lost)
+	}
+	for range hungAtMost {
+		h.gaveUp(&regerror.Error{Err: regerror.ErrStalled})
+	}
+	if !h.hasHung() {
+		t.Errorf("a registry that has not answered %d requests has not hung", hungAtMost)
+	}
+	h.answered()
+	if h.hasHung() {
+		t.Error("a registry that answers has hung")
+	}
+}
+
 // A host that a registry leads to is down by itself, and few hosts are remembered.
 func TestHealthOfOutsiders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -47,7 +69,7 @@ func TestHealthOfOutsiders(t *testing.T) {
 			if err := h.elsewhere.mayAsk(h, cdn); err != nil {
 				t.Fatal(err)
 			}
-			h.healthOf(&regerror.Error{Host: cdn.Host}).gaveUp()
+			h.healthOf(&regerror.Error{Host: cdn.Host}).gaveUp(regerror.ErrStalled)
 		}
 		if err := h.elsewhere.mayAsk(h, cdn); err != nil {
 			t.Errorf("a host that is down gets no probe: %v", err)

@@ -34,6 +34,7 @@ type host struct {
 	auth      *auth.Authorizer
 	budget    *budget
 	health    health
+	pulse     pulse
 	tokens    health // of its token service
 	elsewhere outsiders
 	standing  *standing
@@ -63,7 +64,7 @@ type host struct {
 }
 
 func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
-	h := &host{client: c, endpoint: e, budget: b, address: e.Registry, large: make(chan struct{}, largeManifests)}
+	h := &host{client: c, endpoint: e, budget: b, address: e.Registry, pulse: newPulse(), large: make(chan struct{}, largeManifests)}
 	h.endpoint.Repository = ""
 	if e.Registry == "docker.io" || e.Registry == "index.docker.io" {
 		h.address = dockerHubHost

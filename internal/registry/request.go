@@ -46,7 +46,7 @@ const commitPatience = 5
 // releases the request slot. Errors are of type *regerror.Error, without Side and
 // Doing.
 func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
-	tries := h.health.tries(h.client.config.Retries)
+	tries := h.triesOf(ctx)
 	if tries == 0 {
 		return nil, &regerror.Error{At: h.endpoint.Registry, Err: regerror.ErrDown}
 	}
@@ -78,7 +78,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	answered := e.Status != 0 || errors.Is(e, coding.ErrUnsupported)
 	waited := ctx.Err() == nil && !errors.Is(e, regerror.ErrBusy) && !errors.Is(e, retry.ErrTooLong)
 	if !answered && waited && !c.optional {
-		h.healthOf(e).gaveUp()
+		h.healthOf(e).gaveUp(e)
 	}
 	h.explainDenial(ctx, c.access, e)
 	e.At = h.endpoint.Registry
