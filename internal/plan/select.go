@@ -55,11 +55,17 @@ func tooSlow(source reference.Reference, rule *settings.SelectRule, why error) e
 }
 
 // match gives a line the tags that its pattern matches. If images have to be signed, tags of
-// signatures do not count: nobody signs those, and they travel with their images.
+// signatures do not count: nobody signs those, and they travel with their images. Nor do indexes of
+// referrers if these travel: the destination has an index of its own, which lists others', too.
 func (l *mappingLine) match(tags []string) {
 	signed := len(l.set.Demands(l.mapping.Source, l.mapping.Destination)) > 0
+	travel := l.set.Settings.WithDefaults().Referrers.Copy != settings.CopyNone
+	isLeftOut := func(tag string) bool {
+		found := companion.FindStringSubmatch(tag)
+		return found != nil && (signed || travel && found[1] == "")
+	}
 	for _, tag := range tags {
-		if l.mapping.Source.Match(tag) && !(signed && companion.MatchString(tag)) {
+		if l.mapping.Source.Match(tag) && !isLeftOut(tag) {
 			l.tags = append(l.tags, tag)
 		}
 	}

@@ -348,3 +348,42 @@ func wantNoTag(t *testing.T, r remoteRegistry, name string) {
 		t.Errorf("%s is there: %v", name, err)
 	}
 }
+
+// The index of referrers that a source keeps under a tag is no image of a wildcard: the destination
+// has an index of its own, in which others may have written.
+func TestWildcardsLeaveOutIndexesOfReferrers(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		spec  string
+		index bool // the index is mirrored like an image
+	}{
+		"copied":   {"referrers: {copy: copied}", false},
+		"always":   {"referrers: {copy: always}", false},
+		"selected": {"referrers: {copy: always}\n  select: [{source: \"*\", include: \".*\"}]", false},
+		"none":     {"referrers: {copy: none}", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := pair{startAs(t, false), startAs(t, false)}
+			subject := push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1000)))
+			theirs := attach(t, p.source, "ci/a", subject, "x/y")
+			copied := func() map[string]stream.Result {
+				return carry(t, settings(), anonymous{}, planned(t, setOf(t, mappingFile(t, line(p, "ci/a:*", "m/a")), c.spec))).results
+			}
+			_, is := copied()[p.destination.Host+"/m/a:"+registry.ReferrersTag(subject)]
+			if is != c.index {
+				t.Errorf("the index is mirrored like an image: %v", is)
+			}
+			if c.index {
+				return
+			}
+			ours := attach(t, p.destination, "m/a", subject, "x/ours")
+			for of, got := range copied() {
+				if got.Status != stream.Current {
+					t.Errorf("%s is %s in a second run", of, got.Status)
+				}
+			}
+			wantReferrers(t, p.destination, "m/a", subject, theirs, ours)
+		})
+	}
+}
