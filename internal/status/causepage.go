@@ -13,6 +13,7 @@ type causeRow struct {
 	Key, Kind, Side, Host  string
 	Title, Message, Advice string
 	Count, Sets            int
+	Owners                 []string // of all sets that it hits
 	First, Last            time.Time
 }
 
@@ -35,7 +36,7 @@ func titleOf(c *record.Cause) string {
 // row returns a cause with all that it hits.
 func (c *cause) row() causeRow {
 	row := rowOf(c.Cause)
-	row.Count, row.Sets, row.First, row.Last = c.count, len(c.hits), c.first, c.last
+	row.Count, row.Sets, row.Owners, row.First, row.Last = c.count, len(c.hits), c.owners(), c.first, c.last
 	return row
 }
 

@@ -10,6 +10,7 @@ type moment struct {
 	ISO  string // for programs; "" if there is no such time
 	Text string // "3 h ago" on a page that is served, since files may be read much later
 	Full string
+	Hour string // the time to the minute, if Text does not tell it
 }
 
 const fullTime = "2006-01-02 15:04:05 UTC"
@@ -20,10 +21,10 @@ func momentOf(t, now time.Time, files bool) moment {
 		return moment{}
 	}
 	t = t.UTC()
-	m := moment{ISO: t.Format(time.RFC3339), Full: t.Format(fullTime), Text: distance(t.Sub(now))}
+	m := moment{ISO: t.Format(time.RFC3339), Full: t.Format(fullTime), Text: distance(t.Sub(now)), Hour: t.Format("2 Jan 15:04 UTC")}
 	switch {
 	case files && t.Year() == now.Year():
-		m.Text = t.Format("2 Jan 15:04")
+		m.Text, m.Hour = t.Format("2 Jan 15:04"), ""
 	case files:
 		m.Text = t.Format("2 Jan 2006")
 	}
