@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"imagemirror/internal/manifest"
 	"imagemirror/internal/record"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
@@ -174,13 +175,28 @@ func (e *eraser) with(ctx context.Context, r *repository, image reference.Refere
 		deleted, _, why = e.tag(ctx, r, image.WithTag(w.Tag), t, w.Digest)
 		return deleted, why
 	}
-	if r.leads(ctx, w.Digest, tags, nil) {
+	return e.referrer(ctx, r, image.WithDigest(w.Digest), t.Digest, tags)
+}
+
+// referrer deletes a manifest by its digest, if it refers to a subject and nothing else needs it.
+func (e *eraser) referrer(ctx context.Context, r *repository, image reference.Reference, subject string, tags []string) (deleted bool, why string) {
+	if why := e.refuse(image.String(), image.Digest); why != "" {
+		return false, why
+	}
+	if r.leads(ctx, image.Digest, tags, nil) {
 		return false, "a tag leads to it"
 	}
-	if _, err := r.to.Head(ctx, w.Digest); regerror.StatusOf(err) == http.StatusNotFound {
+	raw, err := r.to.Manifest(ctx, image.Digest)
+	if regerror.StatusOf(err) == http.StatusNotFound {
 		return false, ""
 	}
-	why = e.delete(ctx, r, w.Digest)
+	if err != nil {
+		return false, reason(err)
+	}
+	if parsed, _ := manifest.Parse(raw.MediaType, raw.Content); parsed.Subject != subject { // people edit files
+		return false, "it does not refer to the image"
+	}
+	why = e.delete(ctx, r, image.Digest)
 	return why == "", why
 }
 

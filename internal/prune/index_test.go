@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
@@ -60,4 +61,41 @@ func TestReferrersOfImagesInIndexesStay(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A file that somebody edited deletes nothing by its digest but what refers to the image, and not
+// that if a mapping names it.
+func TestOnlyReferrersAreDeletedByDigest(t *testing.T) {
+	t.Parallel()
+	w := fill(t, registrytest.Distribution(t, registrytest.DistributionOptions{}), registrytest.ProxyOptions{}, map[string]string{"old": "a", "of-other": "b"})
+	referrer, other := refer(t, w, w.images["a"]), refer(t, w, w.images["b"])
+	image := registrytest.Push(t, w.Host+"/m/a@"+imageDigest(t, "c"), registrytest.NewImage(registrytest.OCI, "c", "amd64", registrytest.NewLayer("c", 100)))
+	f := w.list(t, w.candidate("old", []string{w.images["a"]}))
+	f.Tags[0].With = append(f.Tags[0].With, With{Kind: Referrer, Digest: image}, With{Kind: Referrer, Digest: other})
+	refuse := func(name, digest string) string {
+		if name == w.Host+"/m/a@"+referrer {
+			return "a mapping names it"
+		}
+		return ""
+	}
+	outcomes := (&Application{Client: client(t), Refuse: refuse}).Apply(t.Context(), f)
+	var why []string
+	for _, l := range outcomes[0].Left {
+		why = append(why, l.Why)
+	}
+	if diff := cmp.Diff([]string{"a mapping names it", "it does not refer to the image", "a tag leads to it"}, why); diff != "" {
+		t.Errorf("why they are left (-want +got):\n%s", diff)
+	}
+	if got := w.tags(t, referrer, image, other); len(got) != 3 {
+		t.Errorf("%q are left, want all", got)
+	}
+}
+
+func imageDigest(t *testing.T, name string) string {
+	t.Helper()
+	d, err := registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 100)).Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.String()
 }

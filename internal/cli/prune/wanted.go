@@ -122,7 +122,11 @@ func (w *wanted) add(other *imageset.Set) {
 			w.patterns[at] = append(w.patterns[at], m)
 			continue
 		}
-		w.names[w.place(m.Destination)] = true
+		to := m.Destination
+		if to.Tag == "" {
+			to = to.WithDigest(m.Source.Digest)
+		}
+		w.names[w.place(to)] = true
 	}
 }
 
@@ -152,5 +156,5 @@ func (w *wanted) has(name string) bool {
 	if err != nil {
 		return true
 	}
-	return w.names[w.place(image)] || slices.ContainsFunc(w.patterns[w.repository(image)], func(m *mapping.Mapping) bool { return m.Source.Match(image.Tag) })
+	return w.names[w.place(image)] || image.Tag != "" && slices.ContainsFunc(w.patterns[w.repository(image)], func(m *mapping.Mapping) bool { return m.Source.Match(image.Tag) })
 }

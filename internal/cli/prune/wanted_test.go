@@ -2,6 +2,7 @@ package prune
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"imagemirror/internal/imageset"
@@ -29,7 +30,9 @@ func TestWantedByAnotherName(t *testing.T) {
 		}
 		return image.Name(), nil
 	}
+	digest := "@sha256:" + strings.Repeat("a", 64)
 	w.add(&imageset.Set{Mappings: []mapping.Mapping{
+		{Source: parse("s.io/a" + digest), Destination: parse("alias.io/org/e")},
 		{Source: parse("s.io/a:v1"), Destination: parse("alias.io/org/a:v1")},
 		{Source: parse("s.io/a:w*"), Destination: parse("alias.io/org/b")},
 		{Source: parse("s.io/a:v1"), Destination: parse("blocked.io/org/a:v1")},
@@ -39,6 +42,7 @@ func TestWantedByAnotherName(t *testing.T) {
 	for name, want := range map[string]bool{
 		"alias.io/org/a:v1": true, "real.io/org/a:v1": true, "real.io/org/a:v2": false, "other.io/org/a:v1": false,
 		"real.io/org/b:w1": true, "alias.io/org/b:w": true, "real.io/org/b:v1": false, "blocked.io/org/a:v1": true, "Not A Name": true,
+		"real.io/org/e" + digest: true, "real.io/org/b" + digest: false,
 		// What a mapping reads is wanted, too.
 		"real.io/org/c:v1": true, "real.io/org/c:v2": false, "alias.io/org/d:v2": true, "real.io/org/d:w": false,
 	} {
