@@ -32,3 +32,15 @@ func (t *target) isHeld(source, wanted string) bool {
 	}
 	return true
 }
+
+// mayBeHeld reports whether the tag would move although it may be held, and sets the error: nobody
+// undoes a rollback because a record could not be read once.
+func (t *target) mayBeHeld() bool {
+	if t.unread == nil || t.destination.Tag == "" || t.old == "" || t.old == t.digest {
+		return false
+	}
+	t.err = fault.New(fault.Fault{
+		Kind: fault.Internal, Advice: "make the record readable, and run again",
+	}, fmt.Sprintf("the tag %s stays at %s: whether it is held is not known: %v", t.destination.Tag, text.ShortDigest(t.old), t.unread))
+	return true
+}

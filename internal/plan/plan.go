@@ -96,6 +96,7 @@ type target struct {
 	attached            []stream.Attachment // what travels with it
 	sought              bool                // attached is what was found for a copy
 	recorded            *record.Destination // what earlier runs recorded of it, or nil
+	unread              error               // why that is not known
 	settings            *settings.Settings  // of its set
 	tags                []stream.ExtraTag   // that it gets besides
 	demands             []*verify.Demand    // on its image

@@ -43,6 +43,7 @@ func (r *resolver) remember(targets []*target) {
 			continue
 		}
 		<-m.read
+		t.unread = m.err
 		if m.record != nil {
 			t.recorded = m.record.Destination(t.recordedName())
 		}
@@ -55,7 +56,7 @@ func (r *resolver) unread() (warnings []string) {
 		m := r.recalled[set]
 		<-m.read
 		if m.err != nil {
-			warnings = append(warnings, m.err.Error()+": the run knows nothing of earlier ones")
+			warnings = append(warnings, m.err.Error()+": the run knows nothing of earlier ones, and no tag moves that may be held")
 		}
 	}
 	return slices.Compact(warnings)

@@ -42,7 +42,7 @@ func TestRecordsAreRead(t *testing.T) {
 
 	o.Recall = func(context.Context, string) (*record.Record, error) { return nil, errors.New("reading records: no") }
 	p, _ := Make(ctx, o, load(t))
-	if w := p.Header.Warnings; len(w) != 1 || w[0] != "reading records: no: the run knows nothing of earlier ones" {
+	if w := p.Header.Warnings; len(w) != 1 || w[0] != "reading records: no: the run knows nothing of earlier ones, and no tag moves that may be held" {
 		t.Errorf("the warnings are %q", w)
 	}
 }

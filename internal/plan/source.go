@@ -61,7 +61,7 @@ func (r *resolver) askSource(ctx context.Context, g *group, all, targets []*targ
 func changed(targets []*target, digest string) (copying []*target) {
 	for _, t := range targets {
 		switch {
-		case t.err != nil || t.isHeld(digest, t.digest) || t.current():
+		case t.err != nil || t.isHeld(digest, t.digest) || t.current() || t.mayBeHeld():
 		case t.old != "" && t.mayBeKept():
 			t.err = t.unverifiable(digest)
 		case t.immutable && t.old != "" && t.old != t.digest:

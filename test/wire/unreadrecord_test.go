@@ -1,0 +1,69 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"imagemirror/internal/imageset"
+	"imagemirror/internal/plan"
+	"imagemirror/internal/record"
+	"imagemirror/internal/registrytest"
+	"imagemirror/internal/stream"
+)
+
+// If a record cannot be read, a tag may be held that the record knows of. So no tag moves, and what
+// moves none goes on: new tags, tags that are current, and images that have none.
+func TestNoTagMovesWhileTheRecordCannotBeRead(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	publish := func(name, version string) string {
+		return push(t, p.source, "ci/"+name+":v1", registrytest.NewImage(registrytest.OCI, name+version, "amd64", registrytest.NewLayer(name+version, 100)))
+	}
+	untagged := publish("untagged", "")
+	s := newRecordedSet(t, p, line(p, "ci/held:v1", "m/held:v1"), line(p, "ci/moves:v1", "m/moves:v1"), line(p, "ci/same:v1", "m/same:v1"),
+		line(p, "ci/untagged@"+untagged, "m/untagged"))
+	first := publish("held", "1")
+	before := publish("moves", "1")
+	publish("same", "")
+	s.mirror(t).allAre(t, stream.Copied)
+	publish("held", "2")
+	s.mirror(t)
+	s.back(t, s.ask(t, p.destination.Host+"/m/held:v1"))
+	p.wantAt(t, "m/held:v1", first)
+
+	publish("moves", "2")
+	publish("new", "")
+	s.set.Mappings = append(slices.Clone(s.set.Mappings), setWith(t, "shards: 1", line(p, "ci/new:v1", "m/new:v1"))[0].Mappings...)
+	unread := func(context.Context, string) (*record.Record, error) { return nil, errors.New("the API server is away") }
+	made, err := plan.Make(t.Context(), plan.Options{Client: client(t, settings()), Recall: unread}, []*imageset.Set{s.set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	results := s.results(t, &made.Content)
+	for _, r := range results.Results {
+		got[results.Mappings[r.ID-1].Destination[len(p.destination.Host)+3:]] = r.Status
+		if r.Status == stream.Failed && !strings.Contains(r.Error.Message, "whether it is held is not known: the API server is away") {
+			t.Errorf("the error is %q", r.Error.Message)
+		}
+	}
+	for name, want := range map[string]string{"held:v1": stream.Failed, "moves:v1": stream.Failed, "same:v1": stream.Current, "untagged": stream.Current, "new:v1": stream.Copied} {
+		if got[name] != want {
+			t.Errorf("%s is %s, want %s", name, got[name], want)
+		}
+	}
+	p.wantAt(t, "m/held:v1", first)
+	p.wantAt(t, "m/moves:v1", before)
+
+	// Once it can be read, only the hold remains.
+	after := s.load(t)
+	if d := after.Destination(p.destination.Host + "/m/held:v1"); d == nil || d.Hold == nil || d.Hold.IsOver("", time.Now()) {
+		t.Errorf("the record has %+v", d)
+	}
+	s.mirror(t)
+	p.wantAt(t, "m/held:v1", first)
+}
