@@ -38,7 +38,9 @@ func TestNoTagMovesWhileTheRecordCannotBeRead(t *testing.T) {
 	publish("moves", "2")
 	publish("new", "")
 	s.set.Mappings = append(slices.Clone(s.set.Mappings), setWith(t, "shards: 1", line(p, "ci/new:v1", "m/new:v1"))[0].Mappings...)
-	unread := func(context.Context, string) (*record.Record, error) { return nil, errors.New("the API server is away") }
+	unread := func(context.Context, string) (*record.Record, error) {
+		return nil, errors.New("the API server is away")
+	}
 	made, err := plan.Make(t.Context(), plan.Options{Client: client(t, settings()), Recall: unread}, []*imageset.Set{s.set})
 	if err != nil {
 		t.Fatal(err)
