@@ -31,10 +31,10 @@ func explainVariable(err error) error {
 	if errors.As(cause, &number) {
 		cause = number.Err
 	}
-	return fmt.Errorf("%s is %q: %w: give %s", bad.KeyName, bad.Value, cause, wanted(bad.TypeName))
+	return fmt.Errorf("%s is %q: %w: give %s", bad.KeyName, bad.Value, cause, expected(bad.TypeName))
 }
 
-func wanted(goType string) string {
+func expected(goType string) string {
 	switch {
 	case goType == "bool":
 		return "true or false"

@@ -16,6 +16,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"imagemirror/internal/atomicfile"
 	"imagemirror/internal/command"
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
@@ -24,8 +25,8 @@ import (
 	"imagemirror/internal/settings"
 )
 
-// A Set is an image set that is not written yet. Its name has passed CheckName.
-type Set struct {
+// A Draft is an image set that is not written yet. Its name has passed CheckNewName.
+type Draft struct {
 	Name    string
 	Mapping string   // the mapping file
 	Spec    string   // of settings.yaml: lines of YAML, indented by two
@@ -34,8 +35,8 @@ type Set struct {
 
 var ownerRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-// CheckName refuses a name that no new set may have.
-func CheckName(name string) error {
+// CheckNewName refuses a name that no new set may have.
+func CheckNewName(name string) error {
 	if err := settings.CheckName(name); err != nil {
 		return fmt.Errorf("the name %q: %w", name, err)
 	}
@@ -69,7 +70,7 @@ func Caller(ctx context.Context) (string, error) {
 }
 
 // Minute spreads sets over the hour by their names, since registries see them all at one address.
-func (s *Set) Minute() int {
+func (s *Draft) Minute() int {
 	h := fnv.New32a()
 	h.Write([]byte(s.Name))
 	return int(h.Sum32() % 60)
@@ -85,7 +86,7 @@ spec:
 %s`
 
 // files returns the set's files that people edit later, by name.
-func (s *Set) files() (map[string][]byte, error) {
+func (s *Draft) files() (map[string][]byte, error) {
 	owners, err := yaml.Marshal(map[string][]string{"approvers": s.Owners})
 	return map[string][]byte{
 		imageset.OwnersFile:      owners,
@@ -96,7 +97,7 @@ func (s *Set) files() (map[string][]byte, error) {
 
 // Write puts sets below root, which is a tree of image sets, and lists them there. If that fails,
 // nothing has changed.
-func Write(root string, sets []*Set) error {
+func Write(root string, sets []*Draft) error {
 	if err := checkFree(root, sets); err != nil {
 		return err
 	}
@@ -105,13 +106,13 @@ func Write(root string, sets []*Set) error {
 	}
 	tree, _ := kustomization.Read(root) // a mistake of another set is not this set's
 	return write(tree, sets, tree.WriteSet, func() error {
-		return kustomization.Replace(filepath.Join(root, kustomization.File), tree.Listing(names(sets)...))
+		return atomicfile.Write(filepath.Join(root, kustomization.File), tree.Listing(namesOf(sets)...))
 	})
 }
 
 // WriteBare puts sets below root, which nothing installs with kustomize. It makes the directory if
 // it is missing. If that fails, no set is there.
-func WriteBare(root string, sets []*Set) error {
+func WriteBare(root string, sets []*Draft) error {
 	if err := checkFree(root, sets); err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func WriteBare(root string, sets []*Set) error {
 }
 
 // checkFree refuses a set whose directory exists.
-func checkFree(root string, sets []*Set) error {
+func checkFree(root string, sets []*Draft) error {
 	for _, s := range sets {
 		dir := filepath.Join(root, s.Name)
 		if _, err := os.Lstat(dir); err == nil {
@@ -133,7 +134,7 @@ func checkFree(root string, sets []*Set) error {
 	return nil
 }
 
-func names(sets []*Set) (names []string) {
+func namesOf(sets []*Draft) (names []string) {
 	for _, s := range sets {
 		names = append(names, s.Name)
 	}
@@ -142,7 +143,7 @@ func names(sets []*Set) (names []string) {
 
 // write puts the sets into a temporary directory first, so that all visible steps are renames.
 // finish does what is left for each, and list is the last step of all.
-func write(tree *kustomization.Tree, sets []*Set, finish func(dir string) error, list func() error) (err error) {
+func write(tree *kustomization.Tree, sets []*Draft, finish func(dir string) error, list func() error) (err error) {
 	aside, err := os.MkdirTemp(tree.Root, ".new-set-")
 	if err != nil {
 		return err
@@ -172,7 +173,7 @@ func write(tree *kustomization.Tree, sets []*Set, finish func(dir string) error,
 }
 
 // stage writes the sets into a directory of their own, and checks them.
-func stage(tree *kustomization.Tree, sets []*Set, aside string, finish func(dir string) error) error {
+func stage(tree *kustomization.Tree, sets []*Draft, aside string, finish func(dir string) error) error {
 	for _, s := range sets {
 		files, err := s.files()
 		if err != nil {
@@ -194,7 +195,7 @@ func stage(tree *kustomization.Tree, sets []*Set, aside string, finish func(dir 
 			return err
 		}
 	}
-	if err := check(tree, sets, aside); err != nil {
+	if err := checkBeside(tree, sets, aside); err != nil {
 		return command.Refuse(err)
 	}
 	for _, s := range sets {
@@ -205,8 +206,9 @@ func stage(tree *kustomization.Tree, sets []*Set, aside string, finish func(dir 
 	return nil
 }
 
-// check checks the sets in aside beside those of the tree, unless those have mistakes already.
-func check(tree *kustomization.Tree, sets []*Set, aside string) error {
+// checkBeside checks the sets in aside beside those of the tree, unless those have mistakes
+// already.
+func checkBeside(tree *kustomization.Tree, sets []*Draft, aside string) error {
 	var paths []string
 	for _, other := range tree.Sets {
 		paths = append(paths, filepath.Join(tree.Root, other.Name))

@@ -1,8 +1,6 @@
 package foreign
 
 import (
-	"strconv"
-
 	"imagemirror/internal/strictyaml"
 	"imagemirror/internal/text"
 )
@@ -21,7 +19,8 @@ const maxShown = 100
 // shown returns a name from a file, as a warning has it.
 func shown(name string) string { return text.Clip(name, maxShown) }
 
-func quote(s string) string { return strconv.Quote(shown(s)) }
+// quotedName returns what shown does, between quotes.
+func quotedName(name string) string { return text.Quote(name, maxShown) }
 
 // elsewhere returns what reads a key by saying where it belongs.
 func elsewhere(key, belongs string) func(strictyaml.Value) {

@@ -41,12 +41,12 @@ type Entry struct {
 	Line         int
 	Source       reference.Reference // has a tag, a digest, or the wildcard *
 	Destinations []reference.Reference
-	Select       *Selection // of the tags of a wildcard; nil: all
+	Select       *TagFilter // of the tags of a wildcard; nil: all
 	Options      Options
 }
 
-// A Selection chooses among tags. Expressions match tags as a whole.
-type Selection struct {
+// A TagFilter chooses among tags. Expressions match tags as a whole.
+type TagFilter struct {
 	Include     []string // a tag matches one of them; none: any
 	Exclude     []string // and none of these
 	Semver      string   // in the syntax of github.com/Masterminds/semver; "": any tag
@@ -92,15 +92,15 @@ func ToolOf(name string) *Tool {
 	return tools[i]
 }
 
-// A Target is where skopeo sync copies to, which is not in its file.
-type Target struct {
+// A SkopeoTarget is where skopeo sync copies to, which is not in its file.
+type SkopeoTarget struct {
 	Prefix string // of repositories, such as quay.io/org
 	Scoped bool   // keeps the whole name of the source below the prefix
 }
 
 // Read reads a file; file is its label in findings. tool is nil for the tool that the file seems
 // to be of. Mistakes refuse the file. Warnings are what the Config does not have.
-func Read(tool *Tool, file string, data []byte, target Target) (*Config, *finding.List) {
+func Read(tool *Tool, file string, data []byte, target SkopeoTarget) (*Config, *finding.List) {
 	r := &reader{file: file, target: target, Config: &Config{Tool: tool}}
 	data, err := r.plain(data)
 	if err != nil {
@@ -125,7 +125,7 @@ type reader struct {
 	*Config
 	file   string
 	line   int // of what is wrong with JSON
-	target Target
+	target SkopeoTarget
 }
 
 // plain returns JSON in the form that YAML has in common with it, and other files as they are.

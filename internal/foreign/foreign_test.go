@@ -12,7 +12,7 @@ import (
 // told returns a file's entries and what was found, as lines.
 func told(t *testing.T, tool *Tool, text string) (entries, found []string) {
 	t.Helper()
-	c, list := Read(tool, "f", []byte(text), Target{Prefix: "to.example/m"})
+	c, list := Read(tool, "f", []byte(text), SkopeoTarget{Prefix: "to.example/m"})
 	for _, e := range c.Entries {
 		line := e.Source.String()
 		for _, d := range e.Destinations {
@@ -135,7 +135,7 @@ func TestWhatCannotBeSaid(t *testing.T) {
 
 // A mistake in JSON is at its line.
 func TestMistakesInJSON(t *testing.T) {
-	_, found := Read(nil, "images.json", []byte("{\n\t\"a.io/x\": \"b.io/x\",\n}\n"), Target{})
+	_, found := Read(nil, "images.json", []byte("{\n\t\"a.io/x\": \"b.io/x\",\n}\n"), SkopeoTarget{})
 	want := "images.json:3: the file is not JSON: invalid character '}' looking for beginning of object key string"
 	if err := found.Err(); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -155,7 +155,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("sync: [{source: '{{((((.Sync))))}}', target: '{{index .Sync.Source 1000000000}}', backup: '{{.}}'}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, tool := range []*Tool{nil, Regsync, Skopeo, ImageSyncer} {
-			c, found := Read(tool, "f", data, Target{Prefix: "to.example/m", Scoped: true})
+			c, found := Read(tool, "f", data, SkopeoTarget{Prefix: "to.example/m", Scoped: true})
 			for _, e := range c.Entries {
 				if e.Source.Registry == "" || e.Source.Identifier() == "" || len(e.Destinations) == 0 || e.Line < 1 {
 					t.Errorf("the entry %+v has no names", e)

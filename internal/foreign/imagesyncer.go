@@ -68,11 +68,11 @@ func quoteSource(source string) string {
 	if host, _, _ := strings.Cut(source, "/"); strings.Contains(host, "@") || strings.Contains(source, "://") {
 		return "a source"
 	}
-	return quote(source)
+	return quotedName(source)
 }
 
 // destination adds the entries of a rule with one of its destinations.
-func (r *reader) destination(v strictyaml.Value, source string, sources []reference.Reference, selection *Selection) {
+func (r *reader) destination(v strictyaml.Value, source string, sources []reference.Reference, selection *TagFilter) {
 	word, ok := v.Word()
 	if !ok {
 		return
@@ -89,17 +89,17 @@ func (r *reader) destination(v strictyaml.Value, source string, sources []refere
 
 // ruleSources returns the images that a source of image-syncer names, in one of its forms:
 // REPOSITORY, REPOSITORY:TAG, REPOSITORY:TAG,TAG, REPOSITORY@DIGEST and REPOSITORY:/EXPRESSION/.
-func ruleSources(source string) ([]reference.Reference, *Selection, error) {
+func ruleSources(source string) ([]reference.Reference, *TagFilter, error) {
 	name, tags := cutTags(source)
 	if expression, ok := inSlashes(tags); ok {
-		r, err := repository(name)
+		r, err := parseRepository(name)
 		if err != nil {
 			return nil, nil, err
 		}
 		selection, err := byExpression(expression)
 		return []reference.Reference{r.WithTag(everyTag)}, selection, err
 	}
-	images, err := named(name, tags)
+	images, err := taggedImages(name, tags)
 	if err == nil && images[0].Identifier() == "" {
 		images[0] = images[0].WithTag(everyTag)
 	}
@@ -125,9 +125,9 @@ func inSlashes(tags string) (expression string, ok bool) {
 	return tags[1 : len(tags)-1], true
 }
 
-// named returns the images of a repository with tags, separated by commas; without tags, the one
-// image that the name is of.
-func named(name, tags string) ([]reference.Reference, error) {
+// taggedImages returns the images that a repository has under tags, which commas separate. Without
+// tags, it returns the one image that the name is of.
+func taggedImages(name, tags string) ([]reference.Reference, error) {
 	if tags == "" {
 		r, err := parseName(name)
 		return []reference.Reference{r}, err
@@ -136,7 +136,7 @@ func named(name, tags string) ([]reference.Reference, error) {
 		r, err := parseName(name + ":" + tags)
 		return []reference.Reference{r}, err
 	}
-	repo, err := repository(name)
+	repo, err := parseRepository(name)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ func ruleDestinations(destination string, sources []reference.Reference) ([]refe
 	if strings.Contains(destination, "$") {
 		return nil, errors.New("it has a variable of the environment: write the name out")
 	}
-	targets, err := named(cutTags(destination))
+	targets, err := taggedImages(cutTags(destination))
 	switch {
 	case err != nil:
 		return nil, err

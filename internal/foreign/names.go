@@ -20,16 +20,16 @@ func parseName(name string) (reference.Reference, error) {
 	case strings.Contains(host, "@") && !strings.Contains(host, "@sha256:"), strings.Contains(name, "://"):
 		return reference.Reference{}, errors.New("this is a URL or names a user: write HOST/REPOSITORY:TAG")
 	case len(name) > maxName:
-		return reference.Reference{}, fmt.Errorf("%s is too long for an image name", quote(name))
+		return reference.Reference{}, fmt.Errorf("%s is too long for an image name", quotedName(name))
 	}
 	return reference.Parse(name)
 }
 
-// repository returns the repository that a name is of.
-func repository(name string) (reference.Reference, error) {
+// parseRepository reads the name of a repository. It refuses a tag and a digest.
+func parseRepository(name string) (reference.Reference, error) {
 	r, err := parseName(name)
 	if err == nil && r.Identifier() != "" {
-		err = fmt.Errorf("%s has a tag or a digest: write only the repository", quote(name))
+		err = fmt.Errorf("%s has a tag or a digest: write only the repository", quotedName(name))
 	}
 	return r, err
 }
@@ -41,7 +41,7 @@ func withTag(r reference.Reference, tag string) (reference.Reference, error) {
 	}
 	got, err := reference.Parse(r.Name() + ":" + tag)
 	if err == nil && got.Tag != tag {
-		err = fmt.Errorf("%s is not a tag", quote(tag))
+		err = fmt.Errorf("%s is not a tag", quotedName(tag))
 	}
 	return got, err
 }

@@ -15,7 +15,7 @@ import (
 // (https://github.com/regclient/regclient/blob/main/cmd/regsync/config.go). Keys that begin with
 // x- are its users' own.
 func (r *reader) regsync(v strictyaml.Value) {
-	var defaults step
+	var defaults syncEntry
 	var steps []strictyaml.Value
 	known := readers{
 		"version":  func(v strictyaml.Value) { v.Number(0, 1) },
@@ -32,7 +32,7 @@ func (r *reader) regsync(v strictyaml.Value) {
 		}
 	})
 	for _, v := range steps {
-		s := step{}
+		s := syncEntry{}
 		s.readers("sync").read(v, "sync")
 		r.step(v, s.withDefaults(defaults))
 	}
@@ -69,8 +69,9 @@ var creds = readers{
 	"reqConcurrent": elsewhere("creds.reqConcurrent", "limits are not for single registries: write spec.cap, which is for each registry of the set"),
 }
 
-// A step is an entry of sync, or the defaults of all. Keys that are missing have the zero value.
-type step struct {
+// A syncEntry is an entry of sync, or the defaults of all. Keys that are missing have the zero
+// value.
+type syncEntry struct {
 	source, target, kind   string
 	sourceLine, targetLine strictyaml.Value
 	sets                   []strictyaml.Value // of tags
@@ -80,7 +81,7 @@ type step struct {
 	types                  *string
 }
 
-func (s *step) readers(name string) readers {
+func (s *syncEntry) readers(name string) readers {
 	flag := func(to **bool) func(strictyaml.Value) {
 		return func(v strictyaml.Value) { b := v.Bool(); *to = &b }
 	}
@@ -121,14 +122,14 @@ func (s *step) readers(name string) readers {
 	}
 }
 
-func (s *step) ratelimit(name string) readers {
+func (s *syncEntry) ratelimit(name string) readers {
 	return readers{
 		"min":   func(v strictyaml.Value) { s.options.Reserve = v.Number(0, 1<<30) },
 		"retry": elsewhere(name+".ratelimit.retry", "what does not fit waits for a later run, by the schedule"),
 	}
 }
 
-func (s *step) backup(v strictyaml.Value, name string) {
+func (s *syncEntry) backup(v strictyaml.Value, name string) {
 	word, ok := v.Word()
 	if !ok {
 		return
@@ -140,7 +141,7 @@ func (s *step) backup(v strictyaml.Value, name string) {
 	s.options.Keep = keep
 }
 
-func (s *step) schedule(v strictyaml.Value, name string) {
+func (s *syncEntry) schedule(v strictyaml.Value, name string) {
 	word, ok := v.Word()
 	if !ok {
 		return
@@ -152,7 +153,7 @@ func (s *step) schedule(v strictyaml.Value, name string) {
 	s.options.Schedule = word
 }
 
-func (s *step) platform(v strictyaml.Value, name string) {
+func (s *syncEntry) platform(v strictyaml.Value, name string) {
 	word, ok := v.Word()
 	switch {
 	case !ok:
@@ -164,7 +165,7 @@ func (s *step) platform(v strictyaml.Value, name string) {
 }
 
 // filters reads which referrers travel.
-func (s *step) filters(v strictyaml.Value, name string) {
+func (s *syncEntry) filters(v strictyaml.Value, name string) {
 	var types []string
 	v.List(func(v strictyaml.Value) {
 		readers{
@@ -180,8 +181,8 @@ func (s *step) filters(v strictyaml.Value, name string) {
 	s.types = &joined
 }
 
-// withDefaults returns the step with what it leaves out.
-func (s step) withDefaults(d step) step {
+// withDefaults returns the entry with what it leaves out.
+func (s syncEntry) withDefaults(d syncEntry) syncEntry {
 	o := &s.options
 	if o.Schedule == "" && o.Interval == 0 {
 		o.Schedule, o.Interval = d.options.Schedule, d.options.Interval
@@ -212,8 +213,8 @@ func (s step) withDefaults(d step) step {
 
 func isTrue(b *bool) bool { return b != nil && *b }
 
-// step adds the entry that a step stands for.
-func (r *reader) step(v strictyaml.Value, s step) {
+// step adds the Entry that an entry of sync stands for.
+func (r *reader) step(v strictyaml.Value, s syncEntry) {
 	source, target, err := s.names()
 	if err != nil {
 		unsaid(v, "sync", "the entry is left out: %w", err)
@@ -222,7 +223,7 @@ func (r *reader) step(v strictyaml.Value, s step) {
 	e := Entry{Options: s.options}
 	switch s.kind {
 	case "image":
-		e.Source, e.Destinations, err = pair(source, target)
+		e.Source, e.Destinations, err = parsePair(source, target)
 	case "repository":
 		e.Source, e.Destinations, err = s.wildcard(source, target)
 		if err == nil {
@@ -231,7 +232,7 @@ func (r *reader) step(v strictyaml.Value, s step) {
 	case "registry":
 		err = errors.New("a registry is not listed: write an entry of type repository for each repository")
 	default:
-		v.Refuse("type is %s: write image, repository or registry", quote(s.kind))
+		v.Refuse("type is %s: write image, repository or registry", quotedName(s.kind))
 		return
 	}
 	if err != nil {
@@ -242,7 +243,7 @@ func (r *reader) step(v strictyaml.Value, s step) {
 }
 
 // names returns the source and the target, expanded.
-func (s *step) names() (source, target string, err error) {
+func (s *syncEntry) names() (source, target string, err error) {
 	if s.source == "" || s.target == "" {
 		return "", "", errors.New("source or target is missing")
 	}
@@ -255,20 +256,21 @@ func (s *step) names() (source, target string, err error) {
 	return source, target, err
 }
 
-// pair returns the source and the destination of one image. A name without a tag means latest.
-func pair(source, target string) (reference.Reference, []reference.Reference, error) {
-	src, err := image(source)
+// parsePair reads the source and the destination of one image.
+func parsePair(source, target string) (reference.Reference, []reference.Reference, error) {
+	src, err := parseImage(source)
 	if err != nil {
 		return src, nil, err
 	}
-	dst, err := image(target)
+	dst, err := parseImage(target)
 	if err == nil && dst.Digest != "" {
 		err = errors.New("the target has a digest: write a tag")
 	}
 	return src, []reference.Reference{dst}, err
 }
 
-func image(name string) (reference.Reference, error) {
+// parseImage reads the name of an image. One without a tag means latest.
+func parseImage(name string) (reference.Reference, error) {
 	if strings.HasPrefix(name, "ocidir://") || strings.HasPrefix(name, "ocifile://") {
 		return reference.Reference{}, errors.New("images are copied between registries only")
 	}
@@ -279,18 +281,18 @@ func image(name string) (reference.Reference, error) {
 	return r, err
 }
 
-func (s *step) wildcard(source, target string) (reference.Reference, []reference.Reference, error) {
-	src, err := repository(source)
+func (s *syncEntry) wildcard(source, target string) (reference.Reference, []reference.Reference, error) {
+	src, err := parseRepository(source)
 	if err != nil {
 		return src, nil, err
 	}
-	dst, err := repository(target)
+	dst, err := parseRepository(target)
 	return src.WithTag(everyTag), []reference.Reference{dst}, err
 }
 
-// selection returns what the tags and tagSets of a step select together, or nil for all tags.
-func (s *step) selection() (all *Selection, err error) {
-	var sets []*Selection
+// selection returns what the tags and tagSets of an entry select together, or nil for all tags.
+func (s *syncEntry) selection() (all *TagFilter, err error) {
+	var sets []*TagFilter
 	for _, v := range s.sets {
 		one, err := tagSet(v)
 		if err != nil {
@@ -312,7 +314,7 @@ func (s *step) selection() (all *Selection, err error) {
 }
 
 // tagSet reads one set of tags. It returns nil for one without any condition.
-func tagSet(v strictyaml.Value) (*Selection, error) {
+func tagSet(v strictyaml.Value) (*TagFilter, error) {
 	var allow, deny, ranges []string
 	readers{
 		"allow":       func(v strictyaml.Value) { allow = texts(v) },
@@ -322,7 +324,7 @@ func tagSet(v strictyaml.Value) (*Selection, error) {
 	if len(allow)+len(deny)+len(ranges) == 0 {
 		return nil, nil
 	}
-	var s Selection
+	var s TagFilter
 	var err error
 	if s.Include, err = expressions(allow, between); err != nil {
 		return nil, err

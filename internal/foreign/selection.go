@@ -81,7 +81,7 @@ func alternates(expression string) bool {
 // expressionError returns the part of an error that says what is wrong with an expression.
 func expressionError(err error) error {
 	if e, ok := err.(*syntax.Error); ok {
-		return fmt.Errorf("%s: %s", e.Code, quote(e.Expr))
+		return fmt.Errorf("%s: %s", e.Code, quotedName(e.Expr))
 	}
 	return err
 }
@@ -92,14 +92,14 @@ func expressions(list []string, rewrite func(string) (string, error)) ([]string,
 	var all []string
 	for _, e := range list {
 		if len(e) > maxExpression {
-			return nil, fmt.Errorf("%s has more than the %d bytes that settings accept", quote(e), maxExpression)
+			return nil, fmt.Errorf("%s has more than the %d bytes that settings accept", quotedName(e), maxExpression)
 		}
 		got, err := rewrite(e)
 		if err != nil {
-			return nil, fmt.Errorf("%s is not a regular expression of RE2: %w", quote(e), err)
+			return nil, fmt.Errorf("%s is not a regular expression of RE2: %w", quotedName(e), err)
 		}
 		if len(got) > maxExpression {
-			return nil, fmt.Errorf("%s has more than the %d bytes that settings accept", quote(e), maxExpression)
+			return nil, fmt.Errorf("%s has more than the %d bytes that settings accept", quotedName(e), maxExpression)
 		}
 		all = append(all, got)
 	}
@@ -127,7 +127,7 @@ func expressions(list []string, rewrite func(string) (string, error)) ([]string,
 
 // Join returns the selection of what either of two selects. It returns false if no one selection
 // says that.
-func Join(a, b *Selection) (*Selection, bool) {
+func Join(a, b *TagFilter) (*TagFilter, bool) {
 	switch {
 	case a == nil || b == nil:
 		return nil, true // one of them selects all
@@ -146,7 +146,7 @@ func Join(a, b *Selection) (*Selection, bool) {
 }
 
 // Equal reports whether two selections say the same.
-func (s *Selection) Equal(other *Selection) bool {
+func (s *TagFilter) Equal(other *TagFilter) bool {
 	if s == nil || other == nil {
 		return s == other
 	}

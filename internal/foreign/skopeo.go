@@ -39,7 +39,7 @@ func (r *reader) images(registry string) func(string, strictyaml.Value) {
 	return func(name string, v strictyaml.Value) {
 		src, dst, err := r.repositories(registry, name)
 		if err != nil {
-			unsaid(v, "images", "%s is left out: %w", quote(name), err)
+			unsaid(v, "images", "%s is left out: %w", quotedName(name), err)
 			return
 		}
 		if v.Empty() {
@@ -57,7 +57,7 @@ func (r *reader) images(registry string) func(string, strictyaml.Value) {
 					e.Destinations[0], err = withTag(dst, word)
 				}
 				if err != nil {
-					unsaid(v, "images", "%s of %s is left out: %w", quote(word), quote(name), err)
+					unsaid(v, "images", "%s of %s is left out: %w", quotedName(word), quotedName(name), err)
 					return
 				}
 			}
@@ -67,7 +67,7 @@ func (r *reader) images(registry string) func(string, strictyaml.Value) {
 }
 
 // filtered returns what reads an image of a registry, and what selects among its tags.
-func (r *reader) filtered(registry, key string, selection func(string) (*Selection, error)) func(string, strictyaml.Value) {
+func (r *reader) filtered(registry, key string, selection func(string) (*TagFilter, error)) func(string, strictyaml.Value) {
 	return func(name string, v strictyaml.Value) {
 		word, ok := v.Word()
 		if !ok {
@@ -79,23 +79,23 @@ func (r *reader) filtered(registry, key string, selection func(string) (*Selecti
 			e.Select, err = selection(word)
 		}
 		if err != nil {
-			unsaid(v, key, "%s is left out: %w", quote(name), err)
+			unsaid(v, key, "%s is left out: %w", quotedName(name), err)
 			return
 		}
 		r.add(v, e)
 	}
 }
 
-func byExpression(text string) (*Selection, error) {
+func byExpression(text string) (*TagFilter, error) {
 	include, err := expressions([]string{text}, whole)
-	return &Selection{Include: include}, err
+	return &TagFilter{Include: include}, err
 }
 
-func bySemver(text string) (*Selection, error) { return &Selection{Semver: text}, nil }
+func bySemver(text string) (*TagFilter, error) { return &TagFilter{Semver: text}, nil }
 
 // repositories returns the repository of an image and the one that it is copied to.
 func (r *reader) repositories(registry, name string) (src, dst reference.Reference, err error) {
-	if src, err = repository(registry + "/" + name); err != nil {
+	if src, err = parseRepository(registry + "/" + name); err != nil {
 		return src, dst, err
 	}
 	if r.target.Prefix == "" {
@@ -105,6 +105,6 @@ func (r *reader) repositories(registry, name string) (src, dst reference.Referen
 	if r.target.Scoped {
 		suffix = src.Name()
 	}
-	dst, err = repository(strings.TrimSuffix(r.target.Prefix, "/") + "/" + suffix)
+	dst, err = parseRepository(strings.TrimSuffix(r.target.Prefix, "/") + "/" + suffix)
 	return src, dst, err
 }

@@ -19,7 +19,7 @@ var functions = template.FuncMap{
 	"upper":     strings.ToUpper,
 }
 
-// A stepData is what templates of a step can refer to as .Sync.
+// A stepData is what templates of a sync entry can refer to as .Sync.
 type stepData struct{ Source, Target, Type string }
 
 // parseTemplate reads a template, and refuses what a template may not do here.
@@ -30,16 +30,16 @@ func parseTemplate(text string) (*template.Template, error) {
 	t, err := template.New("").Funcs(functions).Parse(text)
 	if err != nil {
 		_, reason, _ := strings.Cut(err.Error(), ":1: ")
-		return nil, fmt.Errorf("%s cannot be expanded here (%s): write the result out", quote(text), shown(reason))
+		return nil, fmt.Errorf("%s cannot be expanded here (%s): write the result out", quotedName(text), shown(reason))
 	}
 	if t.Tree == nil || !allowed(t.Root) || len(t.Templates()) > 1 {
-		return nil, fmt.Errorf("%s does more than this program expands: write the result out", quote(text))
+		return nil, fmt.Errorf("%s does more than this program expands: write the result out", quotedName(text))
 	}
 	return t, nil
 }
 
-// expand returns the text that a template makes of a step. Texts without a template, which are
-// most, are as they are.
+// expand returns the text that a template makes of a sync entry. Texts without a template, which
+// are most, are as they are.
 func expand(text string, step stepData) (string, error) {
 	if !strings.Contains(text, "{{") {
 		return text, nil
@@ -50,10 +50,10 @@ func expand(text string, step stepData) (string, error) {
 	}
 	var out strings.Builder
 	if err := t.Execute(&out, struct{ Sync stepData }{step}); err != nil {
-		return "", fmt.Errorf("%s cannot be expanded: write the result out", quote(text))
+		return "", fmt.Errorf("%s cannot be expanded: write the result out", quotedName(text))
 	}
 	if strings.Contains(out.String(), "<no value>") {
-		return "", fmt.Errorf("%s has a value that is not known here: write the result out", quote(text))
+		return "", fmt.Errorf("%s has a value that is not known here: write the result out", quotedName(text))
 	}
 	return out.String(), nil
 }

@@ -29,11 +29,11 @@ func versionRange(text string) (string, error) {
 		case ">=", "<=", ">", "<", "=":
 			all = append(all, operator+v.String()+rest)
 		default:
-			return "", fmt.Errorf("%s is not a range of versions", quote(text))
+			return "", fmt.Errorf("%s is not a range of versions", quotedName(text))
 		}
 	}
 	if len(all) == 0 {
-		return "", fmt.Errorf("%s is not a range of versions", quote(text))
+		return "", fmt.Errorf("%s is not a range of versions", quotedName(text))
 	}
 	return strings.Join(all, " "), nil
 }
@@ -62,12 +62,12 @@ func parseVersion(text string) (v version3, prerelease string, err error) {
 	}
 	parts := strings.Split(numbers, ".")
 	if len(parts) > len(v) {
-		return v, "", fmt.Errorf("%s has more than three numbers, which is not a semantic version", quote(text))
+		return v, "", fmt.Errorf("%s has more than three numbers, which is not a semantic version", quotedName(text))
 	}
 	for i, part := range parts {
 		n, err := strconv.ParseUint(part, 10, 31)
 		if err != nil {
-			return v, "", fmt.Errorf("%s is not a version", quote(text))
+			return v, "", fmt.Errorf("%s is not a version", quotedName(text))
 		}
 		v[i] = int(n)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"imagemirror/internal/finding"
@@ -79,7 +78,7 @@ func (t *Tree) compare(path string, want []byte, resources func(strictyaml.Value
 		return
 	}
 	told := strictyaml.Read(Generated, path, data, maxFile, func(v strictyaml.Value) {
-		v.Keys(append(slices.Clone(forbidden), keys(resources)...)...)
+		v.Keys(append(slices.Clone(forbidden), generatedKeys(resources)...)...)
 	})
 	if told.Err() == nil {
 		t.refuseDifference(path, data, want, told)
@@ -135,11 +134,11 @@ func difference(data, want []byte) (line int, belongs string) {
 	if line >= len(should) || should[line] == "" {
 		return line + 1, "nothing more belongs"
 	}
-	return line + 1, "the line " + strconv.Quote(text.Clip(should[line], maxQuoted)) + " belongs"
+	return line + 1, "the line " + text.Quote(should[line], maxQuoted) + " belongs"
 }
 
-// keys returns the keys that generated kustomizations have.
-func keys(resources func(strictyaml.Value)) []strictyaml.Key {
+// generatedKeys returns the keys that generated kustomizations have.
+func generatedKeys(resources func(strictyaml.Value)) []strictyaml.Key {
 	known := []strictyaml.Key{{Name: "resources", Read: func(v strictyaml.Value) { v.List(resources) }}}
 	for _, name := range []string{
 		"apiVersion", "kind", "namespace", "nameSuffix", "labels", "configMapGenerator", "generatorOptions", "replacements",
@@ -187,7 +186,7 @@ func refuseResource(v strictyaml.Value, name, why string) {
 	if remote(name) {
 		why = "is on another machine, where it can change at any time"
 	}
-	v.Refuse("the resource %s %s: remove it", strconv.Quote(text.Clip(name, maxQuoted)), why)
+	v.Refuse("the resource %s %s: remove it", text.Quote(name, maxQuoted), why)
 }
 
 // remote reports whether kustomize would fetch a resource: a URL, or a path that begins with

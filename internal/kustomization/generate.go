@@ -33,12 +33,12 @@ const maxConfigMap = 1<<20 - 64<<10
 // A SetDirectory holds the files of an image set that its kustomization follows from.
 type SetDirectory struct {
 	Name      string
-	Files     []Entry // OWNERS, settings.yaml, what that names, and the mapping files, in this order
-	Scheduled bool    // settings.yaml has a schedule
+	Files     []SetFile // OWNERS, settings.yaml, what that names, and the mapping files, in this order
+	Scheduled bool      // settings.yaml has a schedule
 }
 
-// An Entry is a file of a set.
-type Entry struct {
+// A SetFile is a file of a set.
+type SetFile struct {
 	Name string
 	Size int64 // in bytes
 }
@@ -105,8 +105,8 @@ func (s *SetDirectory) resources() []string {
 }
 
 // configMaps returns the set's files, cut into ConfigMaps in their order.
-func (s *SetDirectory) configMaps() [][]Entry {
-	var all [][]Entry
+func (s *SetDirectory) configMaps() [][]SetFile {
+	var all [][]SetFile
 	left := int64(0)
 	for _, f := range s.Files {
 		size := int64(len(f.Name)) + f.Size

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"imagemirror/internal/atomicfile"
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/policy"
@@ -145,7 +146,7 @@ func (t *Tree) Write() (changed []string, err error) {
 		if data, err := readRegular(path); err == nil && bytes.Equal(data, files[path]) {
 			continue
 		}
-		if err := Replace(path, files[path]); err != nil {
+		if err := atomicfile.Write(path, files[path]); err != nil {
 			return changed, err
 		}
 		changed = append(changed, path)
@@ -161,24 +162,7 @@ func (t *Tree) WriteSet(dir string) error {
 	if !ok {
 		return found.Err()
 	}
-	return Replace(filepath.Join(dir, File), s.Kustomization(t.Namespace))
-}
-
-// Replace writes a temporary file and renames it to path. A link at path is replaced, not followed.
-func Replace(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return atomicfile.Write(filepath.Join(dir, File), s.Kustomization(t.Namespace))
 }
 
 // checkBase refuses a tree without what its sets include.
@@ -219,7 +203,7 @@ func (t *Tree) readSet(dir string, found, input *finding.List) (s *SetDirectory,
 			ok = false
 			continue
 		}
-		s.Files = append(s.Files, Entry{Name: name, Size: info.Size()})
+		s.Files = append(s.Files, SetFile{Name: name, Size: info.Size()})
 		if info.Size()+int64(len(name)) > maxConfigMap {
 			found.Refuse(ConfigMap, path, 1, "the file has %s, and a ConfigMap has room for %s: cut it into several, or compress it with gzip",
 				text.Size(info.Size()), text.Size(maxConfigMap))

@@ -110,9 +110,9 @@ func TestEachChangeIsToldOnce(t *testing.T) {
 	sent := func(at time.Time, down ...string) []string {
 		due := Due(r, at, "")
 		r = begin(r, due, at)
-		var outcomes []Outcome
+		var outcomes []SendResult
 		for _, m := range due {
-			o := Outcome{Message: m}
+			o := SendResult{Message: m}
 			for _, name := range m.to {
 				if strings.Contains(strings.Join(down, ","), name) {
 					o.Failed, o.Errs = append(o.Failed, name), append(o.Errs, fmt.Errorf("%s is down", name))
@@ -120,7 +120,7 @@ func TestEachChangeIsToldOnce(t *testing.T) {
 			}
 			outcomes = append(outcomes, o)
 		}
-		r = settle(r, outcomes, at)
+		r = noteDeliveries(r, outcomes, at)
 		return summary(due)
 	}
 	check := func(step string, got []string, want ...string) {
@@ -189,11 +189,11 @@ func TestManyCausesAreFewMessages(t *testing.T) {
 	if len(due) != maxMessages || len(last.More) != maxMore+1 || last.More[maxMore] != "and 70 more" {
 		t.Errorf("%d messages, the last with %q", len(due), last.More)
 	}
-	var outcomes []Outcome
+	var outcomes []SendResult
 	for _, m := range due {
-		outcomes = append(outcomes, Outcome{Message: m})
+		outcomes = append(outcomes, SendResult{Message: m})
 	}
-	if again := Due(settle(r, outcomes, noon), noon.Add(time.Hour), ""); len(again) > 0 {
+	if again := Due(noteDeliveries(r, outcomes, noon), noon.Add(time.Hour), ""); len(again) > 0 {
 		t.Errorf("%d messages an hour later", len(again))
 	}
 }

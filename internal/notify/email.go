@@ -44,7 +44,7 @@ type mailbox struct {
 
 // email returns what sends mail. The connection has TLS, from the start or by STARTTLS; only a
 // server that wants no password may do without.
-func (s *Sender) email(k keys) (delivery, error) {
+func (s *Sender) email(k targetKeys) (delivery, error) {
 	box, err := s.mailbox(k)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func (s *Sender) email(k keys) (delivery, error) {
 	return box.deliver, nil
 }
 
-func (s *Sender) mailbox(k keys) (*mailbox, error) {
+func (s *Sender) mailbox(k targetKeys) (*mailbox, error) {
 	server, err1 := k.get("host", true)
 	from, err2 := k.get("from", true)
 	to, err3 := k.get("to", true)
@@ -218,7 +218,7 @@ func (b *mailbox) waitAfter(err error) (time.Duration, error) {
 		return retry.Never, fmt.Errorf("%s has no STARTTLS: mail goes in the clear only without a user, and to a host that the policy or MIRROR_NOTIFY_HOSTS lists", b.host)
 	}
 	var reply *textproto.Error
-	if errors.As(err, new(*unreachable)) || errors.As(err, &reply) && reply.Code >= 500 {
+	if errors.As(err, new(*addressError)) || errors.As(err, &reply) && reply.Code >= 500 {
 		return retry.Never, err
 	}
 	return 0, explained(err)

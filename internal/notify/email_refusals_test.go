@@ -147,7 +147,7 @@ func TestMailServersThatRefuse(t *testing.T) {
 }
 
 // sendTwo sends two messages to a mail server that wants no password.
-func sendTwo(t *testing.T, address string) []Outcome {
+func sendTwo(t *testing.T, address string) []SendResult {
 	t.Helper()
 	s, dir := opened(t, notifytest.New(t), address)
 	for name, value := range map[string]string{"mail.host": address, "mail.user": "", "mail.password": ""} {

@@ -34,7 +34,7 @@ type endpoint struct {
 }
 
 // endpoint reads the URL of a target, and the authorities that it trusts besides the system's.
-func (s *Sender) endpoint(k keys) (*endpoint, error) {
+func (s *Sender) endpoint(k targetKeys) (*endpoint, error) {
 	address, err := k.get("url", true)
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func hideAddress(address string) {
 }
 
 // trusted returns the TLS configuration of a target.
-func trusted(k keys) (*tls.Config, error) {
+func trusted(k targetKeys) (*tls.Config, error) {
 	pem, err := k.get("ca", false)
 	if err != nil || pem == "" {
 		return &tls.Config{MinVersion: tls.VersionTLS12}, err
@@ -141,7 +141,7 @@ func (e *endpoint) post(ctx context.Context, body []byte, header http.Header) (t
 	if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && to != "" {
 		return retry.Never, fmt.Errorf("HTTP %d: it redirects, and secrets are not sent along: give the URL that it leads to", resp.StatusCode)
 	}
-	return refusal(resp.StatusCode, resp.Header, answer, e.now())
+	return answerError(resp.StatusCode, resp.Header, answer, e.now())
 }
 
 // waitAfter returns the error of a request without its URL, which may be a secret.
@@ -150,7 +150,7 @@ func waitAfter(err error) (time.Duration, error) {
 	if errors.As(err, &outer) {
 		err = outer.Err
 	}
-	if errors.As(err, new(*unreachable)) {
+	if errors.As(err, new(*addressError)) {
 		return retry.Never, err
 	}
 	return 0, explained(err)
@@ -170,13 +170,13 @@ func explained(err error) error {
 	return err
 }
 
-// An unreachable error is about an address that no message is sent to.
-type unreachable struct {
+// An addressError is about an address that no message is sent to.
+type addressError struct {
 	host string
 	kind addresses.Kind
 }
 
-func (u *unreachable) Error() string {
+func (u *addressError) Error() string {
 	if u.kind == addresses.Metadata {
 		return u.host + " is where a cloud gives its machines secrets: nothing is sent there"
 	}
@@ -189,11 +189,11 @@ func (s *Sender) mayReach(host, port string) error {
 	listed := s.hosts.Name(host, port)
 	switch {
 	case kind == addresses.Metadata:
-		return &unreachable{host, kind}
+		return &addressError{host, kind}
 	case len(s.hosts) > 0 && !listed:
 		return fmt.Errorf("the policy or MIRROR_NOTIFY_HOSTS does not list %s: ask its owners", net.JoinHostPort(host, port))
 	case kind != addresses.Public && !listed:
-		return &unreachable{host, kind}
+		return &addressError{host, kind}
 	}
 	return nil
 }
@@ -212,7 +212,7 @@ func (s *Sender) dial(ctx context.Context, network, address string) (net.Conn, e
 			return err
 		}
 		if kind := addresses.Of(to.Addr()); kind == addresses.Metadata || kind != addresses.Public && !listed {
-			return &unreachable{to.Addr().String(), kind}
+			return &addressError{to.Addr().String(), kind}
 		}
 		return nil
 	}}

@@ -15,8 +15,8 @@ import (
 	"imagemirror/internal/text"
 )
 
-// An Outcome is what became of a message.
-type Outcome struct {
+// A SendResult is what became of a message.
+type SendResult struct {
 	*Message
 	Failed []string // names of the targets that did not get it
 	Errs   []error  // why, and why one did not reach all of its recipients
@@ -77,7 +77,7 @@ func (p *round) begin(r *record.Record) *record.Record {
 // finish sends what is due, and notes in the record what became of it.
 func (p *round) finish(ctx context.Context, store record.Store) error {
 	outcomes := p.Send(ctx, p.set.Set, p.set.Targets, p.due)
-	err := store.Update(context.WithoutCancel(ctx), p.set.Set, func(r *record.Record) *record.Record { return settle(r, outcomes, p.now()) })
+	err := store.Update(context.WithoutCancel(ctx), p.set.Set, func(r *record.Record) *record.Record { return noteDeliveries(r, outcomes, p.now()) })
 	if err != nil {
 		return fmt.Errorf("the record of the image set %q does not have what was notified: %w", p.set.Set, err)
 	}
@@ -91,7 +91,7 @@ func begin(r *record.Record, due []*Message, now time.Time) *record.Record {
 		return r
 	}
 	next := clone(r)
-	each(next, due, func(c *record.Cause) {
+	eachCause(next, due, func(c *record.Cause) {
 		if c.Tried++; c.Tried >= maxBroken {
 			c.Told, c.Tried, c.Owed = now, 0, []string{}
 		}
@@ -100,13 +100,13 @@ func begin(r *record.Record, due []*Message, now time.Time) *record.Record {
 	return next
 }
 
-// settle returns a record in which it is noted what became of messages. What no target got is due
-// again with the next run; of a target that did not get what others did, only that one's.
-func settle(r *record.Record, outcomes []Outcome, now time.Time) *record.Record {
+// noteDeliveries returns the record with what became of messages. A message that no target got is
+// due again with the next run; one that some targets got is due only for the others.
+func noteDeliveries(r *record.Record, outcomes []SendResult, now time.Time) *record.Record {
 	next := clone(r)
 	for _, o := range outcomes {
 		o.count(&next.Notifications, now)
-		each(next, []*Message{o.Message}, func(c *record.Cause) {
+		eachCause(next, []*Message{o.Message}, func(c *record.Cause) {
 			c.Tried = 0
 			if len(o.Failed) == len(o.to) {
 				return
@@ -130,7 +130,7 @@ func settle(r *record.Record, outcomes []Outcome, now time.Time) *record.Record 
 }
 
 // count adds what became of a message to the counts of a record.
-func (o Outcome) count(n *record.Notifications, now time.Time) {
+func (o SendResult) count(n *record.Notifications, now time.Time) {
 	n.Delivered += int64(len(o.to) - len(o.Failed))
 	n.Failed += int64(len(o.Failed))
 	n.LastError = ""
@@ -155,8 +155,8 @@ func clone(r *record.Record) *record.Record {
 	return &next
 }
 
-// each calls visit for the causes of a record that messages are about.
-func each(r *record.Record, messages []*Message, visit func(*record.Cause)) {
+// eachCause calls visit for the causes of a record that messages are about.
+func eachCause(r *record.Record, messages []*Message, visit func(*record.Cause)) {
 	for _, m := range messages {
 		list := r.Causes
 		if m.Event == Recovered {

@@ -91,7 +91,7 @@ type Link struct {
 // that were told longer ago than the set's settings say, and those that are over. status is the
 // address of the status pages, or "".
 func Due(r *record.Record, now time.Time, status string) []*Message {
-	v := view{Record: r, now: now, status: status, remind: time.Duration(r.RemindSeconds) * time.Second}
+	v := recordView{Record: r, now: now, status: status, remind: time.Duration(r.RemindSeconds) * time.Second}
 	v.remind = cmp.Or(v.remind, settings.DefaultRemind)
 	for _, t := range r.Targets {
 		v.targets = append(v.targets, t.Name)
@@ -113,8 +113,8 @@ func Due(r *record.Record, now time.Time, status string) []*Message {
 	return due
 }
 
-// A view is a record at the time at which messages are due.
-type view struct {
+// A recordView is a record at the time at which messages are due.
+type recordView struct {
 	*record.Record
 	now     time.Time
 	remind  time.Duration
@@ -128,7 +128,7 @@ func byWeight(causes []*record.Cause) []*record.Cause {
 }
 
 // event returns what is to be told of a cause, and to which targets.
-func (v view) event(c *record.Cause, told bool) (Event, []string) {
+func (v recordView) event(c *record.Cause, told bool) (Event, []string) {
 	first := Failing
 	if told {
 		first = Cause
@@ -145,7 +145,7 @@ func (v view) event(c *record.Cause, told bool) (Event, []string) {
 }
 
 // owed returns the targets that still have to get what was told of a cause.
-func (v view) owed(c *record.Cause) []string {
+func (v recordView) owed(c *record.Cause) []string {
 	if c.Owed == nil {
 		return v.targets
 	}
@@ -170,11 +170,11 @@ func merge(all []*Message) []*Message {
 	return all[:maxMessages]
 }
 
-func (v view) message(event Event, c *record.Cause, to []string) *Message {
+func (v recordView) message(event Event, c *record.Cause, to []string) *Message {
 	r := v.Record
 	line := func(s string, limit int) string { return text.Line(secret.Hide(s), limit) }
 	m := &Message{
-		Event: event, Set: line(r.Set, maxShort), Owners: people(r.Owners), Notify: people(r.Notify),
+		Event: event, Set: line(r.Set, maxShort), Owners: printableNames(r.Owners), Notify: printableNames(r.Notify),
 		Title: line(fault.Kind(c.Kind).Title(c.Host), maxShort), Kind: line(c.Kind, maxShort), Side: line(c.Side, maxShort), Host: line(c.Host, maxShort),
 		Why: line(c.Message, maxLong), Advice: line(c.Advice, maxLong), Count: c.Count, First: c.First, Last: c.Last, Now: v.now,
 		to: to, causes: []*record.Cause{c},
@@ -208,7 +208,7 @@ func links(r *record.Record, status string) []Link {
 	return []Link{{"status of " + text.Line(r.Set, maxShort), strings.TrimSuffix(status, "/") + "/sets/" + url.PathEscape(r.Set)}}
 }
 
-func people(names []string) []string {
+func printableNames(names []string) []string {
 	var list []string
 	for _, name := range names[:min(len(names), maxPeople)] {
 		list = append(list, text.Line(secret.Hide(name), maxShort))
@@ -266,10 +266,10 @@ func (m *Message) facts() []fact {
 	}
 	if m.Event == Recovered {
 		add("What", m.recovery())
-		add("From", fmt.Sprintf("%s to %s", moment(m.First), moment(m.Last)))
+		add("From", fmt.Sprintf("%s to %s", formatTime(m.First), formatTime(m.Last)))
 	} else {
 		add("What", m.failure())
-		add("Since", fmt.Sprintf("%s (%s)", moment(m.First), span(m.Now.Sub(m.First))))
+		add("Since", fmt.Sprintf("%s (%s)", formatTime(m.First), span(m.Now.Sub(m.First))))
 		add("Why", m.Why)
 		add("Do", m.Advice)
 		for _, e := range m.Examples {
@@ -338,7 +338,7 @@ func (m *Message) Text() string {
 	return b.String()
 }
 
-func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
 // span returns a time as people say it: "2d 3h", "25m".
 func span(d time.Duration) string {

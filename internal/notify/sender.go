@@ -22,8 +22,8 @@ import (
 	"imagemirror/internal/text"
 )
 
-// A Place is what the place in which a command runs tells of notifications, from the environment.
-type Place struct {
+// Env is the part of the environment that is about notifications.
+type Env struct {
 	NotifyDir   string   `split_words:"true" desc:"directory with the secrets of notification targets, in files such as NAME.url; if unset, nothing is sent"`
 	NotifyHosts []string `split_words:"true" desc:"hosts that notifications may be sent to, even at a private address, with commas in between; if unset, all with a public address"`
 	StatusURL   string   `envconfig:"STATUS_URL" desc:"address of the status pages, for links in notifications"`
@@ -47,9 +47,9 @@ type Sender struct {
 	now    func() time.Time
 }
 
-// Check fails if the place is not as notifications need it.
-func (p Place) Check() error {
-	for _, host := range p.NotifyHosts {
+// Check returns an error if a variable has a value that cannot be used.
+func (e Env) Check() error {
+	for _, host := range e.NotifyHosts {
 		if !policy.IsHost(host) {
 			return fmt.Errorf("MIRROR_NOTIFY_HOSTS has %.100q: give HOST or HOST:PORT", host)
 		}
@@ -58,19 +58,19 @@ func (p Place) Check() error {
 }
 
 // NewSender returns a Sender, or nil if nothing is to be sent.
-func (p Place) NewSender() *Sender {
-	if p.NotifyDir == "" {
+func (e Env) NewSender() *Sender {
+	if e.NotifyDir == "" {
 		return nil
 	}
 	return &Sender{
-		dir: p.NotifyDir, hosts: p.NotifyHosts, status: p.StatusURL, now: time.Now,
+		dir: e.NotifyDir, hosts: e.NotifyHosts, status: e.StatusURL, now: time.Now,
 		retry: retry.Policy{Tries: 3, First: time.Second, Max: 10 * time.Second},
 	}
 }
 
 // Send sends each message to those of the targets that are to get it, and logs what failed. A
 // target that is down delays no other.
-func (s *Sender) Send(ctx context.Context, set string, targets []settings.Target, messages []*Message) []Outcome {
+func (s *Sender) Send(ctx context.Context, set string, targets []settings.Target, messages []*Message) []SendResult {
 	failed := make([][]error, len(targets)) // by target and message
 	var g errgroup.Group
 	for i, t := range targets {
@@ -81,7 +81,7 @@ func (s *Sender) Send(ctx context.Context, set string, targets []settings.Target
 		})
 	}
 	_ = g.Wait()
-	outcomes := make([]Outcome, len(messages))
+	outcomes := make([]SendResult, len(messages))
 	for j, m := range messages {
 		outcomes[j].Message = m
 		for i, t := range targets {
@@ -147,7 +147,7 @@ type delivery func(ctx context.Context, m *Message) (wait time.Duration, err err
 func (s *Sender) open(t settings.Target) (delivery, error) {
 	var d delivery
 	err := errors.New("it is not a target that settings can name")
-	keys := keys{s.dir, t.Name}
+	keys := targetKeys{s.dir, t.Name}
 	if settings.IsTarget(t) { // its name becomes a path
 		switch t.Kind {
 		case settings.Slack:
@@ -161,12 +161,12 @@ func (s *Sender) open(t settings.Target) (delivery, error) {
 	return d, err
 }
 
-// keys are the secrets of one target.
-type keys struct{ dir, target string }
+// targetKeys are the secrets of one target.
+type targetKeys struct{ dir, target string }
 
 // get returns a secret without the white space around it. If it is not there, it returns "" or,
 // if it is required, an error.
-func (k keys) get(key string, required bool) (string, error) {
+func (k targetKeys) get(key string, required bool) (string, error) {
 	name := k.target + "." + key
 	f, err := os.Open(filepath.Join(k.dir, name))
 	if errors.Is(err, os.ErrNotExist) {
@@ -194,14 +194,14 @@ func (k keys) get(key string, required bool) (string, error) {
 }
 
 // hidden returns a secret as get does, and hides it in all that the process writes.
-func (k keys) hidden(key string, required bool) (string, error) {
+func (k targetKeys) hidden(key string, required bool) (string, error) {
 	value, err := k.get(key, required)
 	secret.Add(k.target, value)
 	return value, err
 }
 
-// refusal returns the error of an answer, and when to try again.
-func refusal(status int, header http.Header, body []byte, now time.Time) (time.Duration, error) {
+// answerError returns the error of an answer, and when to try again.
+func answerError(status int, header http.Header, body []byte, now time.Time) (time.Duration, error) {
 	err := fmt.Errorf("HTTP %d: %s", status, text.Line(secret.Hide(strings.TrimSpace(string(body))), maxShort))
 	if len(body) == 0 {
 		err = fmt.Errorf("HTTP %d", status)

@@ -33,7 +33,7 @@ func opened(t *testing.T, r *notifytest.Receiver, hosts ...string) (*Sender, str
 	if err := r.WriteTargets(dir); err != nil {
 		t.Fatal(err)
 	}
-	s := Place{NotifyDir: dir, NotifyHosts: hosts}.NewSender()
+	s := Env{NotifyDir: dir, NotifyHosts: hosts}.NewSender()
 	s.retry = retry.Policy{Tries: 3, First: time.Millisecond, Max: time.Millisecond}
 	return s, dir
 }
@@ -175,7 +175,7 @@ func TestEmail(t *testing.T) {
 }
 
 // failures returns why messages did not arrive, and counts what did.
-func failures(outcomes []Outcome) string {
+func failures(outcomes []SendResult) string {
 	var all []string
 	for _, o := range outcomes {
 		for _, err := range o.Errs {
@@ -389,13 +389,13 @@ func TestNamesOfPrivateAddresses(t *testing.T) {
 }
 
 func TestPlace(t *testing.T) {
-	if s := (Place{}).NewSender(); s != nil {
+	if s := (Env{}).NewSender(); s != nil {
 		t.Error("there is a Sender without a directory")
 	}
-	if err := (Place{NotifyHosts: []string{"https://x"}}).Check(); err == nil {
+	if err := (Env{NotifyHosts: []string{"https://x"}}).Check(); err == nil {
 		t.Error("a URL is accepted for a host")
 	}
-	if err := (Place{NotifyHosts: []string{"x", "y:587", "10.0.0.1:25"}}).Check(); err != nil {
+	if err := (Env{NotifyHosts: []string{"x", "y:587", "10.0.0.1:25"}}).Check(); err != nil {
 		t.Error(err)
 	}
 }

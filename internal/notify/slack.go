@@ -21,7 +21,7 @@ var icons = map[Event]string{Failing: "🔴", Cause: "🔴", Reminder: "🟠", R
 
 // slack returns what posts to an incoming webhook
 // (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks).
-func (s *Sender) slack(k keys) (delivery, error) {
+func (s *Sender) slack(k targetKeys) (delivery, error) {
 	to, err := s.endpoint(k)
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ const eventType = "imagemirror.set."
 // webhook returns what posts CloudEvents in their JSON format
 // (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md), signed as
 // Standard Webhooks are (https://www.standardwebhooks.com).
-func (s *Sender) webhook(k keys) (delivery, error) {
+func (s *Sender) webhook(k targetKeys) (delivery, error) {
 	to, err := s.endpoint(k)
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func (s *Sender) webhook(k keys) (delivery, error) {
 		if err != nil {
 			return retry.Never, err
 		}
-		header := sign(signing, m.ID(), s.now(), body)
+		header := signatureHeaders(signing, m.ID(), s.now(), body)
 		header.Set("Content-Type", event.ApplicationCloudEventsJSON)
 		if token != "" {
 			header.Set("Authorization", "Bearer "+token)
@@ -73,8 +73,8 @@ func signingKey(text string) ([]byte, error) {
 	return key, nil
 }
 
-// sign returns the headers that prove who sent a body, and when.
-func sign(key []byte, id string, now time.Time, body []byte) http.Header {
+// signatureHeaders returns the headers that prove who sent a body, and when.
+func signatureHeaders(key []byte, id string, now time.Time, body []byte) http.Header {
 	seconds := strconv.FormatInt(now.Unix(), 10)
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(id + "." + seconds + "."))

@@ -14,8 +14,8 @@ import (
 	"imagemirror/internal/registry"
 )
 
-// An Outcome is what became of one tag of a file.
-type Outcome struct {
+// A Deletion is what became of one tag of a file.
+type Deletion struct {
 	Tag     Tag
 	Deleted bool   // now
 	Gone    bool   // it is not there: it was deleted now, or before
@@ -25,7 +25,7 @@ type Outcome struct {
 }
 
 // Failed reports whether something could not be deleted that should have been.
-func (o *Outcome) Failed() bool { return o.Why != "" || len(o.Left) > 0 }
+func (o *Deletion) Failed() bool { return o.Why != "" || len(o.Left) > 0 }
 
 // An Application is what Apply needs.
 type Application struct {
@@ -33,15 +33,15 @@ type Application struct {
 	// Refuse returns why a tag must not be deleted although the file lists it, or "". It may be nil.
 	Refuse func(name, digest string) string
 	Record *record.Record // of the set, which a tag has to be in; nil if it is not known
-	Done   func(Outcome)  // told of each outcome; may be nil
+	Done   func(Deletion) // told of each outcome; may be nil
 }
 
 // Apply deletes the tags that a file lists, until it has deleted f.Most of them, and returns what
 // became of each that it came to. A tag that is at another digest than the file says is left. What
 // goes with a tag is deleted once the tag is gone, also by an earlier Apply that was killed.
-func (a *Application) Apply(ctx context.Context, f *File) []Outcome {
+func (a *Application) Apply(ctx context.Context, f *Proposal) []Deletion {
 	e := &eraser{Application: a, repositories: repositories{client: a.Client, known: map[string]*repository{}}, undeletable: map[string]string{}, used: a.used()}
-	var all []Outcome
+	var all []Deletion
 	deleted := 0
 	for _, t := range f.Tags {
 		if ctx.Err() != nil || deleted == f.Most {
@@ -60,7 +60,7 @@ func (a *Application) Apply(ctx context.Context, f *File) []Outcome {
 }
 
 // CheckAge refuses a file that is too old, or from the future.
-func (f *File) CheckAge(now time.Time) error {
+func (f *Proposal) CheckAge(now time.Time) error {
 	if age := now.Sub(f.Created); age > MaxAge || age < -time.Hour {
 		return fmt.Errorf("the file was made at %s, and at most %d days may pass until it is applied: make it again", f.Created.UTC().Format(time.RFC3339), int(MaxAge.Hours()/24))
 	}
@@ -76,8 +76,8 @@ type eraser struct {
 }
 
 // erase deletes a tag, and what goes with it.
-func (e *eraser) erase(ctx context.Context, t Tag) Outcome {
-	o := Outcome{Tag: t}
+func (e *eraser) erase(ctx context.Context, t Tag) Deletion {
+	o := Deletion{Tag: t}
 	image, err := reference.Parse(t.Tag) // as Read has done
 	if err != nil {
 		o.Why = reason(err)

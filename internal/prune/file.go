@@ -1,11 +1,11 @@
 // Package prune finds tags that an image set has published and that no mapping names any more, and
 // deletes those of them that a person has reviewed.
 //
-// It takes two steps. List writes a File: what may be deleted, by the record of the set and by what
-// the registries have now. Apply deletes what the file lists if it is still as the file says. Only
-// what runs of the set have pushed is ever listed. Tags are deleted as tags, and manifests by their
-// digest only if they are referrers of an image that no tag leads to any more: a registry deletes
-// all tags of a digest with it.
+// It takes two steps. Propose makes a Proposal: what may be deleted, by the record of the set
+// and by what the registries have now. Apply deletes what the file lists if it is still as the
+// file says. Only what runs of the set have pushed is ever listed. Tags are deleted as tags, and
+// manifests by their digest only if they are referrers of an image that no tag leads to any
+// more: a registry deletes all tags of a digest with it.
 package prune
 
 import (
@@ -35,8 +35,8 @@ const (
 	maxText = 1000 // characters
 )
 
-// A File lists what may be deleted of what one image set has published.
-type File struct {
+// A Proposal lists what may be deleted of what one image set has published.
+type Proposal struct {
 	Version int       `json:"version"`
 	Set     string    `json:"set"`
 	Created time.Time `json:"created"`
@@ -81,10 +81,10 @@ type Left struct {
 	Why string `json:"why"`
 }
 
-var decoder = strictjson.NewDecoder[*File]()
+var decoder = strictjson.NewDecoder[*Proposal]()
 
 // Read reads a file. It refuses what Write does not write.
-func Read(content []byte) (*File, error) {
+func Read(content []byte) (*Proposal, error) {
 	if len(content) > MaxFile {
 		return nil, fmt.Errorf("the file has %d bytes, and at most %d are allowed", len(content), MaxFile)
 	}
@@ -103,7 +103,7 @@ func Read(content []byte) (*File, error) {
 }
 
 // Write returns the file as JSON, with indents: people review it.
-func (f *File) Write() ([]byte, error) {
+func (f *Proposal) Write() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -112,7 +112,7 @@ func (f *File) Write() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func (f *File) check() error {
+func (f *Proposal) check() error {
 	if err := settings.CheckName(f.Set); err != nil && !isLine(f.Set) {
 		return fmt.Errorf("the name of the set %.80q: %w", f.Set, err)
 	}

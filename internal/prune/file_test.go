@@ -12,8 +12,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-func sample() *File {
-	return &File{
+func sample() *Proposal {
+	return &Proposal{
 		Version: Version, Set: "set", Created: now, After: "720h", Most: 50,
 		Tags: []Tag{{
 			Tag: "q.io/org/a:v1", Digest: sha("a"), Unwanted: ago(40), Age: "40 days", Reason: "no mapping of the set names it",
@@ -58,7 +58,7 @@ func TestFilesMatchTheirSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []*File{sample(), {Version: Version, Set: "s", Created: now, After: "1h", Most: 1, Tags: []Tag{}}} {
+	for _, f := range []*Proposal{sample(), {Version: Version, Set: "s", Created: now, After: "1h", Most: 1, Tags: []Tag{}}} {
 		content, err := f.Write()
 		if err != nil {
 			t.Fatal(err)

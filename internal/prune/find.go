@@ -20,8 +20,8 @@ type Question struct {
 	Wanted func(name string) bool // whether a mapping names a destination, of this set or of another
 }
 
-// A Candidate is a tag that no mapping wants and that runs of the set have pushed.
-type Candidate struct {
+// An UnwantedTag is a tag that no mapping wants and that runs of the set have pushed.
+type UnwantedTag struct {
 	Tag     reference.Reference
 	Since   time.Time // when no mapping named it any more
 	Digests []string  // that runs pushed
@@ -31,8 +31,8 @@ type Candidate struct {
 
 // Find returns the tags that no mapping has wanted for long enough, by name. What is young, is
 // pushed by its digest, or has not been pushed by a run, is left, and so is what anything wants.
-func Find(q Question) (found []Candidate, left []Left) {
-	f := &search{Question: q, used: map[string]bool{}}
+func Find(q Question) (found []UnwantedTag, left []Left) {
+	f := &usage{Question: q, used: map[string]bool{}}
 	for _, d := range q.Record.Destinations {
 		if f.isWanted(d) || f.refusal(d) != "" {
 			f.use(d)
@@ -57,17 +57,17 @@ func Find(q Question) (found []Candidate, left []Left) {
 	return found, left
 }
 
-// A search has the tags that something uses, which are never deleted.
-type search struct {
+// A usage knows which tags something uses. They are never deleted.
+type usage struct {
 	Question
 	used map[string]bool
 }
 
 // isWanted reports whether a mapping names the destination, or did in the last run.
-func (f *search) isWanted(d *record.Destination) bool { return d.Gone.IsZero() || f.Wanted(d.Name) }
+func (f *usage) isWanted(d *record.Destination) bool { return d.Gone.IsZero() || f.Wanted(d.Name) }
 
 // use notes that a destination and its additional tags are used.
-func (f *search) use(d *record.Destination) {
+func (f *usage) use(d *record.Destination) {
 	f.used[d.Name] = true
 	at, err := reference.Parse(d.Name)
 	if err != nil {
@@ -84,7 +84,7 @@ func (f *search) use(d *record.Destination) {
 }
 
 // refusal returns why a destination that no mapping wants is left, or "".
-func (f *search) refusal(d *record.Destination) string {
+func (f *usage) refusal(d *record.Destination) string {
 	at, err := reference.Parse(d.Name)
 	switch {
 	case err != nil || at.Tag == "" || at.Digest != "":
@@ -97,10 +97,10 @@ func (f *search) refusal(d *record.Destination) string {
 	return ""
 }
 
-// candidate returns a destination as a candidate.
-func (f *search) candidate(d *record.Destination) Candidate {
+// candidate returns the tag of a destination, with what is deleted with it.
+func (f *usage) candidate(d *record.Destination) UnwantedTag {
 	at, _ := reference.Parse(d.Name) // as refusal has found
-	c := Candidate{Tag: at, Since: d.Gone.UTC(), Reason: "no mapping of the set names it"}
+	c := UnwantedTag{Tag: at, Since: d.Gone.UTC(), Reason: "no mapping of the set names it"}
 	if d.File != "" {
 		c.Reason += text.Clip(fmt.Sprintf(", last was %s:%d with the source %s", d.File, d.Line, d.Source), maxText/2)
 	}
@@ -121,7 +121,7 @@ func (f *search) candidate(d *record.Destination) Candidate {
 }
 
 // with adds a tag, unless something uses it. A later move may have moved it: then the later counts.
-func (f *search) with(c *Candidate, w With) {
+func (f *usage) with(c *UnwantedTag, w With) {
 	name := c.Tag.WithTag(w.Tag).String()
 	if f.used[name] || f.Wanted(name) || name == c.Tag.String() {
 		return
@@ -135,11 +135,11 @@ func (f *search) with(c *Candidate, w With) {
 // isCompanion reports whether a tag is one that refers to an image by its digest: cosign's, or that
 // of the index of referrers in a registry without the referrers API.
 func isCompanion(tag, digest string) bool {
-	return slices.Contains(companions(digest), tag)
+	return slices.Contains(digestTags(digest), tag)
 }
 
-// companions returns the tags that refer to an image by its digest.
-func companions(digest string) []string {
+// digestTags returns the tags that refer to an image by its digest.
+func digestTags(digest string) []string {
 	base := strings.Replace(digest, ":", "-", 1)
 	return []string{base, base + ".sig", base + ".att", base + ".sbom"}
 }

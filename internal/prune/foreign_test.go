@@ -28,7 +28,7 @@ func TestEditedFilesDeleteNothingOfOthers(t *testing.T) {
 		{Name: name("gone"), Gone: ago(40), Moves: []*record.Move{{Digest: a, Wrote: true, Tags: []string{"gone-a", "shared"}, Kept: "gone-previous"}}},
 		{Name: name("live"), Gone: time.Time{}, Moves: []*record.Move{{Digest: a, Wrote: true, Tags: []string{"shared"}}}},
 	}
-	f := &File{Version: Version, Set: "set", Created: now, Most: 50, Tags: []Tag{
+	f := &Proposal{Version: Version, Set: "set", Created: now, Most: 50, Tags: []Tag{
 		{Tag: name("gone"), Digest: a, With: []With{
 			{Additional, "gone-a", a}, {Additional, "shared", a}, {Kept, "gone-previous", a}, {Additional, "mine", a}, {Kept, "live", a}, {Additional, "absent", a},
 		}},

@@ -20,16 +20,16 @@ import (
 // to an image. In a larger repository, referrers stay.
 const maxAsked = 2000
 
-// atOnce bounds the candidates that are asked for at once. The slots of their registry bound the
+// atOnce bounds the tags that are asked for at once. The slots of their registry bound the
 // requests.
 const atOnce = 16
 
-// List makes a File of candidates: those whose tags are at a digest that a run of the set has
-// pushed. It only reads.
-func List(ctx context.Context, c *registry.Client, set string, found []Candidate, left []Left, now time.Time) (*File, error) {
+// Propose returns the Proposal of unwanted tags: those that are at a digest that a run of the set
+// has pushed. It only reads.
+func Propose(ctx context.Context, c *registry.Client, set string, found []UnwantedTag, left []Left, now time.Time) (*Proposal, error) {
 	l := &lister{repositories: repositories{client: c, known: map[string]*repository{}}, now: now}
 	places := make(chan struct{}, atOnce)
-	answers := make([]answer, len(found))
+	answers := make([]inspection, len(found))
 	var all sync.WaitGroup
 	for i, candidate := range found {
 		places <- struct{}{}
@@ -42,7 +42,7 @@ func List(ctx context.Context, c *registry.Client, set string, found []Candidate
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("interrupted: nothing was listed")
 	}
-	f := &File{Version: Version, Set: text.Line(set, maxText), Created: now.UTC().Truncate(time.Second), Tags: []Tag{}, Left: left}
+	f := &Proposal{Version: Version, Set: text.Line(set, maxText), Created: now.UTC().Truncate(time.Second), Tags: []Tag{}, Left: left}
 	for i, a := range answers {
 		switch {
 		case a.why != "":
@@ -57,8 +57,8 @@ func List(ctx context.Context, c *registry.Client, set string, found []Candidate
 	return f, nil
 }
 
-// An answer is what the registry tells of a candidate.
-type answer struct {
+// An inspection is what the registry tells of an unwanted tag.
+type inspection struct {
 	tag     Tag
 	missing bool   // the tag does not exist
 	why     string // why it is left
@@ -69,20 +69,20 @@ type lister struct {
 	now time.Time
 }
 
-// ask asks the registry about a candidate.
-func (l *lister) ask(ctx context.Context, c Candidate) answer {
+// ask asks the registry about an unwanted tag.
+func (l *lister) ask(ctx context.Context, c UnwantedTag) inspection {
 	r, err := l.open(ctx, c.Tag)
 	if err != nil {
-		return answer{why: reason(err)}
+		return inspection{why: reason(err)}
 	}
 	at, err := r.to.Head(ctx, c.Tag.Tag)
 	switch {
 	case regerror.StatusOf(err) == http.StatusNotFound:
-		return answer{missing: true}
+		return inspection{missing: true}
 	case err != nil:
-		return answer{why: reason(err)}
+		return inspection{why: reason(err)}
 	case !slices.Contains(c.Digests, at):
-		return answer{why: fmt.Sprintf("it is at %s, which no run of the set has pushed: somebody else did", at)}
+		return inspection{why: fmt.Sprintf("it is at %s, which no run of the set has pushed: somebody else did", at)}
 	}
 	t := Tag{
 		Tag: c.Tag.String(), Digest: at, Unwanted: c.Since.Truncate(time.Second), Reason: text.Line(c.Reason, maxText),
@@ -94,7 +94,7 @@ func (l *lister) ask(ctx context.Context, c Candidate) answer {
 		}
 	}
 	t.With = append(t.With, l.referring(ctx, r, t)...)
-	return answer{tag: t}
+	return inspection{tag: t}
 }
 
 // referring returns what refers to the image of a tag by its digest, if no other tag leads to the
@@ -104,7 +104,7 @@ func (l *lister) referring(ctx context.Context, r *repository, t Tag) (found []W
 	if err != nil {
 		return nil // some registries list no tags
 	}
-	for _, tag := range companions(t.Digest) {
+	for _, tag := range digestTags(t.Digest) {
 		if !slices.Contains(tags, tag) {
 			continue
 		}

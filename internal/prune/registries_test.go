@@ -50,14 +50,14 @@ func fill(t *testing.T, r *registrytest.Registry, o registrytest.ProxyOptions, t
 	return w
 }
 
-func (w *world) candidate(tag string, digests []string, with ...With) Candidate {
-	return Candidate{Tag: reference.Reference{Registry: w.Host, Repository: "m/a", Tag: tag}, Since: ago(40), Digests: digests, Reason: "none", With: with}
+func (w *world) candidate(tag string, digests []string, with ...With) UnwantedTag {
+	return UnwantedTag{Tag: reference.Reference{Registry: w.Host, Repository: "m/a", Tag: tag}, Since: ago(40), Digests: digests, Reason: "none", With: with}
 }
 
 // list lists candidates, by way of a file.
-func (w *world) list(t *testing.T, found ...Candidate) *File {
+func (w *world) list(t *testing.T, found ...UnwantedTag) *Proposal {
 	t.Helper()
-	f, err := List(t.Context(), client(t), "set", found, nil, now)
+	f, err := Propose(t.Context(), client(t), "set", found, nil, now)
 	if err != nil {
 		t.Fatal(err)
 	}

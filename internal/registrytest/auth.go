@@ -82,7 +82,7 @@ func (s scope) covers(other scope) bool {
 
 // needs returns the scopes that a registry demands for a request. As in distribution, a push needs
 // pull as well, and a mount pulls from the repository that it names.
-func needs(r *http.Request, at endpoint) []scope {
+func needs(r *http.Request, at operation) []scope {
 	if at.repo == "" {
 		return nil
 	}
@@ -172,7 +172,7 @@ type decision struct {
 	refusal http.Handler
 }
 
-func (a *authority) judge(r *http.Request, at endpoint) decision {
+func (a *authority) judge(r *http.Request, at operation) decision {
 	wants := needs(r, at)
 	if a.Public && at.repo != "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		return decision{}

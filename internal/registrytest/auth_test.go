@@ -162,7 +162,7 @@ func TestUsersMayDoWhatTheyAreAllowed(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := NewProxy(t, Distribution(t, DistributionOptions{}), ProxyOptions{Auth: &Auth{Users: team()}})
-			repo := endpointOf(request(t, test.method, test.path)).repo
+			repo := operationOf(request(t, test.method, test.path)).repo
 			_, answer := ask(t, p, test.user, "secret", "repository:"+repo+":pull,push")
 			resp, body := call(t, test.method, "http://"+p.Host+test.path, nil, "Authorization", bearer(t, answer))
 			if resp.StatusCode != test.want || !strings.Contains(body, test.code) {

@@ -14,35 +14,35 @@ const quayTokenPath = "/v2/auth"
 
 var routeRE = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs|tags|referrers)/(.*)$`)
 
-// An endpoint is what a request is about.
-type endpoint struct {
+// An operation is what a request is about.
+type operation struct {
 	kind string // see Request
 	repo string
 	ref  string // a tag or a digest; of an upload, the digest that completes it
 }
 
-func endpointOf(r *http.Request) endpoint {
+func operationOf(r *http.Request) operation {
 	path, query := r.URL.Path, r.URL.Query()
 	switch path {
 	case tokenPath, quayTokenPath:
-		return endpoint{kind: "token"}
+		return operation{kind: "token"}
 	case "/v2", "/v2/":
-		return endpoint{kind: "ping"}
+		return operation{kind: "ping"}
 	}
 	m := routeRE.FindStringSubmatch(path)
 	if m == nil {
-		return endpoint{kind: "other"}
+		return operation{kind: "other"}
 	}
 	repo, class, ref := m[1], m[2], m[3]
 	switch {
 	case class == "tags" || class == "referrers":
-		return endpoint{r.Method + " " + class, repo, ref}
+		return operation{r.Method + " " + class, repo, ref}
 	case class == "manifests":
-		return endpoint{r.Method + " manifest", repo, ref}
+		return operation{r.Method + " manifest", repo, ref}
 	case ref != "uploads" && !strings.HasPrefix(ref, "uploads/"):
-		return endpoint{r.Method + " blob", repo, ref}
+		return operation{r.Method + " blob", repo, ref}
 	case r.Method == http.MethodPost && query.Get("mount") != "":
-		return endpoint{"POST mount", repo, query.Get("mount")}
+		return operation{"POST mount", repo, query.Get("mount")}
 	}
-	return endpoint{r.Method + " upload", repo, query.Get("digest")}
+	return operation{r.Method + " upload", repo, query.Get("digest")}
 }

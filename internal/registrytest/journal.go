@@ -92,7 +92,7 @@ func (j *journal) requests() []Request {
 
 // begin records a request.
 func (j *journal) begin(r *http.Request) *exchange {
-	at := endpointOf(r)
+	at := operationOf(r)
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	header := r.Header.Clone()
 	header.Del("Authorization")
@@ -112,7 +112,7 @@ func (j *journal) begin(r *http.Request) *exchange {
 // An exchange is a request and its answer under way.
 type exchange struct {
 	j        *journal
-	endpoint endpoint
+	endpoint operation
 	entry    *Request
 	over     bool
 }

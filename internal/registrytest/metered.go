@@ -27,7 +27,7 @@ func (m *PullMeter) Left() int {
 // Rule returns the rule that meters a registry.
 func (m *PullMeter) Rule() FaultRule {
 	return FaultRule{Name: "metered pulls", Match: func(r *http.Request) bool {
-		kind := endpointOf(r).kind
+		kind := operationOf(r).kind
 		return kind == "GET manifest" || kind == "HEAD manifest"
 	}, Fault: m.meter}
 }

@@ -71,24 +71,24 @@ func TestProxyLogsRequests(t *testing.T) {
 func TestEndpointsOfRequests(t *testing.T) {
 	for _, test := range []struct {
 		method, target string
-		want           endpoint
+		want           operation
 	}{
-		{"GET", "/v2/", endpoint{kind: "ping"}},
-		{"GET", "/token?scope=repository:a:pull", endpoint{kind: "token"}},
-		{"GET", "/v2/_catalog", endpoint{kind: "other"}},
-		{"GET", "/v2/a/tags/list?n=3", endpoint{"GET tags", "a", "list"}},
-		{"GET", "/v2/a/manifests/b/manifests/c", endpoint{"GET manifest", "a/manifests/b", "c"}},
-		{"POST", "/v2/a/blobs/uploads/", endpoint{"POST upload", "a", ""}},
-		{"POST", "/v2/a/blobs/uploads/?mount=sha256:1&from=b", endpoint{"POST mount", "a", "sha256:1"}},
-		{"PATCH", "/v2/a/blobs/uploads/17?_state=x", endpoint{"PATCH upload", "a", ""}},
-		{"PUT", "/v2/a/blobs/uploads/17?digest=sha256:1", endpoint{"PUT upload", "a", "sha256:1"}},
-		{"GET", "/v2/a/blobs/sha256:1", endpoint{"GET blob", "a", "sha256:1"}},
+		{"GET", "/v2/", operation{kind: "ping"}},
+		{"GET", "/token?scope=repository:a:pull", operation{kind: "token"}},
+		{"GET", "/v2/_catalog", operation{kind: "other"}},
+		{"GET", "/v2/a/tags/list?n=3", operation{"GET tags", "a", "list"}},
+		{"GET", "/v2/a/manifests/b/manifests/c", operation{"GET manifest", "a/manifests/b", "c"}},
+		{"POST", "/v2/a/blobs/uploads/", operation{"POST upload", "a", ""}},
+		{"POST", "/v2/a/blobs/uploads/?mount=sha256:1&from=b", operation{"POST mount", "a", "sha256:1"}},
+		{"PATCH", "/v2/a/blobs/uploads/17?_state=x", operation{"PATCH upload", "a", ""}},
+		{"PUT", "/v2/a/blobs/uploads/17?digest=sha256:1", operation{"PUT upload", "a", "sha256:1"}},
+		{"GET", "/v2/a/blobs/sha256:1", operation{"GET blob", "a", "sha256:1"}},
 	} {
 		r, err := http.NewRequest(test.method, test.target, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := endpointOf(r); got != test.want {
+		if got := operationOf(r); got != test.want {
 			t.Errorf("%s %s: got %v, want %v", test.method, test.target, got, test.want)
 		}
 	}

@@ -22,7 +22,7 @@ type FaultRule struct {
 // A Fault is something that goes wrong: it wraps the handler that would answer.
 type Fault func(next http.Handler) http.Handler
 
-func (r FaultRule) matches(req *http.Request, at endpoint) bool {
+func (r FaultRule) matches(req *http.Request, at operation) bool {
 	return (r.Kind == "" || r.Kind == at.kind) &&
 		(r.Path == nil || r.Path.MatchString(req.URL.RequestURI())) &&
 		(r.Match == nil || r.Match(req))
@@ -58,7 +58,7 @@ func (f *faults) clear() {
 }
 
 // strike returns the rule that acts on a request, or nil.
-func (f *faults) strike(r *http.Request, at endpoint) *FaultRule {
+func (f *faults) strike(r *http.Request, at operation) *FaultRule {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, rule := range f.rules {

@@ -18,7 +18,7 @@ import (
 func Choose(o Options) (*Rollback, error) {
 	r := &Rollback{options: o}
 	var err error
-	if r.moment, err = parseMoment(o.To, o.Record, o.Now()); err != nil {
+	if r.moment, err = parsePointInTime(o.To, o.Record, o.Now()); err != nil {
 		return nil, err
 	}
 	named, err := Named(o.Record, o.Names)

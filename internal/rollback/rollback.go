@@ -53,7 +53,7 @@ type Rollback struct {
 	Tags []*Tag // by name
 
 	options Options
-	moment  moment
+	moment  pointInTime
 }
 
 // Count returns how many tags fail a test of them.

@@ -305,7 +305,7 @@ func FuzzMoment(f *testing.F) {
 		f.Add(to)
 	}
 	f.Fuzz(func(t *testing.T, to string) {
-		m, err := parseMoment(to, r, at(4))
+		m, err := parsePointInTime(to, r, at(4))
 		if err == nil && m.After(at(4)) {
 			t.Errorf("%q is %s", to, m)
 		}

@@ -52,7 +52,7 @@ func TestRunFitsThePipeline(t *testing.T) {
 	for _, timeout := range []time.Duration{settings.MinTimeout, time.Hour, settings.DefaultTimeout, 7 * 24 * time.Hour} {
 		s := mustSet(t, configMap("set-knative", nil), configMap("set-2-knative", nil))
 		s.settings.Timeout = timeout
-		run := (&Starter{Place: Place{ClusterRegistry: "registry.svc:5000", StatusURL: "https://mirror.example.com"}}).newRun(s)
+		run := (&Starter{Env: Env{ClusterRegistry: "registry.svc:5000", StatusURL: "https://mirror.example.com"}}).newRun(s)
 		run.Name = run.GenerateName + "x" // as the API server will
 		run.SetDefaults(context.Background())
 		if err := run.Validate(context.Background()); err != nil {
@@ -124,7 +124,7 @@ func TestRunHasTheSettingsAndFilesOfItsSet(t *testing.T) {
 	s := mustSet(t,
 		configMap("set-knative", map[string]string{"OWNERS": "", "settings.yaml": "apiVersion: imagemirror/v1\nkind: Settings\nmetadata:\n  name: knative\nspec:\n  shards: 3\n  cap: 20\n  rate: 7\n  timeout: 2h\n"}),
 		configMap("set-2-knative", map[string]string{"mapping_b": ""}))
-	run := (&Starter{Place: Place{ClusterRegistry: "registry.svc:5000", StatusURL: "https://mirror.example.com", Trigger: "cron"}}).newRun(s)
+	run := (&Starter{Env: Env{ClusterRegistry: "registry.svc:5000", StatusURL: "https://mirror.example.com", Trigger: "cron"}}).newRun(s)
 	got := map[string]string{}
 	for _, p := range run.Spec.Params {
 		got[p.Name] = p.Value.StringVal

@@ -23,8 +23,8 @@ const SetLabel = "imagemirror/set"
 // TriggerLabel is the label of a run with what started it: one of report.Triggers.
 const TriggerLabel = "imagemirror/trigger"
 
-// A Place is what the place where start runs tells of all runs, from the environment.
-type Place struct {
+// Env is the part of the environment that is about the runs to start.
+type Env struct {
 	ClusterRegistry string `split_words:"true" desc:"value of the parameter cluster-registry of the runs"`
 	StatusURL       string `envconfig:"STATUS_URL" desc:"value of the parameter status-url of the runs: address of the status pages"`
 	Trigger         string `default:"manual" desc:"what starts the runs, for their reports: cron, event or manual"`
@@ -36,18 +36,18 @@ type Starter struct {
 	namespace string
 	self      string // this process, as holder of a Lease
 	now       func() time.Time
-	Place
+	Env
 }
 
 // New returns a Starter. self is its name as the holder of a Lease.
-func New(config *rest.Config, namespace, self string, place Place) (*Starter, error) {
+func New(config *rest.Config, namespace, self string, place Env) (*Starter, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent, config.Timeout = "imagemirror-start", requestTimeout
 	clients, err := newClients(config, namespace)
 	if err != nil {
 		return nil, err
 	}
-	return &Starter{clients: clients, namespace: namespace, self: self, now: time.Now, Place: place}, nil
+	return &Starter{clients: clients, namespace: namespace, self: self, now: time.Now, Env: place}, nil
 }
 
 // An Action is what Start did for a set.

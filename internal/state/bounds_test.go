@@ -88,7 +88,7 @@ func noise() iter.Seq[manifest.Raw] {
 
 // What split and copy write with values at all bounds is what copy and report read.
 func TestReadersAcceptWhatWritersWriteAtTheirBounds(t *testing.T) {
-	place := Place{State: t.TempDir(), Run: "r", Attempts: 100}
+	place := Location{State: t.TempDir(), Run: "r", Attempts: 100}
 	r, err := place.Open()
 	if err != nil {
 		t.Fatal(err)

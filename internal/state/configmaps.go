@@ -52,7 +52,7 @@ type configMaps struct {
 	meta      metav1.ObjectMeta
 }
 
-func openConfigMaps(p Place) (Store, error) {
+func openConfigMaps(p Location) (Store, error) {
 	config, namespace, err := apiserver.Find(p.Namespace)
 	if err != nil {
 		return nil, fmt.Errorf("MIRROR_STATE=%s: %w", configMapsName, err)
@@ -61,7 +61,7 @@ func openConfigMaps(p Place) (Store, error) {
 	return newConfigMaps(config, p)
 }
 
-func newConfigMaps(config *rest.Config, p Place) (Store, error) {
+func newConfigMaps(config *rest.Config, p Location) (Store, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent, config.Timeout = "imagemirror", 30*time.Second
 	config.QPS, config.Burst = 200, 400 // a report of 256 shards reads 1,500 objects

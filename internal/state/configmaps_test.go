@@ -91,7 +91,7 @@ func (c *cluster) create(t *testing.T, path string, o object) {
 
 func (c *cluster) open(t *testing.T, config *rest.Config, run, uid string) *configMaps {
 	t.Helper()
-	s, err := newConfigMaps(config, Place{Run: run, RunUID: uid, Namespace: c.namespace})
+	s, err := newConfigMaps(config, Location{Run: run, RunUID: uid, Namespace: c.namespace})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 type directory struct{ path string }
 
 // openDirectory creates the run's directory if it does not exist.
-func openDirectory(p Place) (Store, error) {
+func openDirectory(p Location) (Store, error) {
 	d := directory{filepath.Join(p.State, p.Run)}
 	// The pods of a run may have different users.
 	if err := os.MkdirAll(d.path, 0o755); err != nil {

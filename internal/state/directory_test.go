@@ -9,7 +9,7 @@ import (
 func TestDirectory(t *testing.T) {
 	dir := t.TempDir()
 	open := func(t *testing.T, run string) Store {
-		s, err := openDirectory(Place{State: dir, Run: run})
+		s, err := openDirectory(Location{State: dir, Run: run})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -60,7 +60,7 @@ func newAPIServer(t testing.TB) (*apiServer, func(run, uid string) *configMaps) 
 	s := httptest.NewServer(server)
 	t.Cleanup(s.Close)
 	return server, func(run, uid string) *configMaps {
-		store, err := newConfigMaps(&rest.Config{Host: s.URL}, Place{Run: run, RunUID: uid, Namespace: "default"})
+		store, err := newConfigMaps(&rest.Config{Host: s.URL}, Location{Run: run, RunUID: uid, Namespace: "default"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +178,7 @@ func TestForeignConfigMaps(t *testing.T) {
 
 func TestDirectoryReadsFilesOnly(t *testing.T) {
 	dir := t.TempDir()
-	s, err := openDirectory(Place{State: dir, Run: "r"})
+	s, err := openDirectory(Location{State: dir, Run: "r"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestDirectoryReadsFilesOnly(t *testing.T) {
 // whole returns a run with a plan of two shards in a directory.
 func whole(t testing.TB) (*Run, string) {
 	dir := t.TempDir()
-	s, err := openDirectory(Place{State: dir, Run: "r"})
+	s, err := openDirectory(Location{State: dir, Run: "r"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +297,7 @@ func TestSquattedPlans(t *testing.T) {
 func TestPlanBeforeSplit(t *testing.T) {
 	_, at := whole(t)
 	dir := t.TempDir()
-	s, err := openDirectory(Place{State: dir, Run: "r"})
+	s, err := openDirectory(Location{State: dir, Run: "r"})
 	if err != nil {
 		t.Fatal(err)
 	}

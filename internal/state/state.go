@@ -34,11 +34,11 @@ var (
 	ErrForeign  = errors.New("it is not of this run")
 )
 
-// configMapsName is the value of Place.State for ConfigMaps.
+// configMapsName is the value of Location.State for ConfigMaps.
 const configMapsName = "configmaps"
 
-// A Place is where the state is, from the environment.
-type Place struct {
+// A Location is where the state is, from the environment.
+type Location struct {
 	State     string `desc:"where the state of a run is stored: configmaps or a directory; configmaps if only MIRROR_RUN is set"`
 	Run       string `desc:"name of the run, the same for its split, copies and report; if unset, only files and pipes are used"`
 	RunUID    string `split_words:"true" desc:"UID of the PipelineRun that MIRROR_RUN names, which will own the ConfigMaps"`
@@ -47,27 +47,27 @@ type Place struct {
 }
 
 // Asked reports whether a state is configured.
-func (p Place) Asked() bool { return p.State != "" || p.Run != "" }
+func (l Location) Asked() bool { return l.State != "" || l.Run != "" }
 
 // Open opens the run that the environment names. It returns nil if no state is configured.
-func (p Place) Open() (*Run, error) {
-	if !p.Asked() {
+func (l Location) Open() (*Run, error) {
+	if !l.Asked() {
 		return nil, nil
 	}
 	// The Task sets MIRROR_STATE to the path of an optional workspace, which may be empty.
-	p.State = cmp.Or(p.State, configMapsName)
-	if problems := validation.IsDNS1123Subdomain(p.Run); len(problems) > 0 {
-		return nil, fmt.Errorf("MIRROR_RUN is %q: give the run a name of at most 253 lower-case letters, digits, '-' and '.'", p.Run)
+	l.State = cmp.Or(l.State, configMapsName)
+	if problems := validation.IsDNS1123Subdomain(l.Run); len(problems) > 0 {
+		return nil, fmt.Errorf("MIRROR_RUN is %q: give the run a name of at most 253 lower-case letters, digits, '-' and '.'", l.Run)
 	}
-	if p.Attempts < 1 || p.Attempts > 100 {
-		return nil, fmt.Errorf("MIRROR_ATTEMPTS is %d: give a number from 1 to 100", p.Attempts)
+	if l.Attempts < 1 || l.Attempts > 100 {
+		return nil, fmt.Errorf("MIRROR_ATTEMPTS is %d: give a number from 1 to 100", l.Attempts)
 	}
 	open := openDirectory
-	if p.State == configMapsName {
+	if l.State == configMapsName {
 		open = openConfigMaps
 	}
-	store, err := open(p)
-	return &Run{store: store, name: p.Run, attempts: p.Attempts}, err
+	store, err := open(l)
+	return &Run{store: store, name: l.Run, attempts: l.Attempts}, err
 }
 
 // objectName matches names that are valid as part of the name of a file and of a ConfigMap.

@@ -141,20 +141,20 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 
 func TestOpenRefuses(t *testing.T) {
 	for _, c := range []struct {
-		place Place
+		place Location
 		says  string
 	}{
-		{Place{State: t.TempDir()}, `MIRROR_RUN is ""`},
-		{Place{State: t.TempDir(), Run: "../x"}, `MIRROR_RUN is "../x"`},
-		{Place{State: configMapsName, Run: "Run"}, `MIRROR_RUN is "Run"`},
-		{Place{State: t.TempDir(), Run: "r"}, "MIRROR_ATTEMPTS is 0"},
-		{Place{State: "/dev/null/x", Run: "r", Attempts: 1}, "MIRROR_STATE: mkdir /dev/null"},
+		{Location{State: t.TempDir()}, `MIRROR_RUN is ""`},
+		{Location{State: t.TempDir(), Run: "../x"}, `MIRROR_RUN is "../x"`},
+		{Location{State: configMapsName, Run: "Run"}, `MIRROR_RUN is "Run"`},
+		{Location{State: t.TempDir(), Run: "r"}, "MIRROR_ATTEMPTS is 0"},
+		{Location{State: "/dev/null/x", Run: "r", Attempts: 1}, "MIRROR_STATE: mkdir /dev/null"},
 	} {
 		if _, err := c.place.Open(); err == nil || !strings.HasPrefix(err.Error(), c.says) {
 			t.Errorf("%+v: %v, want an error that begins with %s", c.place, err, c.says)
 		}
 	}
-	if run, err := (Place{}).Open(); run != nil || err != nil {
+	if run, err := (Location{}).Open(); run != nil || err != nil {
 		t.Errorf("without a state: %v, %v", run, err)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-func overviewAnswer(v view, r *http.Request) (*answer, error) {
+func overviewAnswer(v view, r *http.Request) (*response, error) {
 	q, err := parseQuery(r.URL.RawQuery, setStates, setColumns)
 	if err != nil {
 		return nil, err
@@ -13,9 +13,9 @@ func overviewAnswer(v view, r *http.Request) (*answer, error) {
 	return v.overview(q).html()
 }
 
-func causesAnswer(v view, _ *http.Request) (*answer, error) { return v.causesPage().html() }
+func causesAnswer(v view, _ *http.Request) (*response, error) { return v.causesPage().html() }
 
-func causeAnswer(v view, r *http.Request) (*answer, error) {
+func causeAnswer(v view, r *http.Request) (*response, error) {
 	c := v.cause(r.PathValue("cause"))
 	if c == nil {
 		return nil, errNotFound
@@ -27,8 +27,8 @@ func causeAnswer(v view, r *http.Request) (*answer, error) {
 	return v.causePage(c, q).html()
 }
 
-// ofSet returns the answer about the set that the path names.
-func ofSet(v view, r *http.Request, from func(*set) (*answer, error)) (*answer, error) {
+// ofSet returns the response about the set that the path names.
+func ofSet(v view, r *http.Request, from func(*set) (*response, error)) (*response, error) {
 	s := v.set(r.PathValue("set"))
 	if s == nil {
 		return nil, errNotFound
@@ -36,8 +36,8 @@ func ofSet(v view, r *http.Request, from func(*set) (*answer, error)) (*answer, 
 	return from(s)
 }
 
-func setAnswer(v view, r *http.Request) (*answer, error) {
-	return ofSet(v, r, func(s *set) (*answer, error) {
+func setAnswer(v view, r *http.Request) (*response, error) {
+	return ofSet(v, r, func(s *set) (*response, error) {
 		q, err := parseQuery(r.URL.RawQuery, destinationStates, destinationColumns)
 		if err != nil {
 			return nil, err
@@ -46,12 +46,12 @@ func setAnswer(v view, r *http.Request) (*answer, error) {
 	})
 }
 
-func runsAnswer(v view, r *http.Request) (*answer, error) {
-	return ofSet(v, r, func(s *set) (*answer, error) { return v.runsPage(s).html() })
+func runsAnswer(v view, r *http.Request) (*response, error) {
+	return ofSet(v, r, func(s *set) (*response, error) { return v.runsPage(s).html() })
 }
 
-func runAnswer(v view, r *http.Request) (*answer, error) {
-	return ofSet(v, r, func(s *set) (*answer, error) {
+func runAnswer(v view, r *http.Request) (*response, error) {
+	return ofSet(v, r, func(s *set) (*response, error) {
 		before, run, after := s.run(r.PathValue("run"))
 		if run == nil {
 			return nil, errNotFound
@@ -60,17 +60,17 @@ func runAnswer(v view, r *http.Request) (*answer, error) {
 	})
 }
 
-func badgeAnswer(v view, r *http.Request) (*answer, error) {
+func badgeAnswer(v view, r *http.Request) (*response, error) {
 	id, found := strings.CutSuffix(r.PathValue("file"), ".svg")
 	s := v.set(id)
 	if !found || s == nil {
 		return nil, errNotFound
 	}
 	body, err := s.badge()
-	return content(svgKind, body), err
+	return inMemory(svgKind, body), err
 }
 
-func setListAnswer(v view, r *http.Request) (*answer, error) {
+func setListAnswer(v view, r *http.Request) (*response, error) {
 	q, err := parseQuery(r.URL.RawQuery, setStates, nil)
 	if err != nil {
 		return nil, err
@@ -78,13 +78,13 @@ func setListAnswer(v view, r *http.Request) (*answer, error) {
 	return jsonOf(v.list(q))
 }
 
-func setDetailAnswer(v view, r *http.Request) (*answer, error) {
-	return ofSet(v, r, func(s *set) (*answer, error) { return jsonOf(v.detail(s)) })
+func setDetailAnswer(v view, r *http.Request) (*response, error) {
+	return ofSet(v, r, func(s *set) (*response, error) { return jsonOf(v.detail(s)) })
 }
 
-func causeListAnswer(v view, _ *http.Request) (*answer, error) { return jsonOf(v.causeList()) }
+func causeListAnswer(v view, _ *http.Request) (*response, error) { return jsonOf(v.causeList()) }
 
-func causeDetailAnswer(v view, r *http.Request) (*answer, error) {
+func causeDetailAnswer(v view, r *http.Request) (*response, error) {
 	c := v.cause(r.PathValue("cause"))
 	if c == nil {
 		return nil, errNotFound

@@ -115,8 +115,8 @@ func (c *cause) detail() CauseDetail {
 	return d
 }
 
-// A jsonWriter writes itself as JSON that is safe in HTML, too.
-type jsonWriter interface{ writeJSON(io.Writer) error }
+// A jsonDocument writes itself as JSON that is safe in HTML, too.
+type jsonDocument interface{ writeJSON(io.Writer) error }
 
 func (l SetList) writeJSON(w io.Writer) error     { return json.NewEncoder(w).Encode(l) }
 func (l CauseList) writeJSON(w io.Writer) error   { return json.NewEncoder(w).Encode(l) }

@@ -43,7 +43,7 @@ func (s *set) badge() ([]byte, error) {
 		Good: "#1a7f37", Failing: "#b3202b", Overdue: "#8a5a00", Waiting: "#59636e",
 	}[s.state]}
 	if n := s.counts[Failing]; n > 0 {
-		b.Text = number(n) + " failing"
+		b.Text = withCommas(n) + " failing"
 	}
 	b.Left = 2*badgePad + badgeGlyph*utf8.RuneCountInString(b.Label)
 	b.Right = 2*badgePad + badgeGlyph*utf8.RuneCountInString(b.Text)

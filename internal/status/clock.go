@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A moment is a time as pages show it.
-type moment struct {
+// A pageTime is a time as pages show it.
+type pageTime struct {
 	ISO  string // for programs; "" if there is no such time
 	Text string // "3 h ago" on a page that is served, since files may be read much later
 	Full string
@@ -15,13 +15,13 @@ type moment struct {
 
 const fullTime = "2006-01-02 15:04:05 UTC"
 
-// momentOf returns a time as pages show it. Served pages show how far it is from now.
-func momentOf(t, now time.Time, files bool) moment {
+// pageTimeOf returns a time as pages show it. Served pages show how far it is from now.
+func pageTimeOf(t, now time.Time, files bool) pageTime {
 	if t.IsZero() {
-		return moment{}
+		return pageTime{}
 	}
 	t = t.UTC()
-	m := moment{ISO: t.Format(time.RFC3339), Full: t.Format(fullTime), Text: distance(t.Sub(now)), Hour: t.Format("2 Jan 15:04 UTC")}
+	m := pageTime{ISO: t.Format(time.RFC3339), Full: t.Format(fullTime), Text: distance(t.Sub(now)), Hour: t.Format("2 Jan 15:04 UTC")}
 	switch {
 	case files && t.Year() == now.Year():
 		m.Text, m.Hour = t.Format("2 Jan 15:04"), ""

@@ -52,7 +52,7 @@ func (f *filer) page(p *page) {
 	f.write(p.Query.file(p.Path)+".html", content)
 }
 
-func (f *filer) json(path string, v jsonWriter) {
+func (f *filer) json(path string, v jsonDocument) {
 	var b bytes.Buffer
 	if err := v.writeJSON(&b); err != nil && f.err == nil {
 		f.err = fmt.Errorf("writing %s: %w", path, err)

@@ -24,7 +24,7 @@ var style string
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"count":  text.Count,
-	"number": number,
+	"number": withCommas,
 	"size":   text.Size,
 	"line":   line,
 	"name":   func(s string) string { return cmp.Or(text.Line(s, maxName), "unnamed") },
@@ -113,7 +113,7 @@ func (p *page) Icon() template.URL {
 }
 
 // Time returns a time as the page shows it.
-func (p *page) Time(t time.Time) moment { return momentOf(t, p.Taken, p.view.files) }
+func (p *page) Time(t time.Time) pageTime { return pageTimeOf(t, p.Taken, p.view.files) }
 
 // Lasted returns the time between two others as people read it.
 func (p *page) Lasted(from, to time.Time) string {
@@ -185,8 +185,8 @@ func (p *page) choices(states []State, counts map[State]int) []choice {
 	return append([]choice{{"all", p.variant(p.Path, q.only("")), all, "", p.Query.State == ""}}, list...)
 }
 
-// number returns n with a comma between thousands.
-func number(n int) string {
+// withCommas returns n with a comma between thousands.
+func withCommas(n int) string {
 	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]

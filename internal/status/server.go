@@ -88,7 +88,7 @@ func (s *Server) Handler() http.Handler {
 	handle("/api/v1/sets/{set}", setDetailAnswer)
 	handle("/api/v1/causes", causeListAnswer)
 	handle("/api/v1/causes/{cause}", causeDetailAnswer)
-	handle("/", func(view, *http.Request) (*answer, error) { return nil, errNotFound })
+	handle("/", func(view, *http.Request) (*response, error) { return nil, errNotFound })
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.Handle("GET /metrics", metrics.Handler(s.records))
 	return guarded(gzhttp.GzipHandler(mux))
@@ -131,14 +131,14 @@ func (s *Server) records(*http.Request) ([]*record.Record, error) {
 	return last.snapshot.look.Records, nil
 }
 
-// An answer is the content of a response.
-type answer struct {
+// A response is the body of a response, and its type.
+type response struct {
 	kind  string // for Content-Type
 	write func(io.Writer) error
 }
 
-// A maker makes the answer to a request.
-type maker func(view, *http.Request) (*answer, error)
+// A maker makes the response to a request.
+type maker func(view, *http.Request) (*response, error)
 
 var errNotFound = errors.New("there is no such page")
 
@@ -214,19 +214,19 @@ const (
 	svgKind  = "image/svg+xml"
 )
 
-// content returns an answer that is in memory.
-func content(kind string, body []byte) *answer {
-	return &answer{kind, func(w io.Writer) error {
+// inMemory returns a response whose body is in memory.
+func inMemory(kind string, body []byte) *response {
+	return &response{kind, func(w io.Writer) error {
 		_, err := w.Write(body)
 		return err
 	}}
 }
 
-// html returns a page as an answer.
-func (p *page) html() (*answer, error) {
+// html returns a page as a response.
+func (p *page) html() (*response, error) {
 	body, err := p.render()
-	return content(htmlKind, body), err
+	return inMemory(htmlKind, body), err
 }
 
-// jsonOf returns v as an answer that is written as it is encoded.
-func jsonOf(v jsonWriter) (*answer, error) { return &answer{jsonKind, v.writeJSON}, nil }
+// jsonOf returns v as a response that is written as it is encoded.
+func jsonOf(v jsonDocument) (*response, error) { return &response{jsonKind, v.writeJSON}, nil }

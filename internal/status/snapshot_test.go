@@ -134,7 +134,7 @@ func TestDistance(t *testing.T) {
 
 func TestNumber(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000", -999: "-999"} {
-		if got := number(n); got != want {
+		if got := withCommas(n); got != want {
 			t.Errorf("%d: got %q, want %q", n, got, want)
 		}
 	}

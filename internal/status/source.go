@@ -22,11 +22,11 @@ type Records struct {
 	Active func(context.Context) ([]Active, error)
 
 	mu    sync.Mutex
-	known map[string]kept // by set
+	known map[string]lastRead // by set
 }
 
-// A kept is a record as it was read, or why it could not be.
-type kept struct {
+// A lastRead is a record as it was read last, or why it could not be.
+type lastRead struct {
 	tag     string
 	record  *record.Record // the last that could be read; nil if none
 	problem string
@@ -51,7 +51,7 @@ func (r *Records) Look(ctx context.Context) (Look, error) {
 	if err != nil {
 		return Look{}, err
 	}
-	look, known := Look{}, map[string]kept{}
+	look, known := Look{}, map[string]lastRead{}
 	for i, item := range items {
 		k := read[i]
 		known[item.Set] = k
@@ -73,8 +73,8 @@ func (r *Records) Look(ctx context.Context) (Look, error) {
 }
 
 // readAll returns what is known of each item.
-func (r *Records) readAll(ctx context.Context, items []record.Item) ([]kept, error) {
-	all := make([]kept, len(items))
+func (r *Records) readAll(ctx context.Context, items []record.Item) ([]lastRead, error) {
+	all := make([]lastRead, len(items))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers)
 	for i, item := range items {
@@ -91,20 +91,20 @@ func (r *Records) readAll(ctx context.Context, items []record.Item) ([]kept, err
 	return all, g.Wait()
 }
 
-func (r *Records) read(ctx context.Context, item record.Item, old kept) kept {
+func (r *Records) read(ctx context.Context, item record.Item, old lastRead) lastRead {
 	next, err := r.Reader.Load(ctx, item.Set)
 	switch {
 	case err == nil:
 		shareTexts(next)
-		return kept{tag: item.Tag, record: next}
+		return lastRead{tag: item.Tag, record: next}
 	case errors.Is(err, record.ErrNone):
-		return kept{} // it was removed since it was listed
+		return lastRead{} // it was removed since it was listed
 	}
 	why := problem(fmt.Errorf("reading the record of the image set %s: %w", item.Set, err))
 	if why != old.problem {
 		slog.Warn("a record cannot be read", "error", why)
 	}
-	return kept{tag: item.Tag, record: old.record, problem: why}
+	return lastRead{tag: item.Tag, record: old.record, problem: why}
 }
 
 // shareTexts keeps texts that a record has many times once in memory: a run is named by each tag

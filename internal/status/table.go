@@ -48,9 +48,9 @@ func (s *Snapshot) ago(t time.Time, never string) string {
 
 func (r *setRow) destinations() string {
 	if r.Bad == 0 {
-		return number(r.Total)
+		return withCommas(r.Total)
 	}
-	return number(r.Bad) + " of " + number(r.Total) + " failing"
+	return withCommas(r.Bad) + " of " + withCommas(r.Total) + " failing"
 }
 
 func (r *setRow) next(s *Snapshot) string {
@@ -66,7 +66,7 @@ func (r *setRow) why(s *Snapshot) string {
 	for _, c := range r.Causes {
 		why := text.Line(c.Kind, maxName)
 		if c.Count > 0 {
-			why = number(c.Count) + " × " + why
+			why = withCommas(c.Count) + " × " + why
 		}
 		if c.Host != "" {
 			why += " at " + text.Line(c.Host, maxName)
@@ -82,7 +82,7 @@ func (r *setRow) why(s *Snapshot) string {
 		all = append(all, "a run was due "+s.ago(r.Since, ""))
 	}
 	if r.Held > 0 {
-		all = append(all, number(r.Held)+" held")
+		all = append(all, withCommas(r.Held)+" held")
 	}
 	return line(strings.Join(all, ", "))
 }

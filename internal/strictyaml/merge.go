@@ -66,11 +66,11 @@ func (m *merger) add(pairs []*yaml.Node, skip func(key string) bool) {
 // been seen.
 func (m *merger) sources(value *yaml.Node) (mappings []*yaml.Node) {
 	all := []*yaml.Node{value}
-	if target := target(value); target.Kind == yaml.SequenceNode {
+	if target := resolveAlias(value); target.Kind == yaml.SequenceNode {
 		all = target.Content[:min(len(target.Content), maxMerged)]
 	}
 	for _, n := range all {
-		if n = target(n); n.Kind == yaml.MappingNode && !m.seen[n] {
+		if n = resolveAlias(n); n.Kind == yaml.MappingNode && !m.seen[n] {
 			m.seen[n] = true
 			mappings = append(mappings, n)
 		}
@@ -78,8 +78,8 @@ func (m *merger) sources(value *yaml.Node) (mappings []*yaml.Node) {
 	return mappings
 }
 
-// target returns the value that an alias names, or the value itself.
-func target(n *yaml.Node) *yaml.Node {
+// resolveAlias returns the value that an alias names, or the value itself.
+func resolveAlias(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
 	}

@@ -158,7 +158,7 @@ func (v Value) keys(known []Key, unknown func(at Value, format string, args ...a
 		return
 	}
 	if v.node.Kind != yaml.MappingNode {
-		v.Refuse("%s is not a mapping: write a line KEY: VALUE for each of %s", v.called(), names(known))
+		v.Refuse("%s is not a mapping: write a line KEY: VALUE for each of %s", v.called(), keyNames(known))
 		return
 	}
 	seen := map[string]bool{}
@@ -167,7 +167,7 @@ func (v Value) keys(known []Key, unknown func(at Value, format string, args ...a
 		i := slices.IndexFunc(known, func(k Key) bool { return k.Name == name && at.node.Kind == yaml.ScalarNode })
 		switch {
 		case i < 0:
-			unknown(at, "unknown key %s: write %s", quote(name), names(known))
+			unknown(at, "unknown key %s: write %s", text.Quote(name, maxQuoted), keyNames(known))
 		case seen[name]:
 			at.Refuse("the key %s is there twice: keep one", name)
 		case known[i].Refuse != "":
@@ -199,7 +199,7 @@ func (v Value) Each(read func(key string, value Value)) {
 	seen := map[string]bool{}
 	for at, value := range v.pairs() {
 		if key := at.node.Value; seen[key] {
-			at.Refuse("the key %s is there twice: keep one", quote(key))
+			at.Refuse("the key %s is there twice: keep one", text.Quote(key, maxQuoted))
 		} else {
 			seen[key] = true
 			read(key, value)
@@ -262,7 +262,7 @@ func (v Value) Text() (string, bool) {
 	case v.node.Kind != yaml.ScalarNode:
 		v.Refuse("%s is not a single value: write one", v.called())
 	case v.node.ShortTag() != "!!str":
-		v.Refuse("%s is %s, which YAML does not read as a string: write it in quotes", v.called(), quote(v.node.Value))
+		v.Refuse("%s is %s, which YAML does not read as a string: write it in quotes", v.called(), text.Quote(v.node.Value, maxQuoted))
 	default:
 		return v.Word()
 	}
@@ -278,7 +278,7 @@ func (v Value) Word() (string, bool) {
 	case v.node.Kind != yaml.ScalarNode:
 		v.Refuse("%s is not a single value: write one", v.called())
 	case !text.IsPrintable(v.node.Value):
-		v.Refuse("%s is %s, which has characters that cannot be shown: remove them", v.called(), quote(v.node.Value))
+		v.Refuse("%s is %s, which has characters that cannot be shown: remove them", v.called(), text.Quote(v.node.Value, maxQuoted))
 	default:
 		return v.node.Value, true
 	}
@@ -348,10 +348,10 @@ func (v Value) shown() string {
 	case v.node.Kind != yaml.ScalarNode:
 		return "not one value"
 	}
-	return quote(v.node.Value)
+	return text.Quote(v.node.Value, maxQuoted)
 }
 
-func names(known []Key) string {
+func keyNames(known []Key) string {
 	var list []string
 	for _, k := range known {
 		if k.Refuse == "" {
@@ -363,5 +363,3 @@ func names(known []Key) string {
 	}
 	return strings.Join(list[:len(list)-1], ", ") + " or " + list[len(list)-1]
 }
-
-func quote(s string) string { return strconv.Quote(text.Clip(s, maxQuoted)) }

@@ -112,7 +112,7 @@ func checkLiteral(s string, first bool) error {
 		return fmt.Errorf("begins with %.*q, and a tag begins with a letter, a digit or _", maxQuoted, s[:1])
 	}
 	if !tagRE.MatchString("x" + s) {
-		return fmt.Errorf("has the text %s, and a tag has only letters, digits, _, . and -, %d at most", quote(s), MaxTag)
+		return fmt.Errorf("has the text %s, and a tag has only letters, digits, _, . and -, %d at most", text.Quote(s, maxQuoted), MaxTag)
 	}
 	return nil
 }
@@ -150,7 +150,7 @@ func checkLayout(layout string) error {
 	}
 	for _, date := range []string{b, a} {
 		if !tagRE.MatchString("x" + date) {
-			return fmt.Errorf("has {date:%s}, which stands for %s, and a tag has only letters, digits, _, . and -", text.Clip(layout, maxQuoted), quote(date))
+			return fmt.Errorf("has {date:%s}, which stands for %s, and a tag has only letters, digits, _, . and -", text.Clip(layout, maxQuoted), text.Quote(date, maxQuoted))
 		}
 	}
 	return nil
@@ -170,7 +170,7 @@ func (t Template) Expand(v Values) (string, error) {
 	tag := b.String()
 	switch {
 	case !tagRE.MatchString(tag):
-		return "", fmt.Errorf("makes %s, which is not a tag: a tag has 1 to %d letters, digits, _, . and -", quote(tag), MaxTag)
+		return "", fmt.Errorf("makes %s, which is not a tag: a tag has 1 to %d letters, digits, _, . and -", text.Quote(tag, maxQuoted), MaxTag)
 	case companionRE.MatchString(tag):
 		return "", fmt.Errorf("makes %s, where signatures and other referrers of an image are: add a prefix", tag)
 	}
@@ -240,5 +240,3 @@ func Sample(tag, sourceTag, digest string) Values {
 	}
 	return v
 }
-
-func quote(s string) string { return strconv.Quote(text.Clip(s, maxQuoted)) }

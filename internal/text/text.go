@@ -51,6 +51,9 @@ func Clip(s string, limit int) string {
 	return s
 }
 
+// Quote returns the first limit characters of s between quotes, escaped as in Go.
+func Quote(s string, limit int) string { return strconv.Quote(Clip(s, limit)) }
+
 // Line returns s as one printable line of at most limit characters, and "…" after them if there
 // are more. An escape counts as the characters that it is written with.
 func Line(s string, limit int) string { return Clip(Printable(Clip(s, limit)), limit) }

@@ -29,7 +29,7 @@ are in the state.`
 type config struct {
 	registries.Env
 	execute.CopyLimits
-	state.Place
+	state.Location
 	command.TaskResults
 
 	out string

@@ -12,24 +12,24 @@ import (
 // maxSets bounds the sets that files are turned into.
 const maxSets = 50
 
-// A set is an image set in the making: entries whose options are the same.
-type set struct {
-	entries []*entry
+// An entryGroup is an image set in the making: entries whose options are the same.
+type entryGroup struct {
+	entries []*importedEntry
 	options foreign.Options
-	selects map[reference.Reference]*foreign.Selection // by wildcard source
+	selects map[reference.Reference]*foreign.TagFilter // by wildcard source
 }
 
-// An entry is one mapping, and where it is from.
-type entry struct {
+// An importedEntry is one mapping, and where it is from.
+type importedEntry struct {
 	foreign.Entry
 	destination reference.Reference
 }
 
-// group returns the image sets that entries become, in their order. What is said twice becomes one
-// mapping. What settings refuse is left out, with a warning.
-func group(entries []foreign.Entry, found *finding.List) []*set {
-	g := grouper{found: found, by: map[foreign.Options][]*set{}}
-	for _, e := range g.merge(settle(entries, found)) {
+// groupEntries returns the image sets that entries become, in their order. What is said twice
+// becomes one mapping. What settings refuse is left out, with a warning.
+func groupEntries(entries []foreign.Entry, found *finding.List) []*entryGroup {
+	g := grouper{found: found, by: map[foreign.Options][]*entryGroup{}}
+	for _, e := range g.merge(dropRefused(entries, found)) {
 		if s := g.place(e); s != nil {
 			s.entries = append(s.entries, e)
 		}
@@ -39,17 +39,17 @@ func group(entries []foreign.Entry, found *finding.List) []*set {
 
 type grouper struct {
 	found *finding.List
-	sets  []*set
-	by    map[foreign.Options][]*set
+	sets  []*entryGroup
+	by    map[foreign.Options][]*entryGroup
 }
 
 // merge returns a mapping for each pair of a source and a destination. If a pair appears twice,
 // both selections count. It refuses a destination with two sources.
-func (g *grouper) merge(entries []foreign.Entry) (all []*entry) {
-	by := map[reference.Reference]*entry{}
+func (g *grouper) merge(entries []foreign.Entry) (all []*importedEntry) {
+	by := map[reference.Reference]*importedEntry{}
 	for _, e := range entries {
 		for _, destination := range e.Destinations {
-			one := &entry{e, completed(e.Source, destination)}
+			one := &importedEntry{e, completed(e.Source, destination)}
 			key := one.destination
 			if key.Tag == "" {
 				key.Digest = e.Source.Digest // an image without a tag is beside others in its repository
@@ -73,7 +73,7 @@ func (g *grouper) merge(entries []foreign.Entry) (all []*entry) {
 }
 
 // join adds what another entry for the same pair selects.
-func (g *grouper) join(before, one *entry) {
+func (g *grouper) join(before, one *importedEntry) {
 	joined, ok := foreign.Join(before.Select, one.Select)
 	if !ok || before.Options != one.Options {
 		g.found.Warn(foreign.Unsaid, one.File, one.Line, "entry: left out, since %s:%d mirrors %s to the same place in another way: write one entry for both",
@@ -93,7 +93,7 @@ func completed(source, destination reference.Reference) reference.Reference {
 
 // place returns the set for an entry: the first with the same options that does not select
 // otherwise from the entry's source. It returns nil if there are too many sets.
-func (g *grouper) place(e *entry) *set {
+func (g *grouper) place(e *importedEntry) *entryGroup {
 	for _, s := range g.by[e.Options] {
 		if s.accepts(e) {
 			return s
@@ -103,14 +103,14 @@ func (g *grouper) place(e *entry) *set {
 		g.found.Refuse(finding.Input, e.File, e.Line, "this needs more than %d image sets, since what is set for a whole set differs: import the file in parts", maxSets)
 		return nil
 	}
-	s := &set{options: e.Options, selects: map[reference.Reference]*foreign.Selection{}}
+	s := &entryGroup{options: e.Options, selects: map[reference.Reference]*foreign.TagFilter{}}
 	g.sets, g.by[e.Options] = append(g.sets, s), append(g.by[e.Options], s)
 	s.accepts(e)
 	return s
 }
 
 // accepts reports whether an entry may be in the set, and notes its selection.
-func (s *set) accepts(e *entry) bool {
+func (s *entryGroup) accepts(e *importedEntry) bool {
 	if !e.Source.Wildcard() {
 		return true
 	}
@@ -123,7 +123,7 @@ func (s *set) accepts(e *entry) bool {
 }
 
 // mapping returns the mapping file of the set.
-func (s *set) mapping() string {
+func (s *entryGroup) mapping() string {
 	var b strings.Builder
 	for _, e := range s.entries {
 		fmt.Fprintf(&b, "%s %s\n", e.Source, e.destination)

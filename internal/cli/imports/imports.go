@@ -31,7 +31,7 @@ type config struct {
 	name   string
 	owners string
 	out    string
-	target foreign.Target
+	target foreign.SkopeoTarget
 }
 
 // Command returns the command import.
@@ -63,7 +63,7 @@ func (c *config) run(ctx context.Context, files []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	sets := group(entries, found)
+	sets := groupEntries(entries, found)
 	found.Sort()
 	for _, w := range found.Warnings() {
 		c.Warn(w.Error())
@@ -83,7 +83,7 @@ func (c *config) checked(ctx context.Context, file string) (name string, owners 
 		return "", nil, fmt.Errorf("-from is %q: give %s", c.from, foreign.Tools)
 	}
 	name = cmp.Or(c.name, defaultName(file))
-	if err := draft.CheckName(name); err != nil {
+	if err := draft.CheckNewName(name); err != nil {
 		return "", nil, fmt.Errorf("%w; give it with -name", err)
 	}
 	owners, err = c.approvers(ctx)
@@ -136,10 +136,10 @@ func (c *config) read(files []string) ([]foreign.Entry, *finding.List, error) {
 }
 
 // write writes the sets, and tells what was written.
-func (c *config) write(sets []*set, name string, owners []string, unsaid int) error {
-	var drafts []*draft.Set
+func (c *config) write(sets []*entryGroup, name string, owners []string, unsaid int) error {
+	var drafts []*draft.Draft
 	for i, s := range sets {
-		d := &draft.Set{Name: name, Owners: owners}
+		d := &draft.Draft{Name: name, Owners: owners}
 		if i > 0 {
 			d.Name = fmt.Sprintf("%s-%d", name, i+1)
 		}

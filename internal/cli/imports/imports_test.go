@@ -33,7 +33,7 @@ func TestSamples(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			out := t.TempDir()
 			sample := config{Command: &command.Command{}, name: c.name, owners: "alice,bob", out: out}
-			sample.target = foreign.Target{Prefix: "registry.example.com/mirror", Scoped: true}
+			sample.target = foreign.SkopeoTarget{Prefix: "registry.example.com/mirror", Scoped: true}
 			var files []string
 			for _, file := range c.files {
 				files = append(files, samples+file)
@@ -42,7 +42,7 @@ func TestSamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			sets := group(entries, found)
+			sets := groupEntries(entries, found)
 			found.Sort()
 			if err := found.Err(); err != nil {
 				t.Fatal(err)
@@ -104,7 +104,7 @@ func compare(t *testing.T, file, got string) {
 }
 
 // imported returns the sets that a file becomes, and what was found.
-func imported(t *testing.T, text string) (sets []*set, warnings []string, err error) {
+func imported(t *testing.T, text string) (sets []*entryGroup, warnings []string, err error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "f.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
@@ -114,7 +114,7 @@ func imported(t *testing.T, text string) (sets []*set, warnings []string, err er
 	if err != nil {
 		t.Fatal(err)
 	}
-	sets = group(entries, found)
+	sets = groupEntries(entries, found)
 	for _, w := range found.Warnings() {
 		warnings = append(warnings, strings.TrimPrefix(w.Error(), filepath.Dir(file)+"/"))
 	}

@@ -15,7 +15,7 @@ import (
 
 // spec returns the settings of the set, below spec. minute is when in an hour its runs start, if
 // the files leave that open.
-func (s *set) spec(minute int) string {
+func (s *entryGroup) spec(minute int) string {
 	lines := scheduleOf(s.options, minute) + destinationsOf(s.entries)
 	for _, o := range optional {
 		lines += o.text(s.options)
@@ -23,7 +23,7 @@ func (s *set) spec(minute int) string {
 	rules := ""
 	for _, e := range s.entries {
 		if selection := s.selects[e.Source]; selection != nil {
-			rules += rule(e.Source.String(), selection)
+			rules += selectRule(e.Source.String(), selection)
 			delete(s.selects, e.Source) // another destination has the same rule
 		}
 	}
@@ -42,12 +42,12 @@ type option struct {
 
 var optional = []option{
 	{"platforms", platforms, func(o *foreign.Options) { o.Platforms, o.Flatten = "", false }},
-	{"keep", func(o foreign.Options) string { return line("keep", o.Keep) }, func(o *foreign.Options) { o.Keep = "" }},
+	{"keep", func(o foreign.Options) string { return settingLine("keep", o.Keep) }, func(o *foreign.Options) { o.Keep = "" }},
 	{"referrers", referrers, func(o *foreign.Options) { o.Referrers, o.Types = "", "" }},
 	{"reserve", reserve, func(o *foreign.Options) { o.Reserve = 0 }},
 }
 
-func line(key, value string) string {
+func settingLine(key, value string) string {
 	if value == "" {
 		return ""
 	}
@@ -83,10 +83,10 @@ func reserve(o foreign.Options) string {
 	return "  reserve: " + strconv.Itoa(o.Reserve) + "\n  allowDeferred: true\n" // regsync waits, and does not fail
 }
 
-// rule returns the rule of what is selected of a source.
-func rule(source string, s *foreign.Selection) string {
+// selectRule returns the rule of what is selected of a source.
+func selectRule(source string, s *foreign.TagFilter) string {
 	text := "    - source: " + quoted(source) + "\n"
-	text += expressions("include", s.Include) + expressions("exclude", s.Exclude)
+	text += expressionList("include", s.Include) + expressionList("exclude", s.Exclude)
 	if s.Semver != "" {
 		text += "      semver: " + quoted(s.Semver) + "\n"
 	}
@@ -96,7 +96,7 @@ func rule(source string, s *foreign.Selection) string {
 	return text
 }
 
-func expressions(key string, all []string) string {
+func expressionList(key string, all []string) string {
 	if len(all) == 0 {
 		return ""
 	}
@@ -130,7 +130,7 @@ const maxDestinations = 20
 
 // destinationsOf returns the prefixes of all destinations: HOST/ORGANIZATION, or only the hosts if
 // there are many.
-func destinationsOf(entries []*entry) string {
+func destinationsOf(entries []*importedEntry) string {
 	var organizations, hosts []string
 	for _, e := range entries {
 		d := e.destination
@@ -154,7 +154,7 @@ func scheduleOf(o foreign.Options, minute int) string {
 	if schedule == "" {
 		schedule, _ = every(o.Interval, minute)
 	}
-	return line("schedule", schedule)
+	return settingLine("schedule", schedule)
 }
 
 // every returns the schedule of runs at an interval, and whether it is exact. Cron counts from the
@@ -177,9 +177,9 @@ func every(interval time.Duration, minute int) (schedule string, exact bool) {
 	return fmt.Sprintf("%d * * * *", minute), interval == 0 || interval == hour
 }
 
-// settle leaves out what settings refuse, and warns of it: an option, or an entry whose selection
-// is refused.
-func settle(entries []foreign.Entry, found *finding.List) (all []foreign.Entry) {
+// dropRefused leaves out what settings refuse, and warns of it: an option, or an entry whose
+// selection is refused.
+func dropRefused(entries []foreign.Entry, found *finding.List) (all []foreign.Entry) {
 	refused := map[string]error{}
 	refusal := func(lines string) error {
 		err, known := refused[lines]
@@ -204,7 +204,7 @@ func settle(entries []foreign.Entry, found *finding.List) (all []foreign.Entry) 
 			found.Warn(foreign.Unsaid, e.File, e.Line, "interval: a schedule cannot start runs every %s: spec.schedule has what comes near", e.Options.Interval)
 		}
 		if e.Select != nil {
-			if err := refusal("  select:\n" + rule(e.Source.String(), e.Select)); err != nil {
+			if err := refusal("  select:\n" + selectRule(e.Source.String(), e.Select)); err != nil {
 				found.Warn(foreign.Unsaid, e.File, e.Line, "spec.select: the entry is left out, since settings refuse its selection: %w", err)
 				continue
 			}

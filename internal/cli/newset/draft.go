@@ -7,10 +7,10 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// newSet returns a set with one mapping, whose destination has the source's tag. It checks the
+// newDraft returns a set with one mapping, whose destination has the source's tag. It checks the
 // values that people give for it. destination is a prefix of repositories.
-func newSet(name, destination, source string, owners []string) (*draft.Set, error) {
-	if err := draft.CheckName(name); err != nil {
+func newDraft(name, destination, source string, owners []string) (*draft.Draft, error) {
+	if err := draft.CheckNewName(name); err != nil {
 		return nil, err
 	}
 	// A prefix followed by another element is the name of a repository.
@@ -23,7 +23,7 @@ func newSet(name, destination, source string, owners []string) (*draft.Set, erro
 	if err := draft.CheckOwners(owners); err != nil {
 		return nil, err
 	}
-	s := &draft.Set{Name: name, Mapping: source + " " + destination + "/" + name + "\n", Owners: owners}
+	s := &draft.Draft{Name: name, Mapping: source + " " + destination + "/" + name + "\n", Owners: owners}
 	s.Spec = fmt.Sprintf("  schedule: \"%d * * * *\"\n  destinations: [%s]\n", s.Minute(), destination)
 	return s, nil
 }

@@ -48,7 +48,7 @@ func (c *config) run(ctx context.Context, dirs []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	if err := draft.Write(root, []*draft.Set{d}); err != nil {
+	if err := draft.Write(root, []*draft.Draft{d}); err != nil {
 		return err
 	}
 	_, err = fmt.Printf("%s/%s is written, and listed in %s/%s. Its first mapping is\n%s", root, d.Name, root, kustomization.File, d.Mapping)
@@ -56,7 +56,7 @@ func (c *config) run(ctx context.Context, dirs []string) error {
 }
 
 // draft returns the set that the flags describe.
-func (c *config) draft(ctx context.Context) (*draft.Set, error) {
+func (c *config) draft(ctx context.Context) (*draft.Draft, error) {
 	if c.name == "" || c.destination == "" {
 		return nil, errors.New("the set's name and where it publishes are needed: imagemirror new-set -name payments -dest quay.io/payments, or make new-set NAME=payments DEST=quay.io/payments")
 	}
@@ -71,5 +71,5 @@ func (c *config) draft(ctx context.Context) (*draft.Set, error) {
 	if source == "" {
 		source = fmt.Sprintf("registry.ci.openshift.org/%s/%s:latest", c.name, c.name)
 	}
-	return newSet(c.name, c.destination, source, strings.Split(owners, ","))
+	return newDraft(c.name, c.destination, source, strings.Split(owners, ","))
 }

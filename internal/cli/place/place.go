@@ -70,8 +70,8 @@ func (p *Place) ReadRecord(ctx context.Context, set string) (*record.Record, err
 	return r, nil
 }
 
-// NameOf returns the name of the set that an argument stands for.
-func NameOf(arg string) string {
+// SetName returns the name of the set that an argument stands for.
+func SetName(arg string) string {
 	if info, err := os.Stat(arg); err == nil && info.IsDir() {
 		return imageset.NameOf(arg)
 	}
@@ -90,12 +90,12 @@ func (p *Place) Files(ctx context.Context, arg string) (*imageset.Set, error) {
 			return nil, err
 		}
 		defer os.RemoveAll(filepath.Dir(dir))
-		return load(dir)
+		return loadSet(dir)
 	}
 	if below := filepath.Join(defaultRoot, arg); !exists(arg) && exists(below) {
 		arg = below
 	}
-	return load(arg)
+	return loadSet(arg)
 }
 
 func exists(path string) bool {
@@ -103,7 +103,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func load(path string) (*imageset.Set, error) {
+func loadSet(path string) (*imageset.Set, error) {
 	input, err := imageset.Load([]string{path}, nil)
 	switch {
 	case err != nil:
@@ -133,10 +133,10 @@ func (p *Place) installed(ctx context.Context, set string) (dir string, err erro
 	}
 	dir = filepath.Join(root, set)
 	err = errors.Join(
-		unpack(ctx, client, namespace, "set-"+set, dir, func(name string) bool {
+		writeConfigMap(ctx, client, namespace, "set-"+set, dir, func(name string) bool {
 			return name == imageset.OwnersFile || name == settings.File || strings.HasPrefix(name, imageset.Prefix)
 		}),
-		unpack(ctx, client, namespace, policy.ConfigMap, root, func(name string) bool { return name == policy.File }),
+		writeConfigMap(ctx, client, namespace, policy.ConfigMap, root, func(name string) bool { return name == policy.File }),
 	)
 	if err != nil {
 		os.RemoveAll(root)
@@ -144,8 +144,8 @@ func (p *Place) installed(ctx context.Context, set string) (dir string, err erro
 	return dir, err
 }
 
-// unpack writes files of a ConfigMap into a directory.
-func unpack(ctx context.Context, client rest.Interface, namespace, name, dir string, wanted func(string) bool) error {
+// writeConfigMap writes files of a ConfigMap into a directory.
+func writeConfigMap(ctx context.Context, client rest.Interface, namespace, name, dir string, wanted func(string) bool) error {
 	var m corev1.ConfigMap
 	err := apiserver.Insist(ctx, func() error {
 		return client.Get().Namespace(namespace).Resource("configmaps").Name(name).Do(ctx).Into(&m)

@@ -19,7 +19,7 @@ import (
 // Make makes a plan as plan.Make does, and shows its progress. The caller calls summarize once the
 // plan is where it belongs.
 func Make(ctx context.Context, o plan.Options, sets []*imageset.Set) (p *plan.Plan, summarize func(), err error) {
-	ctx, display, done := show(ctx, "planning", &o)
+	ctx, display, done := displayProgress(ctx, "planning", &o)
 	defer done()
 	p, err = plan.Make(ctx, o, sets)
 	return p, func() {
@@ -31,13 +31,14 @@ func Make(ctx context.Context, o plan.Options, sets []*imageset.Set) (p *plan.Pl
 
 // Check asks the registries about image sets as presubmit.Ask does, and shows its progress.
 func Check(ctx context.Context, o plan.Options, input *imageset.Input) (*finding.List, error) {
-	ctx, _, done := show(ctx, "checking", &o)
+	ctx, _, done := displayProgress(ctx, "checking", &o)
 	defer done()
 	return presubmit.Ask(ctx, o, input)
 }
 
-// show begins to display the progress of what is done with the context and the options.
-func show(ctx context.Context, doing string, o *plan.Options) (watched context.Context, display progress.Planning, done func()) {
+// displayProgress displays the progress of what is done with the context that it returns and the
+// options, until done is called.
+func displayProgress(ctx context.Context, doing string, o *plan.Options) (watched context.Context, display progress.Planning, done func()) {
 	o.Progress = &plan.Progress{}
 	display = progress.NewPlanning(os.Stderr, slog.Default(), doing, o.Progress.Count)
 	stop := context.AfterFunc(ctx, display.Stopping)

@@ -39,18 +39,18 @@ func (c *config) delete(ctx context.Context, args []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	a := &prune.Application{Client: client, Record: recorded, Done: show, Refuse: func(name, digest string) string { return refusal(w, recorded, name, digest) }}
+	a := &prune.Application{Client: client, Record: recorded, Done: printDeletion, Refuse: func(name, digest string) string { return whyLeft(w, recorded, name, digest) }}
 	outcomes := a.Apply(ctx, f)
 	if recorded != nil {
 		if err := c.forget(context.WithoutCancel(ctx), f, outcomes); err != nil {
 			c.warn(fmt.Sprintf("the record still has what was deleted: %v", err))
 		}
 	}
-	return verdict(ctx, f, outcomes)
+	return summarize(ctx, f, outcomes)
 }
 
 // readFile reads a file of -out.
-func readFile(path string) (*prune.File, error) {
+func readFile(path string) (*prune.Proposal, error) {
 	in, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -76,8 +76,8 @@ func (c *config) recorded(ctx context.Context, set string) (*record.Record, erro
 	return c.ReadRecord(ctx, set)
 }
 
-// refusal returns why a tag that the file lists must not be deleted, or "".
-func refusal(w *wanted, recorded *record.Record, name, digest string) string {
+// whyLeft returns why a tag that the file lists must not be deleted, or "".
+func whyLeft(w *wanted, recorded *record.Record, name, digest string) string {
 	if w != nil && w.has(name) {
 		return "a mapping names it"
 	}
@@ -97,7 +97,7 @@ func refusal(w *wanted, recorded *record.Record, name, digest string) string {
 }
 
 // forget removes from the record what is not there any more.
-func (c *config) forget(ctx context.Context, f *prune.File, outcomes []prune.Outcome) error {
+func (c *config) forget(ctx context.Context, f *prune.Proposal, outcomes []prune.Deletion) error {
 	deleted := map[string]bool{}
 	for _, o := range outcomes {
 		if o.Gone && len(o.Left) == 0 {
@@ -116,8 +116,8 @@ func (c *config) forget(ctx context.Context, f *prune.File, outcomes []prune.Out
 	})
 }
 
-// show tells people of one tag.
-func show(o prune.Outcome) {
+// printDeletion tells people of one tag.
+func printDeletion(o prune.Deletion) {
 	with := ""
 	if n := len(o.With); n > 0 {
 		with = fmt.Sprintf(", and %d with it", n)
@@ -135,8 +135,8 @@ func show(o prune.Outcome) {
 	}
 }
 
-// verdict sums up what was deleted.
-func verdict(ctx context.Context, f *prune.File, outcomes []prune.Outcome) error {
+// summarize sums up what was deleted.
+func summarize(ctx context.Context, f *prune.Proposal, outcomes []prune.Deletion) error {
 	deleted, failed := 0, 0
 	for _, o := range outcomes {
 		if o.Deleted {

@@ -3,16 +3,15 @@
 package prune
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
+	"imagemirror/internal/atomicfile"
 	"imagemirror/internal/cli/place"
 	"imagemirror/internal/cli/registries"
 	"imagemirror/internal/command"
@@ -92,12 +91,12 @@ func (c *config) list(ctx context.Context, arg string) error {
 	}
 	now, limits := time.Now(), w.set.Settings.WithDefaults().Prune
 	found, left := prune.Find(prune.Question{Record: recorded, Others: others, Now: now, After: limits.After, Wanted: w.has})
-	f, err := prune.List(ctx, client, w.set.Name, found, left, now)
+	f, err := prune.Propose(ctx, client, w.set.Name, found, left, now)
 	if err != nil {
 		return err
 	}
 	f.After, f.Most = text.Duration(limits.After), limits.Most
-	if err := writeTable(os.Stdout, f); err != nil {
+	if err := printProposal(os.Stdout, f); err != nil {
 		return err
 	}
 	if c.out == "" {
@@ -110,7 +109,10 @@ func (c *config) list(ctx context.Context, arg string) error {
 	if _, err := prune.Read(content); err != nil {
 		return fmt.Errorf("the file would be refused: this is a bug, please report it: %w", err)
 	}
-	return writeFile(c.out, content)
+	if err := atomicfile.Write(c.out, content); err != nil {
+		return fmt.Errorf("-out: %w", err)
+	}
+	return nil
 }
 
 // others returns the records of other sets.
@@ -131,8 +133,8 @@ func (c *config) others(ctx context.Context, set string) (others []*record.Recor
 	return others, nil
 }
 
-// writeTable shows people what may be deleted.
-func writeTable(w io.Writer, f *prune.File) error {
+// printProposal shows people what may be deleted.
+func printProposal(w io.Writer, f *prune.Proposal) error {
 	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	if len(f.Tags) > 0 {
 		fmt.Fprintln(out, "TAG\tDIGEST\tUNWANTED FOR\tWITH IT")
@@ -145,22 +147,4 @@ func writeTable(w io.Writer, f *prune.File) error {
 	}
 	fmt.Fprintf(out, "%s may be deleted, %d left\n", text.Count(len(f.Tags), "tag"), len(f.Left))
 	return out.Flush()
-}
-
-// writeFile replaces a file as a whole.
-func writeFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".prune-*")
-	if err != nil {
-		return fmt.Errorf("-out: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = io.Copy(f, bytes.NewReader(content))
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("-out: %w", err)
-	}
-	return nil
 }

@@ -18,7 +18,7 @@ import (
 // Config says where records are kept, and how people are notified.
 type Config struct {
 	record.Config
-	notify.Place
+	notify.Env
 }
 
 // Keep updates the records, if they are asked for, notifies the targets of their sets, and writes

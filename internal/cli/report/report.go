@@ -33,7 +33,7 @@ With MIRROR_STATE it reads the whole run from the state, and keeps its files the
 Exit status: 0 all is well, 1 some mapping failed or has no result, 2 the input was refused.`
 
 type config struct {
-	state.Place
+	state.Location
 	records.Config
 	command.TaskResults
 	report.Origin
@@ -73,7 +73,7 @@ func (c *config) run(ctx context.Context, files []string) error {
 	if err := cmp.Or(c.Origin.Check(), c.Config.Check()); err != nil {
 		return command.Refuse(err)
 	}
-	c.Origin.ID, c.Origin.Version = c.Place.Run, command.Version()
+	c.Origin.ID, c.Origin.Version = c.Location.Run, command.Version()
 	run, err := c.open(files)
 	if err != nil {
 		return command.Refuse(err)
@@ -138,7 +138,7 @@ func (c *config) lock(ctx context.Context, r *report.Report, run *state.Run, out
 			unread = err
 		}
 	}
-	c.Config.Namespace = c.Place.Namespace
+	c.Config.Namespace = c.Location.Namespace
 	if err := errors.Join(unread, c.Lock(context.WithoutCancel(ctx), r, before)); err != nil {
 		c.warn(err.Error())
 	}
@@ -153,7 +153,7 @@ func (c *config) keepRecord(ctx context.Context, r *report.Report, out report.Di
 	if c.Asked() {
 		set = r.Run.Set
 	}
-	c.Config.Namespace = c.Place.Namespace
+	c.Config.Namespace = c.Location.Namespace
 	if err := c.Keep(context.WithoutCancel(ctx), record.Updates(r, set, time.Now()), out); err != nil {
 		c.warn(err.Error())
 	}

@@ -116,7 +116,7 @@ func TestReportOfAStateAgreesOrIsRed(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			place := state.Place{State: t.TempDir(), Run: "r", Attempts: 3}
+			place := state.Location{State: t.TempDir(), Run: "r", Attempts: 3}
 			run, err := place.Open()
 			if err != nil {
 				t.Fatal(err)
@@ -130,7 +130,7 @@ func TestReportOfAStateAgreesOrIsRed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.config.Place = place
+			c.config.Location = place
 			checkRed(t, c.config, c.says, c.names)
 		})
 	}

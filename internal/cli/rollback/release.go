@@ -35,7 +35,7 @@ func (c *releaser) run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return command.Refuse(errors.New("no image set is given: name it"))
 	}
-	set, names := place.NameOf(args[0]), args[1:]
+	set, names := place.SetName(args[0]), args[1:]
 	r, err := c.ReadRecord(ctx, set)
 	if err != nil {
 		return command.Refuse(err)

@@ -129,7 +129,7 @@ func (c *config) check(args []string) error {
 
 // show shows a dry run, or why nothing is moved.
 func (c *config) show(back *rollback.Rollback) error {
-	if err := writeTable(os.Stdout, back, nil); err != nil {
+	if err := printTags(os.Stdout, back, nil); err != nil {
 		return err
 	}
 	moves, failed := back.Count((*rollback.Tag).MustMove), back.Count(func(t *rollback.Tag) bool { return t.Err != nil })
@@ -170,7 +170,7 @@ func (c *config) move(ctx context.Context, set string, back *rollback.Rollback, 
 	if err != nil {
 		return errors.Join(kept, err)
 	}
-	written := errors.Join(writeTable(os.Stdout, back, r), out.Write(r))
+	written := errors.Join(printTags(os.Stdout, back, r), out.Write(r))
 	return cmp.Or(errors.Join(kept, written), c.verdict(back, r))
 }
 

@@ -16,8 +16,8 @@ import (
 // maxCell bounds the texts of the table, in characters.
 const maxCell = 400
 
-// writeTable writes a line for each tag. Without a report, nothing was moved.
-func writeTable(w io.Writer, back *rollback.Rollback, r *report.Report) error {
+// printTags writes a line for each tag. Without a report, nothing was moved.
+func printTags(w io.Writer, back *rollback.Rollback, r *report.Report) error {
 	results := map[string]*report.Result{}
 	if r != nil {
 		for _, one := range r.Results {

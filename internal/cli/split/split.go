@@ -38,7 +38,7 @@ type config struct {
 	Bandwidth quantity.Bytes `desc:"bytes of blobs that all shards together read per second, such as 50Mi; no limit if unset"`
 	plan.Limits
 	record.Config
-	state.Place
+	state.Location
 	command.TaskResults
 	DryRun bool `split_words:"true" default:"false" desc:"with MIRROR_STATE: plan for report, and name no shard in the result shards"`
 
@@ -119,7 +119,7 @@ func (c *config) run(ctx context.Context, paths []string) error {
 
 // keepRefusal writes the reason why there is no plan into the state, if one is asked for.
 func (c *config) keepRefusal(ctx context.Context, reason error) error {
-	_ = envconfig.Process(command.Prefix, &c.Place) // even if other variables are wrong
+	_ = envconfig.Process(command.Prefix, &c.Location) // even if other variables are wrong
 	if c.check || !c.Asked() {
 		return reason
 	}
@@ -233,7 +233,7 @@ func (c *config) options() (o plan.Options, err error) {
 		return o, err
 	}
 	client.Keep(c.Cap, c.CapRate)
-	c.Config.Namespace = c.Place.Namespace
+	c.Config.Namespace = c.Location.Namespace
 	return plan.Options{
 		Client: client, Foreign: c.ForeignLayers, Cap: stream.Cap{InFlight: c.Cap, Rate: c.CapRate, Bandwidth: int64(c.Bandwidth)}, Limits: c.Limits, Recall: c.Recaller(),
 	}, nil

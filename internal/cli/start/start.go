@@ -26,7 +26,7 @@ or cannot run.`
 
 type config struct {
 	Namespace string `desc:"namespace of the image sets (default that of the pod or the kubeconfig)"`
-	start.Place
+	start.Env
 
 	warn func(string)
 }
@@ -89,7 +89,7 @@ func (c *config) connect() (*start.Starter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start.New(config, namespace, fmt.Sprintf("%s/%d", self, os.Getpid()), c.Place)
+	return start.New(config, namespace, fmt.Sprintf("%s/%d", self, os.Getpid()), c.Env)
 }
 
 // log logs what was done for a set.

@@ -8,8 +8,9 @@ import (
 	"imagemirror/internal/text"
 )
 
-// A moment is the time that tags go back to. The zero moment is before the last move of each.
-type moment struct{ time.Time }
+// A pointInTime is the time that tags go back to. The zero value is before the last
+// move of each.
+type pointInTime struct{ time.Time }
 
 // forms are the layouts in which people write times. Without a zone, they are in UTC.
 var forms = []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly}
@@ -17,18 +18,18 @@ var forms = []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04"
 // maxNamed bounds what a message quotes.
 const maxNamed = 100
 
-// parseMoment returns the moment that -to names: the end of a run, a time, or an age.
-func parseMoment(to string, r *record.Record, now time.Time) (moment, error) {
+// parsePointInTime returns the time that -to names: the end of a run, a time, or an age.
+func parsePointInTime(to string, r *record.Record, now time.Time) (pointInTime, error) {
 	if to == "" {
-		return moment{}, nil
+		return pointInTime{}, nil
 	}
 	for _, run := range r.Runs {
 		if run.ID == to {
-			return moment{run.End}, nil
+			return pointInTime{run.End}, nil
 		}
 	}
 	if t := movedBy(to, r); !t.IsZero() {
-		return moment{t}, nil
+		return pointInTime{t}, nil
 	}
 	for _, form := range forms {
 		if t, err := time.Parse(form, to); err == nil {
@@ -36,17 +37,17 @@ func parseMoment(to string, r *record.Record, now time.Time) (moment, error) {
 		}
 	}
 	if ago, err := text.ParseDuration(to); err == nil && ago > 0 {
-		return moment{now.Add(-ago)}, nil
+		return pointInTime{now.Add(-ago)}, nil
 	}
-	return moment{}, fmt.Errorf(
+	return pointInTime{}, fmt.Errorf(
 		"-to is %q, which is neither a run of the record nor a time: give a run's id, a time such as 2026-03-01T12:00:00Z, or an age such as 36h", text.Line(to, maxNamed))
 }
 
-func before(t, now time.Time, to string) (moment, error) {
+func before(t, now time.Time, to string) (pointInTime, error) {
 	if t.After(now) {
-		return moment{}, fmt.Errorf("-to is %s, which is not over yet: give an earlier time", text.Line(to, maxNamed))
+		return pointInTime{}, fmt.Errorf("-to is %s, which is not over yet: give an earlier time", text.Line(to, maxNamed))
 	}
-	return moment{t}, nil
+	return pointInTime{t}, nil
 }
 
 // movedBy returns when a run that is not in the record any more, or a rollback, moved a tag last.
@@ -61,9 +62,9 @@ func movedBy(run string, r *record.Record) (last time.Time) {
 	return last
 }
 
-// digestOf returns the digest that a destination had at the moment. from is the one that its tag
+// digestOf returns the digest that a destination had then. from is the one that its tag
 // has now, or "". If there is none, it returns why.
-func (m moment) digestOf(d *record.Destination, from string) (digest, why string) {
+func (m pointInTime) digestOf(d *record.Destination, from string) (digest, why string) {
 	if !m.IsZero() {
 		return m.recorded(d)
 	}
@@ -78,7 +79,7 @@ func (m moment) digestOf(d *record.Destination, from string) (digest, why string
 	return d.Moves[len(d.Moves)-2].Digest, ""
 }
 
-func (m moment) recorded(d *record.Destination) (digest, why string) {
+func (m pointInTime) recorded(d *record.Destination) (digest, why string) {
 	var last time.Time
 	for _, move := range d.Moves { // those of runs that were under way at once are not in order
 		if !move.When.After(m.Time) && !move.When.Before(last) {
