@@ -38,7 +38,7 @@ type budget struct {
 	limit     float64
 	inFlight  int
 	downloads int
-	waiting   [2]list.List // of chan struct{}, by slotKind
+	waiting   [3]list.List // of chan struct{}, by slotKind
 	paused    time.Time    // no request starts before
 	shrunk    time.Time    // when limit was last halved
 }
@@ -92,6 +92,7 @@ type slotKind int
 
 const (
 	request  slotKind = iota // ends by itself
+	listing                  // ends by itself; others are waited for more urgently than this one
 	download                 // may wait for an upload, which needs a slot elsewhere
 )
 
@@ -227,7 +228,7 @@ func (b *budget) release(k slotKind) {
 
 // grantLocked hands free slots to waiting requests. It needs b.mu.
 func (b *budget) grantLocked() {
-	for _, k := range []slotKind{request, download} {
+	for _, k := range []slotKind{request, listing, download} {
 		for q := &b.waiting[k]; q.Len() > 0 && b.fitsLocked(k); {
 			close(q.Remove(q.Front()).(chan struct{}))
 			b.takeLocked(k)

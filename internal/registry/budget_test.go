@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,7 +19,7 @@ func TestBudgetBoundsRequests(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 100 {
 		all.Go(func() {
-			if err := b.acquire(t.Context(), slotKind(i%2)); err != nil {
+			if err := b.acquire(t.Context(), slotKind(i%3)); err != nil {
 				t.Error(err)
 				return
 			}
@@ -26,7 +27,7 @@ func TestBudgetBoundsRequests(t *testing.T) {
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			}
 			now.Add(-1)
-			b.release(slotKind(i % 2))
+			b.release(slotKind(i % 3))
 		})
 	}
 	all.Wait()
@@ -54,6 +55,33 @@ func TestBudgetKeepsASlotForUploads(t *testing.T) {
 		}
 		if err := b.Acquire(t.Context()); err != nil {
 			t.Errorf("an upload beside two downloads with three slots: %v", err)
+		}
+	})
+}
+
+// A list waits until no other request does, and then goes before downloads.
+func TestListsLetOtherRequestsGoFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(1, 0)
+		if err := b.acquire(t.Context(), listing); err != nil { // nothing else waits
+			t.Fatal(err)
+		}
+		var got []slotKind
+		var all sync.WaitGroup
+		for _, k := range []slotKind{download, listing, request, listing, request} {
+			all.Go(func() {
+				if err := b.acquire(t.Context(), k); err != nil {
+					t.Error(err)
+				}
+				got = append(got, k)
+				b.release(k)
+			})
+			synctest.Wait()
+		}
+		b.release(listing)
+		all.Wait()
+		if want := []slotKind{request, request, listing, listing, download}; !slices.Equal(got, want) {
+			t.Errorf("slots were granted to %v, want %v", got, want)
 		}
 	})
 }

@@ -218,6 +218,7 @@ func (l *referrerList) page(ctx context.Context, at *url.URL) (page []Referrer, 
 	c := &call{
 		method: http.MethodGet, rest: "referrers/" + l.subject, query: l.query, access: l.access, expect: []int{http.StatusOK},
 		header: http.Header{"Accept": {manifest.OCIIndex}},
+		lists:  l.host.referrers.isProven(), // else all others wait for this one
 	}
 	if *at != (url.URL{}) {
 		c.location = at

@@ -36,6 +36,7 @@ type call struct {
 	hasty    bool  // a stall ends the call: something else can be done in the time of another
 	another  bool  // another address was asked for: see mayAskForAnother
 	metered  bool  // the registry may count it as a pull: see meter
+	lists    bool  // it lets others go first: what it lists is needed last
 	expect   []int // statuses of success; any other is an error
 }
 
@@ -184,6 +185,8 @@ func (h *host) slot(ctx context.Context, c *call) (release func(), err error) {
 		return func() {}, c.kept.take(ctx, h.budget) // its keeper releases it
 	case c.reserved != nil && *c.reserved:
 		*c.reserved = false
+	case c.lists:
+		err = h.budget.acquire(ctx, listing)
 	default:
 		err = h.budget.Acquire(ctx)
 	}

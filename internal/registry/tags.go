@@ -266,7 +266,8 @@ func (l *tagList) page(ctx context.Context, at *tagsPage) (foundTags, error) {
 // read reads a page once. It reports again if the page broke off.
 func (l *tagList) read(ctx context.Context, at *tagsPage) (found foundTags, again bool, err error) {
 	resp, err := l.host.do(ctx, &call{
-		method: http.MethodGet, rest: "tags/list", query: at.query, location: at.address, access: l.access, expect: []int{http.StatusOK}, optional: l.optional,
+		method: http.MethodGet, rest: "tags/list", query: at.query, location: at.address, access: l.access, expect: []int{http.StatusOK},
+		optional: l.optional, lists: l.optional,
 	})
 	if err != nil {
 		return found, false, err
