@@ -2,9 +2,11 @@ package auth
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
 )
 
@@ -70,5 +72,42 @@ func TestPrefetchEndsWithTheRun(t *testing.T) {
 	}
 	if again := len(asked); again != 0 {
 		t.Errorf("%d tokens were asked for after the end", again)
+	}
+}
+
+// A request waits for no token that is under way if one is there that has all scopes it needs.
+func TestTokensThatAreThereAreUsed(t *testing.T) {
+	answer := make(chan struct{})
+	var asked atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		value := "first"
+		if asked.Add(1) > 1 {
+			value = "second"
+			<-answer
+		}
+		_, _ = fmt.Fprintf(w, `{"token":%q}`, value)
+	}))
+	t.Cleanup(s.Close)
+	a := newAuthorizer(t, s.URL+"/token")
+	pushing := func(name, from string) Access { return Access{Repository: name, Push: true, MountFrom: from} }
+	for _, name := range []string{"org/a", "org/b"} {
+		a.Announce(t.Context(), pushing(name, ""), nil)
+	}
+	if _, err := a.Authorize(t.Context(), pushing("org/a", ""), Authorization{}); err != nil {
+		t.Fatal(err)
+	}
+	a.AnnounceAll(t.Context(), []Announcement{{pushing("org/a", ""), []string{"org/base"}}, {pushing("org/b", ""), []string{"org/base"}}})
+	for _, c := range []struct{ from, want string }{{"", "first"}, {"org/a", "first"}, {"org/base", "second"}} {
+		if c.want == "second" {
+			close(answer)
+		}
+		a.Await(t.Context(), pushing("org/b", c.from))
+		got, err := a.Authorize(t.Context(), pushing("org/b", c.from), Authorization{})
+		if err != nil || got.value != c.want {
+			t.Errorf("a push that mounts from %q has the token %q (%v), want the %s", c.from, got.value, err, c.want)
+		}
+	}
+	if n := asked.Load(); n != 2 {
+		t.Errorf("%d tokens were asked for, want 2", n)
 	}
 }

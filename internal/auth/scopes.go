@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -121,14 +122,19 @@ func (a *Authorizer) Await(ctx context.Context, want Access) {
 	}
 }
 
-// batchLocked returns the announced token that has all scopes that want needs, or nil.
-func (a *Authorizer) batchLocked(want Access) *token {
+// batchLocked returns the announced token that has all scopes that want needs, or nil. If several
+// do, it is the last that is there already, or else the last: no other is asked for again.
+func (a *Authorizer) batchLocked(want Access) (last *token) {
 	for _, t := range slices.Backward(a.batches[want.batch()]) {
-		if len(t.scopes) <= a.scopes && (!want.mounts() || t.reads(want.MountFrom)) {
+		if len(t.scopes) > a.scopes || want.mounts() && !t.reads(want.MountFrom) {
+			continue
+		}
+		if t.isFresh() {
 			return t
 		}
+		last = cmp.Or(last, t)
 	}
-	return nil
+	return last
 }
 
 // prefetch begins to get the announced tokens that push, or those that only read, before

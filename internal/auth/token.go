@@ -24,12 +24,13 @@ type token struct {
 
 	granted atomic.Pointer[map[string][]string] // what the value states that it allows, by repository; or nil
 
+	renew atomic.Pointer[time.Time] // when to fetch it again; nil before the first time
+
 	prefetched chan struct{} // closed once a prefetch has ended; nil until one begins
 
 	mu      sync.Mutex
-	header  string    // bearerPrefix and the value; a request's header is not made anew each time
-	renew   time.Time // when to fetch it again
-	refused error     // why the token service gives no token with so many scopes
+	header  string // bearerPrefix and the value; a request's header is not made anew each time
+	refused error  // why the token service gives no token with so many scopes
 }
 
 // bearerPrefix comes before a token in an Authorization header.
@@ -40,7 +41,7 @@ const bearerPrefix = "Bearer "
 func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, error), refused string) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.header != "" && t.header[len(bearerPrefix):] != refused && time.Now().Before(t.renew) {
+	if t.isFresh() && t.header[len(bearerPrefix):] != refused {
 		return t.header, nil
 	}
 	if t.refused != nil {
@@ -55,12 +56,20 @@ func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, er
 		return "", err
 	}
 	// A request takes a while to be judged, so the last fifth of a lifetime is not used.
-	t.header, t.renew = bearerPrefix+got.value, asked.Add(got.lifetime-min(got.lifetime/5, 30*time.Second))
+	renew := asked.Add(got.lifetime - min(got.lifetime/5, 30*time.Second))
+	t.header = bearerPrefix + got.value
+	t.renew.Store(&renew)
 	t.granted.Store(nil)
 	if granted := accessOf(got.value); granted != nil && onlyAsked(granted, scopedRepositories(t.scopes)) {
 		t.granted.Store(&granted)
 	}
 	return t.header, nil
+}
+
+// isFresh reports whether the token has been fetched and need not be fetched again.
+func (t *token) isFresh() bool {
+	renew := t.renew.Load()
+	return renew != nil && time.Now().Before(*renew)
 }
 
 // takes reports whether a repository, and all that it mounts from, can still be announced for

@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"imagemirror/internal/reference"
@@ -14,7 +15,8 @@ import (
 // blob is read once.
 func (e *engine) queueUploadLocked(bl *blob, at []*registryBlob) {
 	if len(at) > 0 {
-		at[0].queue.addUploadLocked(bl.registry(), bl.size, func() { e.upload(bl, at, 0) })
+		gates := slices.ContainsFunc(at, func(a *registryBlob) bool { return len(a.wanted) > a.leader+1 })
+		at[0].queue.addUploadLocked(bl.registry(), bl.size, gates, func() { e.upload(bl, at, 0) })
 	}
 }
 

@@ -17,6 +17,7 @@ type HeadStart struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	client *registry.Client
+	asking chan struct{} // has an entry for each request under way
 
 	mu     sync.Mutex
 	left   int                  // uploads that may still be opened
@@ -43,15 +44,16 @@ type started struct {
 }
 
 // openedPerSlot bounds the uploads that are opened for each request slot. They are what a
-// destination answers while the manifests of a hundred images are read.
-const openedPerSlot = 6
+// destination answers while the manifests of a hundred images are read, and the first blobs.
+const openedPerSlot = 10
 
 // NewHeadStart returns a HeadStart for a run with the client. It needs to be closed.
 func NewHeadStart(ctx context.Context, client *registry.Client) *HeadStart {
 	ctx, cancel := context.WithCancel(ctx)
 	return &HeadStart{
 		ctx: ctx, cancel: cancel, client: client, left: openedPerSlot * client.Concurrency(),
-		seen: map[string]bool{}, repos: map[string]*started{}, opened: map[opening]*attempt{},
+		asking: make(chan struct{}, client.Concurrency()),
+		seen:   map[string]bool{}, repos: map[string]*started{}, opened: map[opening]*attempt{},
 	}
 }
 
@@ -113,10 +115,22 @@ func (h *HeadStart) open(r *started, first bool, digest string, a *attempt) {
 			return
 		}
 	}
-	a.up, a.err = r.to.Begin(h.ctx, digest, r.to.Path())
+	a.up, a.err = h.begin(r, digest)
 	if first {
 		r.accepted = a.err == nil
 		close(r.answered)
+	}
+}
+
+// begin opens an upload. Requests that the head start has no slot for wait here, so that those of
+// the run, which has begun meanwhile, do not wait for all of them.
+func (h *HeadStart) begin(r *started, digest string) (*registry.Upload, error) {
+	select {
+	case h.asking <- struct{}{}:
+		defer func() { <-h.asking }()
+		return r.to.Begin(h.ctx, digest, r.to.Path())
+	case <-h.ctx.Done():
+		return nil, context.Cause(h.ctx)
 	}
 }
 

@@ -69,6 +69,7 @@ type task struct {
 	size  int // how often ordinary doubles to reach the blob's size; the largest goes first
 	seq   int
 	line  *taskLine // of an upload
+	gates bool      // mounts wait for it
 	slow  bool      // it is in the slow lane
 	run   func()
 }
@@ -78,9 +79,10 @@ const ordinary = 4 << 20
 
 // Classes of tasks. Manifests complete images and go first. Mounts and uploads take turns: mounts
 // cost the registry time but no bytes, so they fill what uploads leave of it, and neither waits for
-// all of the other. Among uploads, large blobs go first, since they take longest. The others go in
-// the order of images, so that images finish all along and not all at the end. Uploads wait for the
-// source too, so they never take all workers: the destination has manifests and mounts meanwhile.
+// all of the other. Among uploads, large blobs go first, since they take longest, and then those
+// that mounts wait for. The others go in the order of images, so that images finish all along and
+// not all at the end. Uploads wait for the source too, so they never take all workers: the
+// destination has manifests and mounts meanwhile.
 const (
 	pushing = iota
 	mounting
@@ -92,10 +94,10 @@ func (q *uploadQueue) addLocked(class int, size int64, run func()) {
 	q.push(&q.ready[class], &task{class: class, run: run}, size)
 }
 
-// addUploadLocked adds an upload from a source.
-func (q *uploadQueue) addUploadLocked(source string, size int64, run func()) {
+// addUploadLocked adds an upload from a source. gates reports whether mounts wait for it.
+func (q *uploadQueue) addUploadLocked(source string, size int64, gates bool, run func()) {
 	l := q.lineLocked(source)
-	q.push(&l.ready, &task{class: uploading, line: l, run: run}, size)
+	q.push(&l.ready, &task{class: uploading, line: l, gates: gates, run: run}, size)
 }
 
 func (q *uploadQueue) push(to *taskHeap, t *task, size int64) {
@@ -201,6 +203,9 @@ func (t taskHeap) Less(i, j int) bool {
 func (t *task) before(other *task) bool {
 	if t.size != other.size {
 		return t.size > other.size
+	}
+	if t.gates != other.gates {
+		return t.gates
 	}
 	return t.seq < other.seq
 }

@@ -20,7 +20,7 @@ func (e *engine) testQueue(registry string) *uploadQueue {
 
 func (q *uploadQueue) addAny(class int, size int64, run func()) {
 	if class == uploading {
-		q.addUploadLocked("s", size, run)
+		q.addUploadLocked("s", size, false, run)
 		return
 	}
 	q.addLocked(class, size, run)
@@ -54,6 +54,32 @@ func TestTasksGoInOrder(t *testing.T) {
 	}
 }
 
+// Of uploads of one size, those that mounts wait for come first.
+func TestUploadsThatGateMountsGoFirst(t *testing.T) {
+	e := testEngine(t)
+	q := e.testQueue("r")
+	var got []string
+	for _, task := range []struct {
+		name  string
+		size  int64
+		gates bool
+	}{
+		{"own 1", 100, false},
+		{"shared 1", 3 << 20, true},
+		{"own 2", 3 << 20, false},
+		{"large", 100 << 20, false},
+		{"shared 2", 100, true},
+		{"large and shared", 100 << 20, true},
+	} {
+		q.addUploadLocked("s", task.size, task.gates, func() { got = append(got, task.name) })
+	}
+	e.serve(q)
+	want := []string{"large and shared", "large", "shared 1", "shared 2", "own 1", "own 2"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the uploads went %q, want %q", got, want)
+	}
+}
+
 // Uploads leave a worker to mounts and manifests, also if they all wait for the source.
 func TestUploadsDoNotTakeAllWorkers(t *testing.T) {
 	e := testEngine(t)
@@ -82,7 +108,7 @@ func TestWorkersEndWithoutTasks(t *testing.T) {
 	for _, name := range []string{"a", "b"} {
 		e.testQueue(name)
 	}
-	e.queues["a"].addUploadLocked("s", 1, func() {})
+	e.queues["a"].addUploadLocked("s", 1, false, func() {})
 	var workers sync.WaitGroup
 	for _, q := range e.queues {
 		for range 3 {
@@ -103,8 +129,8 @@ func TestSlowLane(t *testing.T) {
 		q.addSlowLocked("s", func() {})
 	}
 	q.uploaders = 1
-	q.addUploadLocked("s", 1, func() {})
-	q.addUploadLocked("s", 1, func() {})
+	q.addUploadLocked("s", 1, false, func() {})
+	q.addUploadLocked("s", 1, false, func() {})
 	started := func() (slow int) {
 		for !q.emptyLocked() {
 			if q.nextLocked().slow {
@@ -136,9 +162,9 @@ func TestSourcesHaveUploadersOfTheirOwn(t *testing.T) {
 	q := e.testQueue("r")
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	q.addUploadLocked("s", 100<<20, func() {})
-	q.addUploadLocked("s", 100<<20, func() {})
-	q.addUploadLocked("other", 1, func() {})
+	q.addUploadLocked("s", 100<<20, false, func() {})
+	q.addUploadLocked("s", 100<<20, false, func() {})
+	q.addUploadLocked("other", 1, false, func() {})
 	if first, second := q.nextLocked(), q.nextLocked(); first.line.source != "s" || second.line.source != "other" {
 		t.Errorf("the first uploads are from %s and %s, want one of each source", first.line.source, second.line.source)
 	}

@@ -285,7 +285,8 @@ type Announcement struct {
 }
 
 // AnnounceAll announces repositories as Announce does, in one step for each registry: a request
-// that is under way then gets no token with some of them.
+// that is under way then gets no token with some of them. If it is known where tokens come from,
+// they are asked for at once.
 func AnnounceAll(ctx context.Context, list []Announcement) {
 	by := map[*auth.Authorizer][]auth.Announcement{}
 	for _, n := range list {
@@ -295,6 +296,7 @@ func AnnounceAll(ctx context.Context, list []Announcement) {
 	}
 	for a, there := range by {
 		a.AnnounceAll(ctx, there)
+		go a.Await(ctx, there[0].Want)
 	}
 }
 
