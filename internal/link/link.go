@@ -3,6 +3,8 @@
 package link
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -73,6 +75,20 @@ func escapePath(path string) string {
 func IsWeb(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http")
+}
+
+// plain matches names that are safe in an address and as the name of a file, also on systems
+// that do not tell upper from lower case.
+var plain = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,126}[a-z0-9])?$`)
+
+// ID returns what stands for a name in the addresses of status pages, and in the names of their
+// files: itself if it is plain, and otherwise a hash, which no plain name looks like.
+func ID(name string) string {
+	if plain.MatchString(name) && !strings.Contains(name, "..") {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return "_" + hex.EncodeToString(sum[:10])
 }
 
 // Image returns the address of the page that a registry has for an image's repository, or "" if

@@ -80,3 +80,20 @@ func TestPagesOfImages(t *testing.T) {
 		}
 	}
 }
+
+func TestIDsArePlain(t *testing.T) {
+	seen := map[string]string{}
+	for _, name := range []string{"knative", "a.b-c", "", ".", "..", "a..b", "Upper", "upper", "a/b", "-a", "_x", "con\x00", "é", "<script>", strings.Repeat("a", 129)} {
+		id := ID(name)
+		if !plain.MatchString(id) && !plain.MatchString(id[1:]) {
+			t.Errorf("%q has the id %q", name, id)
+		}
+		if other, taken := seen[id]; taken {
+			t.Errorf("%q and %q have one id", name, other)
+		}
+		seen[id] = name
+	}
+	if ID("knative") != "knative" {
+		t.Error("a plain name is not its id")
+	}
+}

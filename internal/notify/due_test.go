@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"imagemirror/internal/link"
 	"imagemirror/internal/record"
 	"imagemirror/internal/settings"
 )
@@ -93,6 +94,28 @@ func TestDue(t *testing.T) {
 	without.Targets = nil
 	if due := Due(without, noon, ""); len(due) > 0 {
 		t.Errorf("a set without targets has the messages %v", summary(due))
+	}
+}
+
+// A link leads to a page, served or a file, and nowhere else.
+func TestLinksLeadToPages(t *testing.T) {
+	for _, c := range []struct{ status, set, want string }{
+		{"https://mirror.example.com/", "web", "https://mirror.example.com/sets/web"},
+		{"https://mirror.example.com/x", "Web", "https://mirror.example.com/x/sets/" + link.ID("Web")},
+		{"http://mirror.example.com", "a b", "http://mirror.example.com/sets/" + link.ID("a b")},
+		{"mirror.example.com", "web", ""},
+		{"javascript:alert(1)//x", "web", ""},
+	} {
+		s := Env{NotifyDir: "x", StatusURL: c.status}.NewSender()
+		r := failing(refused())
+		r.Set = c.set
+		got := ""
+		for _, l := range Due(r, noon, s.status)[0].Links {
+			got = l.URL
+		}
+		if got != c.want {
+			t.Errorf("%s: got %q, want %q", c.status, got, c.want)
+		}
 	}
 }
 

@@ -10,12 +10,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"imagemirror/internal/fault"
+	"imagemirror/internal/link"
 	"imagemirror/internal/record"
 	"imagemirror/internal/secret"
 	"imagemirror/internal/settings"
@@ -205,7 +205,7 @@ func links(r *record.Record, status string) []Link {
 	if status == "" {
 		return nil
 	}
-	return []Link{{"status of " + text.Line(r.Set, maxShort), strings.TrimSuffix(status, "/") + "/sets/" + url.PathEscape(r.Set)}}
+	return []Link{{"status of " + text.Line(r.Set, maxShort), strings.TrimSuffix(status, "/") + "/sets/" + link.ID(r.Set)}}
 }
 
 func printableNames(names []string) []string {

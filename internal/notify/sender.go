@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"imagemirror/internal/link"
 	"imagemirror/internal/policy"
 	"imagemirror/internal/retry"
 	"imagemirror/internal/secret"
@@ -61,6 +62,10 @@ func (e Env) Check() error {
 func (e Env) NewSender() *Sender {
 	if e.NotifyDir == "" {
 		return nil
+	}
+	if e.StatusURL != "" && !link.IsWeb(e.StatusURL) {
+		slog.Warn("MIRROR_STATUS_URL is not an address that begins with https://: notifications lead nowhere", "address", text.Line(e.StatusURL, maxShort))
+		e.StatusURL = ""
 	}
 	return &Sender{
 		dir: e.NotifyDir, hosts: e.NotifyHosts, status: e.StatusURL, now: time.Now,

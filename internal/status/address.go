@@ -2,25 +2,10 @@ package status
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
-	"regexp"
 	"strings"
+
+	"imagemirror/internal/link"
 )
-
-// plain matches names that are safe in an address and as the name of a file, also on systems
-// that do not tell upper from lower case.
-var plain = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,126}[a-z0-9])?$`)
-
-// idOf returns what stands for a name in addresses and names of files: itself if it is plain, and
-// otherwise a hash, which no plain name looks like.
-func idOf(name string) string {
-	if plain.MatchString(name) && !strings.Contains(name, "..") {
-		return name
-	}
-	sum := sha256.Sum256([]byte(name))
-	return "_" + hex.EncodeToString(sum[:10])
-}
 
 // Paths of pages, from the overview's directory. Those of files end in ".html".
 const (
@@ -28,10 +13,10 @@ const (
 	causesPath   = "causes"
 )
 
-func setPath(set string) string      { return "sets/" + idOf(set) }
+func setPath(set string) string      { return "sets/" + link.ID(set) }
 func runsPath(set string) string     { return setPath(set) + "/runs" }
-func runPath(set, run string) string { return runsPath(set) + "/" + idOf(run) }
-func causePath(key string) string    { return causesPath + "/" + idOf(key) }
+func runPath(set, run string) string { return runsPath(set) + "/" + link.ID(run) }
+func causePath(key string) string    { return causesPath + "/" + link.ID(key) }
 
 // Addresses makes the addresses of pages, relative to the page that they are on. So pages work
 // below any path, behind any proxy, and as files.
@@ -70,7 +55,7 @@ func (a addresses) Set(set string) string      { return a.page(setPath(set)) }
 func (a addresses) Runs(set string) string     { return a.page(runsPath(set)) }
 func (a addresses) Run(set, run string) string { return a.page(runPath(set, run)) }
 func (a addresses) Cause(key string) string    { return a.page(causePath(key)) }
-func (a addresses) Badge(set string) string    { return a.up + "badge/" + idOf(set) + ".svg" }
+func (a addresses) Badge(set string) string    { return a.up + "badge/" + link.ID(set) + ".svg" }
 func (a addresses) SetData(set string) string  { return a.Data(setPath(set)) }
 func (a addresses) Data(path string) string {
 	if a.files {

@@ -21,6 +21,8 @@ import (
 	cdppage "github.com/chromedp/cdproto/page"
 	cdpruntime "github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"imagemirror/internal/link"
 )
 
 // screenshots is where the tests leave pictures of all pages. Git ignores it.
@@ -236,7 +238,7 @@ func TestPagesInABrowser(t *testing.T) {
 		s.last.Store(&loaded{snapshot: NewSnapshot(Look{Records: fleet(), Active: []Active{{"knative", "mirror-knative-7xk2p", ago(4 * time.Minute)}}}, now)})
 		for picture, path := range map[string]string{
 			"overview": "/", "filtered": "/?state=failing&sort=name&q=console", "nothing": "/?q=nowhere", "causes": "/causes",
-			"cause": "/causes/" + idOf(expired.Key), "set": "/sets/console-plugins", "held": "/sets/gitops", "good": "/sets/serverless-operator?page=2",
+			"cause": "/causes/" + link.ID(expired.Key), "set": "/sets/console-plugins", "held": "/sets/gitops", "good": "/sets/serverless-operator?page=2",
 			"overdue": "/sets/nightly-builds", "refused": "/sets/payments", "new": "/sets/brand-new", "runs": "/sets/tekton/runs",
 			"run": "/sets/tekton/runs/mirror-tekton-00075", "lost": "/nowhere",
 		} {
@@ -251,7 +253,7 @@ func TestPagesInABrowser(t *testing.T) {
 		load(ctx, t, server.URL+"/?q="+url.QueryEscape(attacks[1])+"&owner="+url.QueryEscape(attacks[2]), "", problems)
 		load(ctx, t, server.URL+"/causes", "", problems)
 		for i, attack := range attacks {
-			id := idOf(attack)
+			id := link.ID(attack)
 			path := []string{"/sets/" + id, "/causes/" + id, "/sets/" + id + "/runs/" + id, "/sets/" + id + "/runs"}[i%4]
 			load(ctx, t, server.URL+path, "", problems)
 			loadBadge(ctx, t, server.URL+"/badge/"+id+".svg", problems)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"imagemirror/internal/link"
 	"imagemirror/internal/record"
 )
 
@@ -31,7 +32,7 @@ func mergeCauses(sets []*set) []*cause {
 		for _, c := range s.Causes {
 			merged := byKey[c.Key]
 			if merged == nil {
-				merged = &cause{Cause: c, id: idOf(c.Key), first: c.First, last: c.Last}
+				merged = &cause{Cause: c, id: link.ID(c.Key), first: c.First, last: c.Last}
 				byKey[c.Key] = merged
 				all = append(all, merged)
 			}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"imagemirror/internal/link"
 )
 
 // filedRuns is how many runs of a set have a page of their own among the files.
@@ -111,7 +113,7 @@ func (f *filer) set(s *set) {
 	}
 	f.page(f.runsPage(s))
 	for i, run := range s.Runs[max(0, len(s.Runs)-filedRuns):] {
-		before, at, after := s.run(idOf(run.ID))
+		before, at, after := s.run(link.ID(run.ID))
 		if i == 0 {
 			before = nil // it has no page
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
+	"imagemirror/internal/link"
 	"imagemirror/internal/record"
 )
 
@@ -192,11 +193,11 @@ func TestRecordedAddressesAreLinked(t *testing.T) {
 
 // A set is found by its name, whatever that is. No name takes the address of another set.
 func TestSetsAreFoundByName(t *testing.T) {
-	usurper := idOf("Team_A")
+	usurper := link.ID("Team_A")
 	snapshot := NewSnapshot(Look{Records: []*record.Record{goodSet("Team_A", 1, 1, 0), goodSet("é b", 2, 1, 0), goodSet(usurper, 3, 1, 0)}}, now)
 	for path, destinations := range map[string]int{
-		"/api/v1/sets/Team_A": 1, "/api/v1/sets/" + usurper: 1, "/api/v1/sets/%C3%A9%20b": 2, "/api/v1/sets/" + idOf("é b"): 2,
-		"/api/v1/sets/" + idOf(usurper): 3,
+		"/api/v1/sets/Team_A": 1, "/api/v1/sets/" + usurper: 1, "/api/v1/sets/%C3%A9%20b": 2, "/api/v1/sets/" + link.ID("é b"): 2,
+		"/api/v1/sets/" + link.ID(usurper): 3,
 	} {
 		var got SetDetail
 		if err := json.Unmarshal(get(showing(snapshot), path).Body.Bytes(), &got); err != nil || len(got.Destinations) != destinations {
@@ -346,7 +347,7 @@ func TestServeEndsWithItsContext(t *testing.T) {
 func TestLargeFleetIsSmallInMemory(t *testing.T) {
 	snapshot := NewSnapshot(Look{Records: large()}, now)
 	handler := showing(snapshot)
-	for _, path := range []string{"/", "/sets/large", "/api/v1/sets/large", "/causes/" + idOf(expired.Key)} {
+	for _, path := range []string{"/", "/sets/large", "/api/v1/sets/large", "/causes/" + link.ID(expired.Key)} {
 		get(handler, path)
 	}
 	runtime.GC()
@@ -362,7 +363,7 @@ func BenchmarkPages(b *testing.B) {
 	snapshot := NewSnapshot(Look{Records: large()}, now)
 	handler := showing(snapshot)
 	for name, path := range map[string]string{
-		"overview": "/", "set": "/sets/large", "lastpart": "/sets/large?page=40", "cause": "/causes/" + idOf(expired.Key),
+		"overview": "/", "set": "/sets/large", "lastpart": "/sets/large?page=40", "cause": "/causes/" + link.ID(expired.Key),
 		"filter": "/sets/large?q=component-77&sort=since", "json": "/api/v1/sets/large",
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -3,6 +3,7 @@ package status
 import (
 	"time"
 
+	"imagemirror/internal/link"
 	"imagemirror/internal/record"
 	"imagemirror/internal/settings"
 )
@@ -28,7 +29,7 @@ type set struct {
 }
 
 func newSet(r *record.Record) *set {
-	s := &set{Record: r, id: idOf(r.Set), counts: map[State]int{}}
+	s := &set{Record: r, id: link.ID(r.Set), counts: map[State]int{}}
 	for _, d := range r.Destinations {
 		s.counts[stateOf(d)]++
 	}
@@ -108,7 +109,7 @@ func (s *set) failingSince() time.Time {
 // run returns the run with an id, and those before and after it, or nil for each that is missing.
 func (s *set) run(id string) (before, at, after *record.Run) {
 	for i := len(s.Runs) - 1; i >= 0; i-- {
-		if idOf(s.Runs[i].ID) != id {
+		if link.ID(s.Runs[i].ID) != id {
 			after = s.Runs[i]
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"imagemirror/internal/link"
 	"imagemirror/internal/record"
 )
 
@@ -91,7 +92,7 @@ func TestCausesOfAllSetsAreMerged(t *testing.T) {
 	b.Owners = []string{"ada", "bob"}
 	s := NewSnapshot(Look{Records: []*record.Record{b, a}}, now)
 	want := CauseDetail{
-		Key: expired.Key, ID: idOf(expired.Key), Kind: "credentials", Side: "destination", Host: "quay.io",
+		Key: expired.Key, ID: link.ID(expired.Key), Kind: "credentials", Side: "destination", Host: "quay.io",
 		Title: "quay.io does not accept the credentials", Message: "the newest message",
 		Advice: expired.Advice, Count: 7, First: ago(9 * time.Hour), Last: now, Sets: []string{"a", "b"}, Owners: []string{"ada", "bob", "grace-of-a"},
 	}
@@ -100,23 +101,6 @@ func TestCausesOfAllSetsAreMerged(t *testing.T) {
 	}
 	if got := len(s.causes[0].failures()); got != 7 {
 		t.Errorf("the cause hits %d destinations, want 7", got)
-	}
-}
-
-func TestNamesInAddressesArePlain(t *testing.T) {
-	seen := map[string]string{}
-	for _, name := range append(attacks, "knative", "a.b-c", "", ".", "..", "a..b", "Upper", "upper", "a/b", "-a", "_x", "con\x00", "é") {
-		id := idOf(name)
-		if !plain.MatchString(id) && !plain.MatchString(id[1:]) {
-			t.Errorf("%q has the id %q", name, id)
-		}
-		if other, taken := seen[id]; taken {
-			t.Errorf("%q and %q have one id", name, other)
-		}
-		seen[id] = name
-	}
-	if idOf("knative") != "knative" {
-		t.Error("a plain name is not its id")
 	}
 }
 

@@ -32,6 +32,9 @@ func (c Config) Keep(ctx context.Context, updates map[string]record.Update, out 
 	if err != nil {
 		return fmt.Errorf("no record is updated: %w", err)
 	}
+	if store == nil && c.NotifyDir != "" {
+		return errors.New("nobody is notified: MIRROR_NOTIFY_DIR is set, but no record tells what is new: give -record DIR or MIRROR_RECORD")
+	}
 	if store == nil {
 		return nil
 	}
