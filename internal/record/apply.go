@@ -156,20 +156,23 @@ func (a *application) destinations(old []*Destination) []*Destination {
 		known[d.Name] = old[i]
 	}
 	next := make(map[string]*Destination, len(old))
-	files := map[string]bool{}
+	files, unlisted := map[string]bool{}, map[string]bool{}
 	for _, m := range a.Report.Results {
 		name := m.Name()
 		if name == "" {
 			continue
 		}
 		files[baseOf(m.File)] = true
+		unlisted[name] = unlisted[name] || m.IsUnlisted()
 		// Of two results of a name, the one that failed counts: both are images pushed by digest.
 		if first := next[name]; first == nil || m.Status == stream.Failed {
 			next[name] = a.destination(known[name], name, m)
 		}
 	}
 	for _, d := range old {
-		if next[d.Name] == nil {
+		if next[d.Name] == nil && unlisted[report.RepositoryOf(d.Name)] {
+			next[d.Name] = d // its wildcard may still match it
+		} else if next[d.Name] == nil {
 			if d = a.unnamed(d, files[baseOf(d.File)]); d != nil {
 				next[d.Name] = d
 			}

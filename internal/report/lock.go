@@ -38,19 +38,29 @@ type LockedImage struct {
 // name returns the name that records have for the destination.
 func (i *LockedImage) name() string { return destinationName(i.Destination, i.Digest) }
 
-// A KnownImage returns what earlier runs tell about a destination, by the name that records have
-// for it, or nil.
-type KnownImage func(name string) *LockedImage
+// KnownImages are what earlier runs tell about destinations, by the names that records have for
+// them.
+type KnownImages map[string]*LockedImage
 
-// Lock adds images.lock to the files of the report: each destination with the digest that it has. A
-// dry run, and a report that lacks mappings, have no such file: that of an earlier run stays.
-func (r *Report) Lock(known KnownImage) {
+// Lock adds images.lock to the files of the report: each destination with the digest that it has.
+// What is known below a wildcard whose tags could not be listed stays. A dry run, and a report that
+// lacks mappings, have no such file: that of an earlier run stays.
+func (r *Report) Lock(known KnownImages) {
 	if r.dryRun() || len(r.Summary.NoPlan)+len(r.Cuts) > 0 || r.Summary.Unknown > 0 {
 		return
 	}
 	r.locked = []*LockedImage{}
+	unlisted := map[string]bool{}
 	for _, m := range r.Results {
-		if i := r.lockedImage(m, known(m.Name())); i != nil {
+		if i := r.lockedImage(m, known[m.Name()]); i != nil {
+			r.locked = append(r.locked, i)
+		}
+		if m.IsUnlisted() {
+			unlisted[m.Destination] = true
+		}
+	}
+	for _, i := range known {
+		if unlisted[RepositoryOf(i.Destination)] {
 			r.locked = append(r.locked, i)
 		}
 	}
@@ -87,6 +97,21 @@ func (r *Report) lockedImage(m *Result, before *LockedImage) *LockedImage {
 	return i
 }
 
+// RepositoryOf returns the name of a destination without its tag or digest.
+func RepositoryOf(destination string) string {
+	name, _, _ := strings.Cut(destination, "@")
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		return name[:i]
+	}
+	return name
+}
+
+// IsUnlisted reports whether the result stands for all tags of a wildcard, since it is not known
+// which there are.
+func (r *Result) IsUnlisted() bool {
+	return r.Status == stream.Failed && strings.Contains(r.Source, "*")
+}
+
 // Name returns the name of the destination in records. An image that is pushed by its digest has no
 // tag, so that the digest tells it from others in the repository.
 func (r *Result) Name() string { return destinationName(r.Destination, r.Digest) }
@@ -109,37 +134,34 @@ func (r *Report) WriteLock(w io.Writer) error {
 	return out.err
 }
 
-// Nothing is a KnownImage that knows no destination.
-func Nothing(string) *LockedImage { return nil }
-
 // Lock returns what the images.lock in the directory has: nothing if there is none. It fails if the
 // file is not one that a report has written.
-func (d Directory) Lock() (KnownImage, error) {
+func (d Directory) Lock() (KnownImages, error) {
 	if d.path == "" {
-		return Nothing, nil
+		return nil, nil
 	}
 	f, err := os.Open(filepath.Join(d.path, LockFile))
 	if errors.Is(err, os.ErrNotExist) {
-		return Nothing, nil
+		return nil, nil
 	}
 	if err != nil {
-		return Nothing, err
+		return nil, err
 	}
 	defer f.Close()
 	return ReadLock(io.LimitReader(f, MaxLock))
 }
 
 // ReadLock reads an images.lock.
-func ReadLock(r io.Reader) (KnownImage, error) {
+func ReadLock(r io.Reader) (KnownImages, error) {
 	images, err := readLock(r)
 	if err != nil {
-		return Nothing, fmt.Errorf("reading %s: %w: it is written anew, with this run as the one that published", LockFile, err)
+		err = fmt.Errorf("reading %s: %w: it is written anew, with this run as the one that published", LockFile, err)
 	}
-	return func(name string) *LockedImage { return images[name] }, nil
+	return images, err
 }
 
 // readLock returns the images of an images.lock by their names in records.
-func readLock(r io.Reader) (map[string]*LockedImage, error) {
+func readLock(r io.Reader) (KnownImages, error) {
 	var file struct {
 		Version int            `json:"version"`
 		Images  []*LockedImage `json:"images"`
@@ -150,11 +172,12 @@ func readLock(r io.Reader) (map[string]*LockedImage, error) {
 	if file.Version != lockVersion {
 		return nil, fmt.Errorf("it has version %d, and this program reads version %d", file.Version, lockVersion)
 	}
-	by := make(map[string]*LockedImage, len(file.Images))
+	by := make(KnownImages, len(file.Images))
 	for n, i := range file.Images {
 		if i == nil || !digest.Valid(i.Digest) {
 			return nil, fmt.Errorf("image %d has no digest", n+1)
 		}
+		i.Destination, i.Source = text.Line(i.Destination, maxName), text.Line(i.Source, maxName)
 		i.Run, i.Referrers = text.Line(i.Run, maxName), boundReferrers(i.Referrers)
 		by[i.name()] = i
 	}

@@ -18,7 +18,7 @@ import (
 
 // lockAfter returns images.lock after a run with one result for each line, and what is known from
 // before.
-func lockAfter(t *testing.T, run string, known KnownImage, results ...stream.Result) []byte {
+func lockAfter(t *testing.T, run string, known KnownImages, results ...stream.Result) []byte {
 	t.Helper()
 	var ids []int
 	for _, r := range results {
@@ -43,13 +43,13 @@ func lockAfter(t *testing.T, run string, known KnownImage, results ...stream.Res
 }
 
 // knownFrom returns what an images.lock says.
-func knownFrom(t *testing.T, content []byte) KnownImage {
+func knownFrom(t *testing.T, content []byte) KnownImages {
 	t.Helper()
 	images, err := readLock(bytes.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(name string) *LockedImage { return images[name] }
+	return images
 }
 
 // Each step is a run over one destination. The lock says what it has and who put it there.
@@ -141,13 +141,40 @@ func TestLockIsStable(t *testing.T) {
 		r.Travelled = []stream.Travelled{{Kind: "sbom", Copied: 1, Digests: []string{digestOf(fmt.Sprint(id))}}, {Kind: "a/b", Copied: 2}}
 		results = append(results, r)
 	}
-	first := lockAfter(t, "r1", Nothing, results...)
+	first := lockAfter(t, "r1", nil, results...)
 	for i := range results {
 		results[i].Status, results[i].Old, results[i].Travelled = stream.Current, results[i].Digest, nil
 	}
 	results[0], results[9] = results[9], results[0]
 	if diff := cmp.Diff(string(first), string(lockAfter(t, "r2", knownFrom(t, first), results...))); diff != "" {
 		t.Errorf("the second run (-first +second):\n%s", diff)
+	}
+}
+
+// What is known of the destinations of a wildcard stays while its tags cannot be listed, and goes
+// with those that it does not match any more.
+func TestLockOfAWildcardThatFails(t *testing.T) {
+	image := func(destination string) *LockedImage {
+		return &LockedImage{Destination: destination, Digest: digestOf("a"), Source: "s", Run: "r0"}
+	}
+	known := KnownImages{}
+	for _, name := range []string{"q.io/a:v1", "q.io/a:v2", "q.io/a/b:v1", "q.io:443/a:v1", "q.io/other:v1"} {
+		known[name] = image(name)
+	}
+	for source, want := range map[string]string{"s.io/a:v*": "q.io/a:v1 q.io/a:v2", "s.io/a:v1": ""} {
+		r, err := build(t, named(stream.Results, "", 1).with(stream.Result{ID: 1, Status: stream.Failed, Error: &stream.Error{Message: "no"}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Results[0].Source, r.Results[0].Destination = source, "q.io/a"
+		r.Lock(known)
+		var got []string
+		for _, i := range r.locked {
+			got = append(got, i.Destination)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("after %s failed, the lock has %q, want %q", source, got, want)
+		}
 	}
 }
 
@@ -162,13 +189,13 @@ func TestReportsWithoutALock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Lock(Nothing)
+		r.Lock(nil)
 		if len(r.Files()) != 3 {
 			t.Errorf("%s has %d files", name, len(r.Files()))
 		}
 	}
 	r := NoPlan("no")
-	if r.Lock(Nothing); len(r.Files()) != 3 {
+	if r.Lock(nil); len(r.Files()) != 3 {
 		t.Errorf("a run without a plan has %d files", len(r.Files()))
 	}
 }
@@ -195,12 +222,12 @@ func TestLockOfADirectory(t *testing.T) {
 			if (err != nil) != (c.says != "") || err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("got %v, want %q", err, c.says)
 			}
-			if got := known("quay.io/org/a:v1"); (got != nil) != (c.name == "a good one") || got != nil && got.Run != "r1" {
+			if got := known["quay.io/org/a:v1"]; (got != nil) != (c.name == "a good one") || got != nil && got.Run != "r1" {
 				t.Errorf("it knows %+v", got)
 			}
 		})
 	}
-	if known, err := (Directory{}).Lock(); err != nil || known("x") != nil {
+	if known, err := (Directory{}).Lock(); err != nil || len(known) > 0 {
 		t.Errorf("no directory: %v", err)
 	}
 }

@@ -3,13 +3,13 @@ package rollback
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/mapping"
 	"imagemirror/internal/record"
 	"imagemirror/internal/reference"
+	"imagemirror/internal/report"
 	"imagemirror/internal/text"
 )
 
@@ -53,7 +53,7 @@ func Named(r *record.Record, names []string) ([]*record.Destination, error) {
 	for _, d := range r.Destinations {
 		by := d.Name
 		if !asked[by] {
-			by = repositoryOf(d.Name)
+			by = report.RepositoryOf(d.Name)
 		}
 		if !d.Gone.IsZero() {
 			gone[by] = d.Gone
@@ -75,15 +75,6 @@ func Named(r *record.Record, names []string) ([]*record.Destination, error) {
 		}
 	}
 	return all, errors.Join(errs...)
-}
-
-// repositoryOf returns a destination's name without its tag or digest.
-func repositoryOf(name string) string {
-	name, _, _ = strings.Cut(name, "@")
-	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
-		return name[:i]
-	}
-	return name
 }
 
 // refuse notes why a tag stays as it is. That is an error only if somebody named the tag.

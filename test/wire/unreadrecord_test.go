@@ -69,3 +69,29 @@ func TestNoTagMovesWhileTheRecordCannotBeRead(t *testing.T) {
 	s.mirror(t)
 	p.wantAt(t, "m/held:v1", first)
 }
+
+// While the tags of a wildcard cannot be listed, its tags go back, and stay where they are held.
+func TestRollbackWhileAWildcardFails(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	publish := func(version string) string {
+		return push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, version, "amd64", registrytest.NewLayer(version, 100)))
+	}
+	s := newRecordedSet(t, p, line(p, "ci/a:v*", "m/a"))
+	first := publish("1")
+	s.mirror(t).allAre(t, stream.Copied)
+	publish("2")
+	s.mirror(t).allAre(t, stream.Copied)
+	p.source.Inject(registrytest.FaultRule{Kind: "GET tags", Fault: registrytest.Status(403, "")})
+	s.mirror(t).allAre(t, stream.Failed)
+	name := p.destination.Host + "/m/a:v1"
+	s.back(t, s.ask(t, name)).allAre(t, stream.Copied)
+	p.wantAt(t, "m/a:v1", first)
+	s.mirror(t).allAre(t, stream.Failed)
+	if held := s.load(t).Held(); len(held) != 1 || held[0].Name != name {
+		t.Errorf("held are %v, want %s", held, name)
+	}
+	p.source.Heal()
+	s.mirror(t).allAre(t, stream.Held)
+	p.wantAt(t, "m/a:v1", first)
+}

@@ -3,6 +3,7 @@ package records
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"imagemirror/internal/record"
 	"imagemirror/internal/report"
@@ -11,16 +12,20 @@ import (
 // Lock adds images.lock to the files of a report. Which runs published what comes from the records
 // of its sets, and otherwise from an earlier images.lock. If a record cannot be read, Lock does
 // without, and returns why.
-func (c Config) Lock(ctx context.Context, r *report.Report, before report.KnownImage) error {
+func (c Config) Lock(ctx context.Context, r *report.Report, before report.KnownImages) error {
 	recorded, err := c.recalled(ctx, r)
-	r.Lock(func(name string) *report.LockedImage {
-		for _, one := range recorded {
-			if d := one.Destination(name); d != nil && d.Digest != "" {
-				return locked(d)
+	known := report.KnownImages{}
+	maps.Copy(known, before)
+	for _, one := range recorded {
+		for _, d := range one.Destinations {
+			if !d.Gone.IsZero() {
+				delete(known, d.Name)
+			} else if d.Digest != "" {
+				known[d.Name] = locked(d)
 			}
 		}
-		return before(name)
-	})
+	}
+	r.Lock(known)
 	return err
 }
 
