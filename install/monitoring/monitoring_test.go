@@ -99,7 +99,7 @@ func known(t *testing.T) map[string]bool {
 	now := time.Now()
 	r := &record.Record{
 		Set: "a", Schedule: "@hourly", StaleSeconds: 3600, Causes: []*record.Cause{{Key: "k"}},
-		Runs:         []*record.Run{{Start: now, End: now, Verdict: record.Good, Registries: []*record.Registry{{Host: "quay.io"}}}},
+		Runs:         []*record.Run{{Start: now, End: now, Verdict: record.Good, Registries: []*record.Traffic{{Host: "quay.io"}}}},
 		Destinations: []*record.Destination{{Name: "a", LastGood: now}},
 	}
 	all, err := metrics.New([]*record.Record{r}, now).Gather()
@@ -194,7 +194,7 @@ func TestAlertsArrive(t *testing.T) {
 		now := time.Now()
 		r := &record.Record{
 			Set: "web", Owners: []string{"ada", "bob"}, Schedule: "* * * * *", StaleSeconds: 3600,
-			Runs:         []*record.Run{{Start: now, End: now, Verdict: record.Good, Registries: []*record.Registry{{Host: "quay.io", Requests: 100}}}},
+			Runs:         []*record.Run{{Start: now, End: now, Verdict: record.Good, Registries: []*record.Traffic{{Host: "quay.io", Requests: 100}}}},
 			Destinations: []*record.Destination{{Name: "quay.io/web/a:1", LastGood: now}},
 		}
 		for _, change := range changes {

@@ -92,7 +92,7 @@ type Authorizer struct {
 	named     map[accessKey][]string // scopes that the registry named instead of the usual one
 	hinted    map[accessKey][]string // scopes that the registry named in its challenge
 	scopes    int                    // how many a token may have: any number, or 2 or 1 after more were refused
-	length    verdict                // whether tokens are too long
+	length    suspicion              // whether tokens are too long
 	proved    bool                   // a token with several was accepted
 	tokens    map[tokenKey]*token    // those that were not announced
 	batches   map[batchKey][]*token  // those that were, by each repository's access
@@ -126,20 +126,20 @@ type Authorization struct {
 	answers Challenge // the challenge that the header answers
 	token   *token    // nil unless the header is a token's
 	value   string    // the token's value
-	step    step
+	step    phase
 	moved   bool // an answer to the request had another challenge, which is followed once
 	named   bool // an answer to the request named other scopes, which are used once
 }
 
-// step says how far a request has come in finding what authorizes it.
-type step int
+// phase says how far a request has come in finding what authorizes it.
+type phase int
 
 const (
-	shared  step = iota // with the token that its repository shares with others
-	renewed             // with the same token, fetched again: the first may have expired
-	few                 // with a token for this request only: the shared one is too long
-	alone               // with a token for the repository only: some registries accept no other
-	bare                // with nothing, so that the registry states its challenge for the repository
+	shared  phase = iota // with the token that its repository shares with others
+	renewed              // with the same token, fetched again: the first may have expired
+	few                  // with a token for this request only: the shared one is too long
+	alone                // with a token for the repository only: some registries accept no other
+	bare                 // with nothing, so that the registry states its challenge for the repository
 )
 
 // Renewed returns the refused authorization of a request whose credential has changed since,
@@ -273,7 +273,7 @@ func (a *Authorizer) Again(resp *http.Response, want Access, sent Authorization)
 	return next, ok
 }
 
-func nextStep(unauthorized bool, want Access, sent Authorization) (next step, ok bool) {
+func nextStep(unauthorized bool, want Access, sent Authorization) (next phase, ok bool) {
 	switch {
 	case sent.token == nil:
 		return shared, false
@@ -319,14 +319,14 @@ func (a *Authorizer) Shorter(status int, code string, want Access, sent Authoriz
 	return next, true
 }
 
-// verdict says what is known of the length of tokens as the reason why requests are refused.
-type verdict int
+// suspicion says what is known of the length of tokens as the reason why requests are refused.
+type suspicion int
 
 const (
-	unknown  verdict = iota
-	doubted          // a request with a shorter token is under way
-	guilty           // a request with a shorter token was accepted
-	innocent         // it was not
+	unknown  suspicion = iota
+	doubted            // a request with a shorter token is under way
+	guilty             // a request with a shorter token was accepted
+	innocent           // it was not
 )
 
 // Bare reports whether a request that gets no token should be sent without one: the registry

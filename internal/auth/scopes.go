@@ -239,7 +239,7 @@ func (a *Authorizer) seal(t *token) int {
 
 // tokenFor chooses the token for a request: one that was announced for its repository if that
 // has all scopes, and otherwise one of its own.
-func (a *Authorizer) tokenFor(want Access, c Challenge, at step) *token {
+func (a *Authorizer) tokenFor(want Access, c Challenge, at phase) *token {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	named := a.named[want.key()]

@@ -126,19 +126,19 @@ const magic = "\x1f\x8b"
 // NewReader returns the decoded form of a body in gzip. It returns a body that is not in gzip
 // as it is: servers are known to name a coding that they did not apply.
 func NewReader(body io.ReadCloser) io.ReadCloser {
-	r := &bodyReader{body: body}
+	r := &decodedBody{body: body}
 	r.encoded = bufio.NewReader(io.TeeReader(body, (*byteCount)(&r.in)))
 	return r
 }
 
-type bodyReader struct {
+type decodedBody struct {
 	body    io.ReadCloser
 	encoded *bufio.Reader
 	decoded io.Reader // nil before the first Read
 	in, out int64     // bytes of either form so far
 }
 
-func (r *bodyReader) Read(p []byte) (int, error) {
+func (r *decodedBody) Read(p []byte) (int, error) {
 	if r.decoded == nil {
 		if err := r.begin(); err != nil {
 			return 0, err
@@ -150,7 +150,7 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 }
 
 // begin looks at the first bytes, which show whether the body is in gzip.
-func (r *bodyReader) begin() error {
+func (r *decodedBody) begin() error {
 	start, err := r.encoded.Peek(len(magic))
 	if err != nil && err != io.EOF {
 		return err
@@ -168,7 +168,7 @@ func (r *bodyReader) begin() error {
 	return nil
 }
 
-func (r *bodyReader) Close() error { return r.body.Close() }
+func (r *decodedBody) Close() error { return r.body.Close() }
 
 // slack is how many bytes of gzip may come without any content: the longest header and more.
 const slack = 1 << 20
@@ -179,7 +179,7 @@ var errVoid = errors.New("the gzip data has no content")
 // A boundedReader is the encoded form, which ends if it never decodes to anything. gzip may consist
 // of empty blocks without end. Sixteen bytes for each byte of content leave room for servers
 // that flush after every few bytes.
-type boundedReader struct{ *bodyReader }
+type boundedReader struct{ *decodedBody }
 
 func (b *boundedReader) Read(p []byte) (int, error) {
 	if b.in > slack+16*b.out {

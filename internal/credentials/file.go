@@ -28,8 +28,8 @@ type file struct {
 	store   string            // the helper for all other keys, or ""
 }
 
-// A candidate is a path where a file may be.
-type candidate struct {
+// A location is a path where a file may be.
+type location struct {
 	path     string
 	variable string // the variable that names the file, which then must exist; or ""
 	guessed  bool   // nobody named it or its directory, so it may be another program's
@@ -40,26 +40,26 @@ type candidate struct {
 // Kubernetes secret.
 var dockerFiles = []string{"config.json", ".dockerconfigjson"}
 
-// candidates lists where files may be, in order of preference. A variable that is set
+// locations lists where files may be, in order of preference. A variable that is set
 // replaces the tool's default path.
-func candidates(getenv func(string) string) []candidate {
-	var at []candidate
+func locations(getenv func(string) string) []location {
+	var at []location
 	guess := func(dir string, elements ...string) {
 		if dir != "" {
-			at = append(at, candidate{path: filepath.Join(append([]string{dir}, elements...)...), guessed: true})
+			at = append(at, location{path: filepath.Join(append([]string{dir}, elements...)...), guessed: true})
 		}
 	}
 	home := getenv("HOME")
 	docker := getenv("DOCKER_CONFIG")
 	for _, name := range dockerFiles {
 		if docker != "" {
-			at = append(at, candidate{path: filepath.Join(docker, name)})
+			at = append(at, location{path: filepath.Join(docker, name)})
 		} else {
 			guess(home, ".docker", name)
 		}
 	}
 	if path := getenv("REGISTRY_AUTH_FILE"); path != "" {
-		return append(at, candidate{path: path, variable: "REGISTRY_AUTH_FILE"})
+		return append(at, location{path: path, variable: "REGISTRY_AUTH_FILE"})
 	}
 	if dir := getenv("XDG_RUNTIME_DIR"); dir != "" {
 		guess(dir, "containers", "auth.json")
@@ -80,14 +80,14 @@ var podmanRun = "/run/containers"
 
 // pullCandidates lists the files that MIRROR_PULL_CONFIG names: the file itself, or
 // those in a directory, which may be empty.
-func pullCandidates(path string) ([]candidate, error) {
+func pullCandidates(path string) ([]location, error) {
 	const variable = "MIRROR_PULL_CONFIG"
 	if path == "" {
 		return nil, nil
 	}
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
-		return []candidate{{path: path, variable: variable, pull: true}}, nil // read returns the error
+		return []location{{path: path, variable: variable, pull: true}}, nil // read returns the error
 	}
 	keys, err := keysOf(path)
 	if err != nil {
@@ -96,9 +96,9 @@ func pullCandidates(path string) ([]candidate, error) {
 	if len(keys) > 0 && !hasFile(keys) {
 		return nil, wrongKeys(path, keys)
 	}
-	var at []candidate
+	var at []location
 	for _, name := range dockerFiles {
-		at = append(at, candidate{path: filepath.Join(path, name), pull: true})
+		at = append(at, location{path: filepath.Join(path, name), pull: true})
 	}
 	return at, nil
 }
@@ -149,7 +149,7 @@ func wrongKeys(dir string, keys []string) error {
 
 // read reads the file, or returns nil if an optional one does not exist. It skips a guessed
 // file that it may not read: that may be another user's.
-func (l candidate) read() (*file, error) {
+func (l location) read() (*file, error) {
 	data, err := l.content()
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && l.variable != "":
@@ -174,7 +174,7 @@ func (l candidate) read() (*file, error) {
 }
 
 // content returns the file's content, at most one byte more than maxFile.
-func (l candidate) content() ([]byte, error) {
+func (l location) content() ([]byte, error) {
 	f, err := os.Open(l.path)
 	if err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ const maxOddEntries = 10
 
 // warn logs what cannot have an effect in a file: somebody who wrote it would otherwise look for
 // the reason of a denial in the account's rights. It shows keys, and nothing secret.
-func (l candidate) warn(f *file, data []byte) {
+func (l location) warn(f *file, data []byte) {
 	legacy, keys := keysWithoutEffect(data)
 	switch empty := len(f.auths) == 0 && len(f.helpers) == 0 && f.store == ""; {
 	case legacy:

@@ -68,7 +68,7 @@ func Load(getenv func(string) string, o Options, clouds ...Cloud) (*Keychain, er
 	pull, wrong := pullCandidates(o.PullConfig)
 	var bad error
 	k.cluster, bad = newCluster(o)
-	return k, k.read(append(pull, candidates(getenv)...), wrong, checkSecret(getenv("DOCKER_CONFIG")), bad)
+	return k, k.read(append(pull, locations(getenv)...), wrong, checkSecret(getenv("DOCKER_CONFIG")), bad)
 }
 
 // LoadPull reads only the files that o names for sources. The Keychain uses them to
@@ -83,9 +83,9 @@ func LoadPull(o Options) (*Keychain, error) {
 }
 
 // read reads the files for the first time. It joins its errors with errs.
-func (k *Keychain) read(at []candidate, errs ...error) error {
+func (k *Keychain) read(at []location, errs ...error) error {
 	for _, c := range at {
-		w := &reloadedFile{candidate: c}
+		w := &reloadedFile{location: c}
 		if err := w.first(); err != nil {
 			errs = append(errs, err)
 		}

@@ -14,10 +14,10 @@ const freshFor = 4 * time.Minute
 // the answer.
 type memo[V any] struct {
 	mu      sync.Mutex
-	answers map[string]*answer[V]
+	answers map[string]*memoEntry[V]
 }
 
-type answer[V any] struct {
+type memoEntry[V any] struct {
 	turn  chan struct{} // holds a value while someone asks or reads
 	value V
 	err   error
@@ -45,15 +45,15 @@ func (m *memo[V]) do(ctx context.Context, key string, ask func() (V, error)) (V,
 	return value, err
 }
 
-func (m *memo[V]) answer(key string) *answer[V] {
+func (m *memo[V]) answer(key string) *memoEntry[V] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.answers[key]
 	if a == nil {
 		if m.answers == nil {
-			m.answers = map[string]*answer[V]{}
+			m.answers = map[string]*memoEntry[V]{}
 		}
-		a = &answer[V]{turn: make(chan struct{}, 1)}
+		a = &memoEntry[V]{turn: make(chan struct{}, 1)}
 		m.answers[key] = a
 	}
 	return a

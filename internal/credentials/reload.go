@@ -10,7 +10,7 @@ import (
 // during a run. Kubernetes replaces the file of a mounted secret, and so does docker
 // login.
 type reloadedFile struct {
-	candidate
+	location
 
 	mu   sync.Mutex
 	seen os.FileInfo // of the file that was read last; nil if there was none

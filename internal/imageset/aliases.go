@@ -64,7 +64,7 @@ func parseAliases(path string, data []byte, found *finding.List) aliases {
 		v.KnownKeys(finding.Odd, strictyaml.Key{Name: "aliases", Read: func(v strictyaml.Value) {
 			v.Each(func(team string, v strictyaml.Value) {
 				var members []string
-				people(&members)(v)
+				readNames(&members)(v)
 				if members != nil || v.Empty() {
 					all[normalLogin(team)] = members
 				}

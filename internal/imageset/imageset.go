@@ -50,7 +50,7 @@ type Set struct {
 	Settings settings.Settings // of its settings.yaml; the zero value if there is no such file
 
 	bounds []*policy.Bounds // of the operator's policies: all hold
-	rules  []rule           // of the settings and of the policies: all hold
+	rules  []verifyRule     // of the settings and of the policies: all hold
 }
 
 // An Input is all that a run reads.

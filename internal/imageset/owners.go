@@ -143,9 +143,9 @@ func parseOwners(path string, data []byte) (codeOwners, *finding.List) {
 
 // roleKeys returns the keys that name people, and labels. The approvers go to approvers.
 func roleKeys(approvers *[]string) []strictyaml.Key {
-	keys := []strictyaml.Key{{Name: "approvers", Read: people(approvers)}}
+	keys := []strictyaml.Key{{Name: "approvers", Read: readNames(approvers)}}
 	for _, name := range []string{"reviewers", "required_reviewers", "emeritus_approvers", "emeritus_reviewers", "labels"} {
-		keys = append(keys, strictyaml.Key{Name: name, Read: people(new([]string))})
+		keys = append(keys, strictyaml.Key{Name: name, Read: readNames(new([]string))})
 	}
 	return keys
 }
@@ -174,7 +174,7 @@ func ownersOptions(v strictyaml.Value) {
 	)
 }
 
-func people(to *[]string) func(strictyaml.Value) {
+func readNames(to *[]string) func(strictyaml.Value) {
 	return func(v strictyaml.Value) {
 		v.List(func(v strictyaml.Value) {
 			name, ok := v.Word()

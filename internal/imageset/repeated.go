@@ -9,11 +9,11 @@ import (
 // files may have one on each line, and a miss loses only a warning.
 const maxPatterns = 100
 
-// A repositories value has both repositories of a mapping.
-type repositories struct{ source, destination string }
+// A repositoryPair has both repositories of a mapping.
+type repositoryPair struct{ source, destination string }
 
-func repositoriesOf(m *mapping.Mapping) repositories {
-	return repositories{m.Source.Name(), m.Destination.Name()}
+func repositoryPairOf(m *mapping.Mapping) repositoryPair {
+	return repositoryPair{m.Source.Name(), m.Destination.Name()}
 }
 
 // A placed mapping knows its set, and its position among all mappings of a run.
@@ -34,9 +34,9 @@ func (p placed) matches(tag string) bool {
 // matches are known only once the registry is asked, but the tag that a line names is known
 // now.
 func (i *Input) repeated() {
-	patterns := map[repositories][]placed{}
+	patterns := map[repositoryPair][]placed{}
 	i.each(func(m placed) {
-		r := repositoriesOf(m.Mapping)
+		r := repositoryPairOf(m.Mapping)
 		if m.Source.Wildcard() && len(patterns[r]) < maxPatterns {
 			patterns[r] = append(patterns[r], m)
 		}
@@ -48,7 +48,7 @@ func (i *Input) repeated() {
 		if m.Source.Digest != "" || m.Source.Wildcard() || m.Source.Tag != m.Destination.Tag {
 			return
 		}
-		for _, pattern := range patterns[repositoriesOf(m.Mapping)] {
+		for _, pattern := range patterns[repositoryPairOf(m.Mapping)] {
 			if !pattern.matches(m.Source.Tag) {
 				continue
 			}

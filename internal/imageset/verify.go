@@ -12,9 +12,9 @@ import (
 	"imagemirror/internal/verify"
 )
 
-// A rule is one of settings or of a policy, with what it demands.
-type rule struct {
-	settings.Rule
+// A verifyRule is one of settings or of a policy, with what it demands.
+type verifyRule struct {
+	settings.VerifyRule
 	demand *verify.Demand
 }
 
@@ -32,7 +32,7 @@ func (s *Set) Demands(source, destination reference.Reference) []*verify.Demand 
 
 // demand adds what the rules in a file demand of the set. The files that they name are in dir. What
 // is wrong with them is reported at the line that names them, once.
-func (l *loader) demand(set *Set, rules []settings.Rule, file, dir string) {
+func (l *loader) demand(set *Set, rules []settings.VerifyRule, file, dir string) {
 	for _, r := range rules {
 		at := fmt.Sprintf("%s:%d", file, r.Line)
 		// A line may have several rules.
@@ -42,11 +42,11 @@ func (l *loader) demand(set *Set, rules []settings.Rule, file, dir string) {
 			known = l.compile(r, at, file, dir)
 			l.demands[key] = known
 		}
-		set.rules = append(set.rules, rule{r, known})
+		set.rules = append(set.rules, verifyRule{r, known})
 	}
 }
 
-func (l *loader) compile(r settings.Rule, at, file, dir string) *verify.Demand {
+func (l *loader) compile(r settings.VerifyRule, at, file, dir string) *verify.Demand {
 	d := &verify.Demand{At: at, Attestations: r.Attestations, AttestationsOnly: r.AttestationsOnly, MinAge: r.MinAge}
 	for _, s := range r.AnyOf {
 		if signer := l.signer(s, file, dir); signer != nil {

@@ -19,7 +19,7 @@ import (
 type Archive struct {
 	mu      sync.Mutex
 	digests digests
-	records map[Ref]kept
+	records map[Ref]archivedManifest
 	packer  packer
 	slab    slab
 	blobs   []byte // reused by AddWithin
@@ -35,9 +35,9 @@ type ArchivedBlob struct {
 	Foreign bool
 }
 
-// A kept is what an Archive holds of one manifest.
-type kept struct {
-	kind     kind
+// An archivedManifest is what an Archive holds of one manifest.
+type archivedManifest struct {
+	kind     mediaKind
 	size     int // of the content
 	packed   packed
 	children []childRef
@@ -48,21 +48,21 @@ type kept struct {
 // A childRef is a child as its index announces it.
 type childRef struct {
 	Ref
-	kind kind
+	kind mediaKind
 	size int64
 }
 
-// A kind is the number of a media type in kinds. It takes less memory than a string, and keeps
+// A mediaKind is the number of a media type in kinds. It takes less memory than a string, and keeps
 // no parsed content alive.
-type kind uint8
+type mediaKind uint8
 
 var kinds = [...]string{"", DockerManifest, DockerList, OCIManifest, OCIIndex, OCIArtifact, ORASArtifact}
 
-func kindOf(mediaType string) kind { return kind(max(0, slices.Index(kinds[:], mediaType))) }
+func kindOf(mediaType string) mediaKind { return mediaKind(max(0, slices.Index(kinds[:], mediaType))) }
 
 // NewArchive makes an empty Archive.
 func NewArchive() *Archive {
-	return &Archive{digests: newDigests(), records: map[Ref]kept{}, packer: newPacker()}
+	return &Archive{digests: newDigests(), records: map[Ref]archivedManifest{}, packer: newPacker()}
 }
 
 // Add adds a manifest, unless the Archive has it, and returns its Ref. parsed is what Parse
@@ -90,7 +90,7 @@ func (a *Archive) AddWithin(digest string, content []byte, parsed Manifest, room
 		return ref, 0, true
 	}
 	digests, large := a.digests.len(), len(a.digests.large)
-	r := kept{kind: kindOf(parsed.MediaType), size: len(content), packed: a.packer.pack(content, &a.digests)}
+	r := archivedManifest{kind: kindOf(parsed.MediaType), size: len(content), packed: a.packer.pack(content, &a.digests)}
 	for _, d := range parsed.Children {
 		r.children = append(r.children, childRef{a.digests.add(d.Digest), kindOf(d.MediaType), d.Size})
 	}

@@ -198,15 +198,15 @@ func complete(src, dst reference.Reference) (reference.Reference, error) {
 	case !wildcard && dst.Tag == "":
 		dst.Tag = src.Tag
 	}
-	if src.Registry == dst.Registry && src.Repository == dst.Repository && same(src, dst) {
+	if src.Registry == dst.Registry && src.Repository == dst.Repository && isSameImage(src, dst) {
 		return dst, fmt.Errorf("destination %q is its own source: write another destination, or remove the line", dst)
 	}
 	return dst, nil
 }
 
-// same reports whether src and dst, which are in one repository, are one image. A digest that
-// gets a tag in its own repository is not.
-func same(src, dst reference.Reference) bool {
+// isSameImage reports whether src and dst, which are in one repository, are one image. A digest
+// that gets a tag in its own repository is not.
+func isSameImage(src, dst reference.Reference) bool {
 	return src.Wildcard() || dst.Tag == "" || src.Digest == "" && src.Tag == dst.Tag
 }
 

@@ -89,13 +89,13 @@ var families = []metric{
 			}
 		}},
 	{"imagemirror_last_run_requests", "Requests of the last run, by registry.", []string{"host"}, prometheus.GaugeValue,
-		ofRegistries(func(r *record.Registry) int64 { return r.Requests })},
+		ofRegistries(func(r *record.Traffic) int64 { return r.Requests })},
 	{"imagemirror_last_run_retries", "Requests of the last run that were sent again, by registry.", []string{"host"}, prometheus.GaugeValue,
-		ofRegistries(func(r *record.Registry) int64 { return r.Retries })},
+		ofRegistries(func(r *record.Traffic) int64 { return r.Retries })},
 	{"imagemirror_last_run_throttled", "Answers of the last run that asked to slow down, by registry.", []string{"host"}, prometheus.GaugeValue,
-		ofRegistries(func(r *record.Registry) int64 { return r.Throttled })},
+		ofRegistries(func(r *record.Traffic) int64 { return r.Throttled })},
 	{"imagemirror_last_run_registry_bytes", "Bytes of bodies that the last run read from a registry and sent to it.", []string{"host"}, prometheus.GaugeValue,
-		ofRegistries(func(r *record.Registry) int64 { return r.Bytes })},
+		ofRegistries(func(r *record.Traffic) int64 { return r.Bytes })},
 	{"imagemirror_notifications_total", "Notifications, by result: delivered, or failed after all attempts.", []string{"result"}, prometheus.CounterValue,
 		func(s *measuredSet, add func(float64, ...string)) {
 			add(float64(s.Notifications.Delivered), "delivered")
@@ -115,7 +115,7 @@ func ofLast(value func(*record.Run) float64) func(*measuredSet, func(float64, ..
 }
 
 // ofRegistries collects a value of each registry of the last run.
-func ofRegistries(value func(*record.Registry) int64) func(*measuredSet, func(float64, ...string)) {
+func ofRegistries(value func(*record.Traffic) int64) func(*measuredSet, func(float64, ...string)) {
 	return func(s *measuredSet, add func(float64, ...string)) {
 		r := s.LastRun()
 		if r == nil {
@@ -182,8 +182,9 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// measure counts the destinations of a record. One that was never good is as old as its failure.
-func measure(r *record.Record, now time.Time) *measuredSet {
+// newMeasuredSet counts the destinations of a record. One that was never good is as old as its
+// failure.
+func newMeasuredSet(r *record.Record, now time.Time) *measuredSet {
 	s := &measuredSet{Record: r, states: map[string]int{}, held: len(r.Held())}
 	threshold := time.Duration(r.StaleSeconds) * time.Second
 	for _, d := range r.Destinations {
@@ -223,7 +224,7 @@ func New(records []*record.Record, now time.Time) prometheus.Gatherer {
 	c := &recordCollector{}
 	for _, r := range records {
 		if !slices.ContainsFunc(c.sets, func(s *measuredSet) bool { return s.Set == r.Set }) {
-			c.sets = append(c.sets, measure(r, now))
+			c.sets = append(c.sets, newMeasuredSet(r, now))
 		}
 	}
 	for _, m := range families {

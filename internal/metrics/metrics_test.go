@@ -25,7 +25,7 @@ func records() []*record.Record {
 		Version: record.Version, Set: "web", Owners: []string{"ada", "bob"}, Schedule: "7 * * * *", StaleSeconds: 3600,
 		Runs: []*record.Run{
 			{ID: "a", Start: noon.Add(-2 * time.Hour), End: noon.Add(-90 * time.Minute), Verdict: record.Good},
-			{ID: "b", Start: noon.Add(-10 * time.Minute), End: noon.Add(-5 * time.Minute), Verdict: record.Failed, Bytes: 1 << 30, Registries: []*record.Registry{
+			{ID: "b", Start: noon.Add(-10 * time.Minute), End: noon.Add(-5 * time.Minute), Verdict: record.Failed, Bytes: 1 << 30, Registries: []*record.Traffic{
 				{Host: "ci.example.com", Requests: 40, Bytes: 1 << 30}, {Host: "quay.io", Requests: 100, Retries: 12, Throttled: 9, Bytes: 1 << 30}}},
 		},
 		Destinations: []*record.Destination{

@@ -35,7 +35,7 @@ func reservePulls(targets []*target) {
 // A closedError is the error of an image that waits for the window of its set.
 type closedError struct {
 	bytes  int64
-	window settings.Window
+	window settings.LargeWindow
 	now    time.Time
 }
 

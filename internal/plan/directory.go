@@ -66,7 +66,7 @@ func WriteDirectory(dir string, parts []*stream.Content) error {
 		return err
 	}
 	for _, part := range parts {
-		if err := writeFile(next, part); err != nil {
+		if err := writePart(next, part); err != nil {
 			return err
 		}
 	}
@@ -84,7 +84,7 @@ func WriteDirectory(dir string, parts []*stream.Content) error {
 	return nil
 }
 
-func writeFile(dir string, part *stream.Content) error {
+func writePart(dir string, part *stream.Content) error {
 	name := settledFile
 	if shard := part.Header.Shard; shard != "" {
 		name = filepath.Join(shardsFolder, shard+".jsonl")

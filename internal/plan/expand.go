@@ -17,8 +17,8 @@ import (
 	"imagemirror/internal/stream"
 )
 
-// A mappingLine is a mapping of a set, and its targets once it is expanded.
-type mappingLine struct {
+// An expansion is a mapping of a set, and its targets once it is expanded.
+type expansion struct {
 	set     *imageset.Set
 	mapping *mapping.Mapping
 	list    *wildcardList // nil unless the source is a wildcard
@@ -69,8 +69,8 @@ func (r *resolver) targets(ctx context.Context, sets []*imageset.Set, resolve fu
 }
 
 // batches divides lines by the slow list that they need, which is nil for all others.
-func (r *resolver) batches(ctx context.Context, lines []*mappingLine) map[*wildcardList][]*mappingLine {
-	by := map[*wildcardList][]*mappingLine{}
+func (r *resolver) batches(ctx context.Context, lines []*expansion) map[*wildcardList][]*expansion {
+	by := map[*wildcardList][]*expansion{}
 	enough, cancel := context.WithTimeout(ctx, r.patience())
 	defer cancel()
 	for _, l := range lines {
@@ -89,7 +89,7 @@ func (r *resolver) patience() time.Duration { return r.Client.Patience() / 6 }
 
 // expand sets the targets of a batch of lines, which wait for a slow list if that is not nil, and
 // returns them.
-func (r *resolver) expand(slow *wildcardList, batch []*mappingLine) []*target {
+func (r *resolver) expand(slow *wildcardList, batch []*expansion) []*target {
 	var targets []*target
 	for _, l := range batch {
 		if l.list != nil {
@@ -128,9 +128,9 @@ func newTarget(set *imageset.Set, m mapping.Mapping, source, destination referen
 type wildcardList struct {
 	from   *registry.Repository
 	asked  question
-	lines  []*mappingLine // the wildcards that it is for
-	read   chan struct{}  // closed when the lines have their tags or their errors
-	listed int            // number of tags
+	lines  []*expansion  // the wildcards that it is for
+	read   chan struct{} // closed when the lines have their tags or their errors
+	listed int           // number of tags
 	err    error
 }
 
@@ -151,14 +151,14 @@ func (l *wildcardList) isReadBefore(ctx context.Context) bool {
 
 // readLists returns the mappings of the sets. It begins to read the tags of every repository
 // that a wildcard names, once each.
-func (r *resolver) readLists(ctx context.Context, sets []*imageset.Set) []*mappingLine {
-	var lines []*mappingLine
+func (r *resolver) readLists(ctx context.Context, sets []*imageset.Set) []*expansion {
+	var lines []*expansion
 	lists := map[string]*wildcardList{}
 	unread := map[string][]*wildcardList{} // by registry
 	for _, set := range sets {
 		for i := range set.Mappings {
 			m := &set.Mappings[i]
-			l := &mappingLine{set: set, mapping: m}
+			l := &expansion{set: set, mapping: m}
 			if m.Source.Wildcard() {
 				name := m.Source.Name()
 				if lists[name] == nil {
@@ -225,7 +225,7 @@ func (r *resolver) readTags(ctx context.Context, list *wildcardList) {
 }
 
 // matches returns the targets of a wildcard.
-func (l *mappingLine) matches() []*target {
+func (l *expansion) matches() []*target {
 	m := *l.mapping
 	var targets []*target
 	for _, tag := range l.tags {

@@ -157,8 +157,8 @@ func (r *resolver) pinsIndex(ctx context.Context, from *registry.Repository, tar
 	})
 }
 
-// An answer is what was asked for once, for all images of a run that need it.
-type answer[T any] struct {
+// A remembered answer was asked for once, for all images of a run that need it.
+type remembered[T any] struct {
 	once  sync.Once
 	value T
 	err   error
@@ -171,9 +171,9 @@ const rememberedAtMost = 20
 // repository may be at one image, and an image may have several destinations.
 type answers struct {
 	mu       sync.Mutex
-	lists    map[questionOf]*answer[[]registry.Referrer]
-	tags     map[questionOf]*answer[string]
-	children map[questionOf]*answer[[]manifest.Descriptor]
+	lists    map[questionOf]*remembered[[]registry.Referrer]
+	tags     map[questionOf]*remembered[string]
+	children map[questionOf]*remembered[[]manifest.Descriptor]
 }
 
 // A questionOf is about a tag or digest of a repository.
@@ -183,14 +183,14 @@ type questionOf struct {
 }
 
 // once asks a question, unless it has been answered, and remembers the answer if keep says so.
-func once[T any](mu *sync.Mutex, known *map[questionOf]*answer[T], q questionOf, ask func() (T, error), keep func(T) bool) (T, error) {
+func once[T any](mu *sync.Mutex, known *map[questionOf]*remembered[T], q questionOf, ask func() (T, error), keep func(T) bool) (T, error) {
 	mu.Lock()
 	if *known == nil {
-		*known = map[questionOf]*answer[T]{}
+		*known = map[questionOf]*remembered[T]{}
 	}
 	a := (*known)[q]
 	if a == nil {
-		a = &answer[T]{}
+		a = &remembered[T]{}
 		(*known)[q] = a
 	}
 	mu.Unlock()

@@ -134,7 +134,7 @@ func (n *narrowing) look(ctx context.Context, ref manifest.Ref, depth int) (*nar
 		return nil, err
 	}
 	left := &narrowed{index: named, digest: named, below: map[string]*narrowed{}}
-	verdicts, err := n.judgeImages(ctx, unnamed, depth)
+	resolutions, err := n.judgeImages(ctx, unnamed, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -150,13 +150,13 @@ func (n *narrowing) look(ctx context.Context, ref manifest.Ref, depth int) (*nar
 		if err != nil {
 			return nil, err
 		}
-		v := platforms.Verdict{Keeps: inner.Matches, Matches: inner.Matches}
+		v := platforms.Resolution{Keeps: inner.Matches, Matches: inner.Matches}
 		if inner.digest != d.Digest {
 			v.Digest, v.Size = inner.digest, inner.size
 		}
-		verdicts[d.Digest], left.below[inner.digest] = v, inner
+		resolutions[d.Digest], left.below[inner.digest] = v, inner
 	}
-	if err := n.choose(ref, verdicts, left); err != nil {
+	if err := n.choose(ref, resolutions, left); err != nil {
 		return nil, err
 	}
 	n.indexes[named] = left
@@ -176,11 +176,11 @@ func (n *narrowing) unnamed(ref manifest.Ref) ([]manifest.Descriptor, error) {
 }
 
 // choose sets what is left of an index, and keeps the index that takes its place.
-func (n *narrowing) choose(ref manifest.Ref, verdicts map[string]platforms.Verdict, left *narrowed) (err error) {
+func (n *narrowing) choose(ref manifest.Ref, resolutions map[string]platforms.Resolution, left *narrowed) (err error) {
 	n.choosing.Lock()
 	defer n.choosing.Unlock()
 	mediaType, content := n.archive.Content(ref)
-	if left.Choice, err = n.Only.Choose(content, verdicts); err != nil {
+	if left.Choice, err = n.Only.Choose(content, resolutions); err != nil {
 		return n.from.BadManifest(left.index, err)
 	}
 	content, left.Content = left.Content, nil
@@ -215,9 +215,9 @@ func (n *narrowing) keepRewritten(mediaType string, left *narrowed, content []by
 	return nil
 }
 
-// judgeImages returns the verdicts on manifests that name no platform and are not indexes.
-func (n *narrowing) judgeImages(ctx context.Context, list []manifest.Descriptor, depth int) (map[string]platforms.Verdict, error) {
-	verdicts := make([]platforms.Verdict, len(list))
+// judgeImages returns the resolutions of manifests that name no platform and are not indexes.
+func (n *narrowing) judgeImages(ctx context.Context, list []manifest.Descriptor, depth int) (map[string]platforms.Resolution, error) {
+	resolutions := make([]platforms.Resolution, len(list))
 	errs := make([]error, len(list))
 	var all sync.WaitGroup
 	places := make(chan struct{}, childrenAtOnce)
@@ -228,30 +228,30 @@ func (n *narrowing) judgeImages(ctx context.Context, list []manifest.Descriptor,
 		places <- struct{}{}
 		all.Go(func() {
 			defer func() { <-places }()
-			verdicts[i], errs[i] = n.judgeImage(ctx, d.Digest, depth)
+			resolutions[i], errs[i] = n.judgeImage(ctx, d.Digest, depth)
 		})
 	}
 	all.Wait()
-	by := map[string]platforms.Verdict{}
+	by := map[string]platforms.Resolution{}
 	for i, d := range list {
 		if errs[i] != nil {
 			return nil, errs[i]
 		}
-		by[d.Digest] = verdicts[i]
+		by[d.Digest] = resolutions[i]
 	}
 	return by, nil
 }
 
-// judgeImage returns the verdict on a manifest that names no platform in its index: the
+// judgeImage returns the resolution of a manifest that names no platform in its index: the
 // configuration of an image decides, and an artifact stays.
-func (n *narrowing) judgeImage(ctx context.Context, named string, depth int) (v platforms.Verdict, err error) {
+func (n *narrowing) judgeImage(ctx context.Context, named string, depth int) (v platforms.Resolution, err error) {
 	ref, err := n.one(ctx, named, nil, depth+1)
 	if err != nil {
 		return v, err
 	}
 	p, image, err := n.platformOf(ctx, ref)
 	matches := image && n.Only.Match(p)
-	return platforms.Verdict{Keeps: !image || matches, Matches: matches}, err
+	return platforms.Resolution{Keeps: !image || matches, Matches: matches}, err
 }
 
 // checkImage fails unless an image that is in no index is for a platform that is asked for.

@@ -57,7 +57,7 @@ func tooSlow(source reference.Reference, rule *settings.SelectRule, why error) e
 // match gives a line the tags that its pattern matches. If images have to be signed, tags of
 // signatures do not count: nobody signs those, and they travel with their images. Nor do indexes of
 // referrers if these travel: the destination has an index of its own, which lists others', too.
-func (l *mappingLine) match(tags []string) {
+func (l *expansion) match(tags []string) {
 	signed := len(l.set.Demands(l.mapping.Source, l.mapping.Destination)) > 0
 	travel := l.set.Settings.WithDefaults().Referrers.Copy != settings.CopyNone
 	isLeftOut := func(tag string) bool {
@@ -72,7 +72,7 @@ func (l *mappingLine) match(tags []string) {
 }
 
 // selected gives a line what its rule selects, or an error if that is too little.
-func (l *mappingLine) selected(o *selection.Outcome) {
+func (l *expansion) selected(o *selection.Selection) {
 	m, rule := l.mapping, l.rule
 	l.tags = o.Selected
 	s := &stream.Selection{
@@ -94,8 +94,8 @@ func (l *mappingLine) selected(o *selection.Outcome) {
 
 // chooseTold marks the lines whose selection the plan tells: the first that have a rule, since a
 // selection takes more memory than a line. A line with several destinations is one.
-func chooseTold(lines []*mappingLine) {
-	var last *mappingLine
+func chooseTold(lines []*expansion) {
+	var last *expansion
 	for n, i := 0, 0; i < len(lines) && n < stream.MaxSelections; i++ {
 		l := lines[i]
 		again := last != nil && last.mapping.File == l.mapping.File && last.mapping.Line == l.mapping.Line
@@ -108,7 +108,7 @@ func chooseTold(lines []*mappingLine) {
 }
 
 // selections returns what was selected for the lines that the plan tells of, in their order.
-func selections(lines []*mappingLine) (list []stream.Selection) {
+func selections(lines []*expansion) (list []stream.Selection) {
 	for _, l := range lines {
 		if l.selection != nil {
 			list = append(list, *l.selection)

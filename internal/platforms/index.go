@@ -15,8 +15,8 @@ import (
 // (github.com/moby/buildkit, docs/attestations/attestation-storage.md).
 const refersTo = "vnd.docker.reference.digest"
 
-// A Verdict tells what to do with an entry of an index that names no platform.
-type Verdict struct {
+// A Resolution tells what to do with an entry of an index that names no platform.
+type Resolution struct {
 	Keeps   bool   // the entry stays
 	Matches bool   // it is for a platform that is asked for
 	Digest  string // of the index that replaces it, or "" if it stays as it is
@@ -70,14 +70,14 @@ func Unnamed(index []byte, most int) ([]manifest.Descriptor, error) {
 }
 
 // Choose returns what the list leaves of an index: entries for its platforms, and the attestations
-// of these. What is not a manifest stays. verdicts has those of Unnamed, by digest; entries
+// of these. What is not a manifest stays. resolutions has those of Unnamed, by digest; entries
 // without one do not stay. index is content that manifest.Parse accepts.
-func (l List) Choose(index []byte, verdicts map[string]Verdict) (Choice, error) {
+func (l List) Choose(index []byte, resolutions map[string]Resolution) (Choice, error) {
 	list, err := entriesOf(index)
 	if err != nil {
 		return Choice{}, err
 	}
-	c := chooser{List: l, verdicts: verdicts, images: map[string]bool{}, seen: map[string]bool{}, offered: map[string]bool{}}
+	c := chooser{List: l, resolutions: resolutions, images: map[string]bool{}, seen: map[string]bool{}, offered: map[string]bool{}}
 	for e := range list.all() {
 		c.keeps = append(c.keeps, c.keep(e))
 	}
@@ -101,11 +101,11 @@ func (l List) Choose(index []byte, verdicts map[string]Verdict) (Choice, error) 
 type chooser struct {
 	Choice
 	List
-	verdicts map[string]Verdict
-	keeps    []bool          // by entry
-	images   map[string]bool // entries that match, by digest
-	seen     map[string]bool // of Digests
-	offered  map[string]bool // of Offers, by name
+	resolutions map[string]Resolution
+	keeps       []bool          // by entry
+	images      map[string]bool // entries that match, by digest
+	seen        map[string]bool // of Digests
+	offered     map[string]bool // of Offers, by name
 }
 
 // keep reports whether an entry stays for what it is itself, and notes what it offers.
@@ -114,7 +114,7 @@ func (c *chooser) keep(e entry) bool {
 	case !manifest.IsManifest(e.mediaType):
 		return true
 	case e.unnamed():
-		v := c.verdicts[e.digest]
+		v := c.resolutions[e.digest]
 		c.note(e, v.Matches)
 		return v.Keeps
 	case e.platform == nil:
@@ -146,11 +146,11 @@ func (c *chooser) note(e entry, matches bool) {
 }
 
 // replaces reports whether another index takes the place of an entry.
-func (c *chooser) replaces(e entry) bool { return e.unnamed() && c.verdicts[e.digest].Digest != "" }
+func (c *chooser) replaces(e entry) bool { return e.unnamed() && c.resolutions[e.digest].Digest != "" }
 
 // take notes an entry that stays, and returns it as the new index has it.
 func (c *chooser) take(e entry) strictjson.Value {
-	digest, v := e.digest, c.verdicts[e.digest]
+	digest, v := e.digest, c.resolutions[e.digest]
 	if c.replaces(e) {
 		digest = v.Digest
 		e.text = e.replace(v)
@@ -163,7 +163,7 @@ func (c *chooser) take(e entry) strictjson.Value {
 }
 
 // replace returns the entry with the digest and the size of another index.
-func (e entry) replace(v Verdict) strictjson.Value {
+func (e entry) replace(v Resolution) strictjson.Value {
 	var out []byte
 	rest := e.text
 	put := func(value strictjson.Value, by string) {

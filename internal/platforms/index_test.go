@@ -27,7 +27,7 @@ func TestRewrittenBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nested := map[string]Verdict{id("f"): {Keeps: true, Matches: true, Digest: id("9"), Size: 1234}}
+	nested := map[string]Resolution{id("f"): {Keeps: true, Matches: true, Digest: id("9"), Size: 1234}}
 	c, err := list(t, "linux/arm64", "linux/riscv64").Choose(index, nested)
 	if err != nil {
 		t.Fatal(err)
@@ -95,13 +95,13 @@ func TestChoose(t *testing.T) {
 	const none = `{"os":"unknown","architecture":"unknown"}`
 	a, b, c, d := id("a"), id("b"), id("c"), id("d")
 	for _, test := range []struct {
-		name     string
-		items    []item
-		verdicts map[string]Verdict
-		keeps    []string
-		images   []string
-		matches  bool
-		whole    bool
+		name        string
+		items       []item
+		resolutions map[string]Resolution
+		keeps       []string
+		images      []string
+		matches     bool
+		whole       bool
 	}{
 		{name: "an empty index", whole: true},
 		{name: "nothing else", items: []item{{Digest: a, Platform: amd64}}, keeps: []string{a}, images: []string{a}, matches: true, whole: true},
@@ -135,10 +135,10 @@ func TestChoose(t *testing.T) {
 			keeps: []string{a, b, c}, images: []string{a, c}, matches: true, whole: true,
 		},
 		{
-			name:     "without a platform",
-			items:    []item{{Digest: a}, {Digest: b, Platform: `{}`}, {Digest: c, Platform: `null`}, {Digest: d}},
-			verdicts: map[string]Verdict{a: {Keeps: true, Matches: true}, b: {Keeps: true}},
-			keeps:    []string{a, b}, images: []string{a}, matches: true,
+			name:        "without a platform",
+			items:       []item{{Digest: a}, {Digest: b, Platform: `{}`}, {Digest: c, Platform: `null`}, {Digest: d}},
+			resolutions: map[string]Resolution{a: {Keeps: true, Matches: true}, b: {Keeps: true}},
+			keeps:       []string{a, b}, images: []string{a}, matches: true,
 		},
 		{
 			name:  "no manifest stays",
@@ -157,7 +157,7 @@ func TestChoose(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			index := indexOf(test.items...)
-			got, err := list(t, "linux/amd64", "linux/s390x").Choose(index, test.verdicts)
+			got, err := list(t, "linux/amd64", "linux/s390x").Choose(index, test.resolutions)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -204,17 +204,17 @@ func TestRewriteIsAFunction(t *testing.T) {
 			items = append(items, it)
 		}
 		index := indexOf(items...)
-		verdicts := map[string]Verdict{}
+		resolutions := map[string]Resolution{}
 		for _, it := range items {
-			verdicts[it.Digest] = Verdict{Keeps: rng.IntN(2) == 0}
+			resolutions[it.Digest] = Resolution{Keeps: rng.IntN(2) == 0}
 		}
-		checkRewritten(t, wanted, index, verdicts)
+		checkRewritten(t, wanted, index, resolutions)
 	}
 }
 
-func checkRewritten(t *testing.T, wanted List, index []byte, verdicts map[string]Verdict) {
+func checkRewritten(t *testing.T, wanted List, index []byte, resolutions map[string]Resolution) {
 	t.Helper()
-	c, err := wanted.Choose(index, verdicts)
+	c, err := wanted.Choose(index, resolutions)
 	if err != nil {
 		t.Fatalf("%v: %s", err, index)
 	}
@@ -229,7 +229,7 @@ func checkRewritten(t *testing.T, wanted List, index []byte, verdicts map[string
 	if !slices.Equal(children, c.Digests) {
 		t.Errorf("it keeps %v, and the index has %v", c.Digests, children)
 	}
-	again, err := wanted.Choose(c.Content, verdicts)
+	again, err := wanted.Choose(c.Content, resolutions)
 	if err != nil || !again.Whole || !slices.Equal(again.Digests, c.Digests) {
 		t.Errorf("%s is rewritten again as %s, %v", c.Content, again.Content, err)
 	}
@@ -274,15 +274,15 @@ func FuzzChoose(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		verdicts := map[string]Verdict{}
+		resolutions := map[string]Resolution{}
 		for i, d := range unnamed {
-			verdicts[d.Digest] = Verdict{Keeps: i%2 == 0}
+			resolutions[d.Digest] = Resolution{Keeps: i%2 == 0}
 		}
-		checkRewritten(t, wanted, index, verdicts)
-		for d := range verdicts {
-			verdicts[d] = Verdict{Keeps: true, Matches: true, Digest: id("9"), Size: 7}
+		checkRewritten(t, wanted, index, resolutions)
+		for d := range resolutions {
+			resolutions[d] = Resolution{Keeps: true, Matches: true, Digest: id("9"), Size: 7}
 		}
-		c, err := wanted.Choose(index, verdicts)
+		c, err := wanted.Choose(index, resolutions)
 		if err != nil {
 			t.Fatal(err)
 		}

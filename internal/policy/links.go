@@ -13,12 +13,12 @@ type Links struct {
 
 func (l *Links) read(v strictyaml.Value) {
 	v.Keys(
-		strictyaml.Key{Name: "file", Read: template(&l.File, link.FileNames)},
-		strictyaml.Key{Name: "run", Read: template(&l.Run, link.RunNames)},
+		strictyaml.Key{Name: "file", Read: readLinkTemplate(&l.File, link.FileNames)},
+		strictyaml.Key{Name: "run", Read: readLinkTemplate(&l.Run, link.RunNames)},
 	)
 }
 
-func template(to *link.Template, names []string) func(strictyaml.Value) {
+func readLinkTemplate(to *link.Template, names []string) func(strictyaml.Value) {
 	return func(v strictyaml.Value) {
 		text, ok := v.Text()
 		if !ok {

@@ -45,19 +45,19 @@ type setBounds struct {
 // Bounds are what a policy allows a set. A key that the file leaves out is the zero value, and
 // bounds nothing.
 type Bounds struct {
-	File         string               `yaml:"-"` // the policy's label in findings
-	Sources      settings.Prefixes    `yaml:"sources"`
-	Destinations settings.Prefixes    `yaml:"destinations"`
-	Shards       Limit[int]           `yaml:"shards"`
-	Cap          Limit[int]           `yaml:"cap"`
-	Rate         Limit[int]           `yaml:"rate"`
-	Retries      Limit[int]           `yaml:"retries"`
-	Timeout      Limit[time.Duration] `yaml:"timeout"`
-	Interval     Limit[time.Duration] `yaml:"interval"` // the least time between two runs
-	Public       Requirement          `yaml:"public"`   // strangers have to be able to pull
-	Notify       Hosts                `yaml:"notify"`   // that notifications may be sent to
-	Verify       []settings.Rule      `yaml:"verify"`   // that images must meet besides those of settings
-	Links        Links                `yaml:"links"`    // where reports lead to, which bounds nothing
+	File         string                `yaml:"-"` // the policy's label in findings
+	Sources      settings.Prefixes     `yaml:"sources"`
+	Destinations settings.Prefixes     `yaml:"destinations"`
+	Shards       Limit[int]            `yaml:"shards"`
+	Cap          Limit[int]            `yaml:"cap"`
+	Rate         Limit[int]            `yaml:"rate"`
+	Retries      Limit[int]            `yaml:"retries"`
+	Timeout      Limit[time.Duration]  `yaml:"timeout"`
+	Interval     Limit[time.Duration]  `yaml:"interval"` // the least time between two runs
+	Public       Requirement           `yaml:"public"`   // strangers have to be able to pull
+	Notify       Hosts                 `yaml:"notify"`   // that notifications may be sent to
+	Verify       []settings.VerifyRule `yaml:"verify"`   // that images must meet besides those of settings
+	Links        Links                 `yaml:"links"`    // where reports lead to, which bounds nothing
 }
 
 // A Limit is a bound, and the line that it is on.
@@ -107,7 +107,7 @@ func (b *Bounds) keys() []strictyaml.Key {
 		{Name: "interval", Read: durationLimit(&b.Interval, time.Minute, maxInterval)},
 		{Name: "public", Read: b.Public.read},
 		{Name: "notify", Read: b.Notify.read},
-		{Name: "verify", Read: func(v strictyaml.Value) { b.Verify = settings.ReadRules(v, true) }},
+		{Name: "verify", Read: func(v strictyaml.Value) { b.Verify = settings.ReadVerifyRules(v, true) }},
 		{Name: "links", Read: b.Links.read},
 	}
 }

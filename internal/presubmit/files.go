@@ -35,20 +35,20 @@ func (c *checker) files(dir string) {
 func (c *checker) misnamed(dir string, files []string) {
 	set := imageset.NameOf(dir)
 	begins := []string{set, strings.ReplaceAll(set, "-", "_"), strings.ReplaceAll(set, "_", "-")}
-	if len(files) > 1 && !slices.ContainsFunc(files, func(f string) bool { return named(f, begins) }) {
+	if len(files) > 1 && !slices.ContainsFunc(files, func(f string) bool { return hasPrefixOf(f, begins) }) {
 		if word := commonWord(files); word != "" {
 			begins = []string{word}
 		}
 	}
 	for _, f := range files {
-		if !named(f, begins) {
+		if !hasPrefixOf(f, begins) {
 			c.found.Refuse(imageset.FileName, filepath.Join(dir, f), 1, "the file's name does not begin with %s, as those of the set do: rename it",
 				alternatives(begins))
 		}
 	}
 }
 
-func named(file string, begins []string) bool {
+func hasPrefixOf(file string, begins []string) bool {
 	return slices.ContainsFunc(begins, func(name string) bool { return strings.HasPrefix(file, imageset.Prefix+name) })
 }
 

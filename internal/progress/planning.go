@@ -31,13 +31,13 @@ type Planned struct {
 	Bytes                             int64 // to send
 }
 
-// A Count returns how many mappings of a plan are resolved, how many of these failed, and how many
+// A Counter tells how many mappings of a plan are resolved, how many of these failed, and how many
 // there are: 0 until that is known.
-type Count func() (resolved, failed, mappings int64)
+type Counter func() (resolved, failed, mappings int64)
 
 // NewPlanning starts to display a plan that is being made, or something like it: doing is what,
 // such as "planning". It polls count. If f is not a terminal, everything goes to log.
-func NewPlanning(f *os.File, log *slog.Logger, doing string, count Count) Planning {
+func NewPlanning(f *os.File, log *slog.Logger, doing string, count Counter) Planning {
 	if canDraw(f) {
 		return newLivePlanning(f, heightOf(f), doing, count)
 	}
@@ -49,7 +49,7 @@ func NewPlanning(f *os.File, log *slog.Logger, doing string, count Count) Planni
 type livePlanning struct {
 	pool
 	doing     string
-	count     Count
+	count     Counter
 	out       io.Writer
 	began     time.Time
 	took      time.Duration
@@ -62,7 +62,7 @@ type livePlanning struct {
 	crowds []crowd
 }
 
-func newLivePlanning(out io.Writer, height func() int, doing string, count Count, options ...mpb.ContainerOption) *livePlanning {
+func newLivePlanning(out io.Writer, height func() int, doing string, count Counter, options ...mpb.ContainerOption) *livePlanning {
 	l := &livePlanning{doing: doing, count: count, out: out, began: time.Now()}
 	l.container = mpb.New(append([]mpb.ContainerOption{mpb.WithOutput(out)}, options...)...)
 	l.above = newAbove(l.container, out)
@@ -143,7 +143,7 @@ type planningLines struct {
 	pulse *pulse
 }
 
-func newPlanningLines(log *slog.Logger, doing string, count Count) *planningLines {
+func newPlanningLines(log *slog.Logger, doing string, count Counter) *planningLines {
 	l := &planningLines{log: log}
 	l.pulse = newPulse(l.all, func(slowest string, held []crowd) {
 		resolved, failed, mappings := count()

@@ -15,7 +15,7 @@ import (
 )
 
 // drawPlanning runs f in a synctest bubble, with a display on a screen of 60 by 24 characters.
-func drawPlanning(t *testing.T, count Count, f func(d *livePlanning, s *screen)) {
+func drawPlanning(t *testing.T, count Counter, f func(d *livePlanning, s *screen)) {
 	synctest.Test(t, func(*testing.T) {
 		s := &screen{}
 		f(newLivePlanning(s, func() int { return 24 }, "planning", count, mpb.WithWidth(60), mpb.ForceTTY(), mpb.WithAutoRefresh()), s)

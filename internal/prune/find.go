@@ -32,7 +32,7 @@ type UnwantedTag struct {
 // Find returns the tags that no mapping has wanted for long enough, by name. What is young, is
 // pushed by its digest, or has not been pushed by a run, is left, and so is what anything wants.
 func Find(q Question) (found []UnwantedTag, left []Left) {
-	f := &usage{Question: q, used: map[string]bool{}}
+	f := &tagUsage{Question: q, used: map[string]bool{}}
 	for _, d := range q.Record.Destinations {
 		if f.isWanted(d) || f.refusal(d) != "" {
 			f.use(d)
@@ -57,17 +57,17 @@ func Find(q Question) (found []UnwantedTag, left []Left) {
 	return found, left
 }
 
-// A usage knows which tags something uses. They are never deleted.
-type usage struct {
+// A tagUsage knows which tags something uses. They are never deleted.
+type tagUsage struct {
 	Question
 	used map[string]bool
 }
 
 // isWanted reports whether a mapping names the destination, or did in the last run.
-func (f *usage) isWanted(d *record.Destination) bool { return d.Gone.IsZero() || f.Wanted(d.Name) }
+func (f *tagUsage) isWanted(d *record.Destination) bool { return d.Gone.IsZero() || f.Wanted(d.Name) }
 
 // use notes that a destination and its additional tags are used.
-func (f *usage) use(d *record.Destination) {
+func (f *tagUsage) use(d *record.Destination) {
 	f.used[d.Name] = true
 	at, err := reference.Parse(d.Name)
 	if err != nil {
@@ -84,7 +84,7 @@ func (f *usage) use(d *record.Destination) {
 }
 
 // refusal returns why a destination that no mapping wants is left, or "".
-func (f *usage) refusal(d *record.Destination) string {
+func (f *tagUsage) refusal(d *record.Destination) string {
 	at, err := reference.Parse(d.Name)
 	switch {
 	case err != nil || at.Tag == "" || at.Digest != "":
@@ -98,7 +98,7 @@ func (f *usage) refusal(d *record.Destination) string {
 }
 
 // candidate returns the tag of a destination, with what is deleted with it.
-func (f *usage) candidate(d *record.Destination) UnwantedTag {
+func (f *tagUsage) candidate(d *record.Destination) UnwantedTag {
 	at, _ := reference.Parse(d.Name) // as refusal has found
 	c := UnwantedTag{Tag: at, Since: d.Gone.UTC(), Reason: "no mapping of the set names it"}
 	if d.File != "" {
@@ -121,7 +121,7 @@ func (f *usage) candidate(d *record.Destination) UnwantedTag {
 }
 
 // with adds a tag, unless something uses it. A later move may have moved it: then the later counts.
-func (f *usage) with(c *UnwantedTag, w With) {
+func (f *tagUsage) with(c *UnwantedTag, w With) {
 	name := c.Tag.WithTag(w.Tag).String()
 	if f.used[name] || f.Wanted(name) || name == c.Tag.String() {
 		return

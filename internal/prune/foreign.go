@@ -9,7 +9,7 @@ import (
 
 // used returns what destinations that mappings name use, by the record: no file may delete that.
 func (a *Application) used() map[string]bool {
-	f := &usage{used: map[string]bool{}}
+	f := &tagUsage{used: map[string]bool{}}
 	if a.Record == nil {
 		return f.used
 	}

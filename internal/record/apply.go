@@ -107,7 +107,7 @@ func (u *Update) run() *Run {
 		run.Verdict = NoPlan
 	}
 	for _, t := range u.Report.Registries[:min(len(u.Report.Registries), maxRegistries)] {
-		run.Registries = append(run.Registries, &Registry{text.Line(t.Host, maxID), t.Requests, t.Retries, t.Throttled, t.Bytes})
+		run.Registries = append(run.Registries, &Traffic{text.Line(t.Host, maxID), t.Requests, t.Retries, t.Throttled, t.Bytes})
 	}
 	return run
 }
@@ -178,12 +178,12 @@ func (a *application) destinations(old []*Destination) []*Destination {
 			}
 		}
 	}
-	return newest(slices.Collect(maps.Values(next)))
+	return capDestinations(slices.Collect(maps.Values(next)))
 }
 
-// newest returns the destinations by name. If there are too many, those that are gone go first, the
-// ones that went last: they are pruned last.
-func newest(all []*Destination) []*Destination {
+// capDestinations returns the destinations by name. If there are too many, it drops first those
+// that are gone, the latest first: they are pruned last.
+func capDestinations(all []*Destination) []*Destination {
 	byName := func(a, b *Destination) int { return strings.Compare(a.Name, b.Name) }
 	inUse := 0
 	for _, d := range all {

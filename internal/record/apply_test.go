@@ -152,14 +152,14 @@ func TestReferrersAreRecorded(t *testing.T) {
 	r := New("tekton")
 	for n, s := range []struct {
 		update Update
-		want   []report.Referrers
+		want   []report.ReferrerCount
 	}{
-		{with(0, line{"v1", stream.Copied, "a", ""}, "signature", "1"), []report.Referrers{{Kind: "signature", Count: 1, Digests: []string{sha("1")}}}},
-		{with(1, line{"v1", stream.Current, "a", "a"}, ""), []report.Referrers{{Kind: "signature", Count: 1, Digests: []string{sha("1")}}}},
-		{with(2, line{"v1", stream.Current, "a", "a"}, "sbom", "2"), []report.Referrers{{Kind: "sbom", Count: 1, Digests: []string{sha("2")}}, {Kind: "signature", Count: 1, Digests: []string{sha("1")}}}},
-		{with(3, line{"v1", stream.Failed, "b", "a"}, ""), []report.Referrers{{Kind: "sbom", Count: 1, Digests: []string{sha("2")}}, {Kind: "signature", Count: 1, Digests: []string{sha("1")}}}},
+		{with(0, line{"v1", stream.Copied, "a", ""}, "signature", "1"), []report.ReferrerCount{{Kind: "signature", Count: 1, Digests: []string{sha("1")}}}},
+		{with(1, line{"v1", stream.Current, "a", "a"}, ""), []report.ReferrerCount{{Kind: "signature", Count: 1, Digests: []string{sha("1")}}}},
+		{with(2, line{"v1", stream.Current, "a", "a"}, "sbom", "2"), []report.ReferrerCount{{Kind: "sbom", Count: 1, Digests: []string{sha("2")}}, {Kind: "signature", Count: 1, Digests: []string{sha("1")}}}},
+		{with(3, line{"v1", stream.Failed, "b", "a"}, ""), []report.ReferrerCount{{Kind: "sbom", Count: 1, Digests: []string{sha("2")}}, {Kind: "signature", Count: 1, Digests: []string{sha("1")}}}},
 		{with(4, line{"v1", stream.Copied, "b", "a"}, ""), nil},
-		{with(5, line{"v1", stream.Current, "b", "b"}, "sbom", "3"), []report.Referrers{{Kind: "sbom", Count: 1, Digests: []string{sha("3")}}}},
+		{with(5, line{"v1", stream.Current, "b", "b"}, "sbom", "3"), []report.ReferrerCount{{Kind: "sbom", Count: 1, Digests: []string{sha("3")}}}},
 		{with(6, line{"v1", stream.Failed, "b", "c"}, ""), nil},
 	} {
 		r = r.Apply(s.update)

@@ -92,7 +92,7 @@ func large(n, moves int) *Record {
 		end := noon.Add(time.Duration(i) * time.Hour)
 		one := &Run{ID: fmt.Sprintf("mirror-openshift-%05x", random.IntN(1<<20)), Trigger: "cron", Program: "v0.9.0", Start: end.Add(-73 * time.Second), End: end, Verdict: Good, Mappings: n, Current: n}
 		for _, host := range []string{"quay.io", "registry.ci.openshift.org", "cdn01.quay.io"} {
-			one.Registries = append(one.Registries, &Registry{Host: host, Requests: int64(random.IntN(20000)), Bytes: random.Int64N(1 << 36)})
+			one.Registries = append(one.Registries, &Traffic{Host: host, Requests: int64(random.IntN(20000)), Bytes: random.Int64N(1 << 36)})
 		}
 		r.Runs = append(r.Runs, one)
 	}

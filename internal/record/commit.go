@@ -82,7 +82,7 @@ func (w *indexWriter) attempt(ctx context.Context) error {
 }
 
 // read returns the index of the set and its record.
-func (w *indexWriter) read(ctx context.Context) (*object, *Record, error) {
+func (w *indexWriter) read(ctx context.Context) (*storedIndex, *Record, error) {
 	o, err := w.readIndex(ctx, w.set)
 	if err == nil && w.mustWait(o.Claim) {
 		return nil, nil, errClaimed
@@ -120,7 +120,7 @@ func (w *indexWriter) mustWait(c *indexClaim) bool {
 
 // putAside keeps what an index that cannot be read has. Segments are kept until they are
 // replaced.
-func (w *indexWriter) putAside(ctx context.Context, o *object, why error) error {
+func (w *indexWriter) putAside(ctx context.Context, o *storedIndex, why error) error {
 	aside := &corev1.ConfigMap{Data: o.configMap.Data, BinaryData: o.configMap.BinaryData}
 	aside.ObjectMeta = w.metaOf(asideName(w.set))
 	slog.Warn("a record cannot be read: it is kept aside, and a new one is begun", "set", w.set, "aside", aside.Name, "error", why)
@@ -140,7 +140,7 @@ func (w *indexWriter) metaOf(name string) metav1.ObjectMeta {
 }
 
 // plan describes the parts in the index, and returns which of them have to be written.
-func (w *indexWriter) plan(o *object, p *packedRecord) (changed []int) {
+func (w *indexWriter) plan(o *storedIndex, p *packedRecord) (changed []int) {
 	before := o.Segments
 	o.Segments, o.Inline = nil, ""
 	if p.inline {
@@ -168,7 +168,7 @@ func (w *indexWriter) plan(o *object, p *packedRecord) (changed []int) {
 func (s *segment) version() *string { return &s.Versions[s.Generation[0]-'a'] }
 
 // write claims the index and writes the parts that changed.
-func (w *indexWriter) write(ctx context.Context, o *object, p *packedRecord, changed []int) error {
+func (w *indexWriter) write(ctx context.Context, o *storedIndex, p *packedRecord, changed []int) error {
 	for _, i := range changed {
 		if s := o.Segments[i]; w.ask || *s.version() == "" {
 			if err := w.learnVersion(ctx, s, i); err != nil {
@@ -206,7 +206,7 @@ func (w *indexWriter) learnVersion(ctx context.Context, s *segment, i int) error
 }
 
 // takeClaim adds a claim to the index as it is, so that no other writer can replace it.
-func (w *indexWriter) takeClaim(ctx context.Context, o *object) error {
+func (w *indexWriter) takeClaim(ctx context.Context, o *storedIndex) error {
 	claimed := o.configMap.DeepCopy()
 	before, err := decodeIndex(claimed)
 	if err != nil {
@@ -221,7 +221,7 @@ func (w *indexWriter) takeClaim(ctx context.Context, o *object) error {
 }
 
 // commit replaces the index.
-func (w *indexWriter) commit(ctx context.Context, o *object, p *packedRecord) error {
+func (w *indexWriter) commit(ctx context.Context, o *storedIndex, p *packedRecord) error {
 	m := o.configMap
 	m.BinaryData = map[string][]byte{headKey: p.head}
 	if p.inline {

@@ -109,8 +109,8 @@ type indexClaim struct {
 	Since  time.Time `json:"since"`
 }
 
-// An object is an index with its ConfigMap.
-type object struct {
+// A storedIndex is an index with its ConfigMap.
+type storedIndex struct {
 	index
 	configMap *corev1.ConfigMap
 	exists    bool
@@ -145,16 +145,16 @@ func decodeIndex(m *corev1.ConfigMap) (index, error) {
 }
 
 // readIndex gets the index of a set.
-func (s *ConfigMaps) readIndex(ctx context.Context, set string) (*object, error) {
+func (s *ConfigMaps) readIndex(ctx context.Context, set string) (*storedIndex, error) {
 	m, err := s.get(ctx, indexName(set))
 	if apierrors.IsNotFound(err) {
 		m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: indexName(set)}}
-		return &object{index: index{Version: Version}, configMap: m}, nil
+		return &storedIndex{index: index{Version: Version}, configMap: m}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	o := &object{configMap: m, exists: true}
+	o := &storedIndex{configMap: m, exists: true}
 	if o.index, err = decodeIndex(m); err != nil {
 		return o, &brokenError{"the ConfigMap " + m.Name, err}
 	}
@@ -222,7 +222,7 @@ func (s *ConfigMaps) Load(ctx context.Context, set string) (*Record, error) {
 
 // assemble returns the record that an index and its segments have. It fails with a brokenError
 // if they do not fit together.
-func (s *ConfigMaps) assemble(ctx context.Context, set string, o *object) (*Record, error) {
+func (s *ConfigMaps) assemble(ctx context.Context, set string, o *storedIndex) (*Record, error) {
 	m := o.configMap
 	if _, written := m.BinaryData[headKey]; !written {
 		return New(set), nil

@@ -210,7 +210,7 @@ func unpack(base baseline, head []byte, parts [][]byte) (*Record, error) {
 		}
 		all = append(all, p.Destinations...)
 	}
-	r.Destinations = newest(all)
+	r.Destinations = capDestinations(all)
 	return r, r.check()
 }
 

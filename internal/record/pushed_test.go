@@ -72,7 +72,7 @@ func TestGoneDestinationsAreBounded(t *testing.T) {
 	for i := range MaxGone + 10 {
 		all = append(all, &Destination{Name: fmt.Sprintf("q.io/a:gone-%05d", i), Gone: noon.Add(time.Duration(i) * time.Minute)}, &Destination{Name: fmt.Sprintf("q.io/a:used-%05d", i)})
 	}
-	kept := newest(all)
+	kept := capDestinations(all)
 	if len(kept) != 2*MaxGone+10 {
 		t.Fatalf("%d are kept, want %d in use and %d that are gone", len(kept), MaxGone+10, MaxGone)
 	}

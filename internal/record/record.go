@@ -68,23 +68,23 @@ type Notifications struct {
 
 // A Run is what one run of the set did. Bytes counts the blob bytes that were sent.
 type Run struct {
-	ID         string      `json:"id"`
-	URL        string      `json:"url,omitempty"`     // of a page about the run, by the operator's policy
-	Trigger    string      `json:"trigger,omitempty"` // cron, manual or event
-	Program    string      `json:"program,omitempty"` // version of the program
-	Start      time.Time   `json:"start"`
-	End        time.Time   `json:"end"`
-	Verdict    Verdict     `json:"verdict"`
-	Reason     string      `json:"reason,omitempty"` // the verdict in one line, if it is not Good
-	Mappings   int         `json:"mappings"`
-	Copied     int         `json:"copied"`
-	Current    int         `json:"current"`
-	Held       int         `json:"held,omitempty"`
-	Deferred   int         `json:"deferred,omitempty"`
-	Failed     int         `json:"failed"`
-	Unknown    int         `json:"unknown,omitempty"` // mappings that a cut stream did not name
-	Bytes      int64       `json:"bytes"`
-	Registries []*Registry `json:"registries,omitempty"` // by host
+	ID         string     `json:"id"`
+	URL        string     `json:"url,omitempty"`     // of a page about the run, by the operator's policy
+	Trigger    string     `json:"trigger,omitempty"` // cron, manual or event
+	Program    string     `json:"program,omitempty"` // version of the program
+	Start      time.Time  `json:"start"`
+	End        time.Time  `json:"end"`
+	Verdict    Verdict    `json:"verdict"`
+	Reason     string     `json:"reason,omitempty"` // the verdict in one line, if it is not Good
+	Mappings   int        `json:"mappings"`
+	Copied     int        `json:"copied"`
+	Current    int        `json:"current"`
+	Held       int        `json:"held,omitempty"`
+	Deferred   int        `json:"deferred,omitempty"`
+	Failed     int        `json:"failed"`
+	Unknown    int        `json:"unknown,omitempty"` // mappings that a cut stream did not name
+	Bytes      int64      `json:"bytes"`
+	Registries []*Traffic `json:"registries,omitempty"` // by host
 }
 
 // A Verdict says how a run ended.
@@ -97,8 +97,8 @@ const (
 	NoPlan Verdict = "noPlan" // nothing was mirrored: split made no plan
 )
 
-// A Registry counts what a run asked of one host.
-type Registry struct {
+// Traffic counts what a run asked of one host.
+type Traffic struct {
 	Host      string `json:"host"`
 	Requests  int64  `json:"requests"`
 	Retries   int64  `json:"retries,omitempty"`
@@ -132,9 +132,9 @@ type Destination struct {
 
 	// Of an image of which some platforms are published: which, and the digest of the source's
 	// index if that is another one than Digest.
-	Platforms []string           `json:"platforms,omitempty"`
-	Rewritten string             `json:"rewritten,omitempty"`
-	Referrers []report.Referrers `json:"referrers,omitempty"` // that came with the image, by kind
+	Platforms []string               `json:"platforms,omitempty"`
+	Rewritten string                 `json:"rewritten,omitempty"`
+	Referrers []report.ReferrerCount `json:"referrers,omitempty"` // that came with the image, by kind
 }
 
 // A Move is a change of the digest that a destination has.

@@ -107,7 +107,7 @@ func remaining(h http.Header) (left int, window time.Duration, known bool) {
 func windowOf(parameters string) time.Duration {
 	for p := range strings.SplitSeq(parameters, ";") {
 		if w, ok := strings.CutPrefix(strings.TrimSpace(p), "w="); ok {
-			return seconds(w, time.Time{})
+			return parseSeconds(w, time.Time{})
 		}
 	}
 	return 0
@@ -115,16 +115,16 @@ func windowOf(parameters string) time.Duration {
 
 // moreIn returns how long it takes at most until a registry allows more pulls, or 0.
 func moreIn(h http.Header, window time.Duration, now time.Time) time.Duration {
-	return cmp.Or(seconds(h.Get("Retry-After"), now), seconds(h.Get("RateLimit-Reset"), now), window)
+	return cmp.Or(parseSeconds(h.Get("Retry-After"), now), parseSeconds(h.Get("RateLimit-Reset"), now), window)
 }
 
 // leastEpoch is the least number that is a time, in seconds since 1970, and no duration: some
 // registries say until when to wait.
 const leastEpoch = 1_000_000_000
 
-// seconds reads a duration in seconds. It may also be written as the time at which it ends, if now
-// is known. What is no such duration is 0.
-func seconds(s string, now time.Time) time.Duration {
+// parseSeconds reads a duration in seconds, which may also be written as the time at which it ends
+// if now is known. It returns 0 for anything else.
+func parseSeconds(s string, now time.Time) time.Duration {
 	s = strings.TrimSpace(s)
 	var until time.Time
 	n, err := strconv.ParseInt(s, 10, 64)

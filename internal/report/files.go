@@ -53,13 +53,13 @@ func (r *Report) WriteTar(w io.Writer) error {
 	return out.Close()
 }
 
-// A Directory takes the files of a report. The zero Directory takes none.
-type Directory struct{ path string }
+// An Output takes the files of a report. The zero Output takes none.
+type Output struct{ path string }
 
-// OpenDirectory makes the directory if it is absent. It fails if no file can be made there, so
+// OpenOutput makes the directory if it is absent. It fails if no file can be made there, so
 // that this is known before a report is.
-func OpenDirectory(path string) (Directory, error) {
-	d := Directory{path}
+func OpenOutput(path string) (Output, error) {
+	d := Output{path}
 	// A report is for others to read, such as the next step of a pipeline under another user.
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return d, err
@@ -73,14 +73,14 @@ func OpenDirectory(path string) (Directory, error) {
 
 // Write writes the files of the report: all of them whole, or none if one cannot be written. Those
 // of an earlier report are replaced once all are written, report.json last.
-func (d Directory) Write(r *Report) error { return d.writeAll(r.Files()) }
+func (d Output) Write(r *Report) error { return d.writeAll(r.Files()) }
 
 // WriteFile writes a file whole or not at all.
-func (d Directory) WriteFile(file File) error { return d.writeAll([]File{file}) }
+func (d Output) WriteFile(file File) error { return d.writeAll([]File{file}) }
 
 // writeAll writes files under temporary names, and renames them in reverse once all are written. A
 // full disk leaves the files that were there before.
-func (d Directory) writeAll(files []File) error {
+func (d Output) writeAll(files []File) error {
 	if d.path == "" {
 		return nil
 	}
@@ -106,7 +106,7 @@ func (d Directory) writeAll(files []File) error {
 }
 
 // write writes a file under a temporary name, which it returns.
-func (d Directory) write(file File) (name string, err error) {
+func (d Output) write(file File) (name string, err error) {
 	f, err := d.create(file.Name)
 	if err != nil {
 		return "", err
@@ -120,6 +120,6 @@ func (d Directory) write(file File) (name string, err error) {
 }
 
 // create makes a temporary file, under a name that nobody else uses.
-func (d Directory) create(name string) (*os.File, error) {
+func (d Output) create(name string) (*os.File, error) {
 	return os.Create(filepath.Join(d.path, "."+name+"."+rand.Text()))
 }

@@ -28,11 +28,11 @@ const MaxLock = 256 << 20
 // A LockedImage is an image at its destination, for deployments to pin. It says nothing of the run
 // that wrote it down, so that it stays the same for as long as the image does.
 type LockedImage struct {
-	Destination string      `json:"destination"` // without a tag if the image was pushed by its digest
-	Digest      string      `json:"digest"`      // that the destination has
-	Source      string      `json:"source"`
-	Run         string      `json:"run"` // that put the digest there, or first found it there
-	Referrers   []Referrers `json:"referrers,omitempty"`
+	Destination string          `json:"destination"` // without a tag if the image was pushed by its digest
+	Digest      string          `json:"digest"`      // that the destination has
+	Source      string          `json:"source"`
+	Run         string          `json:"run"` // that put the digest there, or first found it there
+	Referrers   []ReferrerCount `json:"referrers,omitempty"`
 }
 
 // name returns the name that records have for the destination.
@@ -86,7 +86,7 @@ func (r *Report) lockedImage(m *Result, before *LockedImage) *LockedImage {
 	}
 	i := &LockedImage{Destination: m.Destination, Digest: has, Source: m.Source, Run: r.Run.ID}
 	stays := before != nil && before.Digest == has && m.Status != stream.Copied
-	var referrers []Referrers
+	var referrers []ReferrerCount
 	if stays {
 		i.Run, referrers = before.Run, before.Referrers
 	}
@@ -136,7 +136,7 @@ func (r *Report) WriteLock(w io.Writer) error {
 
 // Lock returns what the images.lock in the directory has: nothing if there is none. It fails if the
 // file is not one that a report has written.
-func (d Directory) Lock() (KnownImages, error) {
+func (d Output) Lock() (KnownImages, error) {
 	if d.path == "" {
 		return nil, nil
 	}
@@ -185,11 +185,11 @@ func readLock(r io.Reader) (KnownImages, error) {
 }
 
 // boundReferrers returns referrers as a report has them: a file may have been edited.
-func boundReferrers(all []Referrers) []Referrers {
-	var bound []Referrers
+func boundReferrers(all []ReferrerCount) []ReferrerCount {
+	var bound []ReferrerCount
 	named := 0
 	for _, one := range all[:min(MaxKinds, len(all))] {
-		r := Referrers{Kind: text.Line(one.Kind, maxKind), Count: max(0, one.Count)}
+		r := ReferrerCount{Kind: text.Line(one.Kind, maxKind), Count: max(0, one.Count)}
 		for _, d := range one.Digests {
 			if named < stream.MaxNamed && digest.Valid(d) {
 				r.Digests = append(r.Digests, d)

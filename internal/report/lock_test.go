@@ -212,7 +212,7 @@ func TestLockOfADirectory(t *testing.T) {
 		{"text", "hello", "invalid character"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := Directory{t.TempDir()}
+			d := Output{t.TempDir()}
 			if c.content != "" {
 				if err := os.WriteFile(filepath.Join(d.path, LockFile), []byte(c.content), 0o600); err != nil {
 					t.Fatal(err)
@@ -227,7 +227,7 @@ func TestLockOfADirectory(t *testing.T) {
 			}
 		})
 	}
-	if known, err := (Directory{}).Lock(); err != nil || len(known) > 0 {
+	if known, err := (Output{}).Lock(); err != nil || len(known) > 0 {
 		t.Errorf("no directory: %v", err)
 	}
 }

@@ -33,7 +33,7 @@ func (e *pending) addPlan(c stream.Copy, shard string) {
 		e.Bytes = c.Bytes
 	}
 	if !e.settled {
-		e.Travelled, e.Tags, e.Kept = planned(c), tagged(c.Tags), keptBy(c)
+		e.Travelled, e.Tags, e.Kept = planned(c), extraTagsOf(c.Tags), keptBy(c)
 		e.takePart(c.Platforms, c.Rewritten)
 		e.Completes = c.Completes
 	}
@@ -62,7 +62,7 @@ func (e *pending) take(r stream.Result, started time.Time) {
 	e.Digest = cmp.Or(text.Line(r.Digest, maxName), e.Digest)
 	e.Old = cmp.Or(text.Line(r.Old, maxName), e.Old)
 	e.Time, e.Travelled, e.Public = boundTime(r.Time), travelled(r.Travelled), publicOf(r.Public)
-	e.Tags, e.Kept = tagged(r.Tags), text.Line(secret.Hide(r.Kept), maxName)
+	e.Tags, e.Kept = extraTagsOf(r.Tags), text.Line(secret.Hide(r.Kept), maxName)
 	e.Error, e.Side, e.Host, e.Kind, e.HTTPStatus, e.Advice = "", "", "", "", 0, ""
 	e.Allowed, e.Recorded = r.Allowed, r.Recorded
 	e.Note = text.Line(secret.Hide(r.Note), maxMessage)

@@ -9,16 +9,16 @@ import (
 	"imagemirror/internal/text"
 )
 
-// Referrers are manifests of one kind that are with an image at its destination, such as its
-// signatures.
-type Referrers struct {
+// A ReferrerCount counts the manifests of one kind that are with an image at its destination, such
+// as its signatures.
+type ReferrerCount struct {
 	Kind    string   `json:"kind"` // artifact type, or signature, attestation or sbom for cosign's tags
 	Count   int      `json:"count"`
 	Digests []string `json:"digests,omitempty"` // of the first ones: see stream.MaxNamed
 }
 
 // String returns how many there are, for people. An artifact type has no plural.
-func (r Referrers) String() string {
+func (r ReferrerCount) String() string {
 	switch r.Kind {
 	case "signature", "attestation":
 		return text.Count(r.Count, r.Kind)
@@ -30,7 +30,7 @@ func (r Referrers) String() string {
 
 // ReferrersAfter returns what is with the image after the run, by kind, if before was with it. An
 // image that was copied begins anew.
-func (r *Result) ReferrersAfter(before []Referrers) []Referrers {
+func (r *Result) ReferrersAfter(before []ReferrerCount) []ReferrerCount {
 	if r.Status == stream.Copied || r.Kind.Published() && !r.stays() {
 		before = nil
 	}
@@ -43,12 +43,12 @@ func (r *Result) ReferrersAfter(before []Referrers) []Referrers {
 		if t.Copied <= 0 {
 			continue
 		}
-		i := slices.IndexFunc(after, func(a Referrers) bool { return a.Kind == t.Kind })
+		i := slices.IndexFunc(after, func(a ReferrerCount) bool { return a.Kind == t.Kind })
 		if i < 0 {
 			if len(after) == MaxKinds {
 				continue
 			}
-			i, after = len(after), append(after, Referrers{Kind: t.Kind})
+			i, after = len(after), append(after, ReferrerCount{Kind: t.Kind})
 		}
 		a := &after[i]
 		a.Digests = slices.Clone(a.Digests)
@@ -63,6 +63,6 @@ func (r *Result) ReferrersAfter(before []Referrers) []Referrers {
 			}
 		}
 	}
-	slices.SortFunc(after, func(a, b Referrers) int { return cmp.Compare(a.Kind, b.Kind) })
+	slices.SortFunc(after, func(a, b ReferrerCount) int { return cmp.Compare(a.Kind, b.Kind) })
 	return after
 }

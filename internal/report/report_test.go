@@ -31,7 +31,7 @@ func TestDirectoryReplacesAnOlderReport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := OpenDirectory(path)
+		d, err := OpenOutput(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func TestFilesAreReplacedTogetherOrNotAtAll(t *testing.T) {
 		{"another cannot be replaced", "", "report.md", []string{"report.json"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := Directory{t.TempDir()}
+			d := Output{t.TempDir()}
 			var files []File
 			for _, name := range names {
 				if err := os.WriteFile(filepath.Join(d.path, name), []byte("old"), 0o600); err != nil {

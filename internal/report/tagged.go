@@ -14,8 +14,8 @@ type Tagged struct {
 	Error string `json:"error,omitempty"` // why the image is without it
 }
 
-// tagged returns what a stream says of the additional tags of an image, bounded and printable.
-func tagged(all []stream.ExtraTag) []Tagged {
+// extraTagsOf returns what a stream says of the additional tags of an image, bounded and printable.
+func extraTagsOf(all []stream.ExtraTag) []Tagged {
 	var tags []Tagged
 	for _, t := range all[:min(stream.MaxTags, len(all))] {
 		one := Tagged{Tag: text.Line(secret.Hide(t.Tag), maxName)}

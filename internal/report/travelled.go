@@ -139,4 +139,4 @@ func (r *Result) company() string {
 }
 
 // count returns how many of the kind there are, for people.
-func (t Travelled) count(n int) string { return Referrers{Kind: t.Kind, Count: n}.String() }
+func (t Travelled) count(n int) string { return ReferrerCount{Kind: t.Kind, Count: n}.String() }

@@ -68,7 +68,7 @@ func (e Expression) Match(tag string) bool { return e.compiled.MatchString(tag) 
 func (e Expression) String() string { return e.text }
 
 // Instructions returns how many instructions the expressions of the rule take.
-func (r *Rule) Instructions() int {
+func (r *Filter) Instructions() int {
 	n := 0
 	for _, list := range [][]Expression{r.Include, r.Exclude} {
 		for _, e := range list {

@@ -17,7 +17,7 @@ type candidate struct {
 
 // newest keeps the newest of many tags. It holds about twice as many as it keeps.
 type newest struct {
-	rule *Rule
+	rule *Filter
 	most int
 	held []candidate
 }

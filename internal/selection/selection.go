@@ -15,8 +15,8 @@ import (
 	"github.com/Masterminds/semver/v3"
 )
 
-// A Rule selects tags. The zero Rule selects all that do not refer to digests.
-type Rule struct {
+// A Filter selects tags. The zero Filter selects all that do not refer to digests.
+type Filter struct {
 	Include     []Expression // one of them must match; none: all do
 	Exclude     []Expression // none of them may match
 	Semver      *Constraint  // that a tag must satisfy as a version; nil: any
@@ -37,7 +37,7 @@ const (
 )
 
 // versioned reports whether a tag must be a version.
-func (r *Rule) versioned() bool { return r.Semver != nil || r.Newest > 0 && r.By != ByName }
+func (r *Filter) versioned() bool { return r.Semver != nil || r.Newest > 0 && r.By != ByName }
 
 // A verdict is why a tag is not selected, or that it is. Those from excluded on are those of the
 // rule's expressions of exclude, in order.
@@ -59,14 +59,14 @@ const (
 // Tags are the tags of one repository under one rule. It judges each tag once, however many
 // patterns select from it. It is for one goroutine.
 type Tags struct {
-	rule     *Rule
+	rule     *Filter
 	names    []string  // sorted, each once
 	verdicts []verdict // of the steps that concern one tag alone; open: not judged yet
 }
 
 // On returns the tags of a repository under the rule. It fails if the rule's expressions might take
 // too long on so many tags.
-func (r *Rule) On(tags []string) (*Tags, error) {
+func (r *Filter) On(tags []string) (*Tags, error) {
 	if !slices.IsSorted(tags) {
 		tags = slices.Sorted(slices.Values(tags))
 	}
@@ -83,8 +83,8 @@ func (r *Rule) On(tags []string) (*Tags, error) {
 	return &Tags{rule: r, names: tags, verdicts: make([]verdict, len(tags))}, nil
 }
 
-// An Outcome is what a rule selects from the tags that a pattern matches.
-type Outcome struct {
+// A Selection is what a Filter selects from the tags that a pattern matches.
+type Selection struct {
 	Listed   int      // tags of the repository
 	Steps    []Step   // those that the rule takes, in order
 	Selected []string // sorted
@@ -95,7 +95,7 @@ type Outcome struct {
 	verdicts []verdict // by the index of the tag
 }
 
-// Bounds on what an Outcome names for people.
+// Bounds on what a Selection names for people.
 const (
 	MaxShown = 10  // tags of those selected
 	MaxOut   = 3   // tags of those that a step leaves out
@@ -128,8 +128,8 @@ type Excluded struct {
 
 // Select returns what the rule selects from the tags that match, where pattern is what match
 // compares them with. It fails only if ctx ends.
-func (t *Tags) Select(ctx context.Context, pattern string, match func(tag string) bool) (*Outcome, error) {
-	o := &Outcome{Listed: len(t.names), of: t, pattern: pattern, verdicts: make([]verdict, len(t.names))}
+func (t *Tags) Select(ctx context.Context, pattern string, match func(tag string) bool) (*Selection, error) {
+	o := &Selection{Listed: len(t.names), of: t, pattern: pattern, verdicts: make([]verdict, len(t.names))}
 	ranking := newest{rule: t.rule, most: MaxShown}
 	if t.rule.Newest > 0 {
 		ranking.most = t.rule.Newest
@@ -153,7 +153,7 @@ func (t *Tags) Select(ctx context.Context, pattern string, match func(tag string
 }
 
 // rank leaves only the newest selected, if the rule asks for that.
-func (o *Outcome) rank(ranking *newest) {
+func (o *Selection) rank(ranking *newest) {
 	best := ranking.sorted()
 	for _, c := range best[:min(len(best), MaxShown)] {
 		o.Newest = append(o.Newest, c.tag)
@@ -185,9 +185,9 @@ func (t *Tags) judge(index int) verdict {
 
 // Admits reports whether the rule may select a tag, which depends on others only if the rule
 // wants the newest.
-func (r *Rule) Admits(tag string) bool { return r.judge(tag) == selected }
+func (r *Filter) Admits(tag string) bool { return r.judge(tag) == selected }
 
-func (r *Rule) judge(tag string) verdict {
+func (r *Filter) judge(tag string) verdict {
 	matches := func(e Expression) bool { return e.Match(tag) }
 	switch {
 	case !r.Companions && refersToDigest(tag):
@@ -204,7 +204,7 @@ func (r *Rule) judge(tag string) verdict {
 	return selected
 }
 
-func (r *Rule) judgeVersion(tag string) verdict {
+func (r *Filter) judgeVersion(tag string) verdict {
 	v := version(tag)
 	switch {
 	case v == nil:
@@ -256,8 +256,8 @@ func (v verdict) stepOf() int {
 	return 3
 }
 
-// count sets the steps of the outcome: those that the rule has, and those that leave tags out.
-func (o *Outcome) count() {
+// count sets the steps of the selection: those that the rule has, and those that leave tags out.
+func (o *Selection) count() {
 	r := o.of.rule
 	steps := []Step{{Name: StepPattern}, {Name: StepCompanions}, {Name: StepInclude}, {Name: StepExclude}, {Name: StepSemver}, {Name: StepNewest}}
 	asked := []bool{false, false, len(r.Include) > 0, len(r.Exclude) > 0, r.versioned(), r.Newest > 0}
@@ -281,7 +281,7 @@ func (o *Outcome) count() {
 }
 
 // Why returns why a tag of the list is not selected, or "" if it is.
-func (o *Outcome) Why(tag string) string {
+func (o *Selection) Why(tag string) string {
 	i, listed := slices.BinarySearch(o.of.names, tag)
 	switch {
 	case !listed:
@@ -292,7 +292,7 @@ func (o *Outcome) Why(tag string) string {
 	return o.reason(o.verdicts[i])
 }
 
-func (o *Outcome) reason(v verdict) string {
+func (o *Selection) reason(v verdict) string {
 	r := o.of.rule
 	switch v {
 	case mismatched:

@@ -34,7 +34,7 @@ func constraint(t testing.TB, text string) *Constraint {
 }
 
 // on returns tags under a rule.
-func on(t testing.TB, rule *Rule, tags []string) *Tags {
+func on(t testing.TB, rule *Filter, tags []string) *Tags {
 	t.Helper()
 	all, err := rule.On(tags)
 	if err != nil {
@@ -55,20 +55,20 @@ var tags = []string{
 func TestSelect(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		rule Rule
+		rule Filter
 		want []string
 	}{
-		{"include, as a whole", Rule{Include: compiled(t, "v1", `v1\.2.*`, "latest|1")}, []string{"1", "latest", "v1.2.0", "v1.2.3-99999999999999999999"}},
-		{"exclude", Rule{Include: compiled(t, "nightly.*|la.*"), Exclude: compiled(t, ".*-9", "late")}, []string{"latest", "nightly-10"}},
-		{"semver", Rule{Semver: constraint(t, ">=1.2 <2")}, []string{"1.02.3", "1.2", "1.2.0", "v1.10.0", "v1.2.0", "v1.9.1"}},
-		{"semver with a prerelease", Rule{Semver: constraint(t, ">=2.0.0-0 <2.1.0-0")}, []string{"v2.0.0", "v2.0.0-rc.1"}},
-		{"semver and prereleases", Rule{Semver: constraint(t, "~1.10 || 2.x"), Prereleases: true}, []string{"2.1.0-alpine", "v1.10.0", "v2.0.0"}},
-		{"the newest versions", Rule{Newest: 3, Exclude: compiled(t, "2024.*")}, []string{"v1.10.0", "v1.9.1", "v2.0.0"}},
-		{"the newest with prereleases", Rule{Newest: 3, Prereleases: true, Exclude: compiled(t, "2024.*")}, []string{"2.1.0-alpine", "v2.0.0", "v2.0.0-rc.1"}},
-		{"the newest names", Rule{Newest: 1, By: ByName, Include: compiled(t, "nightly-.*")}, []string{"nightly-10"}},
-		{"versions, the newest by name", Rule{Newest: 2, By: ByName, Semver: constraint(t, "1.x")}, []string{"v1.10.0", "v1.9.1"}},
-		{"nothing", Rule{Include: compiled(t, "none")}, nil},
-		{"tags that refer to digests", Rule{Companions: true, Include: compiled(t, `sha256-.*\.sig`)}, []string{tags[20]}},
+		{"include, as a whole", Filter{Include: compiled(t, "v1", `v1\.2.*`, "latest|1")}, []string{"1", "latest", "v1.2.0", "v1.2.3-99999999999999999999"}},
+		{"exclude", Filter{Include: compiled(t, "nightly.*|la.*"), Exclude: compiled(t, ".*-9", "late")}, []string{"latest", "nightly-10"}},
+		{"semver", Filter{Semver: constraint(t, ">=1.2 <2")}, []string{"1.02.3", "1.2", "1.2.0", "v1.10.0", "v1.2.0", "v1.9.1"}},
+		{"semver with a prerelease", Filter{Semver: constraint(t, ">=2.0.0-0 <2.1.0-0")}, []string{"v2.0.0", "v2.0.0-rc.1"}},
+		{"semver and prereleases", Filter{Semver: constraint(t, "~1.10 || 2.x"), Prereleases: true}, []string{"2.1.0-alpine", "v1.10.0", "v2.0.0"}},
+		{"the newest versions", Filter{Newest: 3, Exclude: compiled(t, "2024.*")}, []string{"v1.10.0", "v1.9.1", "v2.0.0"}},
+		{"the newest with prereleases", Filter{Newest: 3, Prereleases: true, Exclude: compiled(t, "2024.*")}, []string{"2.1.0-alpine", "v2.0.0", "v2.0.0-rc.1"}},
+		{"the newest names", Filter{Newest: 1, By: ByName, Include: compiled(t, "nightly-.*")}, []string{"nightly-10"}},
+		{"versions, the newest by name", Filter{Newest: 2, By: ByName, Semver: constraint(t, "1.x")}, []string{"v1.10.0", "v1.9.1"}},
+		{"nothing", Filter{Include: compiled(t, "none")}, nil},
+		{"tags that refer to digests", Filter{Companions: true, Include: compiled(t, `sha256-.*\.sig`)}, []string{tags[20]}},
 	} {
 		o, err := on(t, &c.rule, tags).Select(t.Context(), "*", all)
 		if err != nil {
@@ -81,7 +81,7 @@ func TestSelect(t *testing.T) {
 }
 
 func TestStepsExplainWhatIsLeftOut(t *testing.T) {
-	rule := Rule{Include: compiled(t, "v.*"), Exclude: compiled(t, ".*alpine", `.*-rc\.1`), Semver: constraint(t, ">=1.9"), Newest: 1}
+	rule := Filter{Include: compiled(t, "v.*"), Exclude: compiled(t, ".*alpine", `.*-rc\.1`), Semver: constraint(t, ">=1.9"), Newest: 1}
 	list := []string{"1.0", "v1.9.0", "v1.10.0", "v1.2.0", "vx", "v2.0.0-rc.1", "v2.0.0-a", "v3-alpine", "sha256-x", "latest"}
 	o, err := on(t, &rule, list).Select(t.Context(), "*[^l]", func(tag string) bool { return tag != "latest" })
 	if err != nil {
@@ -111,7 +111,7 @@ func TestStepsExplainWhatIsLeftOut(t *testing.T) {
 func TestSelectEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := on(t, &Rule{}, tags).Select(ctx, "*", all); err == nil {
+	if _, err := on(t, &Filter{}, tags).Select(ctx, "*", all); err == nil {
 		t.Error("an outcome, although the context has ended")
 	}
 }
@@ -139,7 +139,7 @@ func TestExpressionsMayNotTakeTooLong(t *testing.T) {
 	for i := range 200_000 {
 		list = append(list, fmt.Sprintf("v1.%06d-%050d", i, i))
 	}
-	short, long := Rule{Include: compiled(t, `v1\.\d+-[0-9]*`)}, Rule{Include: compiled(t, "v{1,100}.*")}
+	short, long := Filter{Include: compiled(t, `v1\.\d+-[0-9]*`)}, Filter{Include: compiled(t, "v{1,100}.*")}
 	on(t, &short, list)
 	on(t, &long, list[:20_000])
 	_, err := long.On(list)
@@ -172,7 +172,7 @@ func TestSelectionIsAFunctionOfTheTags(t *testing.T) {
 	}
 }
 
-func checkProperties(t *testing.T, random *rand.Rand, list []string, rule Rule) {
+func checkProperties(t *testing.T, random *rand.Rand, list []string, rule Filter) {
 	t.Helper()
 	match := func(tag string) bool { return !strings.HasPrefix(tag, "n") }
 	o, err := on(t, &rule, list).Select(t.Context(), "*", match)
@@ -231,9 +231,9 @@ func randomTags(random *rand.Rand) (list []string) {
 	return list
 }
 
-func randomRule(t *testing.T, random *rand.Rand) Rule {
+func randomRule(t *testing.T, random *rand.Rand) Filter {
 	pick := func(texts ...string) string { return texts[random.IntN(len(texts))] }
-	r := Rule{Newest: max(0, random.IntN(12)-4), By: Order(pick("", "version", "name")), Prereleases: random.IntN(2) == 0, Companions: random.IntN(4) == 0}
+	r := Filter{Newest: max(0, random.IntN(12)-4), By: Order(pick("", "version", "name")), Prereleases: random.IntN(2) == 0, Companions: random.IntN(4) == 0}
 	if random.IntN(2) == 0 {
 		r.Include = compiled(t, pick("v.*", ".*1.*", "[^l].*"), "1.*")
 	}
@@ -253,7 +253,7 @@ func TestNewestOfMany(t *testing.T) {
 		list = append(list, fmt.Sprintf("v%d.%d.%d", i%7, i%97, i))
 	}
 	for _, n := range []int{1, 3, 499, 500, 501, 2000, 4999, 5000, 6000} {
-		o, err := on(t, &Rule{Newest: n}, list).Select(t.Context(), "*", all)
+		o, err := on(t, &Filter{Newest: n}, list).Select(t.Context(), "*", all)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -272,7 +272,7 @@ func FuzzSelect(f *testing.F) {
 	f.Add("", "", "1.x || ~2", 0, "1.0.0-99999999999999999999 1.0.0-a.b 1.0.0-a")
 	f.Add("(a|b)*", "[[:alpha:]]+", "!=1", 1, "ab 01 1 001")
 	f.Fuzz(func(t *testing.T, include, exclude, versions string, n int, names string) {
-		rule := Rule{Newest: max(0, n), Prereleases: n%2 == 0}
+		rule := Filter{Newest: max(0, n), Prereleases: n%2 == 0}
 		if e, err := Compile(include); err == nil && include != "" {
 			rule.Include = append(rule.Include, e)
 		}
@@ -296,7 +296,7 @@ func BenchmarkSelect(b *testing.B) {
 		list = append(list, fmt.Sprintf("v%d.%d.%d-build.%d", i%10, i%100, i%1000, i))
 	}
 	slices.Sort(list)
-	for name, rule := range map[string]Rule{
+	for name, rule := range map[string]Filter{
 		"none":   {},
 		"regexp": {Include: compiled(b, `v\d+\.\d+\.\d+-build\.\d+`), Exclude: compiled(b, `.*-rc\.\d+`)},
 		"semver": {Semver: constraint(b, ">=1.2 <5 || ~7.1"), Prereleases: true},

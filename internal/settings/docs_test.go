@@ -74,7 +74,7 @@ func written(key string, value reflect.Value) string {
 		return text.Duration(v)
 	case Prefixes:
 		return "any"
-	case []string, []Rule, tagname.Template, []tagname.Template, platforms.List:
+	case []string, []VerifyRule, tagname.Template, []tagname.Template, platforms.List:
 		return "none"
 	case Select:
 		return "all tags"

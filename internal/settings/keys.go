@@ -87,7 +87,7 @@ func (s *Settings) spec(v strictyaml.Value) {
 		{Name: "recheck", Read: duration(&s.Recheck, time.Minute, maxRecheck)},
 		{Name: "window", Read: s.window},
 		{Name: "bandwidth", Read: func(v strictyaml.Value) { s.Bandwidth = bytes(v) }},
-		{Name: "verify", Read: func(v strictyaml.Value) { s.Verify = ReadRules(v, false) }},
+		{Name: "verify", Read: func(v strictyaml.Value) { s.Verify = ReadVerifyRules(v, false) }},
 		{Name: "prune", Read: s.prune},
 		{Name: "history", Read: s.history},
 	}

@@ -17,14 +17,14 @@ const (
 	maxRecheck = 366 * 24 * time.Hour
 )
 
-// A Window is when large images are copied. The zero value is always.
-type Window struct {
+// A LargeWindow is when images above a size are copied. The zero value is always.
+type LargeWindow struct {
 	Hours window.Window `yaml:"hours"`
 	Above int64         `yaml:"above"` // bytes of the image from which it waits for the window
 }
 
 // Waits reports whether an image of so many bytes waits for the window at a time.
-func (w Window) Waits(bytes int64, now time.Time) bool {
+func (w LargeWindow) Waits(bytes int64, now time.Time) bool {
 	return !w.Hours.Contains(now) && bytes > w.Above
 }
 

@@ -21,7 +21,7 @@ type Select []*SelectRule
 
 // A SelectRule is one rule, and the sources that it is for.
 type SelectRule struct {
-	selection.Rule
+	selection.Filter
 	Source string // as it is written
 	File   string // label of the settings file
 	Line   int    // of the file, where the rule begins
@@ -127,8 +127,8 @@ func readSelect(v strictyaml.Value) *SelectRule {
 	known := false
 	v.Keys(
 		strictyaml.Key{Name: "source", Read: func(v strictyaml.Value) { known = r.source(v) }},
-		strictyaml.Key{Name: "include", Read: expressions(&r.Include, "include")},
-		strictyaml.Key{Name: "exclude", Read: expressions(&r.Exclude, "exclude")},
+		strictyaml.Key{Name: "include", Read: readExpressions(&r.Include, "include")},
+		strictyaml.Key{Name: "exclude", Read: readExpressions(&r.Exclude, "exclude")},
 		strictyaml.Key{Name: "semver", Read: r.semver},
 		strictyaml.Key{Name: "prereleases", Read: func(v strictyaml.Value) { r.Prereleases = v.Bool() }},
 		strictyaml.Key{Name: "companions", Read: func(v strictyaml.Value) { r.Companions = v.Bool() }},
@@ -196,8 +196,8 @@ func (r *SelectRule) by(v strictyaml.Value) {
 	}
 }
 
-// expressions returns what reads one expression, or a list of them.
-func expressions(to *[]selection.Expression, key string) func(strictyaml.Value) {
+// readExpressions returns what reads one expression, or a list of them.
+func readExpressions(to *[]selection.Expression, key string) func(strictyaml.Value) {
 	return func(v strictyaml.Value) {
 		if v.Empty() { // it could mean none or all
 			v.Refuse("%s lists no expressions: write one, or leave the key out", key)

@@ -84,8 +84,8 @@ type Settings struct {
 	Keep   tagname.Template   `yaml:"keep"`   // of the tag that keeps what a tag pointed at before it moves
 	Select Select             `yaml:"select"` // which tags of wildcard sources are mirrored
 
-	Public bool   `yaml:"public"` // strangers have to be able to pull what is published
-	Verify []Rule `yaml:"verify"` // what images must be before they are published
+	Public bool         `yaml:"public"` // strangers have to be able to pull what is published
+	Verify []VerifyRule `yaml:"verify"` // what images must be before they are published
 
 	Platforms Platforms `yaml:"platforms"` // for which images are copied
 	History   History   `yaml:"history"`
@@ -94,7 +94,7 @@ type Settings struct {
 	Reserve       int           `yaml:"reserve"`       // pulls of a metered source that the set leaves for others; 0: it does not look
 	AllowDeferred bool          `yaml:"allowDeferred"` // a run is good though images wait for pulls
 	Recheck       time.Duration `yaml:"recheck"`       // age at which registries are asked again for an immutable tag
-	Window        Window        `yaml:"window"`        // when large images are copied
+	Window        LargeWindow   `yaml:"window"`        // when large images are copied
 	Bandwidth     int64         `yaml:"bandwidth"`     // bytes of blobs per second by a whole run; 0: no limit
 	Prune         Prune         `yaml:"prune"`         // what may be deleted
 }

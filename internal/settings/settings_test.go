@@ -55,7 +55,7 @@ spec:
 		{"prefixes of each kind", head + "spec:\n  destinations: [QUAY.io, docker.io/org, org, localhost:5000/a/b, index.docker.io]\n",
 			Settings{Name: "knative", NameLine: 4, Destinations: Prefixes{{"quay.io", 6}, {"docker.io/org", 6}, {"docker.io/org", 6}, {"localhost:5000/a/b", 6}, {"docker.io", 6}}}},
 		{"a window's hours", head + "spec:\n  window: 22:00-06:00 Europe/Prague\n  bandwidth: 52428800\n",
-			Settings{Name: "knative", NameLine: 4, Window: Window{Hours: prague}, Bandwidth: 50 << 20}},
+			Settings{Name: "knative", NameLine: 4, Window: LargeWindow{Hours: prague}, Bandwidth: 50 << 20}},
 		{"prefixes, a line each", head + "spec:\n  sources:\n    - quay.io\n    - ghcr.io/org\n",
 			Settings{Name: "knative", NameLine: 4, Sources: Prefixes{{"quay.io", 7}, {"ghcr.io/org", 8}}}},
 	} {

@@ -12,7 +12,7 @@ const maxTemplates = 10
 
 // tags reads one of the templates of the tags that each image that moves gets too.
 func (s *Settings) tags(v strictyaml.Value) {
-	t, ok := template(v, "tags")
+	t, ok := readTemplate(v, "tags")
 	switch {
 	case !ok:
 	case len(s.Tags) == maxTemplates:
@@ -28,7 +28,7 @@ func (s *Settings) tags(v strictyaml.Value) {
 
 // keep reads the template of the tag that keeps what a tag pointed at before it moves.
 func (s *Settings) keep(v strictyaml.Value) {
-	t, ok := template(v, "keep")
+	t, ok := readTemplate(v, "keep")
 	switch {
 	case !ok:
 	case t.String() == "{tag}":
@@ -40,7 +40,7 @@ func (s *Settings) keep(v strictyaml.Value) {
 	}
 }
 
-func template(v strictyaml.Value, key string) (tagname.Template, bool) {
+func readTemplate(v strictyaml.Value, key string) (tagname.Template, bool) {
 	text, ok := v.Text()
 	if !ok {
 		return tagname.Template{}, false

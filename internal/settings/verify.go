@@ -23,8 +23,8 @@ const (
 	commonPredicate = "spdx, cyclonedx, vuln, openvex, slsaprovenance or slsaprovenance1"
 )
 
-// A Rule is what images must be before they are published.
-type Rule struct {
+// A VerifyRule is what images must be before they are published.
+type VerifyRule struct {
 	Sources          Prefixes      // that the rule is for; none: all
 	Destinations     Prefixes      // that the rule is for; none: all
 	AnyOf            []Signer      // one of which must have signed; none: anybody, or nobody
@@ -53,7 +53,7 @@ type NamedFile struct {
 }
 
 // Files returns the names of all files that rules need, each once.
-func Files(rules []Rule) []string {
+func Files(rules []VerifyRule) []string {
 	var names []string
 	for _, r := range rules {
 		for _, s := range r.AnyOf {
@@ -67,14 +67,14 @@ func Files(rules []Rule) []string {
 	return names
 }
 
-// ReadRules reads a rule, or a list of rules, of a set's settings, or of a policy.
-func ReadRules(v strictyaml.Value, ofPolicy bool) (rules []Rule) {
+// ReadVerifyRules reads a rule, or a list of rules, of a set's settings, or of a policy.
+func ReadVerifyRules(v strictyaml.Value, ofPolicy bool) (rules []VerifyRule) {
 	read := func(v strictyaml.Value) {
 		if len(rules) == maxRules {
 			v.Refuse("verify has more than %d rules", maxRules)
 			return
 		}
-		rules = append(rules, readRule(v, ofPolicy))
+		rules = append(rules, readVerifyRule(v, ofPolicy))
 	}
 	switch {
 	case v.Empty():
@@ -87,8 +87,8 @@ func ReadRules(v strictyaml.Value, ofPolicy bool) (rules []Rule) {
 	return rules
 }
 
-func readRule(v strictyaml.Value, ofPolicy bool) Rule {
-	r := Rule{Line: v.Line()}
+func readVerifyRule(v strictyaml.Value, ofPolicy bool) VerifyRule {
+	r := VerifyRule{Line: v.Line()}
 	v.Keys(
 		strictyaml.Key{Name: "sources", Read: func(v strictyaml.Value) { r.Sources.Read(v, "source") }},
 		strictyaml.Key{Name: "destinations", Read: func(v strictyaml.Value) { r.Destinations.Read(v, "destination") }},
@@ -122,7 +122,7 @@ var predicates = map[string]string{
 	"custom":          "https://cosign.sigstore.dev/attestation/v1",
 }
 
-func (r *Rule) attestation(v strictyaml.Value) {
+func (r *VerifyRule) attestation(v strictyaml.Value) {
 	name, ok := v.Text()
 	if !ok {
 		return
@@ -141,7 +141,7 @@ func (r *Rule) attestation(v strictyaml.Value) {
 	}
 }
 
-func (r *Rule) signer(v strictyaml.Value, ofPolicy bool) {
+func (r *VerifyRule) signer(v strictyaml.Value, ofPolicy bool) {
 	if len(r.AnyOf) == maxSigners {
 		v.Refuse("anyOf has more than %d alternatives", maxSigners)
 		return

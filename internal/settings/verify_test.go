@@ -23,7 +23,7 @@ func TestVerifyParses(t *testing.T) {
 	if err := found.Err(); err != nil {
 		t.Fatal(err)
 	}
-	want := []Rule{
+	want := []VerifyRule{
 		{Line: 7, Attestations: []string{"https://spdx.dev/Document", "https://slsa.dev/provenance/v1"}, AnyOf: []Signer{
 			{Line: 8, Key: NamedFile{"cosign.pub", 8}},
 			{Line: 9, Issuer: "https://a.example", SubjectRegexp: ".*@a", TrustedRoot: NamedFile{"trusted_root.json", 9}, Unlogged: true},

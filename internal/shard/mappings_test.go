@@ -37,7 +37,7 @@ func TestPackMappings(t *testing.T) {
 					total += s.Weight()
 				}
 				imbalance := float64(p.heaviest()) * float64(n) / float64(total)
-				w := measure(repositories)
+				w := newCatalog(repositories)
 				assigned, _ := w.longestFirst(n)
 				t.Logf("imbalance %.3f, %d MiB duplicated, and %d MiB longest first", imbalance, p.Duplicated/mib, w.plan(assigned, n).Duplicated/mib)
 				if imbalance > 1.05 {

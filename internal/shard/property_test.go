@@ -39,7 +39,7 @@ func generate(rng *rand.Rand, count int) []Unit {
 // carries its tags, so that they are together if it is there once.
 func check(t *testing.T, repositories []Unit, n int, p Packing) {
 	t.Helper()
-	w := measure(repositories)
+	w := newCatalog(repositories)
 	items := map[string]item{}
 	for _, it := range w.items {
 		items[it.name] = it
@@ -145,7 +145,7 @@ func TestPackGuarantee(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		repositories := generate(rng, 1+rng.IntN(8))
 		n := min(1+rng.IntN(3), len(repositories))
-		best := optimum(measure(repositories).items, make([]int64, n))
+		best := optimum(newCatalog(repositories).items, make([]int64, n))
 		got, m := Pack(repositories, n).heaviest(), int64(n)
 		// got ≤ (4/3 - 1/(3m)) best, in whole numbers.
 		if 3*m*got > (4*m-1)*best {

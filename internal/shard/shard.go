@@ -63,7 +63,7 @@ func (s Shard) Weight() int64 { return AddSizes(s.Bytes, s.Requests*RequestBytes
 // at most 4/3 - 1/(3n) of the optimum if no blobs are shared. If blobs that a shard shares
 // are counted once, it is heavier than that packing by at most 1/slack.
 func Pack(repositories []Unit, n int) Packing {
-	w := measure(repositories)
+	w := newCatalog(repositories)
 	n = min(max(n, 1), bounds.Shards, len(w.items))
 	if n == 0 {
 		return Packing{}

@@ -40,7 +40,7 @@ type blobKey struct {
 	id       uint64
 }
 
-func measure(repositories []Unit) *catalog {
+func newCatalog(repositories []Unit) *catalog {
 	w := &catalog{}
 	w.number(repositories)
 	needed := make([]int32, len(w.size))

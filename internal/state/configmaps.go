@@ -93,7 +93,7 @@ func (s *configMaps) Put(ctx context.Context, name string, write func(io.Writer)
 	chunks := &chunker{store: s, ctx: ctx, name: name, next: make([]byte, 0, chunkSize)}
 	z := gzip.NewWriter(chunks)
 	sum := sha256.New()
-	size := &byteCount{}
+	size := &sizeCounter{}
 	if err := write(io.MultiWriter(z, sum, size)); err != nil {
 		return err
 	}
@@ -142,10 +142,10 @@ func (c *chunker) flush() error {
 	return nil
 }
 
-// A byteCount counts the bytes that are written to it.
-type byteCount struct{ n int64 }
+// A sizeCounter counts the bytes that are written to it.
+type sizeCounter struct{ n int64 }
 
-func (c *byteCount) Write(p []byte) (int, error) {
+func (c *sizeCounter) Write(p []byte) (int, error) {
 	c.n += int64(len(p))
 	return len(p), nil
 }

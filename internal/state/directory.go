@@ -38,13 +38,13 @@ func (d directory) Put(_ context.Context, name string, write func(io.Writer) err
 	if err := errors.Join(write(out), out.Flush(), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return claim(f.Name(), filepath.Join(d.path, name))
+	return nameFile(f.Name(), filepath.Join(d.path, name))
 }
 
-// claim gives a file its name, or fails with ErrExists. On a file system without links it
+// nameFile gives a file its name, or fails with ErrExists. On a file system without links it
 // checks and renames in two steps, so it may miss that another writer claims the name at the
 // same moment.
-func claim(temporary, name string) error {
+func nameFile(temporary, name string) error {
 	err := os.Link(temporary, name)
 	if err == nil {
 		return nil

@@ -31,7 +31,7 @@ func TestPlaceWithoutLinks(t *testing.T) {
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := claim(folder, name); err != nil {
+	if err := nameFile(folder, name); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(name); err != nil {

@@ -115,7 +115,7 @@ func readOutline(r io.Reader, name string) (*Outline, error) {
 	for i := range head.Shards {
 		s, err := stream.SkimNext(in, fmt.Sprintf("shard %d in the %s", i+1, name))
 		if err == nil {
-			err = checkPart(s, head.Run)
+			err = checkWhole(s, head.Run)
 		}
 		if err != nil {
 			return nil, err
@@ -159,8 +159,8 @@ func readHead(in *bufio.Reader) (outlineHead, error) {
 	return head.Outline, nil
 }
 
-// checkPart fails if a stream is not a whole part of the plan of a run.
-func checkPart(c *stream.Content, run string) error {
+// checkWhole fails if a stream is not a whole part of the plan of a run.
+func checkWhole(c *stream.Content, run string) error {
 	switch {
 	case c.Cut != nil:
 		return fmt.Errorf("%w: run split again, a plan has to be whole", c.Cut)
@@ -176,7 +176,7 @@ func checkPart(c *stream.Content, run string) error {
 func (r *Run) Settled(ctx context.Context, o *Outline) (*stream.Content, error) {
 	c, sum, err := r.stream(ctx, settledObject, maxPart, stream.Skim)
 	if err == nil {
-		err = checkPart(c, o.head.Run)
+		err = checkWhole(c, o.head.Run)
 	}
 	if err != nil {
 		return nil, err

@@ -37,12 +37,12 @@ func readIndex(m *corev1.ConfigMap, limit int64) (objectIndex, error) {
 }
 
 // unpack returns a reader of the content that the chunks have. It holds one chunk in memory.
-func (x objectIndex) unpack(chunks *chunkReader) (*content, error) {
+func (x objectIndex) unpack(chunks *chunkReader) (*boundedContent, error) {
 	z, err := gzip.NewReader(chunks)
 	if err != nil {
 		return nil, err
 	}
-	return &content{index: x, in: z, hash: sha256.New()}, nil
+	return &boundedContent{index: x, in: z, hash: sha256.New()}, nil
 }
 
 // A chunkReader reads the compressed content, chunk by chunk.
@@ -85,8 +85,8 @@ func (c *chunkReader) fetch() ([]byte, error) {
 	return nil, err
 }
 
-// A content reads the content of an object, but not more than its index announces.
-type content struct {
+// A boundedContent reads the content of an object, but not more than its index announces.
+type boundedContent struct {
 	index objectIndex
 	in    io.Reader
 	hash  hash.Hash
@@ -94,7 +94,7 @@ type content struct {
 	err   error
 }
 
-func (c *content) Read(p []byte) (int, error) {
+func (c *boundedContent) Read(p []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err
 	}
@@ -110,7 +110,7 @@ func (c *content) Read(p []byte) (int, error) {
 }
 
 // check reads what is left, and fails if the content is not what the index describes.
-func (c *content) check() error {
+func (c *boundedContent) check() error {
 	if _, err := io.Copy(io.Discard, c); err != nil {
 		return err
 	}
@@ -120,6 +120,6 @@ func (c *content) check() error {
 	return nil
 }
 
-func (c *content) mismatch() error {
+func (c *boundedContent) mismatch() error {
 	return fmt.Errorf("the content has %d bytes or more and sha256 %x, but the index has %d and %.64s", c.size, c.hash.Sum(nil), c.index.size, c.index.digest)
 }

@@ -37,7 +37,7 @@ func goodSet(name string, destinations, runs, moves int) *record.Record {
 			Copied: i % 3, Bytes: int64(i%3) * 48_123_456,
 		}
 		for _, host := range []string{"quay.io", "registry.ci.openshift.org"} {
-			run.Registries = append(run.Registries, &record.Registry{Host: host, Requests: int64(destinations + i), Retries: int64(i % 2), Bytes: run.Bytes})
+			run.Registries = append(run.Registries, &record.Traffic{Host: host, Requests: int64(destinations + i), Retries: int64(i % 2), Bytes: run.Bytes})
 		}
 		r.Runs = append(r.Runs, run)
 	}
@@ -111,7 +111,7 @@ func fleet() []*record.Record {
 		d.Hold = record.NewHold(d.Digest, ago(3*time.Hour), "ada", []string{"", "v1 crashes on arm64: <b>ISSUE-7</b>"}[i])
 		d.Hold.Source = "sha256:" + strings.Repeat("5", 64)
 		d.Moves[len(d.Moves)-1].Run = record.RollbackID + "20261129T120405Z-x7k2p"
-		d.Referrers, d.Public = []report.Referrers{{Kind: "sbom", Count: 2}, {Kind: "signature", Count: 1}}, ago(2*time.Hour)
+		d.Referrers, d.Public = []report.ReferrerCount{{Kind: "sbom", Count: 2}, {Kind: "signature", Count: 1}}, ago(2*time.Hour)
 	}
 	idle := goodSet("nightly-builds", 18, 60, 2)
 	for _, run := range idle.Runs {
@@ -168,7 +168,7 @@ func hostile() []*record.Record {
 			d.Error += attack
 			d.Hold = &record.Hold{Digest: attack, By: attack, Why: attack}
 			d.Platforms, d.Rewritten = []string{attack, attack}, attack
-			d.Referrers, d.Public = []report.Referrers{{Kind: attack, Count: 2, Digests: []string{attack}}}, now
+			d.Referrers, d.Public = []report.ReferrerCount{{Kind: attack, Count: 2, Digests: []string{attack}}}, now
 			for _, m := range d.Moves {
 				m.Digest, m.Run = attack, attack
 			}

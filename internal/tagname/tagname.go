@@ -36,20 +36,20 @@ var companionRE = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.[a-z]+)?$`)
 // A Template is the text of a tag with placeholders. The zero value has no text: see IsZero.
 type Template struct {
 	text  string
-	parts []part
+	parts []fragment
 }
 
-// A part is a piece of a template: literal text, or a placeholder.
-type part struct {
-	kind   kind
+// A fragment is a part of a template: literal text, or a placeholder.
+type fragment struct {
+	kind   fragmentKind
 	arg    string // the text, the layout of a date or the name of a label
 	digits int    // of a digest
 }
 
-type kind int
+type fragmentKind int
 
 const (
-	literal kind = iota
+	literal fragmentKind = iota
 	ofTag
 	ofSourceTag
 	ofDigest
@@ -79,7 +79,7 @@ func Parse(s string) (Template, error) {
 			if err := checkLiteral(before, len(t.parts) == 0); err != nil {
 				return Template{}, err
 			}
-			t.parts = append(t.parts, part{kind: literal, arg: before})
+			t.parts = append(t.parts, fragment{kind: literal, arg: before})
 		}
 		if !found {
 			break
@@ -117,28 +117,28 @@ func checkLiteral(s string, first bool) error {
 	return nil
 }
 
-func placeholder(s string) (part, error) {
+func placeholder(s string) (fragment, error) {
 	name, arg, hasArg := strings.Cut(s, ":")
 	if len(arg) > maxArg || !text.IsPrintable(s) {
-		return part{}, fmt.Errorf("has the placeholder {%.*q}: write %s", maxQuoted, s, listOfAll)
+		return fragment{}, fmt.Errorf("has the placeholder {%.*q}: write %s", maxQuoted, s, listOfAll)
 	}
 	switch {
 	case s == "tag":
-		return part{kind: ofTag}, nil
+		return fragment{kind: ofTag}, nil
 	case s == "source.tag":
-		return part{kind: ofSourceTag}, nil
+		return fragment{kind: ofSourceTag}, nil
 	case name == "digest" && hasArg:
 		n, err := strconv.Atoi(arg)
 		if err != nil || n < minDigits || n > maxDigits || strconv.Itoa(n) != arg {
-			return part{}, fmt.Errorf("has {digest:%s}: write {digest:N} with %d to %d digits", text.Clip(arg, maxQuoted), minDigits, maxDigits)
+			return fragment{}, fmt.Errorf("has {digest:%s}: write {digest:N} with %d to %d digits", text.Clip(arg, maxQuoted), minDigits, maxDigits)
 		}
-		return part{kind: ofDigest, digits: n}, nil
+		return fragment{kind: ofDigest, digits: n}, nil
 	case name == "date" && arg != "":
-		return part{kind: ofDate, arg: arg}, checkLayout(arg)
+		return fragment{kind: ofDate, arg: arg}, checkLayout(arg)
 	case name == "label" && arg != "":
-		return part{kind: ofLabel, arg: arg}, nil
+		return fragment{kind: ofLabel, arg: arg}, nil
 	}
-	return part{}, fmt.Errorf("has the placeholder {%s}: write %s", text.Clip(s, maxQuoted), listOfAll)
+	return fragment{}, fmt.Errorf("has the placeholder {%s}: write %s", text.Clip(s, maxQuoted), listOfAll)
 }
 
 // checkLayout refuses a layout that no date is in, or whose dates cannot be parts of a tag.
@@ -177,7 +177,7 @@ func (t Template) Expand(v Values) (string, error) {
 	return tag, nil
 }
 
-func (p part) expand(v Values) (s string, err error) {
+func (p fragment) expand(v Values) (s string, err error) {
 	switch p.kind {
 	case ofTag:
 		if s = v.Tag; s == "" {
@@ -221,7 +221,7 @@ func (t Template) Pinned() bool { return t.has(ofDigest) }
 // Fixed reports whether the mapping alone makes the tag, so that it is known before a run.
 func (t Template) Fixed() bool { return !t.has(ofDigest) && !t.has(ofDate) && !t.has(ofLabel) }
 
-func (t Template) has(k kind) bool {
+func (t Template) has(k fragmentKind) bool {
 	for _, p := range t.parts {
 		if p.kind == k {
 			return true

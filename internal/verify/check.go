@@ -32,13 +32,13 @@ func (d *Demand) Attests() bool { return len(d.Attestations) > 0 }
 type Check struct {
 	digest  string // of the image, in hexadecimal
 	sum     []byte
-	demands []*progress
+	demands []*demandState
 	seen    int // candidates
 	bytes   int64
 }
 
-// A progress is how far a demand is met.
-type progress struct {
+// A demandState is how far a demand is met.
+type demandState struct {
 	*Demand
 	signers      []signed
 	signatures   int             // that were read
@@ -63,7 +63,7 @@ func NewCheck(of string, demands []*Demand) *Check {
 		if len(d.Signers) == 0 {
 			continue
 		}
-		p := &progress{Demand: d, signers: make([]signed, len(d.Signers)), others: map[string]bool{}}
+		p := &demandState{Demand: d, signers: make([]signed, len(d.Signers)), others: map[string]bool{}}
 		for i := range p.signers {
 			p.signers[i].predicates = map[string]bool{}
 		}
@@ -74,11 +74,11 @@ func NewCheck(of string, demands []*Demand) *Check {
 
 // Done reports whether all demands are met, so that nothing more need be read.
 func (c *Check) Done() bool {
-	return !slices.ContainsFunc(c.demands, func(p *progress) bool { return p.met() == nil })
+	return !slices.ContainsFunc(c.demands, func(p *demandState) bool { return p.met() == nil })
 }
 
 // met returns the signer that meets the demand, or nil.
-func (p *progress) met() *signed {
+func (p *demandState) met() *signed {
 	for i := range p.signers {
 		s := &p.signers[i]
 		missing := func(predicate string) bool { return !s.predicates[predicate] }
@@ -91,7 +91,7 @@ func (p *progress) met() *signed {
 
 // Attests reports whether a demand that is not met is for attestations.
 func (c *Check) Attests() bool {
-	return slices.ContainsFunc(c.demands, func(p *progress) bool { return p.met() == nil && p.Attests() })
+	return slices.ContainsFunc(c.demands, func(p *demandState) bool { return p.met() == nil && p.Attests() })
 }
 
 // Signed returns when the image was signed at the latest, as far as a log or a timestamp authority
@@ -136,13 +136,13 @@ func (c *Check) Wants(d Candidate) bool {
 }
 
 // other notes an attestation that is not wanted.
-func (p *progress) other(predicate string) {
+func (p *demandState) other(predicate string) {
 	if predicate != signPredicate {
 		p.others[predicate] = true
 	}
 }
 
-func (p *progress) miss(m *miss) {
+func (p *demandState) miss(m *miss) {
 	if p.best == nil || m.rank >= p.best.rank {
 		p.best = m
 	}
@@ -166,7 +166,7 @@ func (c *Check) Add(d Candidate, content []byte) {
 }
 
 // add verifies a claim that counts.
-func (p *progress) add(claimed *claim, c *Check) {
+func (p *demandState) add(claimed *claim, c *Check) {
 	if claimed.predicate == signPredicate {
 		p.signatures++
 	} else {
@@ -205,7 +205,7 @@ func (u *Unverified) Error() string {
 }
 
 // had returns what was found.
-func (p *progress) had() string {
+func (p *demandState) had() string {
 	found := p.good()
 	if found == "" {
 		found = p.bad()
@@ -217,7 +217,7 @@ func (p *progress) had() string {
 }
 
 // good returns what was found that is wanted, or "" if that is nothing.
-func (p *progress) good() string {
+func (p *demandState) good() string {
 	var by []string
 	for i, s := range p.signers {
 		if len(s.predicates) > 0 {
@@ -235,7 +235,7 @@ func (p *progress) good() string {
 }
 
 // bad returns what was found if nothing of that is good.
-func (p *progress) bad() string {
+func (p *demandState) bad() string {
 	switch {
 	case p.signatures+p.attestations == 0 && p.AttestationsOnly:
 		return "no attestation" + p.unwanted()
@@ -257,7 +257,7 @@ func (p *progress) bad() string {
 }
 
 // unwanted lists attestations that are not wanted.
-func (p *progress) unwanted() string {
+func (p *demandState) unwanted() string {
 	if len(p.others) == 0 {
 		return ""
 	}
@@ -305,7 +305,7 @@ func (d *Demand) String() string {
 
 // Wanted reports whether a demand that is not met is for attestations, or else for a signature.
 func (c *Check) Wanted(attestations bool) bool {
-	return slices.ContainsFunc(c.demands, func(p *progress) bool {
+	return slices.ContainsFunc(c.demands, func(p *demandState) bool {
 		return p.met() == nil && (attestations && p.Attests() || !attestations && !p.AttestationsOnly)
 	})
 }

@@ -109,7 +109,7 @@ type imagePair struct{ source, destination, from, to string }
 // set sets the stage for one tool. The destinations are empty, or have everything if the
 // workload is quiet.
 func (b *bench) set(w benchWorkload, from *sourceRegistry) (*testbed, error) {
-	s := &testbed{source: from, front: proxyOf(from.Registry, w), dir: filepath.Join(b.content, "destinations"), choose: w.choose, tls: w.link != nil, always: w.signed > 0}
+	s := &testbed{source: from, front: startFront(from.Registry, w), dir: filepath.Join(b.content, "destinations"), choose: w.choose, tls: w.link != nil, always: w.signed > 0}
 	for i, copies := range w.copies {
 		dir := filepath.Join(s.dir, fmt.Sprint(i))
 		if w.quiet {
@@ -122,7 +122,7 @@ func (b *bench) set(w benchWorkload, from *sourceRegistry) (*testbed, error) {
 		if err != nil {
 			return nil, errors.Join(err, s.close())
 		}
-		d := &destinationRegistry{Registry: r, front: proxyOf(r, w)}
+		d := &destinationRegistry{Registry: r, front: startFront(r, w)}
 		s.destinations = append(s.destinations, d)
 		for n := range copies {
 			s.addPairs(d, n)
@@ -131,7 +131,7 @@ func (b *bench) set(w benchWorkload, from *sourceRegistry) (*testbed, error) {
 	return s, nil
 }
 
-func proxyOf(r *registrytest.Registry, w benchWorkload) *registrytest.Proxy {
+func startFront(r *registrytest.Registry, w benchWorkload) *registrytest.Proxy {
 	o := registrytest.ProxyOptions{Delay: w.delay, Auth: &registrytest.Auth{}}
 	if w.link != nil {
 		o.TLS, o.HTTP2, o.Link = true, !w.link.http1, w.link.NetworkLink

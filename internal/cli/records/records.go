@@ -24,7 +24,7 @@ type Config struct {
 // Keep updates the records, if they are asked for, notifies the targets of their sets, and writes
 // the metrics of all records into a directory. Its error has a line for each step that
 // failed. It fails no run.
-func (c Config) Keep(ctx context.Context, updates map[string]record.Update, out report.Directory) error {
+func (c Config) Keep(ctx context.Context, updates map[string]record.Update, out report.Output) error {
 	if len(updates) == 0 {
 		return nil
 	}

@@ -23,7 +23,7 @@ func TestNotificationsNeedARecord(t *testing.T) {
 		{"a record only", Config{Config: record.Config{Directory: t.TempDir()}}, ""},
 		{"both", Config{Config: record.Config{Directory: t.TempDir()}, Env: notify.Env{NotifyDir: "x"}}, ""},
 	} {
-		err := c.config.Keep(t.Context(), updates, report.Directory{})
+		err := c.config.Keep(t.Context(), updates, report.Output{})
 		if (err == nil) != (c.want == "") || err != nil && !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}

@@ -78,9 +78,9 @@ func (c *config) run(ctx context.Context, files []string) error {
 	if err != nil {
 		return command.Refuse(err)
 	}
-	var out report.Directory
+	var out report.Output
 	if c.out != "" && c.out != archive {
-		if out, err = report.OpenDirectory(c.out); err != nil {
+		if out, err = report.OpenOutput(c.out); err != nil {
 			return command.Refuse(fmt.Errorf("-out: %w", err))
 		}
 	}
@@ -111,7 +111,7 @@ func (c *config) open(files []string) (*state.Run, error) {
 }
 
 // write writes the report, and returns its verdict.
-func (c *config) write(r *report.Report, out report.Directory) error {
+func (c *config) write(r *report.Report, out report.Output) error {
 	if c.out == archive {
 		return r.WriteTar(c.stdout)
 	}
@@ -123,7 +123,7 @@ func (c *config) write(r *report.Report, out report.Directory) error {
 
 // lock notes where the report comes from, and adds images.lock to its files if they are written. A
 // run that has an images.lock already keeps it.
-func (c *config) lock(ctx context.Context, r *report.Report, run *state.Run, out report.Directory) {
+func (c *config) lock(ctx context.Context, r *report.Report, run *state.Run, out report.Output) {
 	r.From(c.Origin)
 	if c.out == "" && run == nil {
 		return
@@ -145,7 +145,7 @@ func (c *config) lock(ctx context.Context, r *report.Report, run *state.Run, out
 }
 
 // keepRecord updates the records of the run's image sets. One that cannot be updated fails no run.
-func (c *config) keepRecord(ctx context.Context, r *report.Report, out report.Directory) {
+func (c *config) keepRecord(ctx context.Context, r *report.Report, out report.Output) {
 	if c.out == archive {
 		return // the report is only read again
 	}

@@ -18,7 +18,7 @@ import (
 const pollInterval = time.Second
 
 // reportRun reports on a run whose streams are in the state, where it keeps the report's files too.
-func (c *config) reportRun(ctx context.Context, run *state.Run, out report.Directory) error {
+func (c *config) reportRun(ctx context.Context, run *state.Run, out report.Output) error {
 	p := poller{Run: run, until: time.Now().Add(c.Grace), splitStatus: c.SplitStatus, splitReason: c.SplitReason}
 	r, err := p.build(ctx)
 	if err != nil {

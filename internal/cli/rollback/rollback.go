@@ -207,9 +207,9 @@ func reportOf(results *stream.Content) (*report.Report, error) {
 	return r, nil
 }
 
-func openOut(dir string) (report.Directory, error) {
+func openOut(dir string) (report.Output, error) {
 	if dir == "" {
-		return report.Directory{}, nil
+		return report.Output{}, nil
 	}
-	return report.OpenDirectory(dir)
+	return report.OpenOutput(dir)
 }

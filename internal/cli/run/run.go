@@ -139,18 +139,18 @@ func limitHeap() {
 }
 
 // directory opens the directory of -out, if it is given.
-func (c *config) directory() (report.Directory, error) {
+func (c *config) directory() (report.Output, error) {
 	switch c.out {
 	case "":
-		return report.Directory{}, nil
+		return report.Output{}, nil
 	case "-":
-		return report.Directory{}, errors.New("only report writes an archive to standard output: give a directory")
+		return report.Output{}, errors.New("only report writes an archive to standard output: give a directory")
 	}
-	return report.OpenDirectory(c.out)
+	return report.OpenOutput(c.out)
 }
 
 // write writes the report and returns its verdict.
-func (c *config) write(ctx context.Context, streams []*stream.Content, out report.Directory) error {
+func (c *config) write(ctx context.Context, streams []*stream.Content, out report.Output) error {
 	b := report.NewBuilder()
 	for _, s := range streams {
 		if err := b.Add(s); err != nil {

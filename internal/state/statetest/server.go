@@ -47,7 +47,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.objects[object.Metadata.Name] != nil {
-		status(w, http.StatusConflict, "AlreadyExists")
+		writeStatus(w, http.StatusConflict, "AlreadyExists")
 		return
 	}
 	if s.objects == nil {
@@ -63,10 +63,10 @@ func (s *Server) get(w http.ResponseWriter, name string) {
 		_, _ = w.Write(object)
 		return
 	}
-	status(w, http.StatusNotFound, "NotFound")
+	writeStatus(w, http.StatusNotFound, "NotFound")
 }
 
-func status(w http.ResponseWriter, code int, reason string) {
+func writeStatus(w http.ResponseWriter, code int, reason string) {
 	w.WriteHeader(code)
 	fmt.Fprintf(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": %q, "code": %d}`, reason, code)
 }
