@@ -40,6 +40,7 @@ type host struct {
 	standing  *standing
 	warnings  warnings
 	large     chan struct{} // has an entry for each large manifest in memory
+	buffers   sync.Pool     // of *bytes.Buffer, to read manifests
 	scheme    atomic.Pointer[string]
 	itself    route // to the registry
 	outside   route // to other hosts that the registry leads to

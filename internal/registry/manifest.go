@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -172,15 +171,19 @@ const (
 	largeManifests = 2
 )
 
-// readContent reads a manifest of at most manifest.MaxSize bytes, or a byte more. length is what the
-// registry says that it has, or -1. The caller releases it when it is used.
-func (h *host) readContent(ctx context.Context, body io.Reader, length int64) (content []byte, release func(), err error) {
+// readContent reads a manifest of at most manifest.MaxSize bytes, or a byte more. The caller
+// releases it when it is used. It is read into a buffer that others have used: to grow one for each
+// manifest makes three times as much garbage.
+func (h *host) readContent(ctx context.Context, body io.Reader) (content []byte, release func(), err error) {
 	release = func() {}
-	small := bytes.NewBuffer(make([]byte, 0, bytes.MinRead+min(max(length, 0), smallManifest)))
-	_, err = small.ReadFrom(io.LimitReader(body, smallManifest+1))
-	b := small.Bytes()
-	if err != nil || len(b) <= smallManifest {
-		return b, release, err
+	small, ok := h.buffers.Get().(*bytes.Buffer)
+	if !ok {
+		small = new(bytes.Buffer)
+	}
+	defer h.buffers.Put(small)
+	small.Reset()
+	if _, err = small.ReadFrom(io.LimitReader(body, smallManifest+1)); err != nil || small.Len() <= smallManifest {
+		return bytes.Clone(small.Bytes()), release, err
 	}
 	select {
 	case h.large <- struct{}{}:
@@ -188,8 +191,9 @@ func (h *host) readContent(ctx context.Context, body io.Reader, length int64) (c
 	case <-ctx.Done():
 		return nil, release, ctx.Err()
 	}
-	all := bytes.NewBuffer(slices.Grow(b, manifest.MaxSize+bytes.MinRead+1-len(b)))
-	_, err = all.ReadFrom(io.LimitReader(body, int64(manifest.MaxSize+1-len(b))))
+	all := bytes.NewBuffer(make([]byte, 0, manifest.MaxSize+bytes.MinRead+1))
+	all.Write(small.Bytes())
+	_, err = all.ReadFrom(io.LimitReader(body, int64(manifest.MaxSize+1-all.Len())))
 	return all.Bytes(), release, err
 }
 
@@ -202,7 +206,7 @@ func (ep repoEndpoint) readManifest(ctx context.Context, identifier string, opti
 		return manifest.Raw{}, func() {}, retry.Never, err
 	}
 	defer resp.Body.Close()
-	b, release, err := ep.host.readContent(ctx, resp.Body, resp.ContentLength)
+	b, release, err := ep.host.readContent(ctx, resp.Body)
 	if err != nil {
 		return manifest.Raw{}, release, 0, &regerror.Error{Err: regerror.Plain(ctx, err)}
 	}

@@ -229,7 +229,7 @@ func (l *referrerList) page(ctx context.Context, at *url.URL) (page []Referrer, 
 			return retry.Never, err
 		}
 		defer resp.Body.Close()
-		b, release, err := l.host.readContent(ctx, resp.Body, resp.ContentLength)
+		b, release, err := l.host.readContent(ctx, resp.Body)
 		defer release()
 		if l.room -= len(b); l.room < 0 {
 			return retry.Never, &regerror.Error{Err: regerror.Permanent(errTooManyReferrers)}
