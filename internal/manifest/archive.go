@@ -76,7 +76,7 @@ func (a *Archive) Add(digest string, content []byte, parsed Manifest) Ref {
 // takes, and what the size of a large blob takes besides; all in bytes.
 const (
 	recordSize = 200
-	digestSize = 48
+	digestSize = 44
 	largeSize  = 32
 )
 
@@ -102,12 +102,12 @@ func (a *Archive) AddWithin(digest string, content []byte, parsed Manifest, room
 		r.blobs.add(blob, d.Foreign())
 	}
 	a.blobs = r.blobs.text
-	takes = recordSize + int64(len(r.packed.deflated)+24*len(r.children)+len(r.blobs.text)+
+	takes = recordSize + int64(len(r.packed.text)+24*len(r.children)+len(r.blobs.text)+
 		digestSize*(a.digests.len()-digests)+largeSize*(len(a.digests.large)-large))
 	if takes > room {
 		return ref, takes, false
 	}
-	r.packed.deflated, r.blobs.text = a.slab.keep(r.packed.deflated), a.slab.keep(r.blobs.text)
+	r.packed.text, r.blobs.text = a.slab.keep(r.packed.text), a.slab.keep(r.blobs.text)
 	a.records[ref] = r
 	return ref, takes, true
 }

@@ -4,16 +4,17 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math"
+	"math/bits"
 
 	"imagemirror/internal/digest"
 )
 
-// digests numbers sha256 digests. It takes 36 bytes for each, and up to 11 to find it again.
+// digests numbers sha256 digests. It takes 36 bytes for each, and up to 8 to find it again.
 // A map of strings would take about 200, and a large plan has a million digests.
 type digests struct {
 	seed   maphash.Seed // random: registries choose digests, and must not choose slots
 	chunks []*numbered  // so that nothing is copied to grow
-	slots  []uint32     // open addressing: Ref+1, or 0 if free; the length is a power of two
+	slots  []uint32     // open addressing: Ref+1, or 0 if free
 	count  int
 	large  map[Ref]int64 // sizes for which a numbered has no room
 }
@@ -68,19 +69,21 @@ func (d *digests) addSum(sum [32]byte) Ref {
 
 // slot returns the index in slots of a digest, or the free one where it belongs.
 func (d *digests) slot(sum [32]byte) (slot int, found bool) {
-	mask := len(d.slots) - 1
-	slot = int(maphash.Bytes(d.seed, sum[:])) & mask
-	for d.slots[slot] != 0 {
+	hash, length := maphash.Bytes(d.seed, sum[:]), uint64(len(d.slots))
+	first, _ := bits.Mul64(hash, length) // as hash % length, but quicker
+	for slot = int(first); d.slots[slot] != 0; {
 		if *d.sum(Ref(d.slots[slot] - 1)) == sum {
 			return slot, true
 		}
-		slot = (slot + 1) & mask
+		if slot++; slot == len(d.slots) {
+			slot = 0
+		}
 	}
 	return slot, false
 }
 
 func (d *digests) rehash() {
-	d.slots = make([]uint32, 2*len(d.slots))
+	d.slots = make([]uint32, len(d.slots)+len(d.slots)/2)
 	for ref := range d.count {
 		slot, _ := d.slot(*d.sum(Ref(ref)))
 		d.slots[slot] = uint32(ref + 1)
