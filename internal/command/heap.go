@@ -26,6 +26,16 @@ func CollectLate(percent int, limit int64) {
 	}, limit)
 }
 
+// ReleaseMemory gives memory that is not used back to the operating system, if garbage was collected
+// before: a process that is smaller keeps what it has.
+func ReleaseMemory() {
+	var stats debug.GCStats
+	debug.ReadGCStats(&stats)
+	if stats.NumGC > 0 {
+		debug.FreeOSMemory()
+	}
+}
+
 // A collected is garbage that tells when the first collection has ended. It is not so small that
 // the allocator would put it into one block with others, which might live on.
 type collected [64]byte

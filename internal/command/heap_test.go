@@ -31,3 +31,20 @@ func TestCollectLate(t *testing.T) {
 		t.Errorf("GOGC is %d after the first collection, want 80", got)
 	}
 }
+
+func TestReleaseMemory(t *testing.T) {
+	const size = 64 << 20
+	runtime.GC()
+	garbage := make([]byte, size)
+	for i := range garbage {
+		garbage[i] = 1
+	}
+	runtime.KeepAlive(garbage)
+	garbage = nil
+	ReleaseMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	if kept := m.HeapIdle - m.HeapReleased; kept > size/2 {
+		t.Errorf("%d bytes are kept that are not used", kept)
+	}
+}
