@@ -145,8 +145,8 @@ func (l look) apply() chromedp.Action[chromedp.Void] {
 }
 
 var looks = []look{
-	{"desktop-light", 1280, 1600, "light"}, {"desktop-dark", 1280, 1600, "dark"},
-	{"phone-light", 375, 1800, "light"}, {"phone-dark", 375, 1800, "dark"},
+	{"desktop-light", 1280, 1600, "light"}, {"desktop-dark", 1081, 1600, "dark"}, // the narrowest with tables
+	{"phone-light", 360, 1800, "light"}, {"phone-dark", 320, 1800, "dark"},
 }
 
 // watch collects what must not happen while pages load: requests to elsewhere, dialogs, and
