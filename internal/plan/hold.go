@@ -34,7 +34,7 @@ func (t *target) isHeld(source, wanted string) bool {
 }
 
 // mayBeHeld reports whether the tag would move although it may be held, and sets the error: nobody
-// undoes a rollback because a record could not be read once.
+// undoes a rollback because a record could not be read once. A lost record has no holds any more.
 func (t *target) mayBeHeld() bool {
 	if t.unread == nil || t.destination.Tag == "" || t.old == "" || t.old == t.digest {
 		return false

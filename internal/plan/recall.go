@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -43,7 +44,9 @@ func (r *resolver) remember(targets []*target) {
 			continue
 		}
 		<-m.read
-		t.unread = m.err
+		if !errors.Is(m.err, record.ErrLost) {
+			t.unread = m.err
+		}
 		if m.record != nil {
 			t.recorded = m.record.Destination(t.recordedName())
 		}
@@ -55,7 +58,10 @@ func (r *resolver) unread() (warnings []string) {
 	for _, set := range slices.Sorted(maps.Keys(r.recalled)) {
 		m := r.recalled[set]
 		<-m.read
-		if m.err != nil {
+		switch {
+		case errors.Is(m.err, record.ErrLost):
+			warnings = append(warnings, m.err.Error()+": the run knows nothing of earlier ones, and holds are over")
+		case m.err != nil:
 			warnings = append(warnings, m.err.Error()+": the run knows nothing of earlier ones, and no tag moves that may be held")
 		}
 	}

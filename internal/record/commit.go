@@ -91,19 +91,18 @@ func (w *indexWriter) read(ctx context.Context) (*storedIndex, *Record, error) {
 	if err == nil {
 		old, err = w.assemble(ctx, w.set, o)
 	}
-	broken := new(brokenError)
-	if !errors.As(err, &broken) || errors.Is(err, ErrNewer) {
+	if !errors.Is(err, ErrLost) {
 		return o, old, err
 	}
 	// It is broken only if no other writer has just replaced it.
-	now, err := w.get(ctx, indexName(w.set))
-	if err != nil {
-		return nil, nil, err
+	now, unread := w.get(ctx, indexName(w.set))
+	if unread != nil {
+		return nil, nil, unread
 	}
 	if now.ResourceVersion != o.configMap.ResourceVersion {
 		return nil, nil, errClaimed
 	}
-	return o, New(w.set), w.putAside(ctx, o, broken)
+	return o, New(w.set), w.putAside(ctx, o, err)
 }
 
 // mustWait reports whether another writer holds a claim that is not old, by its time or because

@@ -213,9 +213,12 @@ func (s *ConfigMaps) Load(ctx context.Context, set string) (*Record, error) {
 			return r, err
 		}
 		// A writer may have replaced a segment meanwhile: then the index has changed.
-		now, err2 := s.readIndex(ctx, set)
-		if err2 != nil || now.configMap.ResourceVersion == o.configMap.ResourceVersion {
-			return nil, errors.Join(err, err2)
+		now, unread := s.readIndex(ctx, set)
+		if unread != nil {
+			return nil, unread
+		}
+		if now.configMap.ResourceVersion == o.configMap.ResourceVersion {
+			return nil, err
 		}
 	}
 }

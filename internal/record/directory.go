@@ -130,6 +130,11 @@ type brokenError struct {
 func (b *brokenError) Error() string { return b.path + ": " + b.err.Error() }
 func (b *brokenError) Unwrap() error { return b.err }
 
+// Is reports that the record is lost, unless a newer version of the program can read it.
+func (b *brokenError) Is(target error) bool {
+	return target == ErrLost && !errors.Is(b.err, ErrNewer)
+}
+
 func (d *Directory) read(name string) ([]byte, error) {
 	path := filepath.Join(d.path, name)
 	// Opening a pipe would wait for somebody to write to it.
@@ -164,7 +169,7 @@ func (d *Directory) Update(ctx context.Context, set string, change func(*Record)
 	switch {
 	case errors.Is(err, ErrNone):
 		old = New(set)
-	case errors.As(err, &broken) && !errors.Is(err, ErrNewer):
+	case errors.Is(err, ErrLost) && errors.As(err, &broken):
 		if err := d.putAside(name, broken.err); err != nil {
 			return err
 		}

@@ -48,3 +48,7 @@ func LoadAll(ctx context.Context, r Reader) ([]*Record, error) {
 
 // ErrNone is the error of a set without a record.
 var ErrNone = errors.New("there is no record")
+
+// ErrLost is the error of a record whose content is broken. The next update keeps that aside, and
+// begins a new record.
+var ErrLost = errors.New("the record is lost")

@@ -3,6 +3,8 @@ package wire
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -68,6 +70,47 @@ func TestNoTagMovesWhileTheRecordCannotBeRead(t *testing.T) {
 	}
 	s.mirror(t)
 	p.wantAt(t, "m/held:v1", first)
+}
+
+// A record that is broken is lost with its holds: that fails no run. What a newer version wrote is
+// not lost.
+func TestLostRecordsFailNoRun(t *testing.T) {
+	t.Parallel()
+	for content, want := range map[string]string{
+		"{":               stream.Copied,
+		"":                stream.Copied,
+		`{"version": 1}`:  stream.Copied,
+		`{"version": 99}`: stream.Failed,
+	} {
+		t.Run(content, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t)
+			publish := func(version string) {
+				push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, version, "amd64", registrytest.NewLayer(version, 100)))
+			}
+			s := newRecordedSet(t, p, line(p, "ci/a:v1", "m/a:v1"))
+			dir := t.TempDir()
+			store, err := record.OpenDirectory(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.store = store
+			publish("1")
+			s.mirror(t).allAre(t, stream.Copied)
+			publish("2")
+			if err := os.WriteFile(filepath.Join(dir, s.set.Name+".json"), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			recall := record.Config{Directory: dir}.Recaller()
+			made, err := plan.Make(t.Context(), plan.Options{Client: client(t, settings()), Recall: recall}, []*imageset.Set{s.set})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.results(t, &made.Content).Results[0]; got.Status != want || len(made.Header.Warnings) != 1 {
+				t.Errorf("the tag is %s, want %s; warnings: %q", got.Status, want, made.Header.Warnings)
+			}
+		})
+	}
 }
 
 // While the tags of a wildcard cannot be listed, its tags go back, and stay where they are held.
