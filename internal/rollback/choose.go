@@ -3,6 +3,7 @@ package rollback
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"imagemirror/internal/imageset"
@@ -51,13 +52,15 @@ func Named(r *record.Record, names []string) ([]*record.Destination, error) {
 	}
 	var all []*record.Destination
 	for _, d := range r.Destinations {
-		by := d.Name
-		if !asked[by] {
-			by = report.RepositoryOf(d.Name)
+		by, repository := d.Name, report.RepositoryOf(d.Name)
+		if !asked[by] && !strings.Contains(d.Name, "@") { // an image by its digest has no tag
+			by = repository
 		}
-		if !d.Gone.IsZero() {
+		switch {
+		case d.Name == repository: // it stands for a wildcard whose tags could not be listed
+		case !d.Gone.IsZero():
 			gone[by] = d.Gone
-		} else if len(names) == 0 || asked[by] {
+		case len(names) == 0 || asked[by]:
 			found[by] = true
 			all = append(all, d)
 		}

@@ -69,12 +69,13 @@ func recordOf(destinations ...*record.Destination) *record.Record {
 
 // What is chosen depends on the record, on the names and on what the set's files allow today.
 func TestChoose(t *testing.T) {
-	set := setOf(t, "ci.example.com/a:v1 quay.io/m/a:v1", "ci.example.com/b:v* quay.io/m/b", "ci.example.com/a:v1.0 quay.io/m/a:v1.0", "ci.example.com/c:v1 docker.io/m/c:v1")
+	set := setOf(t, "ci.example.com/a:v1 quay.io/m/a:v1", "ci.example.com/b:v* quay.io/m/b", "ci.example.com/a:v1.0 quay.io/m/a:v1.0", "ci.example.com/c:v1 docker.io/m/c:v1", "ci.example.com/d:* quay.io/m/d")
 	gone := destination("quay.io/m/z:v1", "ab")
 	gone.Gone = noon
 	r := recordOf(
 		destination("docker.io/m/c:v1", "ab"), destination("quay.io/evil/x:v1", "ab"), destination("quay.io/m/a:v1", "abc"), destination("quay.io/m/a:v1.0", "ab"),
-		destination("quay.io/m/b:old", "ab"), destination("quay.io/m/b:v2", "a"), destination("quay.io/m/b:v3", "aba"), destination("quay.io/m/b@"+sha('a'), "a"), gone)
+		destination("quay.io/m/b:old", "ab"), destination("quay.io/m/b:v2", "a"), destination("quay.io/m/b:v3", "aba"), destination("quay.io/m/b@"+sha('a'), "a"),
+		destination("quay.io/m/d", ""), destination("quay.io/m/d:v1", "ab"), destination("quay.io/m/d@"+sha('a'), "a"), destination("quay.io/m/e", ""), gone)
 	for _, c := range []struct {
 		name  string
 		names []string
@@ -85,8 +86,11 @@ func TestChoose(t *testing.T) {
 		{name: "all", want: map[string]string{
 			"docker.io/m/c:v1": "a", "quay.io/evil/x:v1": "stays: no mapping", "quay.io/m/a:v1": "b", "quay.io/m/a:v1.0": "stays: its tag is immutable",
 			"quay.io/m/b:old": "stays: no mapping", "quay.io/m/b:v2": "stays: the record has no earlier digest", "quay.io/m/b:v3": "b",
-			"quay.io/m/b@" + sha('a'): "stays: it has no tag",
+			"quay.io/m/b@" + sha('a'): "stays: it has no tag", "quay.io/m/d:v1": "a", "quay.io/m/d@" + sha('a'): "stays: it has no tag",
 		}},
+		{name: "a repository whose tags could not be listed", names: []string{"quay.io/m/d"}, want: map[string]string{"quay.io/m/d:v1": "a"}},
+		{name: "an image without a tag", names: []string{"quay.io/m/d@" + sha('a')}, want: map[string]string{"quay.io/m/d@" + sha('a'): "fails: it has no tag"}},
+		{name: "a repository of which nothing is known", names: []string{"quay.io/m/e"}, err: "quay.io/m/e is not among the destinations"},
 		{name: "a tag", names: []string{"quay.io/m/a:v1"}, want: map[string]string{"quay.io/m/a:v1": "b"}},
 		{name: "a tag by another name", names: []string{"m/c:v1"}, want: map[string]string{"docker.io/m/c:v1": "a"}},
 		{name: "a repository", names: []string{"quay.io/m/a"}, want: map[string]string{"quay.io/m/a:v1": "b", "quay.io/m/a:v1.0": "fails: its tag is immutable"}},

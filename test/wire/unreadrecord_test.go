@@ -128,7 +128,7 @@ func TestRollbackWhileAWildcardFails(t *testing.T) {
 	p.source.Inject(registrytest.FaultRule{Kind: "GET tags", Fault: registrytest.Status(403, "")})
 	s.mirror(t).allAre(t, stream.Failed)
 	name := p.destination.Host + "/m/a:v1"
-	s.back(t, s.ask(t, name)).allAre(t, stream.Copied)
+	s.back(t, s.ask(t, p.destination.Host+"/m/a")).allAre(t, stream.Copied)
 	p.wantAt(t, "m/a:v1", first)
 	s.mirror(t).allAre(t, stream.Failed)
 	if held := s.load(t).Held(); len(held) != 1 || held[0].Name != name {
