@@ -38,7 +38,7 @@ const (
 	Immutable   Kind = "immutable"     // its tag may not move
 	Moved       Kind = "moved"         // its tag is held, and something else moved it
 	Rejected    Kind = "rejected"      // another 4xx
-	Conflict    Kind = "conflict"      // two mappings have one destination
+	Conflict    Kind = "conflict"      // two mappings have one tag, or a template makes none of a mapping's
 	Private     Kind = "private"       // it is published, and strangers cannot pull it
 
 	// The run.

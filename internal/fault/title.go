@@ -26,7 +26,7 @@ var titles = map[Kind]string{
 	Immutable:   "tags at HOST may not move",
 	Moved:       "tags at HOST are not where they are held",
 	Rejected:    "HOST rejects requests",
-	Conflict:    "two mappings have one destination",
+	Conflict:    "two mappings have one tag, or a template makes none",
 	Private:     "strangers cannot pull from HOST what was published",
 
 	NoPlan:       "nothing was mirrored: there is no plan",

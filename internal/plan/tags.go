@@ -61,7 +61,7 @@ func (t *target) expandTag(template tagname.Template, v tagname.Values) stream.E
 	tag, err := template.Expand(v)
 	if err != nil {
 		return stream.ExtraTag{Error: tagError(fault.New(
-			fault.Fault{Kind: fault.Image, Side: reference.Destination, Advice: "correct spec.tags or spec.keep in the set's settings.yaml"},
+			fault.Fault{Kind: fault.Conflict, Side: reference.Destination, Advice: "correct spec.tags or spec.keep in the set's settings.yaml"},
 			fmt.Sprintf("the additional tag %s %v", template, err)))}
 	}
 	return stream.ExtraTag{Tag: tag, Immutable: t.settings.Keeps(tag)}

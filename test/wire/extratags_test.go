@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"imagemirror/internal/fault"
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
 )
@@ -250,6 +251,36 @@ func TestContestedAdditionalTags(t *testing.T) {
 		t.Errorf("got %+v, want that v1-old is another mapping's", got)
 	}
 	p.wantAt(t, "m/a:v1", moved)
+}
+
+// Of tags that only a run sees, one may be too long for a template: it is the settings' fault, and
+// not the image's.
+func TestAdditionalTagsThatAreTooLong(t *testing.T) {
+	t.Parallel()
+	for spec, status := range map[string]string{`keep: "{tag}-previous"`: stream.Failed, `keep: "{source.tag}-{digest:64}"`: stream.Failed, `tags: ["{tag}-{digest:12}"]`: stream.Copied} {
+		t.Run(spec, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t)
+			long := "v" + strings.Repeat("1", 120)
+			all := line(p, "ci/a:v*", "m/a")
+			for _, version := range []string{"1", "2"} {
+				push(t, p.source, "ci/a:"+long, registrytest.NewImage(registrytest.OCI, version, "amd64", registrytest.NewLayer(version, 100)))
+				if version == "1" {
+					carry(t, settings(), anonymous{}, planned(t, setWith(t, plainSpec("cap: 64"), all))).allAre(t, stream.Copied)
+				}
+			}
+			run := carry(t, settings(), anonymous{}, planned(t, setWith(t, plainSpec(spec), all)))
+			run.are(t, p.destination, map[string]string{"m/a:" + long: status})
+			result := run.results[p.destination.Host+"/m/a:"+long]
+			err := result.Error
+			if status == stream.Copied {
+				err = result.Tags[0].Error
+			}
+			if err == nil || err.Kind != fault.Conflict || !strings.Contains(err.Advice, "correct spec.tags or spec.keep") {
+				t.Errorf("got %+v", err)
+			}
+		})
+	}
 }
 
 // A copy that is killed at any moment leaves no tag at its new image without its additional tags,
