@@ -146,6 +146,29 @@ func (a *Authorizer) prefetch(c Challenge, push bool) {
 	defer a.mu.Unlock()
 	wanted := a.wanted[push]
 	a.wanted[push] = nil
+	a.prefetchLocked(c, wanted)
+}
+
+// PrefetchFull begins to get the announced tokens that push and that no further repository joins.
+func (a *Authorizer) PrefetchFull() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.challenge.HasTokens() {
+		return
+	}
+	var full, rest []*token
+	for _, t := range a.wanted[true] {
+		if a.open[groupKey{t.credential, true}] == t && t.takes("", nil) {
+			rest = append(rest, t)
+		} else {
+			full = append(full, t)
+		}
+	}
+	a.wanted[true] = rest
+	a.prefetchLocked(a.challenge, full)
+}
+
+func (a *Authorizer) prefetchLocked(c Challenge, wanted []*token) {
 	if len(wanted) == 0 || !a.service.Slots.Several() {
 		return
 	}

@@ -14,7 +14,7 @@ import (
 type ahead struct {
 	*resolver
 
-	mu      sync.Mutex // guards noted and copied of the targets, too
+	mu      sync.Mutex // guards noted, copied, checked and refused of the targets, too
 	targets []*target
 	next    int
 	open    bool
@@ -43,7 +43,20 @@ func (a *ahead) note(copied bool, targets ...*target) {
 	a.tellLocked()
 }
 
-// begin begins to tell. All destinations have answered, and the preflights are over.
+// check notes that it is known whether the destination of targets accepts pushes: refused is why it
+// does not.
+func (a *ahead) check(refused error, targets []*target) {
+	if a != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		defer a.tellLocked()
+	}
+	for _, t := range targets {
+		t.checked, t.refused = true, refused
+	}
+}
+
+// begin begins to tell. All destinations have answered, and pushes to them are announced.
 func (a *ahead) begin() {
 	if a == nil {
 		return
@@ -78,7 +91,7 @@ func (a *ahead) independentLocked() bool {
 func (a *ahead) tellLocked() {
 	for a.open && a.next < len(a.targets) {
 		t := a.targets[a.next]
-		if !t.noted {
+		if !t.noted || t.copied && !t.checked {
 			return
 		}
 		a.next++

@@ -88,6 +88,7 @@ type target struct {
 	undecided           *sync.WaitGroup // counts the target until copying is known
 	refused             error           // why its destination accepts no push
 	noted, copied       bool            // see ahead
+	checked             bool            // refused is known, if the target is copied
 	referrers           settings.Referrers
 	public              bool           // strangers have to be able to pull it
 	answer              *stream.Public // what they get, if that was asked

@@ -80,12 +80,7 @@ func (r *resolver) resolve(ctx context.Context, targets []*target) {
 	if r.Ready != nil && r.first == nil { // these are all targets
 		r.ahead = r.newAhead(targets)
 	}
-	checked := r.startPreflights(ctx, targets)
-	var preflights sync.WaitGroup
-	preflights.Go(func() {
-		checked.Wait()
-		r.ahead.begin()
-	})
+	preflights := r.startPreflights(ctx, targets)
 	greeted := greet(ctx, routes)
 	each(routes, workers*r.Client.Concurrency(), func(g *group) {
 		r.settle(ctx, g)

@@ -10,16 +10,23 @@ import (
 	"imagemirror/internal/regerror"
 )
 
+// IsChallenged reports whether it is known which authentication the repository's registry asks for.
+// If not, AnnouncePush may have to ask.
+func (r *Repository) IsChallenged() bool {
+	return !slices.ContainsFunc(r.endpoints, func(ep repoEndpoint) bool { return ep.host.auth.Challenge().IsZero() })
+}
+
 // AnnouncePush notes that MayPush will be called for the repository, and reports
 // whether it can be: the registry must have a token service, and asking that must not
-// write. If all repositories are announced first, one token serves many. exists means
-// that the repository is known to be there.
+// write. If all repositories are announced first, one token serves many. Those that have as many
+// scopes as they take are prefetched. exists means that the repository is known to be there.
 func (r *Repository) AnnouncePush(ctx context.Context, exists bool) bool {
 	can := false
 	for _, ep := range r.endpoints {
 		c := ep.host.challenge(ctx, ep.host.client.hasCredentials(ep.access.Credential))
 		if c.HasTokens() && ep.access.Credential.RegistryToken == "" && (exists || !c.CreatesRepositories()) {
 			ep.host.auth.Announce(ctx, ep.pushing(), nil)
+			ep.host.auth.PrefetchFull()
 			can = true
 		}
 	}
