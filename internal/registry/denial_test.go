@@ -94,7 +94,7 @@ func TestProxyThatRefusesIsNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := testHost(t, "registry.example")
-		tr := h.client.transport(h.client.tls, own{h.standing})
+		tr := h.client.transport(h.client.tls, h.client.dialer(own{h.standing}))
 		tr.Proxy = http.ProxyURL(u)
 		_, err = (&http.Client{Transport: tr}).Get("https://registry.example/v2/")
 		e := &regerror.Error{Err: regerror.Plain(t.Context(), err)}

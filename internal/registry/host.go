@@ -78,8 +78,8 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 	trust := c.tls.Clone()
 	trust.InsecureSkipVerify = e.Insecure //nolint:gosec // insecure in registries.conf means this
 	h.standing = newStanding(h.address)
-	h.itself = c.route(trust, own{h.standing})
-	h.outside = c.route(c.tls, others{h.standing})
+	h.itself = c.route(trust, c.dialer(own{h.standing}))
+	h.outside = c.route(c.tls, c.dialer(others{h.standing}))
 	h.auth = auth.New(auth.Config{
 		Registry:  e.Registry,
 		PlainHTTP: h.allowsPlainHTTP(),
@@ -129,10 +129,11 @@ type route struct {
 	blobs *http.Client // each request has a connection to itself
 }
 
-// route returns a route within a reach.
-func (c *Client) route(trust *tls.Config, within reach) route {
-	shared := c.transport(trust, within)
-	l := &lanes{open: func() *http.Transport { return c.transport(trust, within) }, shared: shared, most: c.config.Concurrency}
+// route returns a route over connections that dial opens.
+func (c *Client) route(trust *tls.Config, dial dialFunc) route {
+	shared := c.transport(trust, dial)
+	shared.HTTP2.SendPingTimeout, shared.HTTP2.PingTimeout = silentAfter, lostAfter
+	l := &lanes{open: func() *http.Transport { return c.transport(trust, dial) }, shared: shared, most: c.config.Concurrency}
 	return route{
 		small: &http.Client{Transport: coding.Transport(shared), CheckRedirect: noRedirect},
 		blobs: &http.Client{Transport: coding.Transport(l), CheckRedirect: noRedirect},
@@ -148,10 +149,10 @@ const (
 )
 
 // transport returns a transport that keeps one idle connection per request slot.
-func (c *Client) transport(trust *tls.Config, within reach) *http.Transport {
+func (c *Client) transport(trust *tls.Config, dial dialFunc) *http.Transport {
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         c.dialer(within),
+		DialContext:         dial,
 		TLSClientConfig:     trust.Clone(), // net/http writes to it
 		TLSHandshakeTimeout: 15 * time.Second,
 		ForceAttemptHTTP2:   true,
@@ -172,6 +173,14 @@ func (c *Client) transport(trust *tls.Config, within reach) *http.Transport {
 // windows is how many bytes of blobs may arrive from one registry over HTTP/2 that nobody has
 // taken yet, since the uploads are slower than the downloads.
 const windows = 64 << 20
+
+// A connection over HTTP/2 that goes dead without a word, as when a network path fails, would take
+// all attempts of all requests with it: net/http closes it only if a ping stays without an answer.
+// A lane needs none: its connection is closed when its transfer stalls.
+const (
+	silentAfter = 30 * time.Second // with nothing from the server, a ping is sent
+	lostAfter   = 15 * time.Second // without an answer to it, the connection is closed
+)
 
 // refusedByProxy names a proxy that does not connect: net/http's error is the status only.
 func refusedByProxy(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {

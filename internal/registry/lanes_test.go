@@ -8,18 +8,23 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"imagemirror/internal/digest"
 )
 
 const anyDigest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 
-// blobServer serves blobs over TLS, and notes the connection that each request came over.
+// blobServer serves blobs over TLS and pipes, and notes the connection that each request came over.
 type blobServer struct {
 	*httptest.Server
+	pipes   *pipes
 	content func(w http.ResponseWriter, r *http.Request) // of blobs
 
 	mu    sync.Mutex
@@ -31,7 +36,7 @@ type blobServer struct {
 func newBlobServer(t *testing.T, http2 bool, content http.HandlerFunc) *blobServer {
 	t.Helper()
 	s := &blobServer{content: content, open: map[net.Conn]bool{}}
-	s.Server = httptest.NewUnstartedServer(s)
+	s.Server, s.pipes = newPipedServer(s)
 	s.EnableHTTP2 = http2
 	s.Config.ConnState = func(c net.Conn, state http.ConnState) {
 		s.mu.Lock()
@@ -61,12 +66,13 @@ func (s *blobServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.content(w, r)
 		return
 	}
-	w.Header().Set("Docker-Content-Digest", anyDigest)
+	w.Header().Set("Docker-Content-Digest", digest.Of(nil)) // a GET may follow a HEAD without an answer
 }
 
 // connections returns how many connections requests came over, those for blobs and all others,
-// and how many are open.
+// and how many are open once all that is under way has been done.
 func (s *blobServer) connections() (blobs, other, open int) {
+	synctest.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return distinct(s.blobs), distinct(s.other), len(s.open)
@@ -85,7 +91,7 @@ func (s *blobServer) at(t *testing.T) *Repository {
 	t.Helper()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	writeCertificate(t, ca, s.Server)
-	r := repositoryAt(t, s.Listener.Addr().String(), Config{Concurrency: 9, Retries: 2, Stall: patience, CAFile: ca}, keys(anonymously))
+	r := s.pipes.repository(t, Config{Concurrency: 9, Retries: 2, Stall: patience, CAFile: ca})
 	if _, err := r.Head(t.Context(), "v1"); err != nil {
 		t.Fatal(err)
 	}
@@ -140,79 +146,89 @@ func downloads(t *testing.T, r *Repository, n int) {
 }
 
 func TestEachBlobInFlightHasAConnection(t *testing.T) {
-	const n = 8
-	s := newBlobServer(t, true, together(n))
-	r := s.at(t)
-	for range 3 { // the connections are used again
-		downloads(t, r, n)
-	}
-	if blobs, other, open := s.connections(); blobs != n || other != 1 || open != n+1 {
-		t.Errorf("blobs came over %d connections, other requests over %d, and %d are open; want %d, 1 and %d", blobs, other, open, n, n+1)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const n = 8
+		s := newBlobServer(t, true, together(n))
+		r := s.at(t)
+		for range 3 { // the connections are used again
+			downloads(t, r, n)
+		}
+		if blobs, other, open := s.connections(); blobs != n || other != 1 || open != n+1 {
+			t.Errorf("blobs came over %d connections, other requests over %d, and %d are open; want %d, 1 and %d", blobs, other, open, n, n+1)
+		}
+	})
 }
 
 func TestHTTP1NeedsNoLanes(t *testing.T) {
-	s := newBlobServer(t, false, together(1))
-	r := s.at(t)
-	for range 4 { // the first finds out
-		if err := fetch(t.Context(), r); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		s := newBlobServer(t, false, together(1))
+		r := s.at(t)
+		for range 4 { // the first finds out
+			if err := fetch(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if blobs, other, open := s.connections(); blobs != 2 || other != 1 || open != 2 {
-		t.Errorf("blobs came over %d connections, other requests over %d, and %d are open; want one for all, and that which found out", blobs, other, open)
-	}
+		if blobs, other, open := s.connections(); blobs != 2 || other != 1 || open != 2 {
+			t.Errorf("blobs came over %d connections, other requests over %d, and %d are open; want one for all, and that which found out", blobs, other, open)
+		}
+	})
 }
 
 // A registry that leads to a CDN sends no blobs itself.
 func TestRedirectsShareAConnection(t *testing.T) {
-	const n = 6
-	cdn := newBlobServer(t, true, together(1))
-	s := newBlobServer(t, true, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, cdn.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	synctest.Test(t, func(t *testing.T) {
+		const n = 6
+		cdn := newBlobServer(t, true, together(1))
+		s := newBlobServer(t, true, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, cdn.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		})
+		r := s.at(t)
+		h := r.endpoints[0].host
+		h.outside = h.client.route(&tls.Config{InsecureSkipVerify: true}, cdn.pipes.dial) //nolint:gosec // for a test
+		if err := fetch(t.Context(), r); err != nil {                                     // finds out
+			t.Fatal(err)
+		}
+		cdn.content = together(n)
+		for range 3 {
+			downloads(t, r, n)
+		}
+		if redirects, _, _ := s.connections(); redirects > 2 {
+			t.Errorf("redirects came over %d connections, want one, and that which found out", redirects)
+		}
+		if blobs, _, _ := cdn.connections(); blobs != n {
+			t.Errorf("the CDN's blobs came over %d connections, want %d", blobs, n)
+		}
 	})
-	r := s.at(t)
-	if err := fetch(t.Context(), r); err != nil { // finds out
-		t.Fatal(err)
-	}
-	cdn.content = together(n)
-	for range 3 {
-		downloads(t, r, n)
-	}
-	if redirects, _, _ := s.connections(); redirects > 2 {
-		t.Errorf("redirects came over %d connections, want one, and that which found out", redirects)
-	}
-	if blobs, _, _ := cdn.connections(); blobs != n {
-		t.Errorf("the CDN's blobs came over %d connections, want %d", blobs, n)
-	}
 }
 
 // What a download that was given up has left in its connection would delay the next one.
 func TestDownloadsThatAreGivenUpLeaveNoConnection(t *testing.T) {
-	const n = 5
-	var begun sync.WaitGroup
-	begun.Add(n)
-	s := newBlobServer(t, true, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", "10000000")
-		_, _ = w.Write(make([]byte, 100_000))
-		_ = http.NewResponseController(w).Flush()
-		begun.Done()
-		<-r.Context().Done()
-	})
-	r := s.at(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	var all sync.WaitGroup
-	for range n {
-		all.Go(func() {
-			if err := fetch(ctx, r); err == nil {
-				t.Error("a download that was cut ended without an error")
-			}
+	synctest.Test(t, func(t *testing.T) {
+		const n = 5
+		var begun sync.WaitGroup
+		begun.Add(n)
+		s := newBlobServer(t, true, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "10000000")
+			_, _ = w.Write(make([]byte, 100_000))
+			_ = http.NewResponseController(w).Flush()
+			begun.Done()
+			<-r.Context().Done()
 		})
-	}
-	begun.Wait()
-	cancel()
-	all.Wait()
-	waitFor(t, func() bool { _, _, open := s.connections(); return open == 1 }, "one connection to be open")
+		r := s.at(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for range n {
+			all.Go(func() {
+				if err := fetch(ctx, r); err == nil {
+					t.Error("a download that was cut ended without an error")
+				}
+			})
+		}
+		begun.Wait()
+		cancel()
+		all.Wait()
+		waitFor(t, func() bool { _, _, open := s.connections(); return open == 1 }, "one connection to be open")
+	})
 }
 
 // waitFor waits until something is so.
@@ -238,116 +254,126 @@ func TestClosedConnectionsAreReplaced(t *testing.T) {
 		{"nothing happens", func(http.ResponseWriter) {}, func(*blobServer) {}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newBlobServer(t, true, func(w http.ResponseWriter, _ *http.Request) {
-				c.answer(w)
-				_, _ = io.WriteString(w, "content")
-			})
-			r := s.at(t)
-			for range 4 {
-				if err := fetch(t.Context(), r); err != nil {
-					t.Fatal(err)
+			synctest.Test(t, func(t *testing.T) {
+				s := newBlobServer(t, true, func(w http.ResponseWriter, _ *http.Request) {
+					c.answer(w)
+					_, _ = io.WriteString(w, "content")
+				})
+				r := s.at(t)
+				for range 4 {
+					if err := fetch(t.Context(), r); err != nil {
+						t.Fatal(err)
+					}
+					c.after(s)
 				}
-				c.after(s)
-			}
-			if blobs, _, _ := s.connections(); blobs > c.most {
-				t.Errorf("4 blobs came over %d connections, want at most %d", blobs, c.most)
-			}
+				if blobs, _, _ := s.connections(); blobs > c.most {
+					t.Errorf("4 blobs came over %d connections, want at most %d", blobs, c.most)
+				}
+			})
 		})
 	}
 }
 
 func TestFewerStreamsThanRequests(t *testing.T) {
-	const n = 4
-	s := newBlobServer(t, true, together(n))
-	s.Close()
-	s.Server = httptest.NewUnstartedServer(s)
-	s.EnableHTTP2 = true
-	s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 1}
-	s.StartTLS()
-	defer s.Close()
-	downloads(t, s.at(t), n)
-	if blobs, _, _ := s.connections(); blobs != n {
-		t.Errorf("%d blobs came over %d connections, want one each", n, blobs)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const n = 4
+		s := newBlobServer(t, true, together(n))
+		s.Close()
+		s.Server, s.pipes = newPipedServer(s)
+		s.EnableHTTP2 = true
+		s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 1}
+		s.StartTLS()
+		defer s.Close()
+		downloads(t, s.at(t), n)
+		if blobs, _, _ := s.connections(); blobs != n {
+			t.Errorf("%d blobs came over %d connections, want one each", n, blobs)
+		}
+	})
 }
 
 // Not more idle lanes are kept than there are slots, however many hosts they led to.
 func TestIdleLanesAreBounded(t *testing.T) {
-	const most = 3
-	insecure := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // for a test
-	client, err := New(Config{Concurrency: most, Retries: 1, Stall: patience}, keys(anonymously))
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := client.route(insecure, own{newStanding("")}).blobs
-	var servers []*blobServer
-	for range most + 2 {
-		s := newBlobServer(t, true, together(1))
-		servers = append(servers, s)
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/v2/a/blobs/"+anyDigest, nil)
+	synctest.Test(t, func(t *testing.T) {
+		const most = 3
+		insecure := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // for a test
+		client, err := New(Config{Concurrency: most, Retries: 1, Stall: patience}, keys(anonymously))
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := all.Do(req)
-		if err != nil {
-			t.Fatal(err)
+		var servers []*blobServer
+		all := client.route(insecure, func(ctx context.Context, network, address string) (net.Conn, error) {
+			at := slices.IndexFunc(servers, func(s *blobServer) bool { return s.pipes.Addr().String() == address })
+			return servers[at].pipes.dial(ctx, network, address)
+		}).blobs
+		for range most + 2 {
+			s := newBlobServer(t, true, together(1))
+			servers = append(servers, s)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/v2/a/blobs/"+anyDigest, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := all.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			discard(resp)
 		}
-		discard(resp)
-	}
-	waitFor(t, func() bool {
-		total := 0
-		for _, s := range servers {
-			_, _, open := s.connections()
-			total += open
-		}
-		return total == most
-	}, "three connections to be open")
+		waitFor(t, func() bool {
+			total := 0
+			for _, s := range servers {
+				_, _, open := s.connections()
+				total += open
+			}
+			return total == most
+		}, "three connections to be open")
+	})
 }
 
-// A connection may die without a word, as when a NAT forgets it.
+// A connection may die without a word, as when a NAT forgets it. That costs the requests that are
+// under way on it an attempt, before they stall.
 func TestSilentConnectionsAreReplaced(t *testing.T) {
-	s := newBlobServer(t, true, together(1))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	var dead atomic.Bool
-	var opened atomic.Int64
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
+	synctest.Test(t, func(t *testing.T) {
+		s := newBlobServer(t, true, together(1))
+		ca := filepath.Join(t.TempDir(), "ca.pem")
+		writeCertificate(t, ca, s.Server)
+		r := s.pipes.repository(t, Config{Concurrency: 9, Retries: 2, Stall: time.Minute, CAFile: ca})
+		h := r.endpoints[0].host
+		var dead atomic.Bool
+		h.itself = h.client.route(h.client.tls, func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := s.pipes.dial(ctx, network, address)
+			if dead.Load() {
+				return c, err
 			}
-			to, err := net.Dial("tcp", s.Listener.Addr().String())
-			if err != nil {
-				return
+			return &forgotten{c, &dead}, err
+		})
+		head := func() {
+			if _, err := r.Head(t.Context(), "v1"); err != nil {
+				t.Error(err)
 			}
-			first := opened.Add(1) == 1
-			relay := func(to io.Writer, from io.Reader) {
-				b := make([]byte, 32<<10)
-				for {
-					n, err := from.Read(b)
-					if err != nil {
-						return
-					}
-					if !first || !dead.Load() {
-						_, _ = to.Write(b[:n])
-					}
-				}
-			}
-			go relay(to, c)
-			go relay(c, to)
 		}
-	}()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	writeCertificate(t, ca, s.Server)
-	r := repositoryAt(t, l.Addr().String(), Config{Concurrency: 2, Retries: 3, Stall: time.Second, CAFile: ca}, keys(anonymously))
-	for range 2 {
-		if _, err := r.Head(t.Context(), "v1"); err != nil {
-			t.Fatal(err)
-		}
+		head()
 		dead.Store(true)
+		began := time.Now()
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(head)
+		}
+		all.Wait()
+		if took := time.Since(began); took < lostAfter || took >= time.Minute {
+			t.Errorf("the answers came after %s, want them before the requests stall", took)
+		}
+	})
+}
+
+// A forgotten connection loses what is written once it is dead.
+type forgotten struct {
+	net.Conn
+	dead *atomic.Bool
+}
+
+func (f *forgotten) Write(b []byte) (int, error) {
+	if f.dead.Load() {
+		return len(b), nil
 	}
+	return f.Conn.Write(b)
 }

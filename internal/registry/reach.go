@@ -124,9 +124,12 @@ func misled(kind addresses.Kind, address string) error {
 	return regerror.Permanent(regerror.Malformed("a public registry leads to the private address %s", address))
 }
 
+// A dialFunc opens a connection to an address, as net.Dialer's DialContext does.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
 // dialer returns how connections are opened. The reach judges each address that a name turns out
 // to have, right before it is connected to. The proxies that the environment names are exempt.
-func (c *Client) dialer(within reach) func(ctx context.Context, network, address string) (net.Conn, error) {
+func (c *Client) dialer(within reach) dialFunc {
 	open := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
 	judged := *open
 	judged.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
