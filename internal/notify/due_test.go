@@ -72,6 +72,8 @@ func TestDue(t *testing.T) {
 		{name: "for two causes at once", causes: []*record.Cause{gone(), refused()}, want: []string{"failing credentials to slack,mail", "failing missing to slack,mail"}},
 		{name: "for another cause", causes: []*record.Cause{gone(), with(refused(), told(noon))}, want: []string{"cause missing to slack,mail"}},
 		{name: "it goes on", causes: []*record.Cause{with(refused(), told(noon))}, after: 23 * time.Hour},
+		{name: "a daily run ends earlier", causes: []*record.Cause{with(refused(), told(noon))}, after: 24*time.Hour - 29*time.Minute, want: []string{"reminder credentials to slack,mail"}},
+		{name: "a run is half an hour early", causes: []*record.Cause{with(refused(), told(noon))}, after: 24*time.Hour - 31*time.Minute},
 		{name: "for a day", causes: []*record.Cause{with(refused(), told(noon))}, after: 24 * time.Hour, want: []string{"reminder credentials to slack,mail"}},
 		{name: "a clock was a month ahead", causes: []*record.Cause{with(refused(), told(noon.AddDate(0, 1, 0)))}, want: []string{"reminder credentials to slack,mail"}},
 		{name: "a clock is a minute ahead", causes: []*record.Cause{with(refused(), told(noon.Add(time.Minute)))}},

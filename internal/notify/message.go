@@ -43,6 +43,10 @@ const (
 	maxMore     = 20 // further causes that one message lists
 )
 
+// early is which part of the time between two reminders the second one may be early. A daily run does
+// not end at the same second each day, and with none the reminder would wait for the day after.
+const early = 48
+
 // maxBroken is after how many reports that were ended while they sent a message it counts as
 // sent.
 const maxBroken = 3
@@ -136,7 +140,7 @@ func (v recordView) event(c *record.Cause, told bool) (Event, []string) {
 	switch age := v.now.Sub(c.Told); {
 	case c.Told.IsZero():
 		return first, v.targets
-	case age >= v.remind || age <= -v.remind: // a clock was ahead when people were told
+	case age >= v.remind-v.remind/early || age <= -v.remind: // a clock was ahead when people were told
 		return Reminder, v.targets
 	case len(c.Owed) > 0:
 		return Reminder, v.owed(c)
