@@ -13,7 +13,13 @@ func overviewAnswer(v view, r *http.Request) (*response, error) {
 	return v.overview(q).html()
 }
 
-func causesAnswer(v view, _ *http.Request) (*response, error) { return v.causesPage().html() }
+func causesAnswer(v view, r *http.Request) (*response, error) {
+	q, err := parseQuery(r.URL.RawQuery, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return v.causesPage(q).html()
+}
 
 func causeAnswer(v view, r *http.Request) (*response, error) {
 	c := v.cause(r.PathValue("cause"))

@@ -41,14 +41,21 @@ func (c *cause) row() causeRow {
 }
 
 // A causesBody is what the list of causes shows.
-type causesBody struct{ Causes []causeRow }
+type causesBody struct {
+	All    int
+	Causes []causeRow
+	Pager  pager
+}
 
-func (v view) causesPage() *page {
-	b := &causesBody{}
-	for _, c := range v.causes {
+func (v view) causesPage(q query) *page {
+	b := &causesBody{All: len(v.causes)}
+	p := v.page(causesPath, q, "causes", "Causes", b)
+	var shown []*cause
+	shown, b.Pager = cut(v.causes, q, destinationsShown, func(q query) string { return p.variant(causesPath, q) })
+	for _, c := range shown {
 		b.Causes = append(b.Causes, c.row())
 	}
-	return v.page(causesPath, query{}, "causes", "Causes", b)
+	return p
 }
 
 // A causeBody is what the page of a cause shows.

@@ -93,7 +93,10 @@ func (f *filer) overviews() {
 }
 
 func (f *filer) causes() {
-	f.page(f.causesPage())
+	f.parts(query{}, func(q query) (*page, pager) {
+		p := f.causesPage(q)
+		return p, p.Body.(*causesBody).Pager
+	})
 	f.json("causes", f.causeList())
 	for _, c := range f.Snapshot.causes {
 		f.parts(query{}, func(q query) (*page, pager) {
