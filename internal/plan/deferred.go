@@ -93,7 +93,8 @@ func (t *target) mayBeUnasked() bool {
 // and is recent enough.
 func (t *target) isRecordedGood(now time.Time) bool {
 	d := t.recorded
-	good := d.FailingSince.IsZero() && digest.Valid(d.Digest) && !t.lacksPlatforms(d.Digest)
+	// While no mapping named the tag, somebody may have deleted it.
+	good := d.Gone.IsZero() && d.FailingSince.IsZero() && digest.Valid(d.Digest) && !t.lacksPlatforms(d.Digest)
 	same := d.Source == t.Source && (t.mayBeKept() || t.source.Digest == d.Digest)
 	age := now.Sub(d.CheckedAt())
 	return good && same && age >= 0 && age < cmp.Or(t.settings.Recheck, settings.DefaultRecheck)

@@ -165,6 +165,7 @@ func TestImmutableTagsOfTheRecord(t *testing.T) {
 		{"in the future", "immutable: [v*]", known(func(d *record.Destination) { d.LastGood = time.Now().Add(time.Hour) }), true},
 		{"of another source", "immutable: [v*]", known(func(d *record.Destination) { d.Source = "other.example.com/x:v1" }), true},
 		{"that fails", "immutable: [v*]", known(func(d *record.Destination) { d.FailingSince = time.Now() }), true},
+		{"that no mapping named", "immutable: [v*]", known(func(d *record.Destination) { d.Gone = time.Now().Add(-time.Minute) }), true},
 		{"never good", "immutable: [v*]", known(func(d *record.Destination) { d.LastGood = time.Time{} }), true},
 		{"without a digest", "immutable: [v*]", known(func(d *record.Destination) { d.Digest = "" }), true},
 		{"of a tag that moves", "immutable: [release-*]", known(func(*record.Destination) {}), true},
@@ -189,6 +190,36 @@ func TestImmutableTagsOfTheRecord(t *testing.T) {
 				t.Errorf("there were %d requests", n)
 			}
 		})
+	}
+}
+
+// A tag that was deleted while no mapping named it is copied again when one does, though the record
+// knew it to be good.
+func TestImmutableTagThatWasDeletedComesBack(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	lines := p.images(t, 2)
+	s := newRecordedSet(t, p, lines...)
+	both := setWith(t, "immutable: [v*]", lines...)[0]
+	s.set = both
+	s.mirror(t).allAre(t, stream.Copied)
+	less := *both
+	less.Mappings = less.Mappings[:1]
+	s.set = &less
+	s.mirror(t).allAre(t, stream.Current)
+	to, err := client(t, settings()).Destination(t.Context(), parse(t, p.destination.backend+"/m/i1"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := to.Delete(t.Context(), "v1"); err != nil {
+		t.Fatal(err)
+	}
+	s.set = both
+	s.mirror(t).are(t, p.destination, map[string]string{"m/i0:v1": stream.Current, "m/i1:v1": stream.Copied})
+	p.reset()
+	s.mirror(t).allAre(t, stream.Current)
+	if n := p.source.Stats().Total() + p.destination.Stats().Total(); n > 0 {
+		t.Errorf("a quiet run sent %d requests", n)
 	}
 }
 
