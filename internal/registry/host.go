@@ -45,23 +45,21 @@ type host struct {
 	itself    route // to the registry
 	outside   route // to other hosts that the registry leads to
 
-	mounts         mounts
-	heads          optional  // HEAD of manifests
-	referrers      optional  // the referrers API
-	referrersAsked sync.Once // for referrers, by the first request
-	noReferrers    sync.Map  // paths of repositories of which it refused to list referrers
-	tagLists       optional  // lists of tags that other requests can replace: see TagsWithin
-	ranges         optional  // of blobs
-	chunks         chunks
-	asks           atomic.Bool  // uploads ask before they send a body, since the registry redirects them
-	plain          atomic.Bool  // the registry calls blobs encoded that are not
-	unsized        atomic.Bool  // the registry refuses the size of a page of tags
-	links          atomic.Bool  // the registry links the pages of a list of tags
-	stalled        atomic.Int32 // 1: the registry stalled while it sent a blob
-	leads          atomic.Bool  // the registry redirected the last read of a blob
-	unfiltered     atomic.Bool  // the registry refuses to filter referrers
-	lists          atomic.Bool  // the registry lists referrers itself: see ListsReferrers
-	pinged         sync.Once    // see challenge
+	mounts     mounts
+	heads      optional // HEAD of manifests
+	referrers  referrersAPI
+	tagLists   optional // lists of tags that other requests can replace: see TagsWithin
+	ranges     optional // of blobs
+	chunks     chunks
+	asks       atomic.Bool  // uploads ask before they send a body, since the registry redirects them
+	plain      atomic.Bool  // the registry calls blobs encoded that are not
+	unsized    atomic.Bool  // the registry refuses the size of a page of tags
+	links      atomic.Bool  // the registry links the pages of a list of tags
+	stalled    atomic.Int32 // 1: the registry stalled while it sent a blob
+	leads      atomic.Bool  // the registry redirected the last read of a blob
+	unfiltered atomic.Bool  // the registry refuses to filter referrers
+	lists      atomic.Bool  // the registry lists referrers itself: see ListsReferrers
+	pinged     sync.Once    // see challenge
 }
 
 func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {

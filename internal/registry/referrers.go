@@ -73,24 +73,33 @@ func (r *Repository) Referrers(ctx context.Context, subject string, q ReferrersQ
 }
 
 func (ep repoEndpoint) referrers(ctx context.Context, subject string, q ReferrersQuery) (list []Referrer, err error) {
+	api, path := &ep.host.referrers, ep.access.Repository
 	// The first request to a registry goes alone: if the API is not there, it is the only one.
 	first := false
-	ep.host.referrersAsked.Do(func() {
+	api.asked.Do(func() {
 		first = true
 		list, err = ep.askReferrers(ctx, subject, q)
 	})
-	if !first && !ep.withoutReferrers() {
-		list, err = ep.askReferrers(ctx, subject, q)
+	var unknown error
+	if !first && !api.isMissing(path) {
+		if unknown = api.hopeless(); unknown == nil {
+			list, err = ep.askReferrers(ctx, subject, q)
+		}
 	}
-	if ep.withoutReferrers() || regerror.StatusOf(err) == http.StatusNotFound {
+	switch {
+	case api.isMissing(path) || regerror.StatusOf(err) == http.StatusNotFound:
 		if err = nil; q.Index == Absent {
 			return list, nil
 		}
-	} else if err != nil || q.Index != Present {
+	case unknown != nil: // if the registry is without the API, there may be an index
+		if q.Index == Absent {
+			return nil, unknown
+		}
+	case err != nil || q.Index != Present:
 		return list, err
 	}
 	tagged, err := ep.taggedReferrers(ctx, subject, q.Index)
-	if err != nil {
+	if err = cmp.Or(err, unknown); err != nil && len(tagged) == 0 {
 		return nil, err
 	}
 	for _, d := range tagged {
@@ -99,13 +108,6 @@ func (ep repoEndpoint) referrers(ctx context.Context, subject string, q Referrer
 		}
 	}
 	return list, nil
-}
-
-// withoutReferrers reports whether the registry, or the repository, is known to be without the
-// referrers API.
-func (ep repoEndpoint) withoutReferrers() bool {
-	_, known := ep.host.noReferrers.Load(ep.access.Repository)
-	return known || ep.host.referrers.useless()
 }
 
 // askReferrers asks the referrers API, and remembers whether the registry has it.
@@ -120,41 +122,8 @@ func (ep repoEndpoint) askReferrers(ctx context.Context, subject string, q Refer
 			ep.host.unfiltered.Store(true)
 		}
 	}
-	switch api := &ep.host.referrers; {
-	case err == nil:
-		api.worked()
-	case !lacksReferrers(ctx, err):
-	case regerror.StatusOf(err)/100 == 5 && regerror.StatusOf(err) != http.StatusNotImplemented:
-		if !api.isProven() {
-			api.doubt() // it may be about this repository
-		}
-	case isOfRepository(err):
-		if !api.isProven() {
-			ep.host.noReferrers.Store(ep.access.Repository, true)
-		}
-	default:
-		api.refuse(err)
-	}
+	ep.host.referrers.note(ctx, ep.access.Repository, err)
 	return list, err
-}
-
-// lacksReferrers reports whether an error is how registries without the referrers API answer: 404
-// by the specification, but also other refusals, errors of the server, a redirect to a web site,
-// and pages for people.
-func lacksReferrers(ctx context.Context, err error) bool {
-	return dispensable(ctx, err) && !regerror.IsThrottling(err) && !errors.Is(err, errTooManyReferrers) &&
-		(regerror.IsRefusal(err) || regerror.IsMalformed(err) || regerror.StatusOf(err)/100 == 5 || regerror.StatusOf(err)/100 == 3)
-}
-
-// isOfRepository reports whether a refusal may be about one repository, or its credentials, so that
-// the registry may list the referrers of others.
-func isOfRepository(err error) bool {
-	switch regerror.StatusOf(err) {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return true
-	}
-	var e *regerror.Error
-	return errors.As(err, &e) && (e.Code == "NAME_UNKNOWN" || e.Code == "MANIFEST_UNKNOWN")
 }
 
 // taggedReferrers reads the index under ReferrersTag. If nobody has listed the tags, it may not

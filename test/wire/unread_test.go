@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"imagemirror/internal/plan"
+	"imagemirror/internal/registry"
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/verify/signtest"
@@ -91,5 +93,71 @@ func wantReferrersRequests(t *testing.T, r remoteRegistry, want int) {
 	t.Helper()
 	if got := r.Stats().Requests["GET referrers"]; got != want {
 		t.Errorf("%d requests for referrers, want %d", got, want)
+	}
+}
+
+// A registry that fails to list referrers is not taken for one without the API: that an image has
+// none is not known. After two failures it is asked for no others, or after eight if it has listed
+// some. What an index under a tag lists travels all the same.
+func TestReferrersThatAreNeverListed(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]registrytest.Fault{
+		"500":            registrytest.Status(http.StatusInternalServerError, ""),
+		"503":            registrytest.Status(http.StatusServiceUnavailable, ""),
+		"a rate limit":   registrytest.TooManyRequests(""),
+		"half an answer": registrytest.CutAfter(5),
+	} {
+		for _, after := range []int{0, 1} {
+			t.Run(fmt.Sprintf("%s after %d", name, after), func(t *testing.T) {
+				t.Parallel()
+				r := startAs(t, true)
+				config := settings()
+				config.Retries = 1
+				from, err := client(t, config).Source(t.Context(), parse(t, r.Host+"/ci/a:x"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				subject := push(t, r, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1000)))
+				r.Reset()
+				r.Inject(registrytest.FaultRule{Kind: "GET referrers", After: after, Fault: fault})
+				for n := range 20 {
+					_, err := from.Referrers(t.Context(), subject, registry.ReferrersQuery{Index: registry.Absent})
+					if (err == nil) != (n < after) {
+						t.Errorf("list %d: %v", n+1, err)
+					}
+				}
+				wantReferrersRequests(t, r, map[int]int{0: 2, 1: 1 + 8}[after])
+				push(t, r, "ci/a:"+registry.ReferrersTag(subject), registrytest.NewPlatforms(registrytest.OCI, "a", 100, []string{"amd64"}))
+				list, err := from.Referrers(t.Context(), subject, registry.ReferrersQuery{Index: registry.Present})
+				if err != nil || len(list) != 1 {
+					t.Errorf("the index lists %v, %v", list, err)
+				}
+			})
+		}
+	}
+	p := pair{startAs(t, true), newRegistry(t, nil)}
+	var lines []string
+	for i := range 5 {
+		name := fmt.Sprint("n", i)
+		push(t, p.source, "ci/"+name+":v1", registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 1000)))
+		lines = append(lines, line(p, "ci/"+name+":v1", "m/"+name+":v1"))
+	}
+	p.source.Inject(registrytest.FaultRule{Kind: "GET referrers", Fault: registrytest.Status(http.StatusInternalServerError, "")})
+	config := settings()
+	config.Retries = 1
+	mirrored := func(required string) run {
+		made, err := plan.Make(t.Context(), plan.Options{Client: client(t, config)}, setWith(t, "referrers: {required: "+required+"}", lines...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return carry(t, config, anonymous{}, &made.Content)
+	}
+	mirrored("true").allAre(t, stream.Failed)
+	run := mirrored("false")
+	run.allAre(t, stream.Copied)
+	for of, got := range run.results {
+		if len(got.Travelled) != 1 || got.Travelled[0].Failed != 1 {
+			t.Errorf("%s does not say that its referrers are unknown: %+v", of, got.Travelled)
+		}
 	}
 }
