@@ -187,9 +187,9 @@ func (c *config) split(ctx context.Context, paths []string, run *state.Run) erro
 	return errors.Join(interrupted, c.writeResults(shards.Names(), sentence))
 }
 
-// collectOften lets the heap grow by a fifth, not to twice its size, before garbage is collected.
+// collectOften lets the heap grow by a tenth, not to twice its size, before garbage is collected.
 // Nearly all of the heap of a large plan is its archive, which has few pointers, so that collecting
-// is cheap: it takes about a tenth more CPU time, and a third less memory.
+// is cheap: it takes about a quarter more CPU time, and a third less memory.
 func collectOften() {
 	if os.Getenv("GOGC") == "" {
 		command.CollectLate(10, debug.SetMemoryLimit(-1))
