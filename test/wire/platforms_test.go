@@ -86,6 +86,36 @@ func (p pair) wantManifests(t *testing.T, repository string, all, want []string)
 	}
 }
 
+// A coldRun counts the requests of a first run.
+type coldRun struct{ reads, blobs, pushes int }
+
+// mirrorIndex pushes an index to the source and mirrors it as a set's settings ask. It fails the
+// test unless the run costs exactly what is wanted.
+func (p pair) mirrorIndex(t *testing.T, index v1.ImageIndex, spec string, want coldRun) run {
+	t.Helper()
+	push(t, p.source, "ci/a:v1", index)
+	p.reset()
+	got := mirrorSet(t, spec, line(p, "ci/a:v1", "m/a:v1"))
+	got.allAre(t, stream.Copied)
+	wantRequests(t, p.source, map[string]int{"GET manifest": want.reads, "GET blob": want.blobs, "GET tags": 1, "GET referrers": 1})
+	wantRequests(t, p.destination, map[string]int{
+		"HEAD manifest": 1, "POST mount": want.blobs, "PUT upload": want.blobs, "PUT manifest": want.pushes,
+	})
+	return got
+}
+
+// mirrorAgain repeats a run of mirrorIndex. It fails the test unless the image is current, which
+// costs a HEAD at the destination and a request of a kind at the source.
+func (p pair) mirrorAgain(t *testing.T, spec, atSource string) run {
+	t.Helper()
+	p.reset()
+	again := mirrorSet(t, spec, line(p, "ci/a:v1", "m/a:v1"))
+	again.allAre(t, stream.Current)
+	wantRequests(t, p.source, map[string]int{atSource: 1})
+	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 1})
+	return again
+}
+
 func threePlatforms(f registrytest.Format, name string) v1.ImageIndex {
 	return registrytest.NewPlatforms(f, name, 3000, []string{"amd64", "arm64", "s390x"}, registrytest.NewLayer("shared", 5000))
 }
@@ -100,22 +130,14 @@ func TestSparseIndex(t *testing.T) {
 			p := newSparsePair(t)
 			index := threePlatforms(f, "sparse")
 			all := children(t, index)
-			push(t, p.source, "ci/a:v1", index)
-			p.reset()
-			got := mirrorSet(t, twoPlatforms, line(p, "ci/a:v1", "m/a:v1"))
-			got.allAre(t, stream.Copied)
-			wantRequests(t, p.source, map[string]int{"GET manifest": 3, "GET blob": 5, "GET tags": 1, "GET referrers": 1})
-			wantRequests(t, p.destination, map[string]int{"HEAD manifest": 1, "POST mount": 5, "PUT upload": 5, "PUT manifest": 3})
+			got := p.mirrorIndex(t, index, twoPlatforms, coldRun{reads: 3, blobs: 5, pushes: 3})
 			p.wantAt(t, "m/a:v1", digestOfIndex(t, index))
 			p.wantManifests(t, "m/a", all, all[:2])
 			c := got.plan.Copies[0]
 			if !slices.Equal(c.Only, all[:2]) || c.Rewritten != "" || strings.Join(c.Platforms, " ") != "linux/amd64 linux/arm64" {
 				t.Errorf("the copy is %+v", c)
 			}
-			p.reset()
-			mirrorSet(t, twoPlatforms, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Current)
-			wantRequests(t, p.source, map[string]int{"HEAD manifest": 1})
-			wantRequests(t, p.destination, map[string]int{"HEAD manifest": 1})
+			p.mirrorAgain(t, twoPlatforms, "HEAD manifest")
 		})
 	}
 }
@@ -130,12 +152,7 @@ func TestRewrittenIndex(t *testing.T) {
 			p := newPair(t)
 			index := threePlatforms(f, "rewritten")
 			all := children(t, index)
-			push(t, p.source, "ci/a:v1", index)
-			p.reset()
-			got := mirrorSet(t, rewritten, line(p, "ci/a:v1", "m/a:v1"))
-			got.allAre(t, stream.Copied)
-			wantRequests(t, p.source, map[string]int{"GET manifest": 3, "GET blob": 5, "GET tags": 1, "GET referrers": 1})
-			wantRequests(t, p.destination, map[string]int{"HEAD manifest": 1, "POST mount": 5, "PUT upload": 5, "PUT manifest": 3})
+			got := p.mirrorIndex(t, index, rewritten, coldRun{reads: 3, blobs: 5, pushes: 3})
 			r := got.results[p.destination.Host+"/m/a:v1"]
 			if r.Rewritten != digestOfIndex(t, index) || r.Digest == r.Rewritten || len(r.Platforms) != 2 {
 				t.Errorf("the result is %+v", r)
@@ -145,11 +162,7 @@ func TestRewrittenIndex(t *testing.T) {
 			if err := registrytest.Validate(t.Context(), p.destination.backend+"/m/a:v1", p.destination.backend+"/m/a:v1"); err != nil {
 				t.Error(err)
 			}
-			p.reset()
-			again := mirrorSet(t, rewritten, line(p, "ci/a:v1", "m/a:v1"))
-			again.allAre(t, stream.Current)
-			wantRequests(t, p.source, map[string]int{"GET manifest": 1})
-			wantRequests(t, p.destination, map[string]int{"HEAD manifest": 1})
+			again := p.mirrorAgain(t, rewritten, "GET manifest")
 			if r := again.results[p.destination.Host+"/m/a:v1"]; r.Rewritten != digestOfIndex(t, index) {
 				t.Errorf("the result is %+v", r)
 			}
@@ -163,17 +176,9 @@ func TestFlattenedIndex(t *testing.T) {
 	p := newPair(t)
 	index := threePlatforms(registrytest.OCI, "flattened")
 	all := children(t, index)
-	push(t, p.source, "ci/a:v1", index)
-	p.reset()
-	got := mirrorSet(t, flattened, line(p, "ci/a:v1", "m/a:v1"))
-	got.allAre(t, stream.Copied)
-	wantRequests(t, p.source, map[string]int{"GET manifest": 2, "GET blob": 3, "GET tags": 1, "GET referrers": 1})
-	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 1, "POST mount": 3, "PUT upload": 3, "PUT manifest": 1})
+	p.mirrorIndex(t, index, flattened, coldRun{reads: 2, blobs: 3, pushes: 1})
 	p.wantAt(t, "m/a:v1", all[1])
-	p.reset()
-	mirrorSet(t, flattened, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Current)
-	wantRequests(t, p.source, map[string]int{"GET manifest": 1})
-	wantRequests(t, p.destination, map[string]int{"HEAD manifest": 1})
+	p.mirrorAgain(t, flattened, "GET manifest")
 }
 
 // Without a tag, a rewritten index is at its own digest, which is asked for once it is known.
