@@ -78,24 +78,29 @@ func (s *Sender) mailbox(k targetKeys) (*mailbox, error) {
 		return nil, err
 	}
 	trust.ServerName = host
-	box := &mailbox{target: k.target, host: host, from: from, to: recipients(to)}
-	box.options = []mail.Option{
-		mail.WithPort(port), mail.WithTimeout(tryTime), mail.WithTLSConfig(trust), mail.WithDialContextFunc(s.dial), mail.WithHELO("imagemirror.invalid"),
-	}
-	switch {
-	case port == submissions:
-		// The library finds the connection encrypted, and no STARTTLS to be had within it.
-		box.options = append(box.options, mail.WithDialContextFunc(s.dialTLS(trust)), mail.WithTLSPolicy(mail.TLSOpportunistic))
-	case user != "" || password != "" || !s.hosts.Name(host, portText):
-		box.options = append(box.options, mail.WithTLSPolicy(mail.TLSMandatory))
-	default:
-		box.options = append(box.options, mail.WithTLSPolicy(mail.TLSOpportunistic))
-	}
+	inClear := user == "" && password == "" && s.hosts.Name(host, portText)
+	box := &mailbox{target: k.target, host: host, from: from, to: recipients(to), options: s.sessionOptions(port, trust, inClear)}
 	if user != "" {
 		box.options = append(box.options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(user), mail.WithPassword(password))
 	}
 	_, err = box.message(&Message{})
 	return box, err
+}
+
+// sessionOptions returns the options of a session with a mail server. inClear allows one that
+// has no TLS.
+func (s *Sender) sessionOptions(port int, trust *tls.Config, inClear bool) []mail.Option {
+	options := []mail.Option{
+		mail.WithPort(port), mail.WithTimeout(tryTime), mail.WithTLSConfig(trust), mail.WithDialContextFunc(s.dial), mail.WithHELO("imagemirror.invalid"),
+	}
+	switch {
+	case port == submissions:
+		// The library finds the connection encrypted, and no STARTTLS to be had within it.
+		return append(options, mail.WithDialContextFunc(s.dialTLS(trust)), mail.WithTLSPolicy(mail.TLSOpportunistic))
+	case !inClear:
+		return append(options, mail.WithTLSPolicy(mail.TLSMandatory))
+	}
+	return append(options, mail.WithTLSPolicy(mail.TLSOpportunistic))
 }
 
 // dialTLS opens a connection that has TLS from the start.

@@ -106,8 +106,8 @@ func (s *Sender) Send(ctx context.Context, set string, targets []settings.Target
 	return outcomes
 }
 
-// sendAll sends messages to one target, in their order. After an error that is not about one message
-// only, it tries no other.
+// sendAll sends messages to one target, in their order. After an error that is not about one
+// message only, it tries no other.
 func (s *Sender) sendAll(ctx context.Context, t settings.Target, messages []*Message, failed []error) {
 	deliver, err := s.open(t)
 	if err != nil {

@@ -151,15 +151,15 @@ func (t *torturer) kill(ctx context.Context, name string) error {
 	case stopRun:
 		victim = job{command: []string{"run", mapping}, output: os.DevNull}
 	}
-	began, usual, sum := time.Now(), time.Duration(0), [4]int{}
-	for i := range times + 1 { // the first one tells how long it takes
-		k, err := t.killOnce(ctx, m, victim, by, usual)
+	began, sum := time.Now(), [4]int{}
+	first, err := t.killOnce(ctx, m, victim, by, 0) // which tells how long it takes
+	if err != nil {
+		return err
+	}
+	for range times {
+		k, err := t.killOnce(ctx, m, victim, by, first.took)
 		if err != nil {
 			return err
-		}
-		if i == 0 {
-			usual = k.took
-			continue
 		}
 		if by == syscall.SIGTERM && victim.output == "" {
 			t.checkResults(results)
@@ -167,18 +167,23 @@ func (t *torturer) kill(ctx context.Context, name string) error {
 		for j, n := range []int{k.ended, k.old, k.fresh, images - k.old - k.fresh} {
 			sum[j] += n
 		}
-		if o, err := t.run(ctx, copying); err != nil || o.status != 0 {
-			t.fail("the copy after a kill: %s (%w)", o.end(), err)
-		}
-		if _, fresh := m.state(); fresh != images {
-			t.fail("after the next copy, %d of %d tags are on their new images", fresh, images)
-		}
+		t.copyAgain(ctx, m, copying)
 	}
 	if sum[3] > 0 {
 		t.fail("%s: %d tags are on no whole image", name, sum[3])
 	}
 	t.row(name, times, sum[0], sum[1], sum[2], sum[3], fmt.Sprintf("%.1f s", time.Since(began).Seconds()))
 	return nil
+}
+
+// copyAgain runs the copy after a kill, which has to bring each tag to its new image.
+func (t *torturer) copyAgain(ctx context.Context, m *movingTarget, copying job) {
+	if o, err := t.run(ctx, copying); err != nil || o.status != 0 {
+		t.fail("the copy after a kill: %s (%w)", o.end(), err)
+	}
+	if _, fresh := m.state(); fresh != images {
+		t.fail("after the next copy, %d of %d tags are on their new images", fresh, images)
+	}
 }
 
 // A killed tells what a command left behind.
