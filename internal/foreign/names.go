@@ -55,9 +55,3 @@ func texts(v strictyaml.Value) (list []string) {
 	})
 	return list
 }
-
-// isTag reports whether a text is a tag.
-func isTag(text string) bool {
-	r, err := reference.Parse("host.example/x:" + text)
-	return err == nil && r.Tag == text
-}

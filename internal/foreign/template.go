@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/template"
 	"text/template/parse"
+
+	"imagemirror/internal/reference"
 )
 
 // functions are those of regsync's templates that depend on nothing but their arguments, and
@@ -101,7 +103,7 @@ func keepTemplate(text string) (string, error) {
 			return "", errKeep
 		}
 	}
-	if tag := out.String(); strings.Contains(tag, "{tag}") && isTag(strings.ReplaceAll(tag, "{tag}", "v1")) {
+	if tag := out.String(); strings.Contains(tag, "{tag}") && reference.IsTag(strings.ReplaceAll(tag, "{tag}", "v1")) {
 		return tag, nil
 	}
 	return "", errKeep

@@ -139,8 +139,8 @@ func (r *referenceReader) compare(at int, d Descriptor, child bool) error {
 }
 
 // readDescriptor reads an object and checks only its keys and types. size is nil if it has none.
-// readDescriptor reads an entry. usual is the media type that it probably has: most layers have that
-// of the one before, and then share its memory.
+// readDescriptor reads an entry. usual is the media type that it probably has: most layers have
+// that of the one before, and then share its memory.
 func readDescriptor(v strictjson.Value, name entryName, usual string) (d Descriptor, size strictjson.Value, err error) {
 	if v[0] != '{' {
 		return d, nil, refuse(ofImage, "%s is not an object", name)

@@ -76,8 +76,8 @@ func (t *target) madeOf() string {
 	return ""
 }
 
-// madeOfUnknown reports whether the destination has a part of an index that has to be signed, and no
-// record tells which index that is: only its source can.
+// madeOfUnknown reports whether the destination has a part of an index that has to be signed,
+// and no record tells which index that is: only its source can.
 func (t *target) madeOfUnknown() bool {
 	signed := func(d *verify.Demand) bool { return len(d.Signers) > 0 }
 	return t.changes() && t.madeOf() == "" && slices.ContainsFunc(t.demands, signed)

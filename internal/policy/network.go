@@ -16,7 +16,7 @@ type Network struct {
 // maxNetwork bounds the ports, and the CIDRs.
 const maxNetwork = 100
 
-// defaultPorts are those of HTTPS, OpenShift's registry and the API server.
+// defaultPorts returns those of HTTPS, OpenShift's registry and the API server.
 func defaultPorts() []int { return []int{443, 5000, 6443} }
 
 // Network returns the network of the policy, or nil if it has none.

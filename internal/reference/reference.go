@@ -31,6 +31,9 @@ func Parse(s string) (Reference, error) { return parseReference(s, false) }
 // ParsePattern reads a source like Parse. The tag may have * wildcards.
 func ParsePattern(s string) (Reference, error) { return parseReference(s, true) }
 
+// IsTag reports whether s is a tag by the distribution spec's grammar: at most 128 characters.
+func IsTag(s string) bool { return s != "" && reference.TagRegexp.FindString(s) == s }
+
 func parseReference(s string, wildcards bool) (Reference, error) {
 	rest, hash, pinned := strings.Cut(s, "@")
 	repo, tag := rest, ""
@@ -47,7 +50,7 @@ func parseReference(s string, wildcards bool) (Reference, error) {
 		if strings.Contains(checked, "*") {
 			return Reference{}, fmt.Errorf("%q has a * wildcard in its tag: only a source may", s)
 		}
-		if reference.TagRegexp.FindString(checked) != checked {
+		if !IsTag(checked) {
 			return Reference{}, fmt.Errorf("%q has the invalid tag %q: write up to 128 letters, digits, '_', '.' and '-', and begin with neither of the last two", s, tag)
 		}
 	}
@@ -76,9 +79,9 @@ func lowerHost(repo string) string {
 	return strings.ToLower(host) + "/" + path
 }
 
-// OneName returns a name with its registry under the one of its names that stands for the others:
-// HTTPS has port 443 without saying so, and Docker Hub's API is at hosts of its own. What is demanded
-// of a name is demanded of these, too.
+// OneName returns a name with its registry under the one of its names that stands for the
+// others: HTTPS has port 443 without saying so, and Docker Hub's API is at hosts of its own.
+// What is demanded of a name is demanded of these, too.
 func OneName(name string) string {
 	host, _, _ := strings.Cut(name, "/")
 	one := strings.TrimSuffix(host, ":443")

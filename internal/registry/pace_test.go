@@ -17,7 +17,7 @@ import (
 // dripping is the pause before each byte, of which 16 come within a second.
 const dripping = 60 * time.Millisecond
 
-// answers is a registry that answers everything alike.
+// answers returns a registry that answers everything alike.
 func answers(f registrytest.Fault) http.HandlerFunc { return f(nil).ServeHTTP }
 
 // drips returns an answer that drips.
@@ -27,7 +27,7 @@ func drips(status int, body string) registrytest.Fault {
 	}
 }
 
-// hurried are the settings of one attempt that may stand still for a second.
+// hurried returns the settings of one attempt that may stand still for a second.
 func hurried(minRate int64) Config {
 	return Config{Concurrency: 2, Retries: 1, Stall: time.Second, MinRate: minRate}
 }
@@ -112,7 +112,7 @@ func TestSlowBlobIsAStallThatNamesRateAndHost(t *testing.T) {
 	}
 }
 
-// opensUploads is a registry that opens uploads, and takes them as a handler does.
+// opensUploads returns a registry that opens uploads, and takes them as a handler does.
 func opensUploads(put http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, q *http.Request) {
 		if q.Method == http.MethodPost {

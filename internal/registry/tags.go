@@ -12,8 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distribution/reference"
-
+	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/retry"
 	"imagemirror/internal/secret"
@@ -23,10 +22,9 @@ import (
 // Bounds on a list of tags.
 const (
 	tagsPerPage  = 1000 // what ECR takes at most
-	maxTag       = 128  // characters
 	maxTags      = 200_000
 	maxTagsPage  = 16 << 20 // bytes
-	maxTagsBytes = 64 << 20 // bytes of all pages: more than maxTags tags of maxTag characters need
+	maxTagsBytes = 64 << 20 // bytes of all pages: more than maxTags tags of 128 characters need
 	maxPages     = 10_000
 	maxStale     = 100 // pages without a new tag, one after the other
 )
@@ -183,7 +181,7 @@ func (l *tagList) sizeFault(at *tagsPage, err error) error {
 // to repeat tags within a page and across pages.
 func (l *tagList) add(tags []string) (fresh int, err error) {
 	for _, tag := range tags {
-		if isTag(tag) && !l.tags[tag] && !givesAway(tag) {
+		if reference.IsTag(tag) && !l.tags[tag] && !givesAway(tag) {
 			if err := l.hold(int64(len(tag) + tagSize)); err != nil {
 				return 0, err
 			}
@@ -367,9 +365,4 @@ func (l *tagList) next(resp *http.Response) (*tagsPage, error) {
 	}
 	u.Scheme, u.Host, u.User, u.Fragment = *l.host.scheme.Load(), l.host.address, nil, ""
 	return &tagsPage{address: u}, nil
-}
-
-// isTag reports whether s is a tag by the distribution spec's grammar.
-func isTag(s string) bool {
-	return s != "" && len(s) <= maxTag && reference.TagRegexp.FindString(s) == s
 }

@@ -144,7 +144,7 @@ func TestEndlessListOfTagsIsRefused(t *testing.T) {
 }
 
 func TestInvalidTagsAreSkipped(t *testing.T) {
-	longest := strings.Repeat("x", maxTag)
+	longest := strings.Repeat("x", 128)
 	p := threeTags(t)
 	p.Inject(registrytest.FaultRule{Kind: "GET tags", Fault: registrytest.Status(200,
 		`{"tags":["v1","","-v","../v","v/1","v 1","v\u202e1","`+longest+`","`+longest+`x","_v.1-a"]}`)})

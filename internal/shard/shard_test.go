@@ -122,7 +122,7 @@ func TestPack(t *testing.T) {
 	}
 }
 
-// TestPackSharesBytes has two families of images, each on a base of its own: packed as if
+// TestPackSharesBytes packs two families of images, each on a base of its own: packed as if
 // nothing were shared, each of four shards needs both bases.
 func TestPackSharesBytes(t *testing.T) {
 	var repositories []Unit

@@ -62,8 +62,8 @@ func bar(path *strings.Builder, x, height int) {
 	fmt.Fprintf(path, "M%d %dv-%d", x, sparkHeight, height)
 }
 
-// barHeight is the height of a good run. The square root keeps short runs visible beside one that
-// took hours.
+// barHeight returns the height of a good run. The square root keeps short runs visible beside
+// one that took hours.
 func barHeight(d, longest time.Duration) int {
 	const least, most = 4, sparkHeight - 6
 	if d <= 0 || longest <= 0 {

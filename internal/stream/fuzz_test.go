@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// FuzzRead is for plans and results alike: whatever Read accepts as whole is written again as
+// FuzzRead checks plans and results alike: whatever Read accepts as whole is written again as
 // the same, and ends where it ends. Nothing makes it panic.
 func FuzzRead(f *testing.F) {
 	for _, c := range samples() {

@@ -37,7 +37,7 @@ func ended(records int) string {
 
 func lines(l ...string) string { return strings.Join(l, "\n") + "\n" }
 
-// samples are one plan and one stream of results with every record and every field in use.
+// samples returns one plan and one stream of results with every record and every field in use.
 func samples() map[string]*Content {
 	started := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	mappings := []Mapping{

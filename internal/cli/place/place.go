@@ -28,10 +28,14 @@ import (
 type Place struct {
 	record.Config
 	Namespace string `desc:"namespace of the image sets (default that of the pod or the kubeconfig)"`
+
+	// Warn writes a warning of the command to which AddFlags added flags.
+	Warn func(string) `ignored:"true"`
 }
 
-// AddFlags adds the flags that say where the record is.
+// AddFlags adds the flags that say where the record is, and sets Warn.
 func (p *Place) AddFlags(cmd *command.Command) {
+	p.Warn = cmd.Warn
 	cmd.Flags.StringVar(&p.Directory, "record", "", "use the record in `DIR`, not that of a cluster")
 }
 
@@ -176,7 +180,7 @@ func writeConfigMap(ctx context.Context, client rest.Interface, namespace, name,
 
 // RefuseActive fails if a run of the set is under way on the cluster: it has asked already what to
 // move, and could move the tags again.
-func (p *Place) RefuseActive(ctx context.Context, set string, warn func(string)) error {
+func (p *Place) RefuseActive(ctx context.Context, set string) error {
 	if !p.IsCluster() {
 		return nil
 	}
@@ -190,7 +194,7 @@ func (p *Place) RefuseActive(ctx context.Context, set string, warn func(string))
 	}
 	active, err := runs.Active(ctx)
 	if err != nil {
-		warn(fmt.Sprintf("whether a run is under way is not known: %v", err))
+		p.Warn(fmt.Sprintf("whether a run is under way is not known: %v", err))
 	}
 	for _, run := range active {
 		if run.Set == set {

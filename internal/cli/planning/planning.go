@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 
+	"imagemirror/internal/cgroup"
 	"imagemirror/internal/finding"
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
@@ -15,6 +16,21 @@ import (
 	"imagemirror/internal/stream"
 	"imagemirror/internal/waits"
 )
+
+// Load reads the image sets that paths name, or standard input for "-", and passes what is
+// suspicious in them to warn. It fails if they have mistakes, or need more memory than the
+// process may use.
+func Load(paths []string, warn func(string)) (sets []*imageset.Set, warnings []string, err error) {
+	input, err := imageset.Load(paths, os.Stdin)
+	warnings = input.Warnings()
+	for _, w := range warnings {
+		warn(w)
+	}
+	if err == nil {
+		err = plan.Fit(input.Sets, cgroup.MemoryLimit())
+	}
+	return input.Sets, warnings, err
+}
 
 // Make makes a plan as plan.Make does, and shows its progress. The caller calls summarize once the
 // plan is where it belongs.

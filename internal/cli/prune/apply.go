@@ -43,7 +43,7 @@ func (c *config) delete(ctx context.Context, args []string) error {
 	outcomes := a.Apply(ctx, f)
 	if recorded != nil {
 		if err := c.forget(context.WithoutCancel(ctx), f, outcomes); err != nil {
-			c.warn(fmt.Sprintf("the record still has what was deleted: %v", err))
+			c.Warn(fmt.Sprintf("the record still has what was deleted: %v", err))
 		}
 	}
 	return summarize(ctx, f, outcomes)
@@ -70,7 +70,7 @@ func readFile(path string) (*prune.Proposal, error) {
 // recorded returns the record of a set, if it is said where records are.
 func (c *config) recorded(ctx context.Context, set string) (*record.Record, error) {
 	if c.Directory == "" && c.Record == "" {
-		c.warn("no record is named with -record, so the file is not compared with one, and none is updated")
+		c.Warn("no record is named with -record, so the file is not compared with one, and none is updated")
 		return nil, nil
 	}
 	return c.ReadRecord(ctx, set)

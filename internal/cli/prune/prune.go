@@ -36,7 +36,6 @@ type config struct {
 	registries.ClientEnv
 
 	out, apply string
-	warn       func(string)
 }
 
 // Command returns the command prune.
@@ -50,7 +49,6 @@ func Command() *command.Command {
 		Run:      c.run,
 		Anywhere: true,
 	}
-	c.warn = cmd.Warn
 	c.AddFlags(cmd)
 	cmd.Flags.StringVar(&c.out, "out", "", "write what may be deleted into `FILE`")
 	cmd.Flags.StringVar(&c.apply, "apply", "", "delete what `FILE` lists, which -out has written")

@@ -75,7 +75,7 @@ func (c *cluster) file(name string, files map[string]string) {
 	c.put(m)
 }
 
-// list has the cluster list the runs from now on.
+// list sets the runs that the cluster lists from now on.
 func (c *cluster) list(runs string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -45,7 +45,6 @@ type config struct {
 	apply, partial   bool
 	to, by, why, out string
 	duration         time.Duration
-	warn             func(string)
 }
 
 // Command returns the command rollback.
@@ -59,7 +58,6 @@ func Command() *command.Command {
 		Run:      c.run,
 		Anywhere: true,
 	}
-	c.warn = cmd.Warn
 	c.AddFlags(cmd)
 	cmd.Flags.BoolVar(&c.apply, "apply", false, "move the tags; without, nothing is changed")
 	cmd.Flags.BoolVar(&c.partial, "partial", false, "move the others if some cannot go back")
@@ -146,7 +144,7 @@ func (c *config) show(back *rollback.Rollback) error {
 // move holds the tags, moves them and records what became of them. If it is killed on the way,
 // each tag that it moved has a hold.
 func (c *config) move(ctx context.Context, set string, back *rollback.Rollback, o mirror.Options) error {
-	if err := c.RefuseActive(ctx, set, c.warn); err != nil {
+	if err := c.RefuseActive(ctx, set); err != nil {
 		return err
 	}
 	out, err := openOut(c.out)

@@ -12,7 +12,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"imagemirror/internal/cgroup"
 	"imagemirror/internal/cli/planning"
 	"imagemirror/internal/cli/records"
 	"imagemirror/internal/cli/registries"
@@ -68,14 +67,7 @@ func Command() *command.Command {
 
 func (c *config) run(ctx context.Context, paths []string) error {
 	limitHeap()
-	input, err := imageset.Load(paths, os.Stdin)
-	warnings := input.Warnings()
-	for _, w := range warnings {
-		c.warn(w)
-	}
-	if err == nil {
-		err = plan.Fit(input.Sets, cgroup.MemoryLimit())
-	}
+	sets, warnings, err := planning.Load(paths, c.warn)
 	if err != nil {
 		return command.Refuse(err)
 	}
@@ -93,7 +85,7 @@ func (c *config) run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return command.Refuse(fmt.Errorf("-out: %w", err))
 	}
-	outcome, err := c.carryOut(ctx, plan.Options{Client: client, Foreign: c.ForeignLayers, Limits: c.Limits, Warnings: warnings, Recall: c.Recaller()}, input.Sets)
+	outcome, err := c.carryOut(ctx, plan.Options{Client: client, Foreign: c.ForeignLayers, Limits: c.Limits, Warnings: warnings, Recall: c.Recaller()}, sets)
 	if err != nil {
 		return err
 	}

@@ -18,12 +18,10 @@ import (
 	"github.com/kelseyhightower/envconfig"
 
 	"imagemirror/internal/bounds"
-	"imagemirror/internal/cgroup"
 	"imagemirror/internal/cli/planning"
 	"imagemirror/internal/cli/registries"
 	"imagemirror/internal/command"
 	"imagemirror/internal/finding"
-	"imagemirror/internal/imageset"
 	"imagemirror/internal/plan"
 	"imagemirror/internal/quantity"
 	"imagemirror/internal/record"
@@ -148,14 +146,7 @@ func (c *config) keep(ctx context.Context, paths []string, refused error) error 
 
 // split makes the plan. If run is not nil, the plan goes into its state.
 func (c *config) split(ctx context.Context, paths []string, run *state.Run) error {
-	input, err := imageset.Load(paths, os.Stdin)
-	warnings := input.Warnings()
-	for _, w := range warnings {
-		c.warn(w)
-	}
-	if err == nil {
-		err = plan.Fit(input.Sets, cgroup.MemoryLimit())
-	}
+	sets, warnings, err := planning.Load(paths, c.warn)
 	if err != nil {
 		return command.Refuse(err)
 	}
@@ -169,7 +160,7 @@ func (c *config) split(ctx context.Context, paths []string, run *state.Run) erro
 		return refuseStart(err)
 	}
 	collectOften()
-	p, summarize, interrupted := planning.Make(ctx, options, input.Sets)
+	p, summarize, interrupted := planning.Make(ctx, options, sets)
 	command.ReleaseMemory() // so that writing takes no more than planning did
 	shards, err := out.write(p)
 	if err != nil {
