@@ -44,6 +44,11 @@ func gone() *record.Cause {
 		Message: "source: HTTP 404: manifest unknown", Advice: "check the tag in the mapping file"}
 }
 
+// whole returns the cause of a whole run.
+func whole(kind string) *record.Cause {
+	return &record.Cause{Key: "-/-/" + kind, Kind: kind, First: noon, Last: noon, Message: "it was so", Advice: "do so"}
+}
+
 func with(c *record.Cause, change func(*record.Cause)) *record.Cause {
 	change(c)
 	return c
@@ -71,6 +76,7 @@ func TestDue(t *testing.T) {
 		{name: "a set begins to fail", causes: []*record.Cause{refused()}, want: []string{"failing credentials to slack,mail"}},
 		{name: "for two causes at once", causes: []*record.Cause{gone(), refused()}, want: []string{"failing credentials to slack,mail", "failing missing to slack,mail"}},
 		{name: "for another cause", causes: []*record.Cause{gone(), with(refused(), told(noon))}, want: []string{"cause missing to slack,mail"}},
+		{name: "nothing was mirrored, and much was not before", causes: []*record.Cause{refused(), whole("no-plan")}, want: []string{"failing no-plan to slack,mail", "failing credentials to slack,mail"}},
 		{name: "it goes on", causes: []*record.Cause{with(refused(), told(noon))}, after: 23 * time.Hour},
 		{name: "a daily run ends earlier", causes: []*record.Cause{with(refused(), told(noon))}, after: 24*time.Hour - 29*time.Minute, want: []string{"reminder credentials to slack,mail"}},
 		{name: "a run is half an hour early", causes: []*record.Cause{with(refused(), told(noon))}, after: 24*time.Hour - 31*time.Minute},
@@ -309,5 +315,22 @@ status of web: https://mirror.example.com/sets/web
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A run that is not good as a whole need not have mirrored nothing.
+func TestWholeRuns(t *testing.T) {
+	for kind, want := range map[string]string{
+		"no-plan":      "nothing of web was mirrored",
+		"unfinished":   "the last run of web was not good",
+		"disagreement": "the last run of web was not good; it fails for 1 other cause, too",
+	} {
+		r := failing(whole(kind))
+		if kind == "disagreement" {
+			r.Causes = append(r.Causes, refused())
+		}
+		if got := Due(r, noon, "")[0].failure(); got != want {
+			t.Errorf("%s: got %q, want %q", kind, got, want)
+		}
 	}
 }

@@ -102,7 +102,7 @@ func Due(r *record.Record, now time.Time, status string) []*Message {
 	}
 	var due []*Message
 	told := len(r.Recovered) > 0 || slices.ContainsFunc(r.Causes, func(c *record.Cause) bool { return !c.Told.IsZero() })
-	for _, c := range byWeight(r.Causes) {
+	for _, c := range byUrgency(r.Causes) {
 		event, to := v.event(c, told)
 		if len(to) > 0 {
 			due = append(due, v.message(event, c, to))
@@ -126,9 +126,9 @@ type recordView struct {
 	status  string
 }
 
-// byWeight returns the causes, those of most destinations first.
-func byWeight(causes []*record.Cause) []*record.Cause {
-	return slices.SortedStableFunc(slices.Values(causes), func(a, b *record.Cause) int { return cmp.Compare(b.Count, a.Count) })
+// byUrgency returns the causes, those of a whole run and of most destinations first.
+func byUrgency(causes []*record.Cause) []*record.Cause {
+	return slices.SortedStableFunc(slices.Values(causes), record.CompareUrgency)
 }
 
 // event returns what is to be told of a cause, and to which targets.
@@ -252,7 +252,7 @@ func (m *Message) Headline() string {
 // counted returns how many destinations fail.
 func (m *Message) counted() string {
 	if m.Count == 0 {
-		return "nothing was mirrored"
+		return m.spoiled("")
 	}
 	return fmt.Sprintf("%d of %d destinations", m.Count, m.Destinations)
 }
@@ -291,13 +291,21 @@ func (m *Message) facts() []fact {
 
 func (m *Message) failure() string {
 	if m.Count == 0 {
-		return "nothing of " + m.Set + " was mirrored" + m.others()
+		return m.spoiled(" of "+m.Set) + m.others()
 	}
 	verb := "are"
 	if m.Count == 1 {
 		verb = "is"
 	}
 	return fmt.Sprintf("%s of %s %s not mirrored%s", m.counted(), m.Set, verb, m.others())
+}
+
+// spoiled tells what a cause of a whole run did to it.
+func (m *Message) spoiled(ofSet string) string {
+	if m.Kind == string(fault.NoPlan) {
+		return "nothing" + ofSet + " was mirrored"
+	}
+	return "the last run" + ofSet + " was not good"
 }
 
 func (m *Message) recovery() string {

@@ -379,7 +379,7 @@ func counted(causes map[string]*Cause, ofRun map[string]bool, destinations []*De
 			all = append(all, c)
 		}
 	}
-	slices.SortFunc(all, func(a, b *Cause) int { return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.Key, b.Key)) })
+	slices.SortFunc(all, func(a, b *Cause) int { return cmp.Or(CompareUrgency(a, b), strings.Compare(a.Key, b.Key)) })
 	all = all[:min(len(all), MaxCauses)]
 	slices.SortFunc(all, func(a, b *Cause) int { return strings.Compare(a.Key, b.Key) })
 	return all

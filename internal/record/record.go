@@ -5,6 +5,8 @@
 package record
 
 import (
+	"cmp"
+	"math"
 	"time"
 
 	"imagemirror/internal/report"
@@ -161,6 +163,16 @@ type Cause struct {
 	Told    time.Time `json:"told,omitzero"`   // when somebody was last notified of it
 	Tried   int       `json:"tried,omitempty"` // runs that began to notify somebody since, and did not end
 	Owed    []string  `json:"owed,omitempty"`  // targets that did not get what others were told
+}
+
+// CompareUrgency orders causes: those of a whole run first, then those of the most destinations.
+func CompareUrgency(a, b *Cause) int { return cmp.Compare(b.weight(), a.weight()) }
+
+func (c *Cause) weight() int {
+	if c.Count == 0 {
+		return math.MaxInt
+	}
+	return c.Count
 }
 
 // New returns the record of a set that no run has been recorded of.

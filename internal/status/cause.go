@@ -15,6 +15,7 @@ type cause struct {
 	id            string // of its key
 	hits          []hit  // by set
 	count         int    // destinations that fail for it
+	weight        int    // those, and all of each set whose whole run it spoiled
 	first, last   time.Time
 }
 
@@ -24,7 +25,8 @@ type hit struct {
 	cause *record.Cause
 }
 
-// mergeCauses returns the causes of all sets, those that hit most destinations first.
+// mergeCauses returns the causes of all sets, those that hit most destinations first. A cause of a
+// whole run hits all of its set's.
 func mergeCauses(sets []*set) []*cause {
 	byKey := map[string]*cause{}
 	var all []*cause
@@ -40,7 +42,7 @@ func mergeCauses(sets []*set) []*cause {
 		}
 	}
 	slices.SortFunc(all, func(a, b *cause) int {
-		return cmp.Or(-cmp.Compare(a.count, b.count), a.first.Compare(b.first), cmp.Compare(a.Key, b.Key))
+		return cmp.Or(-cmp.Compare(a.weight, b.weight), a.first.Compare(b.first), cmp.Compare(a.Key, b.Key))
 	})
 	return all
 }
@@ -48,6 +50,9 @@ func mergeCauses(sets []*set) []*cause {
 func (c *cause) add(h hit) {
 	c.hits = append(c.hits, h)
 	c.count += h.cause.Count
+	if c.weight += h.cause.Count; h.cause.Count == 0 {
+		c.weight += max(1, h.set.total())
+	}
 	if h.cause.First.Before(c.first) {
 		c.first = h.cause.First
 	}

@@ -43,3 +43,29 @@ func TestCausesAreShownInParts(t *testing.T) {
 		}
 	}
 }
+
+// A set of which nothing is mirrored has no failing destination, and is more urgent than one that
+// has some. It is shown where people look first.
+func TestWholeRunsComeFirst(t *testing.T) {
+	noPlan := &record.Cause{Key: "-/-/no-plan", Kind: "no-plan", Message: "split: no secret", First: now, Last: now}
+	some := fail(goodSet("some", 20, 2, 1), expired, 10, 0)
+	none := goodSet("none", 15, 2, 1)
+	none.Causes = []*record.Cause{noPlan}
+	both := fail(goodSet("both", 9, 2, 1), missing, 9, 0)
+	both.Causes = append(both.Causes, noPlan)
+	s := NewSnapshot(Look{Records: []*record.Record{some, none, both}}, now)
+	var got []string
+	for _, c := range s.causes {
+		got = append(got, c.Kind)
+	}
+	if want := "no-plan credentials missing"; strings.Join(got, " ") != want {
+		t.Errorf("the causes are %q, want %s", got, want)
+	}
+	if row := s.set("both").row(); row.Causes[0].Kind != "no-plan" {
+		t.Errorf("the set has first %s", row.Causes[0].Kind)
+	}
+	page, err := view{Snapshot: s}.overview(query{}).render()
+	if err != nil || !strings.Contains(string(page), `data-label="Destinations">whole run</td>`) {
+		t.Errorf("%v: the overview does not tell that a whole run is hit", err)
+	}
+}

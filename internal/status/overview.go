@@ -172,7 +172,7 @@ func (s *set) row() setRow {
 		LastGood: s.lastGood(), Next: s.next, Active: s.active, Spark: sparkOf(s.Runs, shownRuns), Owners: s.Owners,
 		Reason: s.reason(), MoreCauses: max(0, len(s.Causes)-causes),
 	}
-	worst := slices.SortedStableFunc(slices.Values(s.Causes), func(a, b *record.Cause) int { return b.Count - a.Count })
+	worst := slices.SortedStableFunc(slices.Values(s.Causes), record.CompareUrgency)
 	for _, c := range worst[:len(worst)-row.MoreCauses] {
 		row.Causes = append(row.Causes, rowOf(c))
 	}

@@ -59,7 +59,7 @@ func (v view) setPage(s *set, q query) *page {
 		Chart: sparkOf(s.Runs, min(chartRuns, max(shownRuns, len(s.Runs)))), AllRuns: len(s.Runs),
 	}
 	p := v.page(setPath(s.Set), q, "set", s.Set, b)
-	for _, c := range slices.SortedStableFunc(slices.Values(s.Causes), func(a, b *record.Cause) int { return b.Count - a.Count }) {
+	for _, c := range slices.SortedStableFunc(slices.Values(s.Causes), record.CompareUrgency) {
 		b.All = append(b.All, rowOf(c))
 	}
 	b.Selected = s.Selections[:min(len(s.Selections), selectionsShown)]
