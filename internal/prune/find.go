@@ -47,10 +47,14 @@ func Find(q Question) (found []UnwantedTag, left []Left) {
 	}
 	for _, d := range q.Record.Destinations {
 		switch why := f.refusal(d); {
+		case d.Gone.IsZero():
 		case f.isWanted(d):
+			left = append(left, Left{Tag: d.Name, Why: "a mapping names it now"})
 		case why != "":
 			left = append(left, Left{Tag: d.Name, Why: why})
-		case !f.used[d.Name]:
+		case f.used[d.Name]:
+			left = append(left, Left{Tag: d.Name, Why: "by the records it is a destination of another set, or goes with one that is in use"})
+		default:
 			found = append(found, f.candidate(d))
 		}
 	}

@@ -53,8 +53,11 @@ func TestFind(t *testing.T) {
 	for _, l := range left {
 		why = append(why, l.Tag[len("q.io/org/a"):]+" "+l.Why)
 	}
-	for i, says := range []string{":seen no run of the set has pushed it", ":young no mapping names it since 2026-10-31", "@" + sha("a") + " it has no tag"} {
-		if len(why) != 3 || !strings.HasPrefix(why[i], says) {
+	for i, says := range []string{
+		":again a mapping names it now", ":elsewhere by the records it is a destination of another set", ":lately by the records it is",
+		":seen no run of the set has pushed it", ":young no mapping names it since 2026-10-31", "@" + sha("a") + " it has no tag",
+	} {
+		if len(why) != 6 || !strings.HasPrefix(why[i], says) {
 			t.Fatalf("left %q, want one that says %s", why, says)
 		}
 	}
