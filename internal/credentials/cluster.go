@@ -3,9 +3,9 @@ package credentials
 import (
 	"bytes"
 	"fmt"
-	"io"
-	"os"
 	"strings"
+
+	"imagemirror/internal/smallfile"
 )
 
 // maxClusterToken bounds a service account's token, in bytes.
@@ -28,12 +28,7 @@ func (c cluster) serves(host string) bool { return c.registry != "" && c.registr
 
 // credential reads the token each time: the kubelet replaces it before it expires.
 func (c cluster) credential() (Credential, error) {
-	f, err := os.Open(c.file)
-	if err != nil {
-		return Credential{}, fmt.Errorf("reading the service account's token for MIRROR_CLUSTER_REGISTRY: %w", err)
-	}
-	defer f.Close()
-	token, err := io.ReadAll(io.LimitReader(f, maxClusterToken+1))
+	token, err := smallfile.Read(c.file, maxClusterToken)
 	if err != nil {
 		return Credential{}, fmt.Errorf("reading the service account's token for MIRROR_CLUSTER_REGISTRY: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -15,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"imagemirror/internal/smallfile"
 )
 
 // maxFile bounds a file of credentials, in bytes.
@@ -150,7 +151,7 @@ func wrongKeys(dir string, keys []string) error {
 // read reads the file, or returns nil if an optional one does not exist. It skips a guessed
 // file that it may not read: that may be another user's.
 func (l location) read() (*file, error) {
-	data, err := l.content()
+	data, err := smallfile.Read(l.path, maxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && l.variable != "":
 		return nil, fmt.Errorf("%s names %q, which does not exist: create it, or unset the variable", l.variable, l.path)
@@ -171,16 +172,6 @@ func (l location) read() (*file, error) {
 	parsed.path = l.path
 	l.warn(parsed, data)
 	return parsed, nil
-}
-
-// content returns the file's content, at most one byte more than maxFile.
-func (l location) content() ([]byte, error) {
-	f, err := os.Open(l.path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
 
 // parseFile reads the format of Docker and podman. Of the content, its errors show keys

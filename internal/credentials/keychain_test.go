@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"imagemirror/internal/reference"
@@ -448,5 +449,19 @@ func BenchmarkFor(b *testing.B) {
 		if _, err := k.For(b.Context(), reference.Destination, "quay.io", "org50/some/image"); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Opening a named pipe waits for a writer, and not even SIGTERM would end that.
+func TestNamedPipesAreNotWaitedFor(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "config.json")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := (location{path: pipe, guessed: true}).read(); err != nil || len(f.auths) != 0 {
+		t.Errorf("a pipe as a file of credentials: got %v, %v", f, err)
+	}
+	if _, err := (cluster{registry: "r.example", file: pipe}).credential(); err == nil || !strings.Contains(err.Error(), "is empty") {
+		t.Errorf("a pipe as the service account's token: got %v", err)
 	}
 }

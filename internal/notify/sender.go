@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"imagemirror/internal/retry"
 	"imagemirror/internal/secret"
 	"imagemirror/internal/settings"
+	"imagemirror/internal/smallfile"
 	"imagemirror/internal/text"
 )
 
@@ -173,18 +173,13 @@ type targetKeys struct{ dir, target string }
 // if it is required, an error.
 func (k targetKeys) get(key string, required bool) (string, error) {
 	name := k.target + "." + key
-	f, err := os.Open(filepath.Join(k.dir, name))
+	content, err := smallfile.Read(filepath.Join(k.dir, name), maxSecret)
 	if errors.Is(err, os.ErrNotExist) {
 		if required {
 			return "", fmt.Errorf("there is no key %s: add it to the set's secret notify-SET, or to MIRROR_NOTIFY_DIR", name)
 		}
 		return "", nil
 	}
-	if err != nil {
-		return "", fmt.Errorf("reading the key %s: %w", name, err)
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	if err == nil && len(content) > maxSecret {
 		err = fmt.Errorf("it has more than %d KiB", maxSecret>>10)
 	}

@@ -27,6 +27,7 @@ import (
 	"imagemirror/internal/reference"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/registriesconf"
+	"imagemirror/internal/smallfile"
 )
 
 // Config is the part of the environment that is about registries.
@@ -143,8 +144,14 @@ func New(config Config, from CredentialSource) (*Client, error) {
 	}, nil
 }
 
+// maxAuthorities bounds MIRROR_CA_FILE. The authorities of a system have less than 1 MiB.
+const maxAuthorities = 16 << 20
+
 func authorities(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
+	pem, err := smallfile.Read(file, maxAuthorities)
+	if err == nil && len(pem) > maxAuthorities {
+		err = fmt.Errorf("%q has more than %d MiB", file, maxAuthorities>>20)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading MIRROR_CA_FILE: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"imagemirror/internal/digest"
+	"imagemirror/internal/smallfile"
 	"imagemirror/internal/stream"
 	"imagemirror/internal/text"
 )
@@ -140,7 +141,7 @@ func (d Output) Lock() (KnownImages, error) {
 	if d.path == "" {
 		return nil, nil
 	}
-	f, err := os.Open(filepath.Join(d.path, LockFile))
+	f, err := smallfile.Open(filepath.Join(d.path, LockFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
