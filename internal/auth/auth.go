@@ -63,8 +63,9 @@ type Config struct {
 	Slots     Slots
 	// Client returns the connections to an address that the registry gave. It fails if the
 	// registry must not lead there.
-	Client func(ctx context.Context, u *url.URL) (*http.Client, error)
-	Own    func(u *url.URL) bool // reports whether an address is on the registry's host
+	Client    func(ctx context.Context, u *url.URL) (*http.Client, error)
+	Own       func(u *url.URL) bool // reports whether an address is on the registry's host
+	SeemsDown func() bool           // reports whether the last requests for tokens had no answer
 }
 
 // Slots bounds the requests in flight to the registry, which may be its own token

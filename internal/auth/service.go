@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -80,6 +81,14 @@ func refuses(err error) bool {
 	return regerror.IsRefusal(err) || regerror.StatusOf(err) >= http.StatusInternalServerError || errors.As(err, &answer)
 }
 
+// refusesMany reports whether the token service refuses a request for several scopes, or leaves it
+// without an answer, and may issue a token with fewer. Nobody can if it is not reached.
+func refusesMany(err error) bool {
+	var dial *net.OpError
+	reached := !errors.As(err, &dial) || dial.Op != "dial"
+	return refuses(err) || reached && regerror.StatusOf(err) == 0 && !regerror.IsPermanent(err) && !errors.Is(err, context.Canceled)
+}
+
 // get sends a request for a token, with retries.
 func (s *tokenService) get(ctx context.Context, q tokenRequest) (got issued, err error) {
 	err = s.Retry.Do(ctx, func(n int) (wait time.Duration, err error) {
@@ -88,7 +97,8 @@ func (s *tokenService) get(ctx context.Context, q tokenRequest) (got issued, err
 			return 0, nil
 		}
 		e.Tries = n
-		if n >= manyTries && len(q.scopes) > 1 && refuses(e) && e.Status != http.StatusServiceUnavailable {
+		several := len(q.scopes) > 1 && refusesMany(e) && e.Status != http.StatusServiceUnavailable
+		if several && (n >= manyTries || errors.Is(e, regerror.ErrStalled)) || e.Status == 0 && s.SeemsDown() {
 			wait = retry.Never
 		}
 		return wait, e

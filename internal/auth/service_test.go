@@ -40,7 +40,8 @@ func newAuthorizer(t testing.TB, realm string) *Authorizer {
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	a := New(Config{
 		Registry: "registry.example.com", PlainHTTP: true, Timeout: 10 * time.Second, Retry: retry.Policy{Tries: 1}, Slots: always{},
-		Client: func(context.Context, *url.URL) (*http.Client, error) { return client, nil },
+		Client:    func(context.Context, *url.URL) (*http.Client, error) { return client, nil },
+		SeemsDown: func() bool { return false },
 	})
 	a.Learn(Challenge{scheme: bearer, realm: realm})
 	return a
@@ -58,7 +59,7 @@ func TestTokenServiceMustHaveASafeAddress(t *testing.T) {
 		{realm: "https://auth.example.com/token", want: "led astray"},
 		{realm: "http://auth.example.com/token", want: "led astray", plainHTTP: true},
 	} {
-		service := tokenService{Config: Config{PlainHTTP: c.plainHTTP, Timeout: 10 * time.Second, Retry: retry.Policy{Tries: 1}, Client: func(_ context.Context, u *url.URL) (*http.Client, error) {
+		service := tokenService{Config: Config{PlainHTTP: c.plainHTTP, Timeout: 10 * time.Second, Retry: retry.Policy{Tries: 1}, SeemsDown: func() bool { return false }, Client: func(_ context.Context, u *url.URL) (*http.Client, error) {
 			return nil, errors.New("led astray to " + u.Host)
 		}}}
 		_, err := service.fetch(t.Context(), Challenge{scheme: bearer, realm: c.realm}, credentials.Credential{}, nil)

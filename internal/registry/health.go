@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -17,11 +18,12 @@ type health struct {
 	known  bool      // it has answered at least once
 	lost   int       // requests given up without an answer since the last answer
 	probed time.Time // when a request was last let through to a registry that is down
+	pulse  pulse
 }
 
 const (
 	lostAtMost = 8               // requests given up before a registry counts as down
-	hungAtMost = 256             // before it does although it answers /v2/
+	hungAtMost = 256             // before it does although it answers a knock
 	firstTries = 4               // tries if a registry has never answered: its name may be wrong
 	probeEvery = 5 * time.Second // between requests to a registry that is down
 )
@@ -61,47 +63,70 @@ func (h *health) gaveUp(err error) {
 	}
 }
 
-// hasHung reports whether so many requests had no answer that one to /v2/ does not count.
+// hasHung reports whether so many requests had no answer that one to a knock does not count.
 func (h *health) hasHung() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.lost >= hungAtMost
 }
 
-// A pulse is what /v2/ last showed of a registry that seems down.
-type pulse struct {
-	turn  chan struct{} // has an entry while somebody asks, or reads the fields below
-	asked time.Time
-	beats bool
+// seemsDown reports whether the last requests had no answer.
+func (h *health) seemsDown() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lost >= lostAtMost
 }
 
-func newPulse() pulse { return pulse{turn: make(chan struct{}, 1)} }
-
-// triesOf returns how many tries a call gets. A registry that seems down may only have failed to
-// answer for a few images: others must not fail for that. So it is asked for /v2/ every probeEvery,
-// and as long as it answers, each call gets one try.
-func (h *host) triesOf(ctx context.Context) int {
-	tries := h.health.tries(h.client.config.Retries)
-	if tries == 0 && !h.health.hasHung() && h.hasPulse(ctx) {
+// triesOf returns how many tries a request gets. A host that seems down may only have failed to
+// answer for a few images: others must not fail for that. So knock asks it for something else
+// every probeEvery, and as long as it answers that, each request gets one try.
+func (h *health) triesOf(ctx context.Context, all int, knock func(context.Context) bool) int {
+	tries := h.tries(all)
+	if tries == 0 && !h.hasHung() && h.pulse.beats(ctx, knock) {
 		tries = 1
 	}
 	return tries
 }
 
-// hasPulse takes no request slot to ask: those that have the slots may wait for a registry that
-// is down.
-func (h *host) hasPulse(ctx context.Context) bool {
-	select {
-	case h.pulse.turn <- struct{}{}:
-		defer func() { <-h.pulse.turn }()
-	case <-ctx.Done():
+// A pulse is what the last knock at a host that seems down showed.
+type pulse struct {
+	mu    sync.Mutex // held while somebody knocks
+	asked time.Time
+	beat  bool
+}
+
+func (p *pulse) beats(ctx context.Context, knock func(context.Context) bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.asked) >= probeEvery {
+		p.beat = knock(ctx)
+		p.asked = time.Now()
+	}
+	return p.beat
+}
+
+// knock reports whether the host of an address that the registry gave answers a request without
+// credentials. Like ping, it takes no request slot: those that have the slots may wait for a host
+// that is down.
+func (h *host) knock(ctx context.Context, u *url.URL) bool {
+	client, err := h.lead(u)
+	if err != nil {
 		return false
 	}
-	if time.Since(h.pulse.asked) >= probeEvery {
-		h.pulse.beats = h.ping(ctx)
-		h.pulse.asked = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, h.client.config.Stall)
+	defer cancel()
+	root := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, root.String(), nil)
+	if err != nil {
+		return false
 	}
-	return h.pulse.beats
+	req.Header.Set("User-Agent", userAgent)
+	resp, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	discard(resp)
+	return true
 }
 
 // outsiders is the health of the hosts that a registry leads to, such as its CDN. What
@@ -130,8 +155,9 @@ func (o *outsiders) at(host string) *health {
 }
 
 // mayAsk returns an error for an address on another host that is down.
-func (o *outsiders) mayAsk(h *host, u *url.URL) error {
-	if h.at(u) || o.at(u.Host).tries(1) > 0 {
+func (o *outsiders) mayAsk(ctx context.Context, h *host, u *url.URL) error {
+	knock := func(ctx context.Context) bool { return h.knock(ctx, u) }
+	if h.at(u) || o.at(u.Host).triesOf(ctx, 1, knock) > 0 {
 		return nil
 	}
 	return &regerror.Error{Host: u.Host, Err: regerror.Permanent(regerror.ErrHostDown)}

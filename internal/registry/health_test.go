@@ -66,18 +66,19 @@ func TestHealthOfOutsiders(t *testing.T) {
 		h := testHost(t, "registry.example")
 		cdn := &url.URL{Scheme: "https", Host: "cdn.example"}
 		for range lostAtMost {
-			if err := h.elsewhere.mayAsk(h, cdn); err != nil {
+			if err := h.elsewhere.mayAsk(t.Context(), h, cdn); err != nil {
 				t.Fatal(err)
 			}
 			h.healthOf(&regerror.Error{Host: cdn.Host}).gaveUp(regerror.ErrStalled)
 		}
-		if err := h.elsewhere.mayAsk(h, cdn); err != nil {
+		h.elsewhere.at(cdn.Host).pulse.asked = time.Now() // it did not answer
+		if err := h.elsewhere.mayAsk(t.Context(), h, cdn); err != nil {
 			t.Errorf("a host that is down gets no probe: %v", err)
 		}
-		if err := h.elsewhere.mayAsk(h, cdn); !errors.Is(err, regerror.ErrHostDown) {
+		if err := h.elsewhere.mayAsk(t.Context(), h, cdn); !errors.Is(err, regerror.ErrHostDown) {
 			t.Errorf("a host that is down may be asked: %v", err)
 		}
-		if h.health.tries(6) == 0 || h.elsewhere.mayAsk(h, &url.URL{Scheme: "https", Host: "other.example"}) != nil {
+		if h.health.tries(6) == 0 || h.elsewhere.mayAsk(t.Context(), h, &url.URL{Scheme: "https", Host: "other.example"}) != nil {
 			t.Error("the registry or another host counts as down")
 		}
 		for i := range 1000 {

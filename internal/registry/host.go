@@ -34,7 +34,6 @@ type host struct {
 	auth      *auth.Authorizer
 	budget    *budget
 	health    health
-	pulse     pulse
 	tokens    health // of its token service
 	elsewhere outsiders
 	standing  *standing
@@ -63,7 +62,7 @@ type host struct {
 }
 
 func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
-	h := &host{client: c, endpoint: e, budget: b, address: e.Registry, pulse: newPulse(), large: make(chan struct{}, largeManifests)}
+	h := &host{client: c, endpoint: e, budget: b, address: e.Registry, large: make(chan struct{}, largeManifests)}
 	h.endpoint.Repository = ""
 	if e.Registry == "docker.io" || e.Registry == "index.docker.io" {
 		h.address = dockerHubHost
@@ -85,6 +84,7 @@ func newHost(c *Client, e registriesconf.Endpoint, b *budget) *host {
 		Retry:     h.policy(),
 		Slots:     b,
 		Client:    h.leadToTokens,
+		SeemsDown: h.tokens.seemsDown,
 		Own:       h.at,
 	})
 	return h
@@ -101,16 +101,17 @@ func (h *host) lead(u *url.URL) (*http.Client, error) {
 
 // leadToTokens does what lead does for the token service, which may be down while the
 // registry is not.
-func (h *host) leadToTokens(_ context.Context, u *url.URL) (*http.Client, error) {
-	if h.tokens.tries(1) == 0 {
+func (h *host) leadToTokens(ctx context.Context, u *url.URL) (*http.Client, error) {
+	knock := func(ctx context.Context) bool { return h.knock(ctx, u) }
+	if h.tokens.triesOf(ctx, 1, knock) == 0 {
 		return nil, regerror.Permanent(regerror.ErrTokensDown)
 	}
 	return h.lead(u)
 }
 
 // leadCall returns the HTTP client for a call at an address that the registry gave.
-func (h *host) leadCall(u *url.URL, c *call) (*http.Client, error) {
-	if err := h.elsewhere.mayAsk(h, u); err != nil {
+func (h *host) leadCall(ctx context.Context, u *url.URL, c *call) (*http.Client, error) {
+	if err := h.elsewhere.mayAsk(ctx, h, u); err != nil {
 		return nil, err
 	}
 	client, err := h.lead(u)

@@ -47,7 +47,7 @@ const commitPatience = 5
 // releases the request slot. Errors are of type *regerror.Error, without Side and
 // Doing.
 func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
-	tries := h.triesOf(ctx)
+	tries := h.health.triesOf(ctx, h.client.config.Retries, h.ping)
 	if tries == 0 {
 		return nil, &regerror.Error{At: h.endpoint.Registry, Err: regerror.ErrDown}
 	}
@@ -68,7 +68,7 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 		if e.Status != 0 && !c.once() || e.Throttled() && c.optional {
 			tries = h.client.config.Retries // the registry does answer
 		}
-		if n >= tries || c.hasty && errors.Is(e, regerror.ErrStalled) || c.metered && e.Throttled() && h.budget.meter.isSpent() {
+		if n >= tries || e.Host != "" && e.Status == 0 && h.healthOf(e).seemsDown() || c.hasty && errors.Is(e, regerror.ErrStalled) || c.metered && e.Throttled() && h.budget.meter.isSpent() {
 			wait = retry.Never
 		}
 		return wait, e
@@ -207,7 +207,7 @@ func (h *host) addressOf(c *call) *url.URL {
 // Authorization header goes to the registry only.
 func (h *host) follow(ctx context.Context, c *call, authorization string, body *streamedBody) (*http.Response, error) {
 	for u, hop := h.addressOf(c), 0; ; hop++ {
-		client, err := h.leadCall(u, c)
+		client, err := h.leadCall(ctx, u, c)
 		if err != nil {
 			return nil, err
 		}

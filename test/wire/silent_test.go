@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,34 +33,78 @@ func TestImagesWithoutAnswersFailAlone(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
-			const bad, all = 10, 14 // images
-			var lines []string
-			for i := range all {
-				name := fmt.Sprintf("i%02d:v1", i)
-				image := registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 1000))
-				push(t, p.source, "ci/"+name, image)
-				lines = append(lines, line(p, "ci/"+name, "m/"+name))
-			}
+			lines := pushSeveral(t, p)
 			at := p.source
 			if c.destination {
 				at = p.destination
 			}
 			at.Inject(registrytest.FaultRule{Kind: c.kind, Path: regexp.MustCompile("/i0./"), Fault: c.fault})
-			config := settings()
-			config.Retries, config.Stall = 1, time.Second
-			run := mirrorWith(t, config, lines...)
-			for i := range all {
-				name := fmt.Sprintf("m/i%02d:v1", i)
-				want := stream.Copied
-				if i < bad {
-					want = stream.Failed
-				}
-				if got := run.results[p.destination.Host+"/"+name]; got.Status != want {
-					t.Errorf("%s is %s, want %s: %+v", name, got.Status, want, got.Error)
-				}
-			}
+			wantFirstFail(t, p, lines)
 		})
 	}
+}
+
+// The same holds for a CDN and a token service. A token for several images must not fail all of
+// them.
+func TestImagesWithoutAnswersElsewhereFailAlone(t *testing.T) {
+	t.Parallel()
+	bad := func(r *http.Request) bool { return strings.Contains(r.URL.Path+fmt.Sprint(r.URL.Query()), "ci/i0") }
+	for _, c := range []struct {
+		name  string
+		auth  *registrytest.Auth
+		fault func(t *testing.T, p pair)
+	}{
+		{"blobs that are cut at a CDN", nil, func(t *testing.T, p pair) {
+			newCDN(t, p).Inject(registrytest.FaultRule{Kind: "GET blob", Match: bad, Fault: registrytest.Disconnect()})
+		}},
+		{"blobs that a CDN answers with no HTTP", nil, func(t *testing.T, p pair) {
+			newCDN(t, p).Inject(registrytest.FaultRule{Kind: "GET blob", Match: bad, Fault: nonsense})
+		}},
+		{"tokens that are cut", &registrytest.Auth{}, func(_ *testing.T, p pair) {
+			p.source.Inject(registrytest.FaultRule{Kind: "token", Match: bad, Fault: registrytest.Disconnect()})
+		}},
+		{"tokens that stall", &registrytest.Auth{}, func(_ *testing.T, p pair) {
+			p.source.Inject(registrytest.FaultRule{Kind: "token", Match: bad, Fault: registrytest.Stall()})
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := pair{newRegistry(t, c.auth), newRegistry(t, nil)}
+			lines := pushSeveral(t, p)
+			c.fault(t, p)
+			wantFirstFail(t, p, lines)
+		})
+	}
+}
+
+// Of the images that pushSeveral pushes, ci/i00 and so on, the first badImages fail.
+const badImages, allImages = 10, 14
+
+// pushSeveral pushes images to the source and returns a line for each.
+func pushSeveral(t *testing.T, p pair) (lines []string) {
+	t.Helper()
+	for i := range allImages {
+		name := fmt.Sprintf("i%02d:v1", i)
+		push(t, p.source, "ci/"+name, registrytest.NewImage(registrytest.OCI, name, "amd64", registrytest.NewLayer(name, 1000)))
+		lines = append(lines, line(p, "ci/"+name, "m/"+name))
+	}
+	return lines
+}
+
+// wantFirstFail mirrors the images of pushSeveral, and fails unless the first ones fail alone.
+func wantFirstFail(t *testing.T, p pair, lines []string) {
+	t.Helper()
+	config := settings()
+	config.Retries, config.Stall = 1, time.Second
+	want := map[string]string{}
+	for i := range allImages {
+		name := fmt.Sprintf("m/i%02d:v1", i)
+		want[name] = stream.Copied
+		if i < badImages {
+			want[name] = stream.Failed
+		}
+	}
+	mirrorWith(t, config, lines...).are(t, p.destination, want)
 }
 
 // nonsense answers with what is not HTTP.
