@@ -36,6 +36,9 @@ func (s *Settings) referrers(v strictyaml.Value) {
 		strictyaml.Key{Name: "types", Read: func(v strictyaml.Value) { v.List(s.referrerType) }},
 		strictyaml.Key{Name: "required", Read: func(v strictyaml.Value) { s.Referrers.Required = v.Bool() }},
 	)
+	if s.Referrers.Required && s.Referrers.Copy == CopyNone {
+		v.Refuse("referrers.required demands what referrers.copy: none leaves behind: remove one of the two")
+	}
 }
 
 func (s *Settings) referrerType(v strictyaml.Value) {

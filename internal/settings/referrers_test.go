@@ -12,6 +12,7 @@ func TestReferrers(t *testing.T) {
 		{"copied", "{copy: copied}", CopyCopied, ""},
 		{"always", "{copy: always, required: true}", CopyAlways, ""},
 		{"none", "{copy: none}", CopyNone, ""},
+		{"none, required", "{copy: none, required: true}", CopyNone, "referrers.required demands what referrers.copy: none leaves behind"},
 		{"another word", "{copy: Always}", CopyCopied, `referrers.copy is "Always": write copied, always or none`},
 		{"a number", "{copy: 1}", CopyCopied, "copy"},
 		{"a list", "{copy: [always]}", CopyCopied, "copy"},
