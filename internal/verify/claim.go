@@ -125,6 +125,19 @@ type tagged struct {
 	annotations map[string]string
 }
 
+// byKey returns what is verified with a key: under cosign's tags, the claim without its certificate.
+// Signers may add one to the signature of a key (cosign sign --key --certificate), and cosign ignores
+// it, too, if it verifies with a key.
+func (c *claim) byKey() verify.SignedEntity {
+	t, ok := c.entity.(*tagged)
+	if !ok || c.by == nil {
+		return c.entity
+	}
+	key := *t
+	key.by = &bundle.PublicKey{}
+	return &key
+}
+
 // SignatureContent returns what is signed.
 func (t *tagged) SignatureContent() (verify.SignatureContent, error) { return t.content, nil }
 

@@ -25,6 +25,9 @@ func (c *claim) about() string {
 
 // explain returns why a claim with the right digest and the right name is refused.
 func (s *Signer) explain(c *claim, err error) *miss {
+	if s.identity == nil && c.by != nil {
+		return c.notByKey()
+	}
 	if s.identity != nil {
 		if m := c.timing(s); m != nil {
 			return m

@@ -18,7 +18,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/verify"
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -283,13 +282,17 @@ func (s *Signer) accept(c *claim, digest []byte, hexDigest string) (at time.Time
 	if m := s.mismatch(c, hexDigest); m != nil {
 		return time.Time{}, m
 	}
+	entity := c.entity
+	if s.identity == nil {
+		entity = c.byKey()
+	}
 	policy := verify.NewPolicy(verify.WithArtifactDigest("sha256", digest), s.who())
 	if c.artifact != nil {
 		policy = verify.NewPolicy(verify.WithArtifact(bytes.NewReader(c.artifact)), s.who())
 	}
 	var first error
 	for _, v := range s.verifiers {
-		result, err := v.Verify(c.entity, policy)
+		result, err := v.Verify(entity, policy)
 		if err == nil {
 			return earliest(result.VerifiedTimestamps), nil
 		}
@@ -311,8 +314,8 @@ func (s *Signer) mismatch(c *claim, hexDigest string) *miss {
 		return &miss{ofAnother, "it is of another image, " + c.about()}
 	}
 	switch {
-	case s.identity == nil && c.by != nil:
-		return &miss{byAnother, "it is by " + signedBy(c.by) + ", not by a key"}
+	case s.identity == nil && c.by != nil && c.byKey() == c.entity:
+		return c.notByKey()
 	case s.identity == nil:
 		return nil
 	case c.by == nil:
@@ -325,8 +328,9 @@ func (s *Signer) mismatch(c *claim, hexDigest string) *miss {
 	return nil
 }
 
-func signedBy(by *certificate.Summary) string {
-	return fmt.Sprintf("%.200q (issuer %.200q)", by.SubjectAlternativeName, by.Issuer)
+// notByKey returns the miss of a claim with a certificate if a key is wanted.
+func (c *claim) notByKey() *miss {
+	return &miss{byAnother, fmt.Sprintf("it is by %.200q (issuer %.200q), not by a key", c.by.SubjectAlternativeName, c.by.Issuer)}
 }
 
 func earliest(all []verify.TimestampVerificationResult) time.Time {

@@ -178,6 +178,38 @@ func TestKeysWithARoot(t *testing.T) {
 	}
 }
 
+// A certificate beside the signature of a key changes nothing: neither one that somebody else has,
+// nor one that cannot be for the key. It does not make the key's signature that of an identity.
+func TestKeysWithACertificate(t *testing.T) {
+	t.Parallel()
+	k, a := signtest.NewKeyPair(), signtest.NewAuthority()
+	me := a.Identity(issuer, subject).Sign("quay.example/a", image)
+	const certificate = "dev.sigstore.cosign/certificate"
+	beside := func(s signtest.Signature) signtest.Signature {
+		s.Annotations[certificate] = me.Annotations[certificate]
+		return s
+	}
+	byKey := &verify.Demand{Signers: []*verify.Signer{keySigner(t, k)}}
+	attested := &verify.Demand{Signers: byKey.Signers, Attestations: []string{signtest.Provenance}, AttestationsOnly: true}
+	byMe := &verify.Demand{Signers: []*verify.Signer{identity(t, a, verify.Identity{Issuer: issuer, Subject: subject})}}
+	for _, c := range []struct {
+		name string
+		d    *verify.Demand
+		s    signtest.Signature
+		good bool
+	}{
+		{"a signature", byKey, beside(k.Sign("quay.example/a", image)), true},
+		{"an attestation", attested, beside(k.Attest(image, signtest.Provenance)), true},
+		{"a signature by another key", byKey, beside(signtest.NewKeyPair().Sign("quay.example/a", image)), false},
+		{"a signature of another image", byKey, beside(k.Sign("quay.example/a", another)), false},
+		{"an identity that is wanted", byMe, beside(k.Sign("quay.example/a", image)), false},
+	} {
+		if _, err := check(c.d, tagged(t, c.s)); (err == nil) != c.good {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 // unlogged returns a signature without its entry of a log.
 func unlogged(s signtest.Signature) signtest.Signature {
 	delete(s.Annotations, "dev.sigstore.cosign/bundle")
