@@ -22,10 +22,10 @@ import (
 )
 
 // crowded returns settings with three slots, in which any rate will do and a turn takes a third of
-// a second.
-func crowded() registry.Config {
+// a second, times a factor.
+func crowded(factor int) registry.Config {
 	c := settings()
-	c.Stall, c.Concurrency = 2*time.Second, 3
+	c.Stall, c.Concurrency = time.Duration(factor)*2*time.Second, 3
 	return c
 }
 
@@ -79,7 +79,7 @@ func copyUntil(t *testing.T, n int, config registry.Config, p *stream.Content) r
 	images, size := work.Work()
 	display := progress.New(os.Stderr, slog.New(slog.DiscardHandler), images, size)
 	defer display.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*config.Stall)
 	defer cancel()
 	var out bytes.Buffer
 	o := mirror.Options{Client: client(t, config), Observer: &awaiter{display, n, cancel}, Grace: time.Millisecond}
@@ -89,34 +89,33 @@ func copyUntil(t *testing.T, n int, config registry.Config, p *stream.Content) r
 	return run{plan: p, results: resultsOf(t, read(t, &out))}
 }
 
-// want compares the statuses of images at a registry.
-func (r run) want(t *testing.T, at remoteRegistry, names []string, status string) {
-	t.Helper()
+// want returns the images whose status at a registry is another.
+func (r run) want(at remoteRegistry, names []string, status string) error {
+	want := map[string]string{}
 	for _, name := range names {
-		got, ok := r.results[at.Host+"/"+strings.Replace(name, "ci/", "m/", 1)]
-		if !ok || got.Status != status {
-			t.Errorf("%s is %s at %s, want %s: %+v", name, got.Status, at.Host, status, got.Error)
-		}
+		want[strings.Replace(name, "ci/", "m/", 1)] = status
 	}
+	return r.differ(at, want)
 }
 
 // Layers that drip hold slots for a turn only, if others wait for them.
 func TestDrippingLayersDoNotStarveOthers(t *testing.T) {
 	t.Parallel()
-	p, other := newPair(t), newRegistry(t, nil)
-	slow, good := pushImages(t, p.source, "slow", 4), pushImages(t, p.source, "good", 4)
-	elsewhere := pushImages(t, other, "other", 4)
-	all := append(lines(p.source, p.destination, append(slow, good...)), lines(other, p.destination, elsewhere)...)
-	planned := split(t, settings(), all...)
-	p.reset()
-	other.Reset()
-	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Path: regexp.MustCompile("/ci/slow"), Fault: drip()})
-	got := copyUntil(t, 8, crowded(), planned)
-	got.want(t, p.destination, slow, stream.Failed)
-	got.want(t, p.destination, append(good, elsewhere...), stream.Copied)
-	if n := other.Stats().Requests["GET blob"]; n != 8 {
-		t.Errorf("the good source got %d requests for blobs, want 8", n)
-	}
+	timed(t, func(factor int) error {
+		p, other := newPair(t), newRegistry(t, nil)
+		slow, good := pushImages(t, p.source, "slow", 4), pushImages(t, p.source, "good", 4)
+		elsewhere := pushImages(t, other, "other", 4)
+		all := append(lines(p.source, p.destination, append(slow, good...)), lines(other, p.destination, elsewhere)...)
+		planned := split(t, settings(), all...)
+		p.reset()
+		other.Reset()
+		p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Path: regexp.MustCompile("/ci/slow"), Fault: dripTimes(factor)})
+		got := copyUntil(t, 8, crowded(factor), planned)
+		if n := other.Stats().Requests["GET blob"]; n != 8 {
+			return fmt.Errorf("the good source got %d requests for blobs, want 8", n)
+		}
+		return errors.Join(got.want(p.destination, slow, stream.Failed), got.want(p.destination, append(good, elsewhere...), stream.Copied))
+	})
 }
 
 // A layer for two registries does not reach one at the pace of the other, if that is slow.
@@ -134,11 +133,12 @@ func TestSlowDestinationHoldsUpNoOtherOfItsLayer(t *testing.T) {
 			names := pushImages(t, p.source, "a", 1)
 			planned := split(t, settings(), append(lines(p.source, p.destination, names), lines(p.source, other, names)...)...)
 			p.destination.Inject(rule)
-			config := crowded()
+			config := crowded(1)
 			config.Retries = 100
 			got := copyUntil(t, 1, config, planned)
-			got.want(t, p.destination, names, stream.Failed)
-			got.want(t, other, names, stream.Copied)
+			if err := errors.Join(got.want(p.destination, names, stream.Failed), got.want(other, names, stream.Copied)); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }
@@ -146,13 +146,16 @@ func TestSlowDestinationHoldsUpNoOtherOfItsLayer(t *testing.T) {
 // If all is slow, and there is nothing else to do, slow transfers go on until they are done.
 func TestSlowTransfersArriveAllTheSame(t *testing.T) {
 	t.Parallel()
-	p := newPair(t)
-	names := pushImages(t, p.source, "a", 5)
-	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Fault: registrytest.Delay(700 * time.Millisecond)})
-	run := mirrorWith(t, crowded(), lines(p.source, p.destination, names)...)
-	run.want(t, p.destination, names, stream.Copied)
-	// Each yields once at most.
-	if n := p.source.Stats().Requests["GET blob"]; n > 15 {
-		t.Errorf("the source got %d requests for 10 blobs, want 15 at most", n)
-	}
+	timed(t, func(factor int) error {
+		p := newPair(t)
+		names := pushImages(t, p.source, "a", 5)
+		delay := registrytest.Delay(time.Duration(factor) * 700 * time.Millisecond)
+		p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Fault: delay})
+		run := mirrorWith(t, crowded(factor), lines(p.source, p.destination, names)...)
+		// Each yields once at most.
+		if n := p.source.Stats().Requests["GET blob"]; n > 15 {
+			return fmt.Errorf("the source got %d requests for 10 blobs, want 15 at most", n)
+		}
+		return run.want(p.destination, names, stream.Copied)
+	})
 }

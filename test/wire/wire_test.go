@@ -5,6 +5,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -263,11 +264,20 @@ func (r run) allAre(t *testing.T, status string) {
 // are fails the test for each destination on a registry whose status is not the one in want.
 func (r run) are(t *testing.T, at remoteRegistry, want map[string]string) {
 	t.Helper()
+	if err := r.differ(at, want); err != nil {
+		t.Error(err)
+	}
+}
+
+// differ returns the destinations on a registry whose status is not the one in want.
+func (r run) differ(at remoteRegistry, want map[string]string) error {
+	var all []error
 	for name, status := range want {
 		if got := r.results[at.Host+"/"+name]; got.Status != status {
-			t.Errorf("%s is %s, want %s: %+v", name, got.Status, status, got.Error)
+			all = append(all, fmt.Errorf("%s is %s, want %s: %+v", name, got.Status, status, got.Error))
 		}
 	}
+	return errors.Join(all...)
 }
 
 // failed returns how many images failed.
