@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"imagemirror/internal/regerror"
 )
@@ -35,16 +36,17 @@ type Download struct {
 }
 
 // NewDownload returns a download of a blob of size bytes that is in each of the
-// repositories. Those on registries that stalled are asked last.
+// repositories. Those on registries that stalled are asked last, and at the very end the one that
+// stalled last: if all of them have, that is most likely the slow one.
 func NewDownload(digest string, size int64, from []*Repository) *Download {
 	from = slices.Clone(from)
-	slices.SortStableFunc(from, func(a, b *Repository) int { return int(a.stalls() - b.stalls()) })
+	slices.SortStableFunc(from, func(a, b *Repository) int { return cmp.Compare(a.stalled(), b.stalled()) })
 	return &Download{from: from, at: from[0], digest: digest, size: size}
 }
 
-// stalls returns 1 if the registry that is asked first has stalled while it sent a blob, and
-// otherwise 0.
-func (r *Repository) stalls() int32 { return r.endpoints[0].host.stalled.Load() }
+// stalled returns when the registry that is asked first has last stalled while it sent a blob, in
+// nanoseconds, or 0 if it has not.
+func (r *Repository) stalled() int64 { return r.endpoints[0].host.stalled.Load() }
 
 // Open opens the blob at an offset. The caller closes the body, whose content is not
 // verified and may end early. With several repositories the error is a *SourcesError.
@@ -58,9 +60,11 @@ func (d *Download) Open(ctx context.Context, offset int64) (body io.ReadCloser, 
 				return body, nil
 			}
 			all.add(r.name, err)
-			if d.hasty && errors.Is(err, regerror.ErrStalled) {
-				d.by.stalled.Store(1)
-				stalled = append(stalled, r)
+			if errors.Is(err, regerror.ErrStalled) {
+				d.by.stalled.Store(time.Now().UnixNano())
+				if d.hasty {
+					stalled = append(stalled, r)
+				}
 			}
 		}
 		next = stalled
@@ -105,7 +109,7 @@ func (d *Download) Registry() string { return d.by.endpoint.Registry }
 // Stalled notes that the last transfer stalled: other repositories go first from now on,
 // for this blob and for others.
 func (d *Download) Stalled() {
-	d.by.stalled.Store(1)
+	d.by.stalled.Store(time.Now().UnixNano())
 	d.Turn()
 }
 

@@ -54,7 +54,7 @@ type host struct {
 	plain      atomic.Bool  // the registry calls blobs encoded that are not
 	unsized    atomic.Bool  // the registry refuses the size of a page of tags
 	links      atomic.Bool  // the registry links the pages of a list of tags
-	stalled    atomic.Int32 // 1: the registry stalled while it sent a blob
+	stalled    atomic.Int64 // when it last stalled while it sent a blob, in Unix ns; or 0
 	leads      atomic.Bool  // the registry redirected the last read of a blob
 	unfiltered atomic.Bool  // the registry refuses to filter referrers
 	lists      atomic.Bool  // the registry lists referrers itself: see ListsReferrers
