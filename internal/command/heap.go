@@ -26,8 +26,8 @@ func CollectLate(percent int, limit int64) {
 	}, limit)
 }
 
-// ReleaseMemory gives memory that is not used back to the operating system, if garbage was collected
-// before: a process that is smaller keeps what it has.
+// ReleaseMemory gives memory that is not used back to the operating system, if garbage was
+// collected before: a process that is smaller keeps what it has.
 func ReleaseMemory() {
 	var stats debug.GCStats
 	debug.ReadGCStats(&stats)

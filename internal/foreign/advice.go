@@ -22,7 +22,7 @@ func shown(name string) string { return text.Clip(name, maxShown) }
 // quotedName returns what shown does, between quotes.
 func quotedName(name string) string { return text.Quote(name, maxShown) }
 
-// elsewhere returns what reads a key by saying where it belongs.
+// elsewhere returns a reader of a key that warns where the key belongs.
 func elsewhere(key, belongs string) func(strictyaml.Value) {
 	return func(v strictyaml.Value) { unsaid(v, key, "%s", belongs) }
 }

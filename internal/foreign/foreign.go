@@ -1,8 +1,8 @@
 // Package foreign reads the configuration files of other mirroring tools: those of regsync,
 // skopeo sync and image-syncer.
 //
-// What a file asks for and this program can do is in the Config. Everything else is a warning with
-// its line, since otherwise people would notice only at the destination. No credential is read.
+// A Config has what a file asks for and this program can do. Everything else becomes a warning
+// with its line: without it, people would notice only at the destination. No credential is read.
 package foreign
 
 import (
@@ -53,7 +53,7 @@ type TagFilter struct {
 	Prereleases bool     // also of versions that Semver names no prerelease of
 }
 
-// Options are what settings say for a whole image set.
+// Options are the settings of a whole image set.
 type Options struct {
 	Schedule  string        // a cron expression
 	Interval  time.Duration // that stands for a schedule, if there is none
@@ -65,7 +65,7 @@ type Options struct {
 	Reserve   int           // pulls that a metered registry is left with
 }
 
-// A Tool is one whose files are read.
+// A Tool is a mirroring tool whose configuration files are read.
 type Tool struct {
 	Name string
 	read func(*reader, strictyaml.Value)
@@ -99,7 +99,7 @@ type SkopeoTarget struct {
 }
 
 // Read reads a file; file is its label in findings. tool is nil for the tool that the file seems
-// to be of. Mistakes refuse the file. Warnings are what the Config does not have.
+// to be of. Mistakes refuse the file. Warnings name what the Config leaves out.
 func Read(tool *Tool, file string, data []byte, target SkopeoTarget) (*Config, *finding.List) {
 	r := &reader{file: file, target: target, Config: &Config{Tool: tool}}
 	data, err := r.plain(data)

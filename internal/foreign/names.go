@@ -34,7 +34,7 @@ func parseRepository(name string) (reference.Reference, error) {
 	return r, err
 }
 
-// withTag returns a repository with the tag of an image, and refuses what is no tag.
+// withTag adds a tag to a repository. It returns an error if the text is not a tag.
 func withTag(r reference.Reference, tag string) (reference.Reference, error) {
 	if tag == "" {
 		return r, errors.New("a tag is empty: write one, or remove it")

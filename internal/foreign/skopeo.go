@@ -34,7 +34,7 @@ func (r *reader) skopeo(v strictyaml.Value) {
 	})
 }
 
-// images returns what reads an image of a registry and its tags and digests.
+// images returns a reader of an image of a registry with its tags and digests.
 func (r *reader) images(registry string) func(string, strictyaml.Value) {
 	return func(name string, v strictyaml.Value) {
 		src, dst, err := r.repositories(registry, name)
@@ -66,7 +66,7 @@ func (r *reader) images(registry string) func(string, strictyaml.Value) {
 	}
 }
 
-// filtered returns what reads an image of a registry, and what selects among its tags.
+// filtered returns a reader of an image of a registry and of the filter for its tags.
 func (r *reader) filtered(registry, key string, selection func(string) (*TagFilter, error)) func(string, strictyaml.Value) {
 	return func(name string, v strictyaml.Value) {
 		word, ok := v.Word()

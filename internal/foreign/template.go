@@ -40,8 +40,8 @@ func parseTemplate(text string) (*template.Template, error) {
 	return t, nil
 }
 
-// expand returns the text that a template makes of a sync entry. Texts without a template, which
-// are most, are as they are.
+// expand returns the text that a template makes of a sync entry. It returns most texts
+// unchanged, since they have no template.
 func expand(text string, step stepData) (string, error) {
 	if !strings.Contains(text, "{{") {
 		return text, nil

@@ -146,7 +146,7 @@ func (b *mailbox) deliver(ctx context.Context, m *Message) (time.Duration, error
 	if err != nil {
 		return b.waitAfter(fmt.Errorf("connecting to %s: %w", b.host, err))
 	}
-	// Once the server has taken the mail, it arrives, whatever becomes of the connection.
+	// A mail that the server has taken arrives even if the connection breaks.
 	defer client.CloseWithSMTPClient(session)
 	return b.send(session, m, msg)
 }

@@ -183,7 +183,7 @@ func (u *addressError) Error() string {
 	return fmt.Sprintf("%s is a private or reserved address: list the host under notify in the operator's policy.yaml, or in MIRROR_NOTIFY_HOSTS", u.host)
 }
 
-// mayReach refuses a host that messages must not be sent to, as far as its name tells.
+// mayReach returns an error if the name of a host tells that it must not get messages.
 func (s *Sender) mayReach(host, port string) error {
 	kind := addresses.OfHost(host)
 	listed := s.hosts.Name(host, port)

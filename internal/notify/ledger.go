@@ -15,7 +15,7 @@ import (
 	"imagemirror/internal/text"
 )
 
-// A SendResult is what became of a message.
+// A SendResult tells which targets did not get a message.
 type SendResult struct {
 	*Message
 	Failed []string // names of the targets that did not get it
@@ -28,8 +28,8 @@ const setsAtOnce = 8
 // Keep updates the record of each set after a run, and then notifies the targets of the set. With
 // a nil Sender it only updates. Its error has a line for each record that it could not update.
 //
-// What is about to be sent is noted by the same update, so that a run in which nothing changed
-// costs no more.
+// The same update notes what is about to be sent, so that a run that changed nothing costs no
+// more.
 func (s *Sender) Keep(ctx context.Context, store record.Store, updates map[string]record.Update) error {
 	var rounds []*round
 	var errs []error
@@ -117,7 +117,7 @@ func noteDeliveries(r *record.Record, outcomes []SendResult, now time.Time) *rec
 			}
 		})
 	}
-	// Nobody needs to hear of what is over for long.
+	// A cause that has been over for long is no news.
 	next.Recovered = slices.DeleteFunc(next.Recovered, func(c *record.Cause) bool {
 		return c.Owed != nil && len(c.Owed) == 0 || now.Sub(c.Last) > keepRecovered
 	})

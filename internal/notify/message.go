@@ -43,8 +43,9 @@ const (
 	maxMore     = 20 // further causes that one message lists
 )
 
-// early is which part of the time between two reminders the second one may be early. A daily run does
-// not end at the same second each day, and with none the reminder would wait for the day after.
+// early is which part of the time between two reminders the second one may be early. A daily run
+// does not end at the same second each day, and with none the reminder would wait for the day
+// after.
 const early = 48
 
 // maxBroken is after how many reports that were ended while they sent a message it counts as
@@ -85,7 +86,7 @@ type Example struct {
 	Line        int    `json:"line,omitempty"`
 }
 
-// A Link leads to where more is known.
+// A Link leads to more about the failure.
 type Link struct {
 	Name string `json:"name"`
 	URL  string `json:"url"`
@@ -223,8 +224,8 @@ func printableNames(names []string) []string {
 	return list
 }
 
-// ID returns a name of the message that it has again if it is sent again, since nobody knows
-// whether it arrived.
+// ID returns a name that stays the same if the message is sent again, so that receivers can drop
+// a second copy.
 func (m *Message) ID() string { return m.id }
 
 // thread returns a name that all messages about one failure share.
@@ -260,7 +261,7 @@ func (m *Message) counted() string {
 // A fact is a line of a message, with its name.
 type fact struct{ name, text string }
 
-// facts returns what people need, in the order in which they need it.
+// facts returns the parts of a message in the order in which people need them.
 func (m *Message) facts() []fact {
 	var all []fact
 	add := func(name, text string) {

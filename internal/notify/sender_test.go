@@ -388,7 +388,7 @@ func TestNamesOfPrivateAddresses(t *testing.T) {
 	}
 }
 
-func TestPlace(t *testing.T) {
+func TestHostsOfTheEnvironmentAreChecked(t *testing.T) {
 	if s := (Env{}).NewSender(); s != nil {
 		t.Error("there is a Sender without a directory")
 	}

@@ -66,9 +66,9 @@ func (p *preflight) add(t *target) {
 	t.undecided.Add(1)
 }
 
-// announce announces the repositories that are pushed to, in the order of the mappings, and returns
-// those that tokens tell about. It does not wait until all targets are decided: the first tokens are
-// prefetched while the last destinations are asked what they have.
+// announce announces the repositories that are pushed to, in the order of the mappings, and
+// returns those that tokens tell about. It does not wait until all targets are decided: the
+// first tokens are prefetched while the last destinations are asked what they have.
 func (p *preflight) announce(ctx context.Context) (asked []*pushDestination) {
 	for _, t := range p.targets {
 		d := p.destinations[t.to]

@@ -69,9 +69,9 @@ func Unnamed(index []byte, most int) ([]manifest.Descriptor, error) {
 	return found, nil
 }
 
-// Choose returns what the list leaves of an index: entries for its platforms, and the attestations
-// of these. What is not a manifest stays. resolutions has those of Unnamed, by digest; entries
-// without one do not stay. index is content that manifest.Parse accepts.
+// Choose returns what the list leaves of an index: entries for its platforms, and the
+// attestations of these. Entries that are not manifests stay. resolutions has those of Unnamed,
+// by digest; entries without one do not stay. index is content that manifest.Parse accepts.
 func (l List) Choose(index []byte, resolutions map[string]Resolution) (Choice, error) {
 	list, err := entriesOf(index)
 	if err != nil {
@@ -235,7 +235,7 @@ func (e entries) with(list []strictjson.Value) []byte {
 // offset returns where a value begins in the text that it is a part of.
 func offset(text, value []byte) int { return cap(text) - cap(value) }
 
-// readEntry reads an entry. What is malformed is left out.
+// readEntry reads an entry. It leaves out malformed fields.
 func readEntry(v strictjson.Value) entry {
 	e := entry{text: v}
 	if v[0] != '{' {

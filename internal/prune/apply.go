@@ -14,7 +14,7 @@ import (
 	"imagemirror/internal/registry"
 )
 
-// A Deletion is what became of one tag of a file.
+// A Deletion is the result of deleting one tag of a Proposal.
 type Deletion struct {
 	Tag     Tag
 	Deleted bool   // now
@@ -27,7 +27,7 @@ type Deletion struct {
 // Failed reports whether something could not be deleted that should have been.
 func (o *Deletion) Failed() bool { return o.Why != "" || len(o.Left) > 0 }
 
-// An Application is what Apply needs.
+// An Application carries out a Proposal.
 type Application struct {
 	Client *registry.Client
 	// Refuse returns why a tag must not be deleted although the file lists it, or "". It may be nil.
@@ -36,9 +36,10 @@ type Application struct {
 	Done   func(Deletion) // told of each outcome; may be nil
 }
 
-// Apply deletes the tags that a file lists, until it has deleted f.Most of them, and returns what
-// became of each that it came to. A tag that is at another digest than the file says is left. What
-// goes with a tag is deleted once the tag is gone, also by an earlier Apply that was killed.
+// Apply deletes the tags that a file lists, until it has deleted f.Most of them, and returns a
+// Deletion for each tag that it tried. It leaves a tag whose digest differs from the one in the
+// file. Once a tag is gone, it deletes what goes with the tag, even if an earlier Apply that was
+// killed deleted the tag.
 func (a *Application) Apply(ctx context.Context, f *Proposal) []Deletion {
 	e := &eraser{Application: a, repositories: repositories{client: a.Client, known: map[string]*repository{}}, undeletable: map[string]string{}, used: a.used()}
 	var all []Deletion
@@ -75,7 +76,7 @@ type eraser struct {
 	used        map[string]bool   // by the record, what mappings name, and what goes with that
 }
 
-// erase deletes a tag, and what goes with it.
+// erase deletes a tag, then what goes with it.
 func (e *eraser) erase(ctx context.Context, t Tag) Deletion {
 	o := Deletion{Tag: t}
 	image, err := reference.Parse(t.Tag) // as Read has done

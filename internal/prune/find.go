@@ -29,8 +29,8 @@ type UnwantedTag struct {
 	With    []With // additional tags and kept images
 }
 
-// Find returns the tags that no mapping has wanted for long enough, by name. What is young, is
-// pushed by its digest, or has not been pushed by a run, is left, and so is what anything wants.
+// Find returns the tags that no mapping has wanted for q.After, by name. It leaves images
+// without a tag, tags that no run pushed, and tags that anything uses.
 func Find(q Question) (found []UnwantedTag, left []Left) {
 	f := &tagUsage{Question: q, used: map[string]bool{}}
 	for _, d := range q.Record.Destinations {

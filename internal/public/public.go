@@ -117,7 +117,7 @@ func (c *Checker) givenUp(registry string) error {
 	return fmt.Errorf("not asked: %w", c.why[registry])
 }
 
-// note notes an answer, or that there is none.
+// note counts the images in a row for which a registry gave no answer that decides.
 func (c *Checker) note(registry string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -74,8 +74,8 @@ func (r *Record) takeSettings(before *Record, sets []*report.Set, latest bool) {
 	r.Notify, r.Targets = slices.Clone(s.Notify[:min(len(s.Notify), maxList)]), slices.Clone(s.Targets)
 }
 
-// notAhead returns runs of which those that end after now end at end instead: a clock that was
-// ahead once does not make what runs see from then on the older news.
+// notAhead returns the runs, with end as the end of those that end after now: a clock that was
+// ahead once must not make what later runs see look older.
 func notAhead(runs []*Run, now, end time.Time) []*Run {
 	all := slices.Clone(runs)
 	for i, run := range all {
@@ -337,8 +337,8 @@ func (a *application) unnamed(old *Destination, fileRead bool) *Destination {
 	return &d
 }
 
-// causes returns why the destinations fail after the run, and why the run is not good if none of
-// its mappings failed. A cause that goes on keeps its first time.
+// causes returns the causes of failing destinations after the run or, if no mapping failed,
+// those of a run that is not good. A cause that goes on keeps its first time.
 func (a *application) causes(old []*Cause, destinations []*Destination) []*Cause {
 	next, ofRun := map[string]*Cause{}, map[string]bool{}
 	for _, c := range a.Report.Causes {

@@ -163,7 +163,7 @@ func (w *indexWriter) plan(o *storedIndex, p *packedRecord) (changed []int) {
 	return changed
 }
 
-// version returns the resourceVersion of a segment's generation, as far as it is known.
+// version points to the known resourceVersion of the generation that the segment is in.
 func (s *segment) version() *string { return &s.Versions[s.Generation[0]-'a'] }
 
 // write claims the index and writes the parts that changed.

@@ -30,10 +30,10 @@ const (
 // ConfigMaps is a Store in the ConfigMaps of a namespace.
 //
 // The index of a set, record-SET, has the record. Destinations that do not fit in it are in
-// segments, of which there are two generations: an update writes those that it changes in the
-// generation that is not in use, and then the index, which names the generation and the hash of
-// each. Each update of the index is on condition that it has not changed since it was read. So a
-// writer that is killed between any two requests leaves the record before or after.
+// segments, each in two generations: an update writes those that it changes in the generation
+// that is not in use, and then the index, which names the generation and the hash of each. Each
+// update of the index is on condition that it has not changed since it was read. So a writer
+// that is killed between any two requests leaves the record before or after.
 //
 // Two writers could still write one segment of the same generation, before either writes the
 // index. So a writer first claims the index, which changes it. The versions of the segments that a

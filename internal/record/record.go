@@ -50,7 +50,8 @@ type Record struct {
 
 	// StaleSeconds is the age at which a destination that was not good since is stale; 0: none is.
 	StaleSeconds int64 `json:"staleSeconds,omitempty"`
-	// Recovered are causes that are over, until those who were told of them were told that, too.
+	// Recovered are causes that are over. They stay until all who were told of them have heard
+	// that.
 	Recovered     []*Cause      `json:"recovered,omitempty"`
 	Notifications Notifications `json:"notifications,omitzero"`
 
@@ -132,8 +133,8 @@ type Destination struct {
 	Hold         *Hold     `json:"hold,omitempty"`
 	Moves        []*Move   `json:"moves,omitempty"` // oldest first
 
-	// Of an image of which some platforms are published: which, and the digest of the source's
-	// index if that is another one than Digest.
+	// The published platforms of an image, if not all are published, and the digest of the
+	// source's index if it differs from Digest.
 	Platforms []string               `json:"platforms,omitempty"`
 	Rewritten string                 `json:"rewritten,omitempty"`
 	Referrers []report.ReferrerCount `json:"referrers,omitempty"` // that came with the image, by kind

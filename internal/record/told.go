@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// maxRecovered bounds the causes of which somebody still has to be told that they are over.
+// maxRecovered bounds the causes that are over and that somebody still has to be told about.
 const maxRecovered = 100
 
 // KeepTold takes over from the record before what people were told about the causes of r. A cause

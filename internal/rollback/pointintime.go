@@ -62,8 +62,8 @@ func movedBy(run string, r *record.Record) (last time.Time) {
 	return last
 }
 
-// digestOf returns the digest that a destination had then. from is the one that its tag
-// has now, or "". If there is none, it returns why.
+// digestOf returns the digest that a destination had then. from is the one that its tag has now,
+// or "". If the record does not tell, it returns why.
 func (m pointInTime) digestOf(d *record.Destination, from string) (digest, why string) {
 	if !m.IsZero() {
 		return m.recorded(d)

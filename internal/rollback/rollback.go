@@ -2,8 +2,8 @@
 // set which digest each tag had, and makes the plan that moves the tags back to it. No bytes move:
 // the digest is still in the tag's repository, or the tag cannot go back.
 //
-// What a record says came from a cluster or a file that others may have written. A rollback
-// touches only tags that a mapping of the set's files names today, and that may move.
+// A record comes from a cluster or a file that others may have written. A rollback touches only
+// tags that a mapping of the set's files names today, and that may move.
 package rollback
 
 import (

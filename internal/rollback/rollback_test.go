@@ -302,8 +302,8 @@ func TestChangedRecordIsLeftAlone(t *testing.T) {
 	}
 }
 
-// FuzzMoment: any -to is a time that is over, or is refused in one printable line.
-func FuzzMoment(f *testing.F) {
+// FuzzPointInTime: any -to is a time that is over, or is refused in one printable line.
+func FuzzPointInTime(f *testing.F) {
 	r := recordOf(destination("quay.io/m/a:v1", "abc"))
 	for _, to := range []string{"", "run-1", "2026-11-29", "36h", "-1h", "9999-01-01T00:00:00Z", "run-2", "2026-11-29T12:00:00+14:00", "\x1b"} {
 		f.Add(to)

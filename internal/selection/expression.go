@@ -33,7 +33,7 @@ func Compile(text string) (Expression, error) {
 	if len(text) > MaxExpression {
 		return Expression{}, fmt.Errorf("it has %d bytes, and at most %d are allowed", len(text), MaxExpression)
 	}
-	// What is not an expression by itself may be one between the parentheses, such as a)|(b.
+	// The parentheses that are added below would let a text such as a)|(b pass.
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		return Expression{}, compileError(err)

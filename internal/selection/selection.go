@@ -1,6 +1,6 @@
 // Package selection chooses among the tags of a repository: by expressions, by version, and the
-// newest of what is left. What a rule selects is a function of the tags alone, whatever their
-// order, and every tag that it leaves out has a reason.
+// newest of what is left. The result depends only on the tags, in any order, and every tag that
+// is left out has a reason.
 //
 // The steps are taken in one order: the pattern of the mapping's source, the tags that refer to
 // digests, include, exclude, semver, newest. The caller checks whether enough are left.
@@ -126,8 +126,8 @@ type Excluded struct {
 	Why string `json:"why"`
 }
 
-// Select returns what the rule selects from the tags that match, where pattern is what match
-// compares them with. It fails only if ctx ends.
+// Select applies the filter to the tags for which match reports true. pattern is the text that
+// match compares them with, for reasons. It returns an error only if ctx ends.
 func (t *Tags) Select(ctx context.Context, pattern string, match func(tag string) bool) (*Selection, error) {
 	o := &Selection{Listed: len(t.names), of: t, pattern: pattern, verdicts: make([]verdict, len(t.names))}
 	ranking := newest{rule: t.rule, most: MaxShown}
@@ -175,7 +175,7 @@ func (o *Selection) rank(ranking *newest) {
 	}
 }
 
-// judge returns the verdict on a tag by what concerns it alone.
+// judge returns the verdict of those steps that need no other tag.
 func (t *Tags) judge(index int) verdict {
 	if t.verdicts[index] == open {
 		t.verdicts[index] = t.rule.judge(t.names[index])

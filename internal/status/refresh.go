@@ -11,7 +11,7 @@ import (
 
 // A Source knows all sets.
 type Source interface {
-	// Look returns what is known now. It fails only if nothing is.
+	// Look returns what is known now. It returns an error only if nothing is known.
 	Look(ctx context.Context) (Look, error)
 }
 

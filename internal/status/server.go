@@ -109,7 +109,7 @@ func guarded(next http.Handler) http.Handler {
 	})
 }
 
-// health answers 200 once records were read, also if they cannot be read now: an old page that
+// health answers 200 once records were read, even if they cannot be read now: an old page that
 // says so is better than none.
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -174,7 +174,7 @@ func (s *Server) answer(slots chan struct{}, from maker) http.Handler {
 	})
 }
 
-// view returns what pages are made from now, and reports whether there is anything.
+// view returns the view of the newest snapshot, and reports whether there is one.
 func (s *Server) view() (view, bool) {
 	last := s.last.Load()
 	v := view{Snapshot: last.snapshot, version: s.Version}

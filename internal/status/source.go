@@ -18,7 +18,7 @@ import (
 // Records is a Source that reads the records of a store, and each only if it has changed.
 type Records struct {
 	Reader record.Reader
-	// Active returns the runs that have not ended. It is nil where nobody knows.
+	// Active returns the runs that have not ended. It is nil if nothing can tell.
 	Active func(context.Context) ([]Active, error)
 
 	mu    sync.Mutex

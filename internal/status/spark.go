@@ -14,8 +14,8 @@ import (
 const shownRuns = 30
 
 // A spark is a drawing of the last runs: a bar each, in paths by verdict. A bar is as high as
-// its run was long. A run that was not good is a full bar, so that its color is not all that
-// tells it.
+// its run was long. A run that was not good is a full bar, so that it can be told without its
+// color.
 type spark struct {
 	Width, Height      int
 	Good, Failed, Void string // data of SVG paths

@@ -218,7 +218,7 @@ func (t Template) NeedsLabels() bool { return t.has(ofLabel) }
 // Pinned reports whether the tags of two images always differ, so that none of them moves.
 func (t Template) Pinned() bool { return t.has(ofDigest) }
 
-// Fixed reports whether the mapping alone makes the tag, so that it is known before a run.
+// Fixed reports whether the tag depends only on the mapping, so that it is known before a run.
 func (t Template) Fixed() bool { return !t.has(ofDigest) && !t.has(ofDate) && !t.has(ofLabel) }
 
 func (t Template) has(k fragmentKind) bool {

@@ -94,8 +94,8 @@ func (c *Check) Attests() bool {
 	return slices.ContainsFunc(c.demands, func(p *demandState) bool { return p.met() == nil && p.Attests() })
 }
 
-// Signed returns when the image was signed at the latest, as far as a log or a timestamp authority
-// vouches for it, or the zero time.
+// Signed returns the earliest time by which the image was signed, as a log or a timestamp
+// authority vouches. It returns the zero time if none does.
 func (c *Check) Signed() time.Time {
 	var first time.Time
 	for _, p := range c.demands {
@@ -216,7 +216,7 @@ func (p *demandState) had() string {
 	return found
 }
 
-// good returns what was found that is wanted, or "" if that is nothing.
+// good describes the wanted signatures that were found. It returns "" if there are none.
 func (p *demandState) good() string {
 	var by []string
 	for i, s := range p.signers {
@@ -234,7 +234,7 @@ func (p *demandState) good() string {
 	return found
 }
 
-// bad returns what was found if nothing of that is good.
+// bad describes what was found if none of it is wanted.
 func (p *demandState) bad() string {
 	switch {
 	case p.signatures+p.attestations == 0 && p.AttestationsOnly:

@@ -15,7 +15,7 @@ const maxReason = 300
 // isAbout reports whether the claim names the image with the digest, in hexadecimal.
 func (c *claim) isAbout(hexDigest string) bool { return slices.Contains(c.of, hexDigest) }
 
-// about names what the claim is of.
+// about describes the images that the claim is about.
 func (c *claim) about() string {
 	if len(c.of) == 0 {
 		return "of which it has no sha256 digest"

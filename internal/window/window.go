@@ -67,8 +67,8 @@ func (w Window) Contains(t time.Time) bool {
 // maxDays is how far Next looks: a window may be in an hour that a clock skips on one day.
 const maxDays = 3
 
-// Next returns when the window begins next, after a time that is not in it. It looks at each
-// minute, since clocks skip hours, and have others twice.
+// Next returns when the window begins next, after a time that is not in it. It checks each
+// minute, since clocks skip hours and repeat others.
 func (w Window) Next(t time.Time) time.Time {
 	if w.Contains(t) {
 		return t
