@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"imagemirror/internal/digest"
 	"imagemirror/internal/strictjson"
@@ -85,6 +86,8 @@ func (r *referenceReader) add(v strictjson.Value, name entryName) error {
 	r.before = d.MediaType
 	child := r.index && IsManifest(d.MediaType)
 	switch {
+	case !digest.Valid(d.Digest) && strings.HasPrefix(strings.ToLower(d.Digest), "sha256") || !strings.Contains(d.Digest, ":"):
+		return refuse(ofImage, "%s has the digest %q, which is not a digest", name, text.Clip(d.Digest, maxShown))
 	case !digest.Valid(d.Digest):
 		return refuse(ofHash, "%s has the digest %q, and only sha256 digests can be copied", name, text.Clip(d.Digest, maxShown))
 	case r.index && d.MediaType == "":

@@ -25,6 +25,9 @@ func FromResponse(resp *http.Response) *Error {
 		all[i] = complaint{secret.Hide(c.code), secret.Hide(c.message), secret.Hide(c.detail)}
 	}
 	e.understand(all)
+	if e.Status < 100 { // net/http takes three digits for a status, whatever they are
+		e.Status, e.Err = 0, Malformed("the answer has the HTTP status %03d, which does not exist", resp.StatusCode)
+	}
 	return e
 }
 

@@ -1,6 +1,7 @@
 package regerror
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -105,4 +106,14 @@ func FuzzFromResponse(f *testing.F) {
 			t.Errorf("%v is throttling, and not transient", e)
 		}
 	})
+}
+
+// net/http accepts any three digits as a status.
+func TestStatusesThatDoNotExistAreNamed(t *testing.T) {
+	for _, status := range []int{0, 7, 99} {
+		e := answer(status, "")
+		if want := fmt.Sprintf("the HTTP status %03d", status); e.Status != 0 || e.Err == nil || !strings.Contains(e.Err.Error(), want) {
+			t.Errorf("status %d: got %+v, want %q", status, e, want)
+		}
+	}
 }

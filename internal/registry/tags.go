@@ -308,8 +308,11 @@ func parseTags(b []byte, first bool) (tags []string, again bool, err error) {
 		Tags json.RawMessage `json:"tags"`
 	}
 	if err = json.Unmarshal(b, &answer); err == nil && answer.Tags != nil {
-		if hasTooMany(answer.Tags) {
+		switch {
+		case hasTooMany(answer.Tags):
 			return nil, false, &regerror.Error{Err: errTooManyTags}
+		case hasTwoLists(b):
+			return nil, false, &regerror.Error{Err: errTwoLists}
 		}
 		err = json.Unmarshal(answer.Tags, &tags)
 	}
@@ -331,6 +334,23 @@ func parseTags(b []byte, first bool) (tags []string, again bool, err error) {
 }
 
 var errTooManyTags = regerror.Malformed("the list of tags exceeds %d tags", maxTags)
+
+var errTwoLists = regerror.Malformed(`the list of tags has "tags" twice`)
+
+// hasTwoLists reports whether an answer that is JSON has the key of the tags twice, also in another
+// spelling. encoding/json takes the last, so that the list would lack the tags of the others.
+func hasTwoLists(b []byte) bool {
+	v := strictjson.Value(bytes.TrimLeft(b, " \t\r\n"))
+	n := 0
+	if v[0] == '{' {
+		for key := range v.Members() {
+			if strings.EqualFold(string(key), "tags") {
+				n++
+			}
+		}
+	}
+	return n > 1
+}
 
 // hasTooMany reports whether a list has more than maxTags elements. Empty ones would take six times
 // the memory of their text.

@@ -169,3 +169,19 @@ func TestTagsThatGiveAwayACredentialAreSkipped(t *testing.T) {
 		t.Errorf("the list has %q (%v), want v1 and v2", got, err)
 	}
 }
+
+// A list that is there twice is neither of them.
+func TestListsOfTagsThatAreThereTwiceAreRefused(t *testing.T) {
+	for _, c := range []struct{ body, want string }{
+		{`{"tags":["v1"],"tags":["v2"]}`, "twice"},
+		{`{"tags":["v1"],"Tags":["v2"]}`, "twice"},
+		{`{"\u0074ags":["v1"],"name":"ci/a","tags":[]}`, "twice"},
+		{` {"tag\u017f":["v1"],"tags":null}`, "twice"},
+		{" \n{\"name\":\"ci/a\",\"TAGS\":[\"v1\"],\"x\":{\"tags\":1}}", ""},
+	} {
+		tags, _, err := parseTags([]byte(c.body), true)
+		if c.want == "" && (err != nil || len(tags) != 1) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: got %q, %v, want %q", c.body, tags, err, c.want)
+		}
+	}
+}
