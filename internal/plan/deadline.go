@@ -51,9 +51,13 @@ type lateError struct {
 	kind             fault.Kind
 	host             string
 	waited, deadline time.Duration
+	pause            time.Duration // that the host asks for with Retry-After; or 0
 }
 
 func (e *lateError) Error() string {
+	if e.pause > 0 {
+		return fmt.Sprintf("%s asks to be left alone for %s, and all registries have %s (MIRROR_DEADLINE)", e.host, e.pause, e.deadline)
+	}
 	return fmt.Sprintf("waited %s for %s, and all registries have %s (MIRROR_DEADLINE)", e.waited.Round(time.Second), e.host, e.deadline)
 }
 
@@ -62,6 +66,9 @@ func (e *lateError) Kind() fault.Kind { return e.kind }
 
 // Advice returns what a person can do about the error.
 func (e *lateError) Advice() string {
+	if e.pause > 0 {
+		return "lower MIRROR_CONCURRENCY or set MIRROR_RATE, or mirror less often; or raise MIRROR_DEADLINE"
+	}
 	return fmt.Sprintf("check why %s does not answer in time; if it is only slow, raise MIRROR_DEADLINE", e.host)
 }
 
@@ -74,7 +81,7 @@ func (r *resolver) explain(ctx context.Context, q question, err error) error {
 	case err == nil && cause == nil, err != nil && !misses(ctx, err):
 		return err
 	}
-	late := &lateError{fault.Deadline, q.host, time.Since(q.since), r.Deadline}
+	late := &lateError{kind: fault.Deadline, host: q.host, waited: time.Since(q.since), deadline: r.Deadline}
 	var known *regerror.Error
 	if !errors.As(err, &known) {
 		return fault.New(fault.Fault{Kind: fault.Deadline, Side: q.side, Host: q.host, Advice: late.Advice()}, late.Error())
@@ -84,6 +91,9 @@ func (r *resolver) explain(ctx context.Context, q question, err error) error {
 		late.kind = known.Kind() // why it was asked again and again
 	}
 	late.host = cmp.Or(e.Host, q.host)
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < e.After {
+		late.pause = e.After
+	}
 	e.Err = late
 	return &e
 }

@@ -62,7 +62,7 @@ func TestDeadlineFailsOnlyWhatHasNoAnswer(t *testing.T) {
 		{"no answer", "ci/bad:v1", "source", "GET manifest", bad, registrytest.Stall(), "waited 1s for SOURCE"},
 		{"list of tags drips", "ci/bad:v*", "source", "GET tags", bad, registrytest.Drip(100 * time.Millisecond), "listing tags of SOURCE/ci/bad at the source: waited 1s for SOURCE"},
 		{"list of tags is not answered", "ci/bad:v*", "source", "GET tags", bad, registrytest.Stall(), "waited 1s for SOURCE"},
-		{"throttled for a minute", "ci/bad:v1", "source", "GET manifest", bad, registrytest.TooManyRequests("60"), "HTTP 429 Too Many Requests: \"slow down\": waited 0s for SOURCE"},
+		{"throttled for a minute", "ci/bad:v1", "source", "GET manifest", bad, registrytest.TooManyRequests("60"), "HTTP 429 Too Many Requests: \"slow down\": SOURCE asks to be left alone for 1m0s, and all registries have 1s"},
 		{"destination", "ci/bad:v1", "destination", "HEAD manifest", "/m/bad/", registrytest.Stall(), "waited 1s for DESTINATION"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
