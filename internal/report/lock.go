@@ -167,8 +167,12 @@ func readLock(r io.Reader) (KnownImages, error) {
 		Version int            `json:"version"`
 		Images  []*LockedImage `json:"images"`
 	}
-	if err := json.NewDecoder(r).Decode(&file); err != nil {
+	d := json.NewDecoder(r)
+	if err := d.Decode(&file); err != nil {
 		return nil, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more follows its JSON, as a merge may leave it")
 	}
 	if file.Version != lockVersion {
 		return nil, fmt.Errorf("it has version %d, and this program reads version %d", file.Version, lockVersion)

@@ -210,6 +210,9 @@ func TestLockOfADirectory(t *testing.T) {
 		{"one without a digest", `{"version":1,"images":[{"destination":"quay.io/org/a:v1"}]}`, "image 1 has no digest"},
 		{"null", `{"version":1,"images":[null]}`, "image 1 has no digest"},
 		{"text", "hello", "invalid character"},
+		{"a conflict of a merge", "{\n<<<<<<< ours\n\"version\":1,\"images\":[]}", "invalid character '<'"},
+		{"the rest of a merge", `{"version":1,"images":[]}` + "\n>>>>>>> theirs\n", "more follows its JSON"},
+		{"both sides of a merge", `{"version":1,"images":[]}{"version":1,"images":[]}`, "more follows its JSON"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := Output{t.TempDir()}
