@@ -14,8 +14,8 @@ import (
 type lines struct {
 	log *slog.Logger
 	*tally
-	pulse *pulse
-	last  int64 // bytes that had crossed at the last line
+	sampler *sampler
+	last    int64 // bytes that had crossed at the last line
 }
 
 func newLines(log *slog.Logger, t *tally) *lines {
@@ -25,7 +25,7 @@ func newLines(log *slog.Logger, t *tally) *lines {
 		return l
 	}
 	log.Info("copying", "images", t.images, "bytes", t.bytes)
-	l.pulse = newPulse(func() []shownWait { return t.waitFor(nil) }, l.logProgress)
+	l.sampler = newSampler(func() []shownWait { return t.waitFor(nil) }, l.logProgress)
 	return l
 }
 
@@ -78,7 +78,7 @@ func (l *lines) Close() {
 	if l.images == 0 {
 		return
 	}
-	l.pulse.end()
+	l.sampler.end()
 	attrs := []any{"copied", l.copied.Load(), "failed", l.failed.Load()}
 	if n := l.interrupted.Load(); n > 0 {
 		attrs = append(attrs, "interrupted", n)

@@ -139,13 +139,13 @@ func (l *livePlanning) Summarize(p Planned) {
 // planningLines displays a plan as log lines.
 type planningLines struct {
 	pool
-	log   *slog.Logger
-	pulse *pulse
+	log     *slog.Logger
+	sampler *sampler
 }
 
 func newPlanningLines(log *slog.Logger, doing string, count Counter) *planningLines {
 	l := &planningLines{log: log}
-	l.pulse = newPulse(l.all, func(slowest string, held []crowd) {
+	l.sampler = newSampler(l.all, func(slowest string, held []crowd) {
 		resolved, failed, mappings := count()
 		log.Info(doing, append([]any{"resolved", resolved, "mappings", mappings, "failed", failed}, attrsOf(slowest, held)...)...)
 	})
@@ -156,7 +156,7 @@ func newPlanningLines(log *slog.Logger, doing string, count Counter) *planningLi
 func (l *planningLines) Stopping() { l.log.Warn("stopping") }
 
 // Close ends the lines about what goes on.
-func (l *planningLines) Close() { l.pulse.end() }
+func (l *planningLines) Close() { l.sampler.end() }
 
 // Summarize writes a line.
 func (l *planningLines) Summarize(p Planned) {

@@ -10,8 +10,8 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// If every registry has stalled, the one that did so last is asked last. A good one that stood still
-// once comes first again as soon as the slow one has stalled again.
+// If every registry has stalled, the one that did so last is asked last. A good one that stood
+// still once comes first again as soon as the slow one has stalled again.
 func TestRegistryThatStalledLastIsAskedLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := pipedRepository(t, hurried(0), answers(registrytest.Stall()))

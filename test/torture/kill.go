@@ -144,13 +144,7 @@ func (t *torturer) kill(ctx context.Context, name string) error {
 		return fmt.Errorf("split: %s (%w)", o.end(), err)
 	}
 	copying := job{command: []string{"copy", "-out", results, plan}}
-	victim, times, by := copying, t.stops, os.Signal(syscall.SIGTERM)
-	switch name {
-	case killCopy:
-		times, by = t.kills, os.Kill
-	case stopRun:
-		victim = job{command: []string{"run", mapping}, output: os.DevNull}
-	}
+	victim, times, by := t.victimOf(name, mapping, copying)
 	began, sum := time.Now(), [4]int{}
 	first, err := t.killOnce(ctx, m, victim, by, 0) // which tells how long it takes
 	if err != nil {
@@ -174,6 +168,17 @@ func (t *torturer) kill(ctx context.Context, name string) error {
 	}
 	t.row(name, times, sum[0], sum[1], sum[2], sum[3], fmt.Sprintf("%.1f s", time.Since(began).Seconds()))
 	return nil
+}
+
+// victimOf returns the command that a case ends, how often, and with which signal.
+func (t *torturer) victimOf(name, mapping string, copying job) (victim job, times int, by os.Signal) {
+	switch name {
+	case killCopy:
+		return copying, t.kills, os.Kill
+	case stopRun:
+		return job{command: []string{"run", mapping}, output: os.DevNull}, t.stops, syscall.SIGTERM
+	}
+	return copying, t.stops, syscall.SIGTERM
 }
 
 // copyAgain runs the copy after a kill, which has to bring each tag to its new image.

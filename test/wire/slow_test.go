@@ -14,7 +14,7 @@ import (
 // drip never stands still for as long as a stall takes.
 func drip() registrytest.Fault { return dripTimes(1) }
 
-// dripTimes is a drip with longer pauses.
+// dripTimes drips as drip does, with longer pauses.
 func dripTimes(factor int) registrytest.Fault {
 	return registrytest.Drip(time.Duration(factor) * 20 * time.Millisecond)
 }
@@ -62,8 +62,8 @@ func TestSlowSourceIsAskedLast(t *testing.T) {
 	})
 }
 
-// askAllLayers copies layers that a slow source has, and another, too. It returns what is wrong with
-// how often the slow one was asked.
+// askAllLayers copies layers that a slow source has, and another, too. It returns what is wrong
+// with how often the slow one was asked.
 func askAllLayers(t *testing.T, factor int) error {
 	t.Helper()
 	p, other := newPair(t), newRegistry(t, nil)

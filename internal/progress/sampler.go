@@ -10,36 +10,36 @@ const (
 	sampleEvery = time.Second      // between two looks at what is waited for
 )
 
-// A pulse calls a function every half minute. Meanwhile it finds out, from samples, which registry
-// is waited for most.
-type pulse struct {
+// A sampler calls a function every half minute. Meanwhile it finds out, from samples, which
+// registry is waited for most.
+type sampler struct {
 	waits func() []shownWait
 	log   func(slowest string, held []crowd)
 	stop  chan struct{}
 	over  chan struct{}
 }
 
-// newPulse starts to sample waits, and to call log.
-func newPulse(waits func() []shownWait, log func(slowest string, held []crowd)) *pulse {
-	p := &pulse{waits: waits, log: log, stop: make(chan struct{}), over: make(chan struct{})}
-	go p.serve()
-	return p
+// newSampler starts to sample waits, and to call log.
+func newSampler(waits func() []shownWait, log func(slowest string, held []crowd)) *sampler {
+	s := &sampler{waits: waits, log: log, stop: make(chan struct{}), over: make(chan struct{})}
+	go s.serve()
+	return s
 }
 
-func (p *pulse) serve() {
-	defer close(p.over)
+func (s *sampler) serve() {
+	defer close(s.over)
 	next := time.NewTicker(sampleEvery)
 	defer next.Stop()
 	samples, blamed := 0, blame{}
 	for {
 		select {
-		case <-p.stop:
+		case <-s.stop:
 			return
 		case now := <-next.C:
-			all := p.waits()
+			all := s.waits()
 			blamed.sample(all)
 			if samples++; samples == int(logEvery/sampleEvery) {
-				p.log(blamed.slowest(), crowds(all, now))
+				s.log(blamed.slowest(), crowds(all, now))
 				samples, blamed = 0, blame{}
 			}
 		}
@@ -47,9 +47,9 @@ func (p *pulse) serve() {
 }
 
 // end returns once log is called no more.
-func (p *pulse) end() {
-	close(p.stop)
-	<-p.over
+func (s *sampler) end() {
+	close(s.stop)
+	<-s.over
 }
 
 // attrsOf returns the attributes of a log line for what is waited for, if anything is.
