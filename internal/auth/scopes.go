@@ -228,7 +228,7 @@ func (a *Authorizer) headerOf(ctx context.Context, t *token, c Challenge, refuse
 		return a.service.fetch(ctx, c, with, t.scopes)
 	}
 	header, err := t.get(ctx, ask, refused)
-	if err != nil && many > 1 && refusesMany(err) {
+	if err != nil && many > 1 && refusesMany(ctx, err) {
 		return "", errFewerScopes
 	}
 	return header, err
@@ -246,7 +246,7 @@ func (a *Authorizer) askForMany(ctx context.Context, t *token, c Challenge, with
 		}
 	}
 	got, err := a.service.fetch(ctx, c, with, t.scopes)
-	if err != nil && refusesMany(err) {
+	if err != nil && refusesMany(ctx, err) {
 		a.allowFewer(len(t.scopes))
 	}
 	return got, err

@@ -82,11 +82,12 @@ func refuses(err error) bool {
 }
 
 // refusesMany reports whether the token service refuses a request for several scopes, or leaves it
-// without an answer, and may issue a token with fewer. Nobody can if it is not reached.
-func refusesMany(err error) bool {
+// without an answer, and may issue a token with fewer. Nobody can if it is not reached, nor in no
+// time: a request that was given up says nothing of the service.
+func refusesMany(ctx context.Context, err error) bool {
 	var dial *net.OpError
-	reached := !errors.As(err, &dial) || dial.Op != "dial"
-	return refuses(err) || reached && regerror.StatusOf(err) == 0 && !regerror.IsPermanent(err) && !errors.Is(err, context.Canceled)
+	reached := !errors.As(err, &dial) || dial.Op != "dial" && dial.Op != "proxyconnect"
+	return refuses(err) || reached && regerror.StatusOf(err) == 0 && !regerror.IsPermanent(err) && ctx.Err() == nil
 }
 
 // get sends a request for a token, with retries.
@@ -97,7 +98,7 @@ func (s *tokenService) get(ctx context.Context, q tokenRequest) (got issued, err
 			return 0, nil
 		}
 		e.Tries = n
-		several := len(q.scopes) > 1 && refusesMany(e) && e.Status != http.StatusServiceUnavailable
+		several := len(q.scopes) > 1 && refusesMany(ctx, e) && e.Status != http.StatusServiceUnavailable
 		if several && (n >= manyTries || errors.Is(e, regerror.ErrStalled)) || e.Status == 0 && s.SeemsDown() {
 			wait = retry.Never
 		}

@@ -50,7 +50,7 @@ func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, er
 	asked := time.Now()
 	got, err := fetch(ctx)
 	if err != nil {
-		if len(t.scopes) > 1 && refusesMany(err) {
+		if len(t.scopes) > 1 && refusesMany(ctx, err) {
 			t.refused = err
 		}
 		return "", err
