@@ -98,11 +98,15 @@ type pulse struct {
 func (p *pulse) beats(ctx context.Context, knock func(context.Context) bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.asked) >= probeEvery {
-		p.beat = knock(ctx)
-		p.asked = time.Now()
+	if time.Since(p.asked) < probeEvery {
+		return p.beat
 	}
-	return p.beat
+	beat := knock(ctx)
+	if ended := context.Cause(ctx); !beat && ended != nil && !errors.Is(ended, regerror.ErrStalled) {
+		return false // whoever knocked was called off: that says nothing of the host
+	}
+	p.beat, p.asked = beat, time.Now()
+	return beat
 }
 
 // knock reports whether the host of an address that the registry gave answers a request without
