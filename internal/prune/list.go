@@ -250,11 +250,12 @@ func (r *repository) leads(ctx context.Context, digest string, tags []string, ex
 	if len(tags) > maxAsked {
 		return true
 	}
+	without := map[string]bool{}
 	for _, tag := range tags {
 		if except[tag] {
 			continue
 		}
-		if at, err := r.describe(ctx, tag); err != nil || r.has(ctx, at, digest, 0) {
+		if at, err := r.describe(ctx, tag); err != nil || r.has(ctx, at, digest, without, 0) {
 			return true
 		}
 	}
@@ -262,16 +263,22 @@ func (r *repository) leads(ctx context.Context, digest string, tags []string, ex
 }
 
 // has reports whether a manifest is the one with a digest, or an index that lists it at some level,
-// or may be.
-func (r *repository) has(ctx context.Context, at manifest.Descriptor, digest string, depth int) bool {
+// or may be. without has the indexes that are known not to: many may list the same ones.
+func (r *repository) has(ctx context.Context, at manifest.Descriptor, digest string, without map[string]bool, depth int) bool {
 	switch {
+	case without[at.Digest]:
+		return false
 	case at.Digest == digest || depth > manifest.MaxDepth:
 		return true
 	case at.Digest == "" || manifest.IsManifest(at.MediaType) && !manifest.IsIndex(at.MediaType):
 		return false
 	}
 	children, err := r.children(ctx, at.Digest)
-	return err != nil || slices.ContainsFunc(children, func(d manifest.Descriptor) bool { return r.has(ctx, d, digest, depth+1) })
+	if err != nil || slices.ContainsFunc(children, func(d manifest.Descriptor) bool { return r.has(ctx, d, digest, without, depth+1) }) {
+		return true
+	}
+	without[at.Digest] = true
+	return false
 }
 
 // reason returns an error as one line for people.
