@@ -142,8 +142,8 @@ func (r *referenceReader) compare(at int, d Descriptor, child bool) error {
 }
 
 // readDescriptor reads an object and checks only its keys and types. size is nil if it has none.
-// readDescriptor reads an entry. usual is the media type that it probably has: most layers have
-// that of the one before, and then share its memory.
+// usual is the media type that it probably has: most layers have that of the one before, and then
+// share its memory.
 func readDescriptor(v strictjson.Value, name entryName, usual string) (d Descriptor, size strictjson.Value, err error) {
 	if v[0] != '{' {
 		return d, nil, refuse(ofImage, "%s is not an object", name)
@@ -170,7 +170,6 @@ func readDescriptor(v strictjson.Value, name entryName, usual string) (d Descrip
 	return d, size, nil
 }
 
-// maxURLs bounds the URLs of a descriptor that take memory.
 func readMediaType(v strictjson.Value, name entryName, usual string) (string, error) {
 	if v[0] == '"' && string(v.Text()) == usual {
 		return usual, nil
@@ -178,6 +177,7 @@ func readMediaType(v strictjson.Value, name entryName, usual string) (string, er
 	return readString(v, name, "mediaType")
 }
 
+// maxURLs bounds the URLs of a descriptor that take memory.
 const maxURLs = 8
 
 func readURLs(v strictjson.Value, name entryName) (urls []string, err error) {
