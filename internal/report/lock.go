@@ -51,8 +51,9 @@ func (r *Report) Lock(known KnownImages) {
 		return
 	}
 	r.locked = []*LockedImage{}
-	unlisted := map[string]bool{}
+	named, unlisted := map[string]bool{}, map[string]bool{}
 	for _, m := range r.Results {
+		named[m.Name()] = true
 		if i := r.lockedImage(m, known[m.Name()]); i != nil {
 			r.locked = append(r.locked, i)
 		}
@@ -60,8 +61,8 @@ func (r *Report) Lock(known KnownImages) {
 			unlisted[m.Destination] = true
 		}
 	}
-	for _, i := range known {
-		if unlisted[RepositoryOf(i.Destination)] {
+	for name, i := range known {
+		if unlisted[RepositoryOf(i.Destination)] && !named[name] {
 			r.locked = append(r.locked, i)
 		}
 	}

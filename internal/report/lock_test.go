@@ -178,6 +178,39 @@ func TestLockOfAWildcardThatFails(t *testing.T) {
 	}
 }
 
+// Of a destination that has a line of its own besides a wildcard that cannot be listed, the lock has
+// what this run found, and nothing of before.
+func TestLockBesideAWildcardThatFails(t *testing.T) {
+	before := &LockedImage{Destination: "q.io/a:v1", Digest: digestOf("a"), Source: "s", Run: "r0"}
+	other := &LockedImage{Destination: "q.io/a:v2", Digest: digestOf("a"), Source: "s", Run: "r0"}
+	failed := &stream.Error{Message: "no"}
+	for _, c := range []struct {
+		name string
+		own  stream.Result
+		want string // digest of q.io/a:v1
+	}{
+		{"it moved", stream.Result{ID: 1, Status: stream.Copied, Digest: digestOf("b"), Old: digestOf("a")}, digestOf("b")},
+		{"somebody has moved it", stream.Result{ID: 1, Status: stream.Failed, Old: digestOf("c"), Error: failed}, digestOf("c")},
+		{"it is as before", stream.Result{ID: 1, Status: stream.Current, Digest: digestOf("a"), Old: digestOf("a")}, digestOf("a")},
+		{"it is not known", stream.Result{ID: 1, Status: stream.Failed, Error: failed}, digestOf("a")},
+	} {
+		r, err := build(t, named(stream.Results, "", 1, 2).with(c.own, stream.Result{ID: 2, Status: stream.Failed, Error: failed}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Results[0].Source, r.Results[0].Destination = "s.io/a:v1", "q.io/a:v1"
+		r.Results[1].Source, r.Results[1].Destination = "s.io/a:v*", "q.io/a"
+		r.Lock(KnownImages{before.name(): before, other.name(): other})
+		got := map[string]string{}
+		for _, i := range r.locked {
+			got[i.Destination] += i.Digest
+		}
+		if diff := cmp.Diff(map[string]string{"q.io/a:v1": c.want, "q.io/a:v2": digestOf("a")}, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
 // A report that lacks mappings, and a dry run, leave the lock of an earlier run.
 func TestReportsWithoutALock(t *testing.T) {
 	for name, s := range map[string]*sheet{
