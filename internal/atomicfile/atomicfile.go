@@ -1,4 +1,4 @@
-// Package atomicfile replaces files as a whole.
+// Package atomicfile replaces files atomically.
 package atomicfile
 
 import (
@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 )
 
-// Write writes a temporary file beside path and renames it to path, so that a reader finds all of
-// the old content or all of the new. It replaces a link at path and does not follow it. If it
-// fails, the file is as before. The content is on disk before it has its name.
+// Write writes a temporary file beside path, syncs it, and renames it to path, so that a reader
+// finds either all of the old content or all of the new. It replaces a link at path and does not
+// follow it. If it fails, the file at path is unchanged.
 func Write(path string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
 	if err != nil {

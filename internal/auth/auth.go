@@ -93,7 +93,7 @@ type Authorizer struct {
 	named     map[accessKey][]string // scopes that the registry named instead of the usual one
 	hinted    map[accessKey][]string // scopes that the registry named in its challenge
 	scopes    int                    // how many a token may have: any number, or 2 or 1 after more were refused
-	length    suspicion              // whether tokens are too long
+	length    suspicion              // whether requests are refused because tokens are too long
 	proved    bool                   // a token with several was accepted
 	tokens    map[tokenKey]*token    // those that were not announced
 	batches   map[batchKey][]*token  // those that were, by each repository's access
@@ -132,7 +132,8 @@ type Authorization struct {
 	named   bool // an answer to the request named other scopes, which are used once
 }
 
-// phase says how far a request has come in finding what authorizes it.
+// A phase is the kind of token that a request is sent with. A request that is refused goes on to
+// the next phase.
 type phase int
 
 const (
@@ -320,14 +321,14 @@ func (a *Authorizer) Shorter(status int, code string, want Access, sent Authoriz
 	return next, true
 }
 
-// suspicion says what is known of the length of tokens as the reason why requests are refused.
+// A suspicion is what is known about whether requests are refused because tokens are too long.
 type suspicion int
 
 const (
 	unknown  suspicion = iota
 	doubted            // a request with a shorter token is under way
 	guilty             // a request with a shorter token was accepted
-	innocent           // it was not
+	innocent           // a request with a shorter token was refused too
 )
 
 // Bare reports whether a request that gets no token should be sent without one: the registry

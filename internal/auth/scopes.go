@@ -122,8 +122,8 @@ func (a *Authorizer) Await(ctx context.Context, want Access) {
 	}
 }
 
-// batchLocked returns the announced token that has all scopes that want needs, or nil. If several
-// do, it is the last that is there already, or else the last: no other is asked for again.
+// batchLocked returns the announced token with all scopes that want needs, or nil. Of several such
+// tokens, it prefers those that are fetched already, and of these the last announced.
 func (a *Authorizer) batchLocked(want Access) (last *token) {
 	for _, t := range slices.Backward(a.batches[want.batch()]) {
 		if len(t.scopes) > a.scopes || want.mounts() && !t.reads(want.MountFrom) {
@@ -149,7 +149,7 @@ func (a *Authorizer) prefetch(c Challenge, push bool) {
 	a.prefetchLocked(c, wanted)
 }
 
-// PrefetchFull begins to get the announced tokens that push and that no further repository joins.
+// PrefetchFull begins to get the announced push tokens that have no room for further repositories.
 func (a *Authorizer) PrefetchFull() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -208,7 +208,7 @@ func (a *Authorizer) prefetchAll(c Challenge, left []*token) {
 	}
 }
 
-// contextOf returns the context until whose end a token may be prefetched.
+// contextOf returns the context in which a token is prefetched.
 func (a *Authorizer) contextOf(t *token) context.Context {
 	a.mu.Lock()
 	defer a.mu.Unlock()

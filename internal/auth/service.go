@@ -81,9 +81,9 @@ func refuses(err error) bool {
 	return regerror.IsRefusal(err) || regerror.StatusOf(err) >= http.StatusInternalServerError || errors.As(err, &answer)
 }
 
-// refusesMany reports whether the token service refuses a request for several scopes, or leaves it
-// without an answer, and may issue a token with fewer. Nobody can if it is not reached, nor in no
-// time: a request that was given up says nothing of the service.
+// refusesMany reports whether the token service refuses a request for several scopes, or does not
+// answer it, and may yet issue a token with fewer. It returns false for a service that cannot be
+// reached. Once ctx has ended, a missing answer says nothing about the service.
 func refusesMany(ctx context.Context, err error) bool {
 	var dial *net.OpError
 	reached := !errors.As(err, &dial) || dial.Op != "dial" && dial.Op != "proxyconnect"

@@ -29,7 +29,7 @@ type token struct {
 	prefetched chan struct{} // closed once a prefetch has ended; nil until one begins
 
 	mu      sync.Mutex
-	header  string // bearerPrefix and the value; a request's header is not made anew each time
+	header  string // bearerPrefix and the value, kept so that requests need not concatenate them
 	refused error  // why the token service gives no token with so many scopes
 }
 

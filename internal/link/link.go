@@ -81,8 +81,8 @@ func IsWeb(address string) bool {
 // that do not tell upper from lower case.
 var plain = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,126}[a-z0-9])?$`)
 
-// ID returns what stands for a name in the addresses of status pages, and in the names of their
-// files: itself if it is plain, and otherwise a hash, which no plain name looks like.
+// ID returns the ID of a name in the URLs of status pages and in the names of their files: the name
+// itself if it is plain, and otherwise a hash. No plain name looks like a hash.
 func ID(name string) string {
 	if plain.MatchString(name) && !strings.Contains(name, "..") {
 		return name

@@ -5,8 +5,8 @@ import (
 	"iter"
 )
 
-// blobRefs is a list of blobs. It takes one byte for a blob whose Ref follows on the one before,
-// as those of new blobs do.
+// blobRefs is a list of blobs. A blob whose Ref is one more than the Ref before it, as for new
+// blobs, takes one byte.
 type blobRefs struct {
 	text  []byte // for each blob: twice the difference to the Ref before, plus 1 if it is foreign
 	last  Ref

@@ -27,12 +27,13 @@ type packer struct {
 	decoder  *zstd.Decoder
 }
 
-// dictionary has what usual manifests have, so that each refers to that and does not hold it.
+// dictionary has the text that most manifests share, so that packed manifests refer to it instead
+// of holding it.
 //
 //go:embed dictionary.txt
 var dictionary []byte
 
-// dictionaryID is the dictionary's in each compressed text.
+// dictionaryID identifies the dictionary in each compressed text.
 const dictionaryID = 1
 
 // In the text that is compressed, mark and a number replace what was taken out.

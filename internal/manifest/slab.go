@@ -2,8 +2,8 @@ package manifest
 
 import "bytes"
 
-// A slab keeps texts one behind the other. The allocator would round each up by an eighth, and
-// leave gaps of garbage between them.
+// A slab stores texts contiguously. Allocated one by one, each would be rounded up by about an
+// eighth, and garbage would leave gaps between them.
 type slab struct{ free []byte }
 
 // slabSize is the size of one allocation. What has more than longText bytes gets its own.

@@ -122,8 +122,8 @@ func (h *HeadStart) open(r *started, first bool, digest string, a *attempt) {
 	}
 }
 
-// begin opens an upload. Requests that the head start has no slot for wait here, so that those of
-// the run, which has begun meanwhile, do not wait for all of them.
+// begin opens an upload. It waits here if the head start has no slot left. Waiting in the budget
+// would put these requests before those of the run, which may have begun meanwhile.
 func (h *HeadStart) begin(r *started, digest string) (*registry.Upload, error) {
 	select {
 	case h.asking <- struct{}{}:

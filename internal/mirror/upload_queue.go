@@ -80,9 +80,9 @@ const ordinary = 4 << 20
 // Classes of tasks. Manifests complete images and go first. Mounts and uploads take turns: mounts
 // cost the registry time but no bytes, so they fill what uploads leave of it, and neither waits for
 // all of the other. Among uploads, large blobs go first, since they take longest, and then those
-// that mounts wait for. The others go in the order of images, so that images finish all along and
-// not all at the end. Uploads wait for the source too, so they never take all workers: the
-// destination has manifests and mounts meanwhile.
+// that mounts wait for. The others go in the order of images, so that images finish throughout the
+// run. Uploads wait for the source too, so they never take all workers: the destination has
+// manifests and mounts meanwhile.
 const (
 	pushing = iota
 	mounting

@@ -30,7 +30,7 @@ const (
 // maxSubject bounds a subject, in characters.
 const maxSubject = 150
 
-// A mailbox is a mail server, and from whom to whom messages go. It delivers one message at a time.
+// A mailbox is a mail server with a sender and recipients. It delivers one message at a time.
 type mailbox struct {
 	target  string
 	host    string
@@ -151,8 +151,8 @@ func (b *mailbox) deliver(ctx context.Context, m *Message) (time.Duration, error
 	return b.send(session, m, msg)
 }
 
-// send sends a mail to the recipients that did not get it yet. One that the server refuses keeps it
-// from no other.
+// send sends a mail to the recipients that have not received it yet. If the server refuses some of
+// them, the others still get it.
 func (b *mailbox) send(session *smtp.Client, m *Message, msg *mail.Msg) (time.Duration, error) {
 	to, err1 := msg.GetRecipients()
 	from, err2 := msg.GetSender(false)
@@ -195,8 +195,8 @@ func (b *mailbox) send(session *smtp.Client, m *Message, msg *mail.Msg) (time.Du
 	return wait, b.aboutMessage(errors.Join(refused...), false)
 }
 
-// aboutMessage returns an error as one about the message if it is, or if the message has reached
-// somebody.
+// aboutMessage wraps an error as a messageError if it is about the message, or if the message has
+// reached somebody.
 func (b *mailbox) aboutMessage(err error, is bool) error {
 	if arrived := len(b.reached) > 0; is || arrived {
 		return &messageError{err, arrived}
@@ -216,8 +216,8 @@ func write(session *smtp.Client, msg *mail.Msg) error {
 	return w.Close()
 }
 
-// waitAfter tells errors that another try may not have: the server refused for good (RFC 5321,
-// section 4.2.1), or may not be reached at all.
+// waitAfter tells temporary errors from final ones: the server refused for good (RFC 5321, section
+// 4.2.1), or must not be reached at all.
 func (b *mailbox) waitAfter(err error) (time.Duration, error) {
 	if strings.Contains(err.Error(), "does not support STARTTLS") {
 		return retry.Never, fmt.Errorf("%s has no STARTTLS: mail goes in the clear only without a user, and to a host that the policy or MIRROR_NOTIFY_HOSTS lists", b.host)

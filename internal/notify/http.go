@@ -30,7 +30,7 @@ type endpoint struct {
 	url    *url.URL
 	client *http.Client
 	now    func() time.Time
-	words  bool // what takes a message says so in words; a page is of a login or a proxy
+	words  bool // the target answers in plain text, so an HTML page is from a login or a proxy
 }
 
 // endpoint reads the URL of a target, and the authorities that it trusts besides the system's.
@@ -156,7 +156,7 @@ func waitAfter(err error) (time.Duration, error) {
 	return 0, explained(err)
 }
 
-// explained tells in words what the errors of connections mean.
+// explained returns the errors of connections in words.
 func explained(err error) error {
 	timeout, untrusted := net.Error(nil), new(x509.UnknownAuthorityError)
 	switch {

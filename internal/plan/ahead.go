@@ -43,8 +43,8 @@ func (a *ahead) note(copied bool, targets ...*target) {
 	a.tellLocked()
 }
 
-// check notes that it is known whether the destination of targets accepts pushes: refused is why it
-// does not.
+// check notes whether the destination of targets accepts pushes. refused is the reason if it does
+// not, or nil.
 func (a *ahead) check(refused error, targets []*target) {
 	if a != nil {
 		a.mu.Lock()
@@ -56,7 +56,7 @@ func (a *ahead) check(refused error, targets []*target) {
 	}
 }
 
-// begin begins to tell. All destinations have answered, and pushes to them are announced.
+// begin starts telling. By then, all destinations have answered and pushes to them are announced.
 func (a *ahead) begin() {
 	if a == nil {
 		return

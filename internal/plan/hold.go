@@ -33,8 +33,8 @@ func (t *target) isHeld(source, wanted string) bool {
 	return true
 }
 
-// mayBeHeld reports whether the tag would move although it may be held, and sets the error: nobody
-// undoes a rollback because a record could not be read once. A lost record has no holds any more.
+// mayBeHeld reports whether the tag would move although it may be held, and sets the error: a
+// record that could not be read once must not undo a rollback. A lost record has no holds.
 func (t *target) mayBeHeld() bool {
 	if t.unread == nil || t.destination.Tag == "" || t.old == "" || t.old == t.digest {
 		return false

@@ -21,7 +21,7 @@ type preflight struct {
 type pushDestination struct {
 	to        *registry.Repository
 	targets   []*target
-	undecided sync.WaitGroup // counts those of which it is not known whether they are copied
+	undecided sync.WaitGroup // counts targets for which it is not known yet whether they are copied
 	announced bool
 }
 
@@ -89,7 +89,7 @@ func (p *preflight) announce(ctx context.Context) (asked []*pushDestination) {
 	return asked
 }
 
-// awaitAll waits until it is known of all targets whether they are copied.
+// awaitAll waits until it is known for every target whether it is copied.
 func (p *preflight) awaitAll() {
 	for _, d := range p.destinations {
 		d.undecided.Wait()

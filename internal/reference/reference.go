@@ -79,9 +79,9 @@ func lowerHost(repo string) string {
 	return strings.ToLower(host) + "/" + path
 }
 
-// OneName returns a name with its registry under the one of its names that stands for the
-// others: HTTPS has port 443 without saying so, and Docker Hub's API is at hosts of its own.
-// What is demanded of a name is demanded of these, too.
+// OneName returns a name with the canonical name of its registry: without port 443, the default of
+// HTTPS, and with docker.io for the hosts of Docker Hub's API. Rules for one name of a registry
+// apply to all of its names.
 func OneName(name string) string {
 	host, _, _ := strings.Cut(name, "/")
 	one := strings.TrimSuffix(host, ":443")

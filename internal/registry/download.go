@@ -36,16 +36,16 @@ type Download struct {
 }
 
 // NewDownload returns a download of a blob of size bytes that is in each of the
-// repositories. Those on registries that stalled are asked last, and at the very end the one that
-// stalled last: if all of them have, that is most likely the slow one.
+// repositories. It asks those on registries that stalled last, ending with the one that stalled
+// most recently: if all of them have stalled, that one is most likely the slow one.
 func NewDownload(digest string, size int64, from []*Repository) *Download {
 	from = slices.Clone(from)
 	slices.SortStableFunc(from, func(a, b *Repository) int { return cmp.Compare(a.stalled(), b.stalled()) })
 	return &Download{from: from, at: from[0], digest: digest, size: size}
 }
 
-// stalled returns when the registry that is asked first has last stalled while it sent a blob, in
-// nanoseconds, or 0 if it has not.
+// stalled returns when the registry that is asked first last stalled while it sent a blob, in Unix
+// nanoseconds, or 0 if it never did.
 func (r *Repository) stalled() int64 { return r.endpoints[0].host.stalled.Load() }
 
 // Open opens the blob at an offset. The caller closes the body, whose content is not

@@ -23,7 +23,7 @@ type health struct {
 
 const (
 	lostAtMost = 8               // requests given up before a registry counts as down
-	hungAtMost = 256             // before it does although it answers a knock
+	hungAtMost = 256             // before it does even if it answers a knock
 	firstTries = 4               // tries if a registry has never answered: its name may be wrong
 	probeEvery = 5 * time.Second // between requests to a registry that is down
 )
@@ -63,7 +63,7 @@ func (h *health) gaveUp(err error) {
 	}
 }
 
-// hasHung reports whether so many requests had no answer that one to a knock does not count.
+// hasHung reports whether so many requests had no answer that an answer to a knock does not count.
 func (h *health) hasHung() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -88,7 +88,7 @@ func (h *health) triesOf(ctx context.Context, all int, knock func(context.Contex
 	return tries
 }
 
-// A pulse is what the last knock at a host that seems down showed.
+// A pulse is the result of the last knock, a small request to a host that seems down.
 type pulse struct {
 	mu    sync.Mutex // held while somebody knocks
 	asked time.Time
@@ -109,9 +109,9 @@ func (p *pulse) beats(ctx context.Context, knock func(context.Context) bool) boo
 	return beat
 }
 
-// knock reports whether the host of an address that the registry gave answers a request without
-// credentials. Like ping, it takes no request slot: those that have the slots may wait for a host
-// that is down.
+// knock reports whether the host of a URL that the registry gave answers a request without
+// credentials. Like ping, it takes no request slot: all slots may be held by requests that wait for
+// a host that is down.
 func (h *host) knock(ctx context.Context, u *url.URL) bool {
 	client, err := h.lead(u)
 	if err != nil {

@@ -34,8 +34,8 @@ func (a *referrersAPI) isMissing(path string) bool {
 	return known || a.useless()
 }
 
-// hopeless returns why no other list is asked for, or nil. Whether there are referrers is not known
-// then.
+// hopeless returns the last error if so many lists failed that no other is requested, or nil. After
+// an error, it is not known whether there are referrers.
 func (a *referrersAPI) hopeless() error {
 	proven := a.isProven()
 	a.mu.Lock()
@@ -66,7 +66,7 @@ func (a *referrersAPI) note(ctx context.Context, path string, err error) {
 	}
 }
 
-// count counts a list that was not sent, or forgets those if err is nil.
+// count counts a list that the registry failed to send. If err is nil, it resets the count.
 func (a *referrersAPI) count(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -77,8 +77,8 @@ func (a *referrersAPI) count(err error) {
 	a.failed++
 }
 
-// isOfRepository reports whether a refusal may be about one repository, or its credentials, so that
-// the registry may list the referrers of others.
+// isOfRepository reports whether a refusal may be about one repository or its credentials. Then the
+// registry may still list the referrers of other repositories.
 func isOfRepository(err error) bool {
 	switch regerror.StatusOf(err) {
 	case http.StatusUnauthorized, http.StatusForbidden:

@@ -57,8 +57,9 @@ func (p Prefixes) Allow(name string) bool {
 	return len(p) == 0 || slices.ContainsFunc(p, func(allowed Prefix) bool { return allowed.begins(name) })
 }
 
-// Covers reports whether a demand on the prefixes is one on a name. No other name of a registry
-// avoids the demand, and busybox is the official image as well as an organization.
+// Covers reports whether one of the prefixes covers a name, under any name of its registry. No
+// prefixes cover all names. A prefix such as busybox covers both the official image and the
+// organization of that name.
 func (p Prefixes) Covers(name string) bool {
 	one := reference.OneName(name)
 	return len(p) == 0 || slices.ContainsFunc(p, func(covered Prefix) bool {

@@ -1,5 +1,5 @@
-// Package smallfile reads files that others provide, such as credentials, and waits for none of
-// them.
+// Package smallfile reads files that others provide, such as credentials, without hanging on named
+// pipes and devices.
 package smallfile
 
 import (
@@ -9,14 +9,13 @@ import (
 	"time"
 )
 
-// patience is how long a pipe may take to bring what is in it. Shells pass the output of a
-// command as one.
+// patience bounds reading from a pipe. Shells pass the output of a command as a pipe.
 const patience = 10 * time.Second
 
-// Open opens a file for reading. A named pipe that nobody writes to is empty. One that has a
-// writer can be read for 10 seconds.
+// Open opens a file for reading. A named pipe without a writer reads as empty. One with a writer
+// can be read for 10 seconds.
 func Open(path string) (*os.File, error) {
-	// Without the flag, opening a pipe would wait for a writer, and no signal would end that.
+	// Without O_NONBLOCK, opening a pipe waits for a writer, and no signal ends that.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -25,8 +24,8 @@ func Open(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Read reads a file as Open opens it, up to one byte more than size, so that the caller can tell
-// that it is larger.
+// Read opens a file with Open and reads at most size+1 bytes. More than size bytes tell the caller
+// that the file is too large.
 func Read(path string, size int64) ([]byte, error) {
 	f, err := Open(path)
 	if err != nil {

@@ -15,7 +15,7 @@ type cause struct {
 	id            string // of its key
 	hits          []hit  // by set
 	count         int    // destinations that fail for it
-	weight        int    // those, and all of each set whose whole run it spoiled
+	weight        int    // count, plus all destinations of each set whose whole run failed for it
 	first, last   time.Time
 }
 
@@ -25,8 +25,8 @@ type hit struct {
 	cause *record.Cause
 }
 
-// mergeCauses returns the causes of all sets, those that hit most destinations first. A cause of a
-// whole run hits all of its set's.
+// mergeCauses returns the causes of all sets, those that hit most destinations first. The cause of
+// a failed run hits all destinations of its set.
 func mergeCauses(sets []*set) []*cause {
 	byKey := map[string]*cause{}
 	var all []*cause

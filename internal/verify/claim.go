@@ -125,9 +125,9 @@ type tagged struct {
 	annotations map[string]string
 }
 
-// byKey returns what is verified with a key: under cosign's tags, the claim without its
-// certificate. Signers may add one to the signature of a key (cosign sign --key --certificate),
-// and cosign ignores it, too, if it verifies with a key.
+// byKey returns the claim to verify with a key: under cosign's tags, without its certificate.
+// Signers may attach a certificate to a key's signature (cosign sign --key --certificate). cosign
+// also ignores it when it verifies with a key.
 func (c *claim) byKey() verify.SignedEntity {
 	t, ok := c.entity.(*tagged)
 	if !ok || c.by == nil {

@@ -328,7 +328,7 @@ func (s *Signer) mismatch(c *claim, hexDigest string) *miss {
 	return nil
 }
 
-// notByKey returns the miss of a claim with a certificate if a key is wanted.
+// notByKey returns the miss for a claim with a certificate when a key is wanted.
 func (c *claim) notByKey() *miss {
 	return &miss{byAnother, fmt.Sprintf("it is by %.200q (issuer %.200q), not by a key", c.by.SubjectAlternativeName, c.by.Issuer)}
 }
