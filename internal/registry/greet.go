@@ -75,8 +75,9 @@ func (h *host) challenge(ctx context.Context, ask bool) auth.Challenge {
 	return h.auth.Challenge()
 }
 
-// ping requests /v2/, whose answer has the challenge by the distribution spec. It reports whether
-// there was any answer.
+// ping requests /v2/, whose answer has the challenge by the distribution spec. One that is known
+// stays: that of JFrog Artifactory's repositories is another. ping reports whether there was any
+// answer.
 func (h *host) ping(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, h.client.config.Stall)
 	defer cancel()
@@ -90,7 +91,8 @@ func (h *host) ping(ctx context.Context) bool {
 		return false
 	}
 	defer discard(resp)
-	if c, ok := auth.ParseChallenge(resp); ok && resp.StatusCode == http.StatusUnauthorized {
+	c, ok := auth.ParseChallenge(resp)
+	if ok && resp.StatusCode == http.StatusUnauthorized && h.auth.Challenge().IsZero() {
 		h.auth.Learn(c)
 	}
 	return true

@@ -3,10 +3,16 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"imagemirror/internal/auth"
 	"imagemirror/internal/regerror"
 )
 
@@ -39,5 +45,29 @@ func TestKnocksThatAreCalledOffDoNotCount(t *testing.T) {
 				t.Errorf("%s: the next request knocks: %t, and gets %d tries", c.name, knocked, tries)
 			}
 		})
+	}
+}
+
+// A registry may have another challenge at /v2/ than for its repositories, as JFrog Artifactory
+// does. A knock there does not replace what requests have learned, and tokens stay good.
+func TestKnocksChangeNoChallenge(t *testing.T) {
+	var asked atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="https://registry.example/token",service="%d"`, asked.Add(1)))
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	t.Cleanup(s.Close)
+	h := testHost(t, strings.TrimPrefix(s.URL, "http://"))
+	var first auth.Challenge
+	for range 3 {
+		if !h.ping(t.Context()) {
+			t.Fatal("a registry that answers with a challenge seems silent")
+		}
+		if first.IsZero() {
+			first = h.auth.Challenge()
+		}
+	}
+	if first.IsZero() || h.auth.Challenge() != first {
+		t.Errorf("the challenge was %+v, and is %+v", first, h.auth.Challenge())
 	}
 }
