@@ -64,7 +64,7 @@ func (e Env) NewSender() *Sender {
 		return nil
 	}
 	if e.StatusURL != "" && !link.IsWeb(e.StatusURL) {
-		slog.Warn("MIRROR_STATUS_URL is not an address that begins with https://: notifications lead nowhere", "address", text.Line(e.StatusURL, maxShort))
+		slog.Warn("MIRROR_STATUS_URL does not begin with https:// or http://: notifications have no link to the status pages", "address", text.Line(e.StatusURL, maxShort))
 		e.StatusURL = ""
 	}
 	return &Sender{

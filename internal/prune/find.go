@@ -94,7 +94,7 @@ func (f *tagUsage) refusal(d *record.Destination) string {
 	case err != nil || at.Tag == "" || at.Digest != "":
 		return "it has no tag: what is pushed by its digest is left to the registry's clean-up"
 	case f.Now.Sub(d.Gone) < f.After:
-		return fmt.Sprintf("no mapping names it since %s, and %s have to pass", d.Gone.UTC().Format(time.RFC3339), text.Duration(f.After))
+		return fmt.Sprintf("no mapping has named it since %s, and prune.after is %s", d.Gone.UTC().Format(time.RFC3339), text.Duration(f.After))
 	case !d.Pushed():
 		return "no run of the set has pushed it, as far as the record tells"
 	}
@@ -106,7 +106,7 @@ func (f *tagUsage) candidate(d *record.Destination) UnwantedTag {
 	at, _ := reference.Parse(d.Name) // as refusal has found
 	c := UnwantedTag{Tag: at, Since: d.Gone.UTC(), Reason: "no mapping of the set names it"}
 	if d.File != "" {
-		c.Reason += text.Clip(fmt.Sprintf(", last was %s:%d with the source %s", d.File, d.Line, d.Source), maxText/2)
+		c.Reason += text.Clip(fmt.Sprintf("; the last was %s:%d, with the source %s", d.File, d.Line, d.Source), maxText/2)
 	}
 	for i, m := range d.Moves {
 		if !m.Wrote {

@@ -46,7 +46,7 @@ func TestFind(t *testing.T) {
 	if !slices.Equal(found[0].With, want) || !slices.Equal(found[0].Digests, []string{sha("a"), sha("b")}) {
 		t.Errorf("with it go %v of %v, want %v", found[0].With, found[0].Digests, want)
 	}
-	if !strings.Contains(found[0].Reason, "last was mapping_a:3 with the source ci.io/a:gone") {
+	if !strings.Contains(found[0].Reason, "the last was mapping_a:3, with the source ci.io/a:gone") {
 		t.Errorf("the reason is %s", found[0].Reason)
 	}
 	var why []string
@@ -55,7 +55,7 @@ func TestFind(t *testing.T) {
 	}
 	for i, says := range []string{
 		":again a mapping names it now", ":elsewhere by the records it is a destination of another set", ":lately by the records it is",
-		":seen no run of the set has pushed it", ":young no mapping names it since 2026-10-31", "@" + sha("a") + " it has no tag",
+		":seen no run of the set has pushed it", ":young no mapping has named it since 2026-10-31", "@" + sha("a") + " it has no tag",
 	} {
 		if len(why) != 6 || !strings.HasPrefix(why[i], says) {
 			t.Fatalf("left %q, want one that says %s", why, says)

@@ -223,7 +223,7 @@ func TestResponses(t *testing.T) {
 		{"GET", "/sets/knative?page=x", 400, htmlKind, "That cannot be asked"},
 		{"GET", "/sets/nowhere", 404, htmlKind, "There is no such page"},
 		{"GET", "/sets/knative/runs/x", 404, htmlKind, "There is no such page"},
-		{"GET", "/causes", 200, htmlKind, "2 causes of failures"},
+		{"GET", "/causes", 200, htmlKind, "2 causes of failure"},
 		{"GET", "/causes?page=x", 400, htmlKind, "That cannot be asked"},
 		{"GET", "/causes/x", 404, htmlKind, "There is no such page"},
 		{"GET", "/%2e%2e/etc/passwd", 404, htmlKind, "There is no such page"},
