@@ -14,16 +14,16 @@ import (
 // health notices when a registry stops answering, so that thousands of images do not
 // each wait for it.
 type health struct {
-	mu     sync.Mutex
-	known  bool      // it has answered at least once
-	lost   int       // requests given up without an answer since the last answer
-	probed time.Time // when a request was last let through to a registry that is down
-	pulse  pulse
+	mu       sync.Mutex
+	known    bool      // it has answered at least once
+	lost     int       // requests given up without an answer since the last answer
+	passed   time.Time // when a request was last let through to a registry that is down
+	liveness liveness
 }
 
 const (
 	lostAtMost = 8               // requests given up before a registry counts as down
-	hungAtMost = 256             // before it does even if it answers a knock
+	hungAtMost = 256             // before it does even if it answers a probe
 	firstTries = 4               // tries if a registry has never answered: its name may be wrong
 	probeEvery = 5 * time.Second // between requests to a registry that is down
 )
@@ -39,10 +39,10 @@ func (h *health) tries(all int) int {
 	if h.lost < lostAtMost {
 		return all
 	}
-	if time.Since(h.probed) < probeEvery {
+	if time.Since(h.passed) < probeEvery {
 		return 0
 	}
-	h.probed = time.Now()
+	h.passed = time.Now()
 	return 1
 }
 
@@ -63,7 +63,7 @@ func (h *health) gaveUp(err error) {
 	}
 }
 
-// hasHung reports whether so many requests had no answer that an answer to a knock does not count.
+// hasHung reports whether so many requests had no answer that an answer to a probe does not count.
 func (h *health) hasHung() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -78,41 +78,41 @@ func (h *health) seemsDown() bool {
 }
 
 // triesOf returns how many tries a request gets. A host that seems down may only have failed to
-// answer for a few images: others must not fail for that. So knock asks it for something else
+// answer for a few images: others must not fail for that. So probe asks it for something else
 // every probeEvery, and as long as it answers that, each request gets one try.
-func (h *health) triesOf(ctx context.Context, all int, knock func(context.Context) bool) int {
+func (h *health) triesOf(ctx context.Context, all int, probe func(context.Context) bool) int {
 	tries := h.tries(all)
-	if tries == 0 && !h.hasHung() && h.pulse.beats(ctx, knock) {
+	if tries == 0 && !h.hasHung() && h.liveness.isAlive(ctx, probe) {
 		tries = 1
 	}
 	return tries
 }
 
-// A pulse is the result of the last knock, a small request to a host that seems down.
-type pulse struct {
-	mu    sync.Mutex // held while somebody knocks
+// liveness tells whether a host that seems down answered the last probe, a small request.
+type liveness struct {
+	mu    sync.Mutex // held while somebody probes
 	asked time.Time
-	beat  bool
+	alive bool
 }
 
-func (p *pulse) beats(ctx context.Context, knock func(context.Context) bool) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if time.Since(p.asked) < probeEvery {
-		return p.beat
+func (l *liveness) isAlive(ctx context.Context, probe func(context.Context) bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.asked) < probeEvery {
+		return l.alive
 	}
-	beat := knock(ctx)
-	if ended := context.Cause(ctx); !beat && ended != nil && !errors.Is(ended, regerror.ErrStalled) {
-		return false // whoever knocked was called off: that says nothing of the host
+	alive := probe(ctx)
+	if ended := context.Cause(ctx); !alive && ended != nil && !errors.Is(ended, regerror.ErrStalled) {
+		return false // whoever probed was called off: that says nothing of the host
 	}
-	p.beat, p.asked = beat, time.Now()
-	return beat
+	l.alive, l.asked = alive, time.Now()
+	return alive
 }
 
-// knock reports whether the host of a URL that the registry gave answers a request without
+// probe reports whether the host of a URL that the registry gave answers a request without
 // credentials. Like ping, it takes no request slot: all slots may be held by requests that wait for
 // a host that is down.
-func (h *host) knock(ctx context.Context, u *url.URL) bool {
+func (h *host) probe(ctx context.Context, u *url.URL) bool {
 	client, err := h.lead(u)
 	if err != nil {
 		return false
@@ -160,8 +160,8 @@ func (o *outsiders) at(host string) *health {
 
 // mayAsk returns an error for an address on another host that is down.
 func (o *outsiders) mayAsk(ctx context.Context, h *host, u *url.URL) error {
-	knock := func(ctx context.Context) bool { return h.knock(ctx, u) }
-	if h.at(u) || o.at(u.Host).triesOf(ctx, 1, knock) > 0 {
+	probe := func(ctx context.Context) bool { return h.probe(ctx, u) }
+	if h.at(u) || o.at(u.Host).triesOf(ctx, 1, probe) > 0 {
 		return nil
 	}
 	return &regerror.Error{Host: u.Host, Err: regerror.Permanent(regerror.ErrHostDown)}

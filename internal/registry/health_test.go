@@ -71,7 +71,7 @@ func TestHealthOfOutsiders(t *testing.T) {
 			}
 			h.healthOf(&regerror.Error{Host: cdn.Host}).gaveUp(regerror.ErrStalled)
 		}
-		h.elsewhere.at(cdn.Host).pulse.asked = time.Now() // it did not answer
+		h.elsewhere.at(cdn.Host).liveness.asked = time.Now() // it did not answer
 		if err := h.elsewhere.mayAsk(t.Context(), h, cdn); err != nil {
 			t.Errorf("a host that is down gets no probe: %v", err)
 		}

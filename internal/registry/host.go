@@ -102,8 +102,8 @@ func (h *host) lead(u *url.URL) (*http.Client, error) {
 // leadToTokens does what lead does for the token service, which may be down while the
 // registry is not.
 func (h *host) leadToTokens(ctx context.Context, u *url.URL) (*http.Client, error) {
-	knock := func(ctx context.Context) bool { return h.knock(ctx, u) }
-	if h.tokens.triesOf(ctx, 1, knock) == 0 {
+	probe := func(ctx context.Context) bool { return h.probe(ctx, u) }
+	if h.tokens.triesOf(ctx, 1, probe) == 0 {
 		return nil, regerror.Permanent(regerror.ErrTokensDown)
 	}
 	return h.lead(u)

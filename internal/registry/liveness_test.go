@@ -16,8 +16,8 @@ import (
 	"imagemirror/internal/regerror"
 )
 
-// What is called off while it knocks does not make the host silent for others.
-func TestKnocksThatAreCalledOffDoNotCount(t *testing.T) {
+// What is called off while it probes does not make the host silent for others.
+func TestProbesThatAreCalledOffDoNotCount(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		cause  error
@@ -29,7 +29,7 @@ func TestKnocksThatAreCalledOffDoNotCount(t *testing.T) {
 		{"the host stalls", regerror.ErrStalled, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			h := health{lost: lostAtMost, probed: time.Now()}
+			h := health{lost: lostAtMost, passed: time.Now()}
 			ctx, end := context.WithCancelCause(t.Context())
 			silent := func(ctx context.Context) bool {
 				end(c.cause)
@@ -37,20 +37,20 @@ func TestKnocksThatAreCalledOffDoNotCount(t *testing.T) {
 				return false
 			}
 			if tries := h.triesOf(ctx, 6, silent); tries != 0 {
-				t.Errorf("%s: %d tries without an answer to the knock", c.name, tries)
+				t.Errorf("%s: %d tries without an answer to the probe", c.name, tries)
 			}
-			knocked := false
-			tries := h.triesOf(t.Context(), 6, func(context.Context) bool { knocked = true; return true })
-			if knocked == c.counts || (tries == 1) == c.counts {
-				t.Errorf("%s: the next request knocks: %t, and gets %d tries", c.name, knocked, tries)
+			probed := false
+			tries := h.triesOf(t.Context(), 6, func(context.Context) bool { probed = true; return true })
+			if probed == c.counts || (tries == 1) == c.counts {
+				t.Errorf("%s: the next request probes: %t, and gets %d tries", c.name, probed, tries)
 			}
 		})
 	}
 }
 
 // A registry may have another challenge at /v2/ than for its repositories, as JFrog Artifactory
-// does. A knock there does not replace what requests have learned, and tokens stay good.
-func TestKnocksChangeNoChallenge(t *testing.T) {
+// does. A probe there does not replace what requests have learned, and tokens stay good.
+func TestProbesChangeNoChallenge(t *testing.T) {
 	var asked atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="https://registry.example/token",service="%d"`, asked.Add(1)))
