@@ -256,7 +256,7 @@ func TestFullRegistryIsNotSentMore(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 1_000_000)))
-	p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Fault: registrytest.Status(http.StatusInsufficientStorage, "disk full")})
+	p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Fault: afterAll(registrytest.Status(http.StatusInsufficientStorage, "disk full"))})
 	run := mirrorLines(t, line(p, "ci/a:v1", "m/a:v1", "m/b:v1", "m/c:v1"))
 	run.allAre(t, stream.Failed)
 	if got := run.results[p.destination.Host+"/m/a:v1"].Error; got.Status != http.StatusInsufficientStorage || !strings.Contains(got.Message, "disk full") {

@@ -150,7 +150,7 @@ func TestUploadGivenUpIsCanceled(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			limited(t, p.source, "ci/a:v1")
-			p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(1_000_000), Fault: registrytest.Status(403, "not this one")})
+			p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(1_000_000), Fault: afterAll(registrytest.Status(403, "not this one"))})
 			if fault != nil {
 				p.destination.Inject(registrytest.FaultRule{Kind: "DELETE upload", Fault: fault})
 			}
@@ -391,7 +391,7 @@ func TestUploadThatOnlySeemsToEndFails(t *testing.T) {
 	for _, status := range []int{202, 206} {
 		p := newPair(t)
 		limited(t, p.source, "ci/a:v1")
-		p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Fault: registrytest.Status(status, "")})
+		p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Fault: afterAll(registrytest.Status(status, ""))})
 		config := settings()
 		config.Retries = 2
 		got := mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).results[p.destination.Host+"/m/a:v1"]

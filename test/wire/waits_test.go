@@ -74,7 +74,7 @@ func TestWaitsAreTold(t *testing.T) {
 		{name: "Retry-After for a download", source: true, blob: true, want: waits.Wait{Kind: waits.Pause, Limit: time.Second},
 			fault: registrytest.FaultRule{Kind: "GET blob", Times: 1, Fault: second}},
 		{name: "Retry-After for an upload", blob: true, want: waits.Wait{Kind: waits.Pause, Limit: time.Second},
-			fault: registrytest.FaultRule{Kind: "PUT upload", Times: 1, Fault: second}},
+			fault: registrytest.FaultRule{Kind: "PUT upload", Times: 1, Fault: afterAll(second)}},
 		{name: "the next attempt", source: true, blob: true, want: waits.Wait{Kind: waits.Again},
 			fault: registrytest.FaultRule{Kind: "GET blob", Times: 1, Fault: registrytest.Status(503, "")}},
 		{name: "a slot", want: waits.Wait{Kind: waits.Slot}, config: func(c *registry.Config) { c.Concurrency = 1 },
