@@ -38,7 +38,7 @@ type budget struct {
 	limit     float64
 	inFlight  int
 	downloads int
-	waiting   [3]list.List // of chan struct{}, by slotKind
+	waiting   [4]list.List // of chan struct{}, by slotKind
 	paused    time.Time    // no request starts before
 	shrunk    time.Time    // when limit was last halved
 }
@@ -63,7 +63,7 @@ func (b *budget) isPaused() bool {
 func (b *budget) isCrowded() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.waiting[request].Len() > 0
+	return b.waiting[child].Len()+b.waiting[request].Len() > 0
 }
 
 // use notes a side that the registry is on. A registry on both needs room for a
@@ -91,7 +91,8 @@ func (b *budget) Several() bool {
 type slotKind int
 
 const (
-	request  slotKind = iota // ends by itself
+	child    slotKind = iota // ends by itself, and before requests for what is not begun
+	request                  // ends by itself
 	listing                  // ends by itself; others are waited for more urgently than this one
 	download                 // may wait for an upload, which needs a slot elsewhere
 )
@@ -228,7 +229,7 @@ func (b *budget) release(k slotKind) {
 
 // grantLocked hands free slots to waiting requests. It needs b.mu.
 func (b *budget) grantLocked() {
-	for _, k := range []slotKind{request, listing, download} {
+	for _, k := range []slotKind{child, request, listing, download} {
 		for q := &b.waiting[k]; q.Len() > 0 && b.fitsLocked(k); {
 			close(q.Remove(q.Front()).(chan struct{}))
 			b.takeLocked(k)

@@ -59,8 +59,9 @@ func TestBudgetKeepsASlotForUploads(t *testing.T) {
 	})
 }
 
-// A list waits until no other request does, and then goes before downloads.
-func TestListsLetOtherRequestsGoFirst(t *testing.T) {
+// What an image that is begun waits for goes first. A list waits until no other request does, and
+// goes before downloads.
+func TestSlotsGoToWhatIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(1, 0)
 		if err := b.acquire(t.Context(), listing); err != nil { // nothing else waits
@@ -68,7 +69,7 @@ func TestListsLetOtherRequestsGoFirst(t *testing.T) {
 		}
 		var got []slotKind
 		var all sync.WaitGroup
-		for _, k := range []slotKind{download, listing, request, listing, request} {
+		for _, k := range []slotKind{download, listing, request, child, listing, request, child} {
 			all.Go(func() {
 				if err := b.acquire(t.Context(), k); err != nil {
 					t.Error(err)
@@ -80,7 +81,7 @@ func TestListsLetOtherRequestsGoFirst(t *testing.T) {
 		}
 		b.release(listing)
 		all.Wait()
-		if want := []slotKind{request, request, listing, listing, download}; !slices.Equal(got, want) {
+		if want := []slotKind{child, child, request, request, listing, listing, download}; !slices.Equal(got, want) {
 			t.Errorf("slots were granted to %v, want %v", got, want)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"imagemirror/internal/digest"
 	"imagemirror/internal/manifest"
 	"imagemirror/internal/regerror"
 	"imagemirror/internal/text"
@@ -231,6 +232,7 @@ func (ep repoEndpoint) getManifest(ctx context.Context, identifier string, optio
 	c := &call{
 		method: http.MethodGet, rest: "manifests/" + identifier, access: ep.access, optional: optional,
 		header: http.Header{"Accept": {manifest.Accept}}, expect: []int{http.StatusOK},
+		child: digest.Valid(identifier), // most images are read by their tags
 	}
 	if ep.reserve > 0 {
 		return ep.pull(ctx, c, identifier)

@@ -37,6 +37,7 @@ type call struct {
 	another  bool  // another address was asked for: see mayAskForAnother
 	metered  bool  // the registry may count it as a pull: see meter
 	lists    bool  // it lets others go first: what it lists is needed last
+	child    bool  // it goes before others: an image that is begun waits for it
 	expect   []int // statuses of success; any other is an error
 }
 
@@ -187,6 +188,8 @@ func (h *host) slot(ctx context.Context, c *call) (release func(), err error) {
 		*c.reserved = false
 	case c.lists:
 		err = h.budget.acquire(ctx, listing)
+	case c.child:
+		err = h.budget.acquire(ctx, child)
 	default:
 		err = h.budget.Acquire(ctx)
 	}

@@ -51,7 +51,7 @@ func TestReadOfPipeWithAWriter(t *testing.T) {
 		_, err := w.WriteString("content")
 		written <- errors.Join(err, w.Close())
 	}()
-	got, err := Read(filepath.Join("/proc/self/fd", strconv.FormatUint(uint64(r.Fd()), 10)), 100)
+	got, err := Read(filepath.Join("/dev/fd", strconv.FormatUint(uint64(r.Fd()), 10)), 100)
 	if err := errors.Join(err, <-written); err != nil || string(got) != "content" {
 		t.Errorf("got %q, %v", got, err)
 	}
