@@ -91,23 +91,13 @@ func TestHoldsAreKept(t *testing.T) {
 	if diff := cmp.Diff([]string{"a run--2 true", "b run--1 true", "a rollback-1 true"}, moves); diff != "" || d.Hold.Moving {
 		t.Errorf("moves (-want +got), moving is %v:\n%s", d.Hold.Moving, diff)
 	}
-	content, err := r.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := Decode(content)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(r, again); diff != "" {
-		t.Errorf("read again (-written +read):\n%s", diff)
-	}
+	wantReadAgain(t, r)
 	p, err := r.pack(nil, limits{inline: maxInline, segment: maxSegment})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err = p.unpack(); err != nil || again.Held()[0].Hold.Story() != "held at aaaaaaaaaaaa until its source moves, since 2026-03-01T12:30:00Z by ann: v1 crashes" {
-		t.Errorf("unpacked %v, %v", again, err)
+	if unpacked, err := p.unpack(); err != nil || unpacked.Held()[0].Hold.Story() != "held at aaaaaaaaaaaa until its source moves, since 2026-03-01T12:30:00Z by ann: v1 crashes" {
+		t.Errorf("unpacked %v, %v", unpacked, err)
 	}
 }
 

@@ -39,6 +39,12 @@ func TestPushesAreRecorded(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("moves (-want +got):\n%s", diff)
 	}
+	wantReadAgain(t, r)
+}
+
+// wantReadAgain checks that a record is the same once it was written and read.
+func wantReadAgain(t *testing.T, r *Record) {
+	t.Helper()
 	content, err := r.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +54,7 @@ func TestPushesAreRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(r, again); diff != "" {
-		t.Errorf("read again (-first +second):\n%s", diff)
+		t.Errorf("read again (-written +read):\n%s", diff)
 	}
 }
 
