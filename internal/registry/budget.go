@@ -91,9 +91,9 @@ func (b *budget) Several() bool {
 type slotKind int
 
 const (
-	child    slotKind = iota // ends by itself, and before requests for what is not begun
-	request                  // ends by itself
-	listing                  // ends by itself; others are waited for more urgently than this one
+	child    slotKind = iota // needs no other slot to end; an image that is begun waits for it
+	request                  // needs no other slot to end
+	listing                  // needs no other slot to end; what it lists is needed last
 	download                 // may wait for an upload, which needs a slot elsewhere
 )
 

@@ -92,7 +92,7 @@ func remaining(h http.Header) (left int, window time.Duration, known bool) {
 		if err != nil || f != f {
 			continue
 		}
-		n := int(min(max(f, 0), 1<<31)) // less than none is none
+		n := int(min(max(f, 0), 1<<31)) // a negative count means none
 		w := windowOf(parameters)
 		switch {
 		case !known || n < left:

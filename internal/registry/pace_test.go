@@ -14,7 +14,7 @@ import (
 	"imagemirror/internal/registrytest"
 )
 
-// dripping is the pause before each byte, of which 16 come within a second.
+// dripping is the pause before each byte, so 16 bytes come within a second.
 const dripping = 60 * time.Millisecond
 
 // answers returns a registry that answers everything alike.

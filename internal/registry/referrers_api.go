@@ -14,7 +14,7 @@ import (
 type referrersAPI struct {
 	optional
 	asked   sync.Once // by the first request
-	missing sync.Map  // paths of repositories of which it refused to list referrers
+	missing sync.Map  // paths of repositories whose referrers it refused to list
 
 	mu     sync.Mutex
 	failed int   // lists in a row that it failed to send, in all tries

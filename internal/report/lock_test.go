@@ -178,8 +178,8 @@ func TestLockOfAWildcardThatFails(t *testing.T) {
 	}
 }
 
-// Of a destination that has a line of its own besides a wildcard that cannot be listed, the lock has
-// what this run found, and nothing of before.
+// A destination may have its own line and match a wildcard that cannot be listed. The lock then has
+// only what this run found.
 func TestLockBesideAWildcardThatFails(t *testing.T) {
 	before := &LockedImage{Destination: "q.io/a:v1", Digest: digestOf("a"), Source: "s", Run: "r0"}
 	other := &LockedImage{Destination: "q.io/a:v2", Digest: digestOf("a"), Source: "s", Run: "r0"}

@@ -44,8 +44,8 @@ func TestCausesAreShownInParts(t *testing.T) {
 	}
 }
 
-// A set of which nothing is mirrored has no failing destination, and is more urgent than one that
-// has some. It is shown where people look first.
+// A set whose run had no plan has no failing destination, but is more urgent than a set that has
+// some. It is shown where people look first.
 func TestWholeRunsComeFirst(t *testing.T) {
 	noPlan := &record.Cause{Key: "-/-/no-plan", Kind: "no-plan", Message: "split: no secret", First: now, Last: now}
 	some := fail(goodSet("some", 20, 2, 1), expired, 10, 0)
