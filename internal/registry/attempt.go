@@ -61,14 +61,17 @@ func (a *callAttempt) once(ctx context.Context) (resp *http.Response, wait time.
 		return resp, 0, nil, false
 	}
 	e = regerror.FromResponse(resp)
-	discard(resp)
 	if e.Status == http.StatusProxyAuthRequired {
 		e = &regerror.Error{Err: refusalOf(resp)}
 	}
 	if !a.at(resp.Request.URL) {
 		e.Host = resp.Request.URL.Host
 	}
-	if a.call.stream == nil && a.authorizable(ctx, resp, e) {
+	// What the answer teaches comes before the slot's release: the next request would not know it.
+	again = a.learn(resp, e)
+	wait = a.slowDown(e, began)
+	discard(resp)
+	if again || a.authorizable(ctx, resp, e) {
 		return nil, 0, nil, true
 	}
 	if a.tokenErr != nil {
@@ -77,7 +80,6 @@ func (a *callAttempt) once(ctx context.Context) (resp *http.Response, wait time.
 	if !e.Transient() && a.mayAskForAnother(ctx, e) {
 		return nil, 0, nil, true
 	}
-	wait = a.slowDown(e, began)
 	if !a.switched && a.speaksTLS(ctx, scheme, a.call.method, e) {
 		a.switched = true
 		return nil, 0, nil, true
@@ -164,34 +166,38 @@ func (a *callAttempt) mayAskForAnother(ctx context.Context, e *regerror.Error) b
 	return true
 }
 
-// authorizable prepares another authorization for a request that failed. It reports
-// whether there is one. Only the registry itself decides that: a host that it redirects
-// to gets no credentials, and must not name a token service that gets them.
-func (a *callAttempt) authorizable(ctx context.Context, resp *http.Response, e *regerror.Error) bool {
+// learn prepares another authorization for a request that failed, if the answer shows which. It
+// reports whether there is one. Only the registry itself decides that: a host that it redirects to
+// gets no credentials, and must not name a token service that gets them.
+func (a *callAttempt) learn(resp *http.Response, e *regerror.Error) (ok bool) {
+	next := a.sent
 	switch {
-	case !a.at(resp.Request.URL):
+	case a.call.stream != nil || !a.at(resp.Request.URL):
 		return false
-	case denies(e) && a.reauthorize(ctx, resp):
-		return true
+	case denies(e):
+		if next, ok = a.auth.Again(resp, a.call.access, a.sent); ok {
+			a.client.sawChallenge()
+		}
+	default:
+		next, ok = a.auth.Shorter(e.Status, e.Code, a.call.access, a.sent)
 	}
-	if next, ok := a.auth.Shorter(e.Status, e.Code, a.call.access, a.sent); ok {
+	if ok {
 		a.sent = next
-		return true
 	}
-	return a.introduce(ctx, resp, e)
+	return ok
 }
 
-func (a *callAttempt) reauthorize(ctx context.Context, resp *http.Response) bool {
-	if next, ok := a.auth.Again(resp, a.call.access, a.sent); ok {
-		a.client.sawChallenge()
-		a.sent = next
-		return true
-	}
-	if a.renew(ctx, a.call) {
+// authorizable looks for another authorization if the answer, from the registry itself, does not
+// show one. It reports whether there is one.
+func (a *callAttempt) authorizable(ctx context.Context, resp *http.Response, e *regerror.Error) bool {
+	switch {
+	case a.call.stream != nil || !a.at(resp.Request.URL):
+		return false
+	case denies(e) && a.renew(ctx, a.call):
 		a.sent = a.sent.Renewed()
 		return true
 	}
-	return false
+	return a.introduce(ctx, resp, e)
 }
 
 // introduce reports whether a request that carried nothing may be sent again with its

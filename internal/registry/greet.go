@@ -53,7 +53,7 @@ func (r *Repository) Greet(ctx context.Context, tag string) string {
 	e := regerror.FromResponse(resp)
 	discard(resp)
 	a := &callAttempt{host: h, call: c, sent: sent}
-	if a.authorizable(ctx, resp, e) {
+	if a.learn(resp, e) || a.authorizable(ctx, resp, e) {
 		h.client.sawChallenge()
 		h.auth.Await(ctx, c.access)
 	}

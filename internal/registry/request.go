@@ -129,7 +129,9 @@ func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*htt
 	}
 	w.hold()
 	pace := newPace(w, resp.Request.URL.Host, h.rateOf(c, resp))
-	resp.Body = &responseBody{ReadCloser: resp.Body, ctx: ctx, pace: pace, moved: &h.budget.traffic.bytes, done: done}
+	resp.Body = &responseBody{
+		ReadCloser: resp.Body, ctx: ctx, pace: pace, moved: &h.budget.traffic.bytes, good: resp.StatusCode/100 == 2, done: done,
+	}
 	return resp, with, nil
 }
 

@@ -196,13 +196,15 @@ var errFeed = errors.New("reading the body to send failed")
 // errLetGo ends the sending of a body after its request.
 var errLetGo = errors.New("the request is over")
 
-// A responseBody is the body of an answer. Its end or Close releases the request's
-// slot. The clock runs during a Read only.
+// A responseBody is the body of an answer. Close releases the request's slot. An error does, too,
+// and so does the end if the answer is a success: any other is learned from first. The clock runs
+// during a Read only.
 type responseBody struct {
 	io.ReadCloser
 	ctx   context.Context
 	pace  *pace
 	moved *atomic.Int64 // counts what is read
+	good  bool          // the answer is a success
 	done  func()
 }
 
@@ -211,10 +213,11 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.pace.hold(n)
 	b.moved.Add(int64(n))
-	if err != nil {
-		if err != io.EOF {
-			err = regerror.Plain(b.ctx, err)
-		}
+	switch {
+	case err == io.EOF && b.good:
+		b.done()
+	case err != nil && err != io.EOF:
+		err = regerror.Plain(b.ctx, err)
 		b.done()
 	}
 	return n, err

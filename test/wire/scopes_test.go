@@ -153,23 +153,25 @@ func TestTokensStayShort(t *testing.T) {
 // process notices that once for each request in flight at most.
 func TestShorterTokensFollowOnesThatAreTooLong(t *testing.T) {
 	t.Parallel()
-	for _, status := range []int{400, 413, 414, 431} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
+	for _, c := range []struct{ status, slots int }{{400, 8}, {413, 8}, {414, 8}, {431, 8}, {414, 1}, {431, 2}} {
+		t.Run(fmt.Sprintf("%d with %d slots", c.status, c.slots), func(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
 			lines := manySources(t, p, 12)
-			s := &openService{most: 1000, tooLong: status}
+			s := &openService{most: 1000, tooLong: c.status}
 			guard(p.source, s.passes)
 			guard(p.destination, s.passes)
-			mirrorAs(t, settings(), asCI, lines...).allAre(t, stream.Copied)
+			config := settings()
+			config.Concurrency = c.slots
+			mirrorAs(t, config, asCI, lines...).allAre(t, stream.Copied)
 			for _, r := range []remoteRegistry{p.source, p.destination} {
 				refused := 0
 				for _, q := range r.Log() {
-					if q.Status == status {
+					if q.Status == c.status {
 						refused++
 					}
 				}
-				if most := 2 * settings().Concurrency; refused == 0 || refused > most {
+				if most := 2 * c.slots; refused == 0 || refused > most {
 					t.Errorf("%d requests were refused, want some, and at most %d", refused, most)
 				}
 			}
