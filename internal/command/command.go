@@ -100,8 +100,8 @@ func (c *Command) parse(args []string) error {
 		return Refuse(err)
 	}
 	for _, env := range c.environments() {
-		if err := envconfig.Process(Prefix, env); err != nil {
-			return Refuse(explainVariable(err))
+		if err := readEnvironment(env); err != nil {
+			return Refuse(err)
 		}
 	}
 	return nil

@@ -28,9 +28,10 @@ func example(env any) (*Command, *string, *int) {
 		Env:      env,
 	}
 	out := c.Flags.String("out", "", "write into `DIR`")
-	shards := c.Flags.Int("shards", 8, "cut the work into at most `N` parts")
+	shards := 8
+	c.Flags.Var((*Whole)(&shards), "shards", "cut the work into at most `N` parts")
 	c.Flags.Bool("check", false, "move nothing")
-	return c, out, shards
+	return c, out, &shards
 }
 
 func TestHelp(t *testing.T) {
@@ -159,11 +160,11 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		{"unknown flag", []string{"-fast"}, [2]string{}, "move: flag provided but not defined: -fast: see move -h\n"},
 		{"no value", []string{"-out"}, [2]string{}, "move: flag needs an argument: -out: see move -h\n"},
-		{"no number", []string{"-shards", "many"}, [2]string{}, "move: invalid value \"many\" for flag -shards: parse error: see move -h\n"},
+		{"no number", []string{"-shards", "many"}, [2]string{}, "move: invalid value \"many\" for flag -shards: not a plain decimal number: give a whole number, such as 16: see move -h\n"},
 		{"flag after an argument", []string{"a", "-out", "dir"}, [2]string{}, "move: flag -out must come before \"a\"\n"},
-		{"variable is no number", nil, [2]string{"MIRROR_CONCURRENCY", "lots"}, "move: MIRROR_CONCURRENCY is \"lots\": invalid syntax: give a whole number\n"},
-		{"variable is too large", nil, [2]string{"MIRROR_CONCURRENCY", "99999999999999999999"}, "move: MIRROR_CONCURRENCY is \"99999999999999999999\": value out of range: give a whole number\n"},
-		{"variable is no share", nil, [2]string{"MIRROR_SHARE", "half"}, "move: MIRROR_SHARE is \"half\": invalid syntax: give a number\n"},
+		{"variable is no number", nil, [2]string{"MIRROR_CONCURRENCY", "lots"}, "move: MIRROR_CONCURRENCY is \"lots\": not a plain decimal number: give a whole number, such as 16\n"},
+		{"variable is too large", nil, [2]string{"MIRROR_CONCURRENCY", "99999999999999999999"}, "move: MIRROR_CONCURRENCY is \"99999999999999999999\": value out of range: give a smaller whole number\n"},
+		{"variable is no share", nil, [2]string{"MIRROR_SHARE", "half"}, "move: MIRROR_SHARE is \"half\": not a plain decimal number: give a number, such as 0.5\n"},
 		{"variable is no boolean", nil, [2]string{"MIRROR_FOREIGN", "maybe"}, "move: MIRROR_FOREIGN is \"maybe\": invalid syntax: give true or false\n"},
 		{"variable is no duration", nil, [2]string{"MIRROR_PATIENCE", "10"}, "move: MIRROR_PATIENCE is \"10\": time: missing unit in duration \"10\": give a duration, such as 90s\n"},
 	} {

@@ -305,10 +305,15 @@ func (v Value) Bool() bool {
 	return b
 }
 
-// Number returns a whole number from least to most, or 0 if the value is refused.
+// Number returns a whole number from least to most, or 0 if the value is refused. It refuses what
+// YAML has besides plain decimal numbers: 010 may be 8 or 10, by the parser's version.
 func (v Value) Number(least, most int) int {
 	var n int
-	if v.empty() || v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!int" || v.node.Decode(&n) != nil || n < least || n > most {
+	if v.empty() || v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!int" || v.node.Decode(&n) != nil || strconv.Itoa(n) != v.node.Value {
+		v.Refuse("%s is %s: write a number from %d to %d in plain decimal digits, without quotes, or leave it out", v.called(), v.shown(), least, most)
+		return 0
+	}
+	if n < least || n > most {
 		v.Refuse("%s is %s: write a number from %d to %d, or leave it out", v.called(), v.shown(), least, most)
 		return 0
 	}

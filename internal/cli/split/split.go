@@ -99,7 +99,7 @@ func (c *config) addCheckFlags(flags *flag.FlagSet, when string) {
 func (c *config) addPlanFlags(flags *flag.FlagSet) {
 	flags.StringVar(&c.out, "out", "", "write `DIR`/shards/NAME.jsonl and DIR/settled.jsonl instead of one stream")
 	flags.StringVar(&c.Directory, "record", "", "read in `DIR` what earlier runs recorded of each image set")
-	flags.IntVar(&c.shards, "shards", 1, "with -out or MIRROR_STATE, cut the plan into at most `N` shards")
+	flags.Var((*command.Whole)(&c.shards), "shards", "with -out or MIRROR_STATE, cut the plan into at most `N` shards")
 }
 
 func (c *config) run(ctx context.Context, paths []string) error {
