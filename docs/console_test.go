@@ -3,7 +3,6 @@ package docs
 import (
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"imagemirror/internal/registrytest"
 )
 
 var consoleBlock = regexp.MustCompile("(?s)```console\n(.*?)```")
@@ -76,12 +77,13 @@ func TestTutorial(t *testing.T) {
 	buildOthers(t)
 	var replace, restore []string
 	for _, written := range []string{"5001", "5002", "5003", "5004"} {
-		free := freePort(t)
+		free := registrytest.UnusedPort(t)
 		replace, restore = append(replace, written, free), append(restore, free, written)
 	}
 	all := steps(t, filepath.Join("tutorial", "first-mirror.md"))
 	const mark = "== next command"
-	script := "wait_for() { until (: < /dev/tcp/localhost/$1) 2> /dev/null; do kill -0 $! || exit; done; }\n"
+	script := "trap 'kill $(jobs -p) 2> /dev/null' EXIT\n" + // whoever has the output keeps Output waiting
+		"wait_for() { until (: < /dev/tcp/localhost/$1) 2> /dev/null; do kill -0 $! || exit; done; }\n"
 	for _, s := range all {
 		script += fmt.Sprintf("echo '%s'\n%s\n", mark, s.command)
 		if port := regexp.MustCompile(`--?(?:address|listen) localhost:(\d+).*&$`).FindStringSubmatch(s.command); port != nil {
@@ -135,19 +137,4 @@ func plain(text string) string {
 		text = regexp.MustCompile(r.pattern).ReplaceAllString(text, r.by)
 	}
 	return text
-}
-
-// freePort returns a port of this machine that nothing listens on.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }

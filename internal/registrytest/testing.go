@@ -4,6 +4,9 @@ import (
 	"archive/tar"
 	"errors"
 	"io"
+	"math/rand/v2"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -45,6 +48,22 @@ func NewProxy(tb testing.TB, backend *Registry, o ProxyOptions) *Proxy {
 	p := StartProxy(backend.Host, o)
 	tb.Cleanup(p.Close)
 	return p
+}
+
+// UnusedPort returns a port of this machine at which nothing listens, for a program that has to be
+// told one. Linux gives those below 32768 only to those who ask for them, so that no test that runs
+// meanwhile takes the port.
+func UnusedPort(tb testing.TB) string {
+	tb.Helper()
+	for range 100 {
+		port := strconv.Itoa(20_000 + rand.IntN(12_768))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	tb.Fatal("found no port at which nothing listens")
+	return ""
 }
 
 // Push calls Write, and ends the test if that fails.
