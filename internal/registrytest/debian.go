@@ -99,16 +99,19 @@ func FindDebian(progress io.Writer, pkg, program string) (string, error) {
 }
 
 // downloadDebian unpacks the package into dir. On a machine without lists of packages it gets
-// them for itself, since that needs no root.
+// them for itself, since that needs no root. It removes what was left when a process was killed.
 func downloadDebian(dir, pkg string) error {
 	temporary := dir + ".new"
+	if err := errors.Join(os.RemoveAll(dir), os.RemoveAll(temporary)); err != nil {
+		return err
+	}
 	for _, sub := range []string{"lists/partial", "archives/partial", "root"} {
 		if err := os.MkdirAll(filepath.Join(temporary, sub), 0o755); err != nil {
 			return err
 		}
 	}
 	defer os.RemoveAll(temporary)
-	own := []string{"-qq", "-o", "Dir::State::Lists=" + temporary + "/lists", "-o", "Dir::Cache=" + temporary}
+	own := []string{"-qq", "-o", "Acquire::Retries=3", "-o", "Dir::State::Lists=" + temporary + "/lists", "-o", "Dir::Cache=" + temporary}
 	get := []string{"download", pkg}
 	if run(temporary, "apt-get", append([]string{"-qq"}, get...)...) != nil {
 		if err := run(temporary, "apt-get", append(own, "update")...); err != nil {

@@ -13,7 +13,7 @@ import (
 
 // How long a process may take to start and to end.
 const (
-	startWait = 30 * time.Second
+	startWait = 2 * time.Minute // on a busy machine
 	stopWait  = 5 * time.Second
 )
 

@@ -196,7 +196,7 @@ func TestDistributionEndsWithItsParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd.Wait()
-	if err := conn.SetReadDeadline(time.Now().Add(stopWait)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(startWait)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
