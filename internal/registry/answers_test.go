@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"imagemirror/internal/credentials"
@@ -45,20 +46,23 @@ func repositoryAt(t *testing.T, host string, config Config, k CredentialSource) 
 
 // If a server on localhost answers 400 and then hangs, it gets as long as for any answer.
 func TestServerThatHangsAfter400IsGivenUp(t *testing.T) {
-	over := make(chan struct{})
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodHead {
-			w.WriteHeader(http.StatusBadRequest)
-			return
+	synctest.Test(t, func(t *testing.T) {
+		r := pipedRepository(t, hurried(0), func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodHead {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			<-r.Context().Done()
+		})
+		began := time.Now()
+		if _, err := r.Head(t.Context(), "v1"); regerror.StatusOf(err) != http.StatusBadRequest {
+			t.Errorf("the error is %v, want HTTP 400", err)
 		}
-		<-over
-	}))
-	defer s.Close()
-	defer close(over)
-	r := repositoryAt(t, s.Listener.Addr().String(), Config{Concurrency: 2, Retries: 1, Stall: time.Second}, keys(anonymously))
-	if _, err := r.Head(t.Context(), "v1"); regerror.StatusOf(err) != http.StatusBadRequest {
-		t.Errorf("the error is %v, want HTTP 400", err)
-	}
+		// It hangs twice: when it is asked whether it speaks TLS, and for the manifest itself.
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("it took %s, want two seconds", took)
+		}
+	})
 }
 
 // If a server asks for TLS but never speaks it, the requests end.
