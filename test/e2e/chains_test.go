@@ -142,13 +142,13 @@ func (s *space) startChains(key *signtest.KeyPair) {
 	image := s.pushProgram("chains", program)
 	s.apply(strings.NewReplacer("$(NAME)", s.name, "$(IMAGE)", image).Replace(chainsYAML))
 	s.t.Cleanup(s.stopChains)
-	s.kubectl("wait", "pod/chains", "--for=condition=Ready", "--timeout=5m")
+	s.kubectl("wait", "pod/chains", "--for=condition=Ready", "--timeout=15m")
 }
 
 // stopChains deletes all runs, then Chains, which has given them finalizers.
 func (s *space) stopChains() {
 	for _, what := range [][]string{{"pipelineruns,taskruns", "--all"}, {"pod/chains"}} {
-		args := append([]string{"--namespace", s.name, "delete", "--ignore-not-found", "--timeout=2m"}, what...)
+		args := append([]string{"--namespace", s.name, "delete", "--ignore-not-found", "--timeout=15m"}, what...)
 		if _, err := output(exec.Command("kubectl", args...)); err != nil {
 			s.t.Error(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -56,7 +57,8 @@ func (s *space) checkDescribed(run, summary string) {
 }
 
 // follow makes tkn show the logs of a run as it goes. Sometimes tkn does not exit when the run has
-// ended. It gets another half minute, is killed, and is asked again without --follow.
+// ended, or gives up on a pod that is slow to start. It gets another half minute, is killed, and is
+// asked again without --follow.
 func (s *space) follow(run string) (shown func() string) {
 	s.t.Helper()
 	ctx, kill := context.WithCancel(s.t.Context())
@@ -72,18 +74,18 @@ func (s *space) follow(run string) (shown func() string) {
 	return func() string {
 		s.t.Helper()
 		defer kill()
+		err := errors.New("it hangs")
 		select {
-		case err := <-ended:
-			if err != nil {
-				s.t.Errorf("tkn pipelinerun logs --follow: %v", err)
-			}
-			return out.String()
+		case err = <-ended:
 		case <-time.After(30 * time.Second):
 			kill()
 			<-ended
-			s.t.Logf("tkn pipelinerun logs --follow hangs; it showed\n%s", out.String())
-			return s.tkn("pipelinerun", "logs", run)
 		}
+		if err == nil {
+			return out.String()
+		}
+		s.t.Logf("tkn pipelinerun logs --follow: %v; it showed\n%s", err, out.String())
+		return s.tkn("pipelinerun", "logs", run)
 	}
 }
 
@@ -180,7 +182,7 @@ func withCredentials(secret string) func(*v1.PipelineRun) {
 func impatient(run *v1.PipelineRun) {
 	run.Spec.Timeouts = &v1.TimeoutFields{
 		Pipeline: &metav1.Duration{Duration: 6 * time.Minute},
-		Tasks:    &metav1.Duration{Duration: 15 * time.Second},
+		Tasks:    &metav1.Duration{Duration: 30 * time.Second},
 		Finally:  &metav1.Duration{Duration: 5 * time.Minute}, // for a machine that is busy
 	}
 }

@@ -30,7 +30,7 @@ func (s *installed) checkListener() {
 			"delete", "clusterrole,clusterrolebinding", "mirror-listener"))
 	})
 	s.applyDirectory(filepath.Join(s.root, "triggers"))
-	s.kubectl("wait", "eventlistener", "mirror", "--for=condition=Ready", "--timeout=3m")
+	s.kubectl("wait", "eventlistener", "mirror", "--for=condition=Ready", "--timeout=15m")
 	url := s.forward("service/el-mirror", "8080")
 
 	const call = `{"sets": "tekton,ocs-operator"}`

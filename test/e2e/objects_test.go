@@ -103,7 +103,16 @@ func (a *api) create(ctx context.Context, namespace string, object any) (*unstru
 		return nil, err
 	}
 	strict := metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict}
-	return resources.Create(ctx, made, strict)
+	return insist(ctx, func() (*unstructured.Unstructured, error) { return resources.Create(ctx, made, strict) })
+}
+
+// insist asks again if the API server, or a webhook that it calls, is too busy to answer.
+func insist[T any](ctx context.Context, ask func() (T, error)) (answer T, err error) {
+	err = apiserver.Insist(ctx, func() (err error) {
+		answer, err = ask()
+		return err
+	})
+	return answer, err
 }
 
 // apply applies YAML documents in their order. It applies them on the server's side, because a
@@ -144,8 +153,10 @@ func (s *space) patch(resources dynamic.ResourceInterface, object *unstructured.
 	options := metav1.PatchOptions{
 		FieldManager: "kubectl", FieldValidation: metav1.FieldValidationStrict,
 	}
-	_, err = resources.Patch(s.t.Context(), object.GetName(), types.ApplyPatchType, content, options)
-	return err
+	return apiserver.Insist(s.t.Context(), func() error {
+		_, err := resources.Patch(s.t.Context(), object.GetName(), types.ApplyPatchType, content, options)
+		return err
+	})
 }
 
 // make creates an object in the namespace.
@@ -178,17 +189,29 @@ func (s *space) objects(resource string) dynamic.ResourceInterface {
 // get reads an object of the namespace.
 func (s *space) get(into any, resource, name string) {
 	s.t.Helper()
-	object, err := s.objects(resource).Get(s.t.Context(), name, metav1.GetOptions{})
+	s.decode(s.find(resource, name), into)
+}
+
+// find returns an object of the namespace.
+func (s *space) find(resource, name string) *unstructured.Unstructured {
+	s.t.Helper()
+	objects := s.objects(resource)
+	object, err := insist(s.t.Context(), func() (*unstructured.Unstructured, error) {
+		return objects.Get(s.t.Context(), name, metav1.GetOptions{})
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.decode(object, into)
+	return object
 }
 
 // list reads the objects of the namespace that match a label selector.
 func (s *space) list(into any, resource, labels string) {
 	s.t.Helper()
-	objects, err := s.objects(resource).List(s.t.Context(), metav1.ListOptions{LabelSelector: labels})
+	from := s.objects(resource)
+	objects, err := insist(s.t.Context(), func() (*unstructured.UnstructuredList, error) {
+		return from.List(s.t.Context(), metav1.ListOptions{LabelSelector: labels})
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -222,10 +245,7 @@ func (s *space) decode(from json.Marshaler, into any) {
 // name by then.
 func (s *space) delete(resource, name string) {
 	s.t.Helper()
-	object, err := s.objects(resource).Get(s.t.Context(), name, metav1.GetOptions{})
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	object := s.find(resource, name)
 	if err := s.objects(resource).Delete(s.t.Context(), name, metav1.DeleteOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
@@ -238,8 +258,10 @@ func (s *space) delete(resource, name string) {
 // logs returns the log of a pod's step.
 func (s *space) logs(pod, step string) string {
 	s.t.Helper()
-	log, err := s.core.Get().Namespace(s.name).Resource("pods").Name(pod).SubResource("log").
-		Param("container", "step-"+step).DoRaw(s.t.Context())
+	log, err := insist(s.t.Context(), func() ([]byte, error) {
+		return s.core.Get().Namespace(s.name).Resource("pods").Name(pod).SubResource("log").
+			Param("container", "step-"+step).DoRaw(s.t.Context())
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}

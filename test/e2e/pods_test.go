@@ -28,7 +28,8 @@ func TestRetriesSpent(t *testing.T) {
 	s.holdTags("mirror/app-3", 0)
 	s.start("spent", "set", shards(1), func(run *v1.PipelineRun) {
 		run.Spec.TaskRunSpecs = []v1.PipelineTaskRunSpec{{
-			PipelineTaskName: "copy", Timeout: &metav1.Duration{Duration: 45 * time.Second},
+			// Within it a pod has to start and to copy what is not held, on a busy machine too.
+			PipelineTaskName: "copy", Timeout: &metav1.Duration{Duration: 90 * time.Second},
 		}}
 	})
 	var killed []string
@@ -73,9 +74,9 @@ func TestRunEndedFromOutside(t *testing.T) {
 	tags := registrytest.Fill(t, s.sources, forty).Tags
 	timeouts := func(run *v1.PipelineRun) {
 		run.Spec.Timeouts = &v1.TimeoutFields{
-			Pipeline: &metav1.Duration{Duration: 8 * time.Minute},
+			Pipeline: &metav1.Duration{Duration: 9 * time.Minute},
 			// By then a copy has requests that are held, even if other tests want pods.
-			Tasks:   &metav1.Duration{Duration: 2 * time.Minute},
+			Tasks:   &metav1.Duration{Duration: 3 * time.Minute},
 			Finally: &metav1.Duration{Duration: 5 * time.Minute},
 		}
 	}

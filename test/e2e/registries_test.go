@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -25,10 +26,13 @@ func TestRegistriesRecover(t *testing.T) {
 		"away": registrytest.Disconnect(),
 	} {
 		s.mappings(run, below("mirror/"+run, tags)...)
-		s.start(run, run, shards(1))
-		s.until("a copy", func() bool { return len(s.pods(run, "copy")) > 0 })
 		s.destination.Reset()
-		s.destination.Inject(registrytest.FaultRule{Name: run, Fault: fault})
+		copying := false
+		s.destination.Inject(registrytest.FaultRule{Name: run, Fault: fault, Match: func(r *http.Request) bool {
+			copying = copying || r.Method == http.MethodPut // split has none
+			return copying
+		}})
+		s.start(run, run, shards(1))
 		s.until("a request that fails", func() bool { return s.destination.Stats().Faults > 0 })
 		time.Sleep(20 * time.Second) // as long as the registry does not serve
 		s.destination.Heal()

@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"imagemirror/internal/apiserver"
 	"imagemirror/internal/registrytest"
 )
 
@@ -118,7 +119,13 @@ func (s *space) rename(root string) {
 
 func (s *space) applyDirectory(dir string) {
 	s.t.Helper()
-	s.kubectl("apply", "--server-side", "-k", dir)
+	err := apiserver.Insist(s.t.Context(), func() error {
+		_, err := output(exec.CommandContext(s.t.Context(), "kubectl", "--namespace", s.name, "apply", "--server-side", "-k", dir))
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // within returns the space for a subtest.
@@ -229,7 +236,9 @@ func (s *space) kubectl(args ...string) string {
 func (s *space) tkn(args ...string) string {
 	s.t.Helper()
 	args = append(args, "--namespace", s.name)
-	out, err := output(exec.CommandContext(s.t.Context(), "tkn", args...))
+	out, err := insist(s.t.Context(), func() ([]byte, error) {
+		return output(exec.CommandContext(s.t.Context(), "tkn", args...))
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}

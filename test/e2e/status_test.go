@@ -28,7 +28,7 @@ func (s *installed) checkStatus(set string) {
 	s.pin(filepath.Join(dir, "kustomization.yaml"))
 	s.rename(dir)
 	s.applyDirectory(dir)
-	s.kubectl("rollout", "status", "deployment/mirror-status", "--timeout=3m")
+	s.kubectl("rollout", "status", "deployment/mirror-status", "--timeout=15m")
 	url := s.forward("service/mirror-status", "80")
 	s.checkShown(url, "/healthz", "ok, as of ")
 	s.checkShown(url, "/metrics", `imagemirror_last_run_success{set="`+set+`"} 1`)

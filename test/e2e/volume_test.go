@@ -66,7 +66,7 @@ spec:
   accessModes: [ReadWriteOnce]
   resources: {requests: {storage: 16Mi}}
 `)
-	s.kubectl("wait", "pvc", name, "--for=jsonpath={.status.phase}=Bound", "--timeout=3m")
+	s.kubectl("wait", "pvc", name, "--for=jsonpath={.status.phase}=Bound", "--timeout=15m")
 }
 
 func (s *space) lastNode() string { return s.nodes[len(s.nodes)-1] }
