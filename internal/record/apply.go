@@ -248,10 +248,10 @@ func (a *application) destination(old *Destination, name string, m *report.Resul
 	case m.Status == stream.Deferred: // nothing else is known of it
 		return d
 	case m.Status == stream.Copied || m.Status == stream.Current || m.Kind.Published():
+		d.has(m, a.run)
 		if m.Status != stream.Failed || m.Digest != m.Old {
 			d.takePart(old, m)
 		}
-		d.has(m, a.run)
 	}
 	d.asked(m, a.run)
 	if m.Status == stream.Failed {
@@ -309,13 +309,14 @@ func keptURL(s string) string {
 	return ""
 }
 
-// move notes the digest that the destination has, if it is known. It does not change d.Moves in
-// place, which another record shares.
+// move notes the digest that the destination has, if it is known. What is known of the image before
+// is not true of this one. It does not change d.Moves in place, which another record shares.
 func (d *Destination) move(to string, when time.Time, run string) {
 	if to == d.Digest || !digest.Valid(to) {
 		return
 	}
 	d.Digest, d.Since, d.Public, d.Referrers = to, when, time.Time{}, nil
+	d.setPart(nil, "")
 	d.Moves = append(slices.Clone(d.Moves), &Move{Digest: to, When: when, Run: run})
 	d.Moves = d.Moves[max(0, len(d.Moves)-MaxMoves):]
 }

@@ -122,7 +122,10 @@ const RollbackID = "rollback-"
 func (m *Move) IsRollback() bool { return strings.HasPrefix(m.Run, RollbackID) }
 
 // A RolledBack is a destination whose tag went back to an earlier digest.
-type RolledBack struct{ From, To string }
+type RolledBack struct {
+	From, To  string
+	Platforms []string // that are known to be there of a sparse index
+}
 
 // WithRolledBack returns the record with destinations that were rolled back, by name. The id stands
 // for the run in their history.
@@ -130,6 +133,9 @@ func (r *Record) WithRolledBack(moved map[string]RolledBack, now time.Time, id s
 	return edited(r, moved, now, func(d *Destination, m RolledBack) {
 		d.move(m.From, now.UTC(), id) // by somebody else, if it was not there before
 		d.move(m.To, now.UTC(), id)
+		if len(m.Platforms) > 0 {
+			d.setPart(m.Platforms, "")
+		}
 		if n := len(d.Moves) - 1; n >= 0 && m.From != m.To {
 			pushed := *d.Moves[n] // which another record shares
 			pushed.Wrote = true

@@ -18,12 +18,17 @@ func (d *Destination) takePart(old *Destination, m *report.Result) {
 	if m.Status == stream.Current && m.Rewritten == "" && old != nil && old.Digest == m.Digest {
 		return
 	}
+	d.setPart(m.Platforms, m.Rewritten)
+}
+
+// setPart sets the platforms that were copied, and the index that they were taken from.
+func (d *Destination) setPart(platforms []string, rewritten string) {
 	d.Platforms, d.Rewritten = nil, ""
-	for _, p := range m.Platforms[:min(len(m.Platforms), maxPlatforms)] {
+	for _, p := range platforms[:min(len(platforms), maxPlatforms)] {
 		d.Platforms = append(d.Platforms, text.Line(p, maxShort))
 	}
-	if digest.Valid(m.Rewritten) {
-		d.Rewritten = m.Rewritten
+	if digest.Valid(rewritten) {
+		d.Rewritten = rewritten
 	}
 }
 

@@ -28,6 +28,8 @@ func TestPlatformsAreRecorded(t *testing.T) {
 		{"which is completed", report.Result{Status: stream.Copied, Digest: first}, nil, ""},
 		{"a rewritten index", report.Result{Status: stream.Copied, Digest: second, Platforms: []string{"linux/arm64"}, Rewritten: index}, []string{"linux/arm64"}, index},
 		{"which is current", report.Result{Status: stream.Current, Digest: second, Platforms: []string{"linux/arm64"}, Rewritten: index}, []string{"linux/arm64"}, index},
+		{"somebody moved it, and it fails", report.Result{Status: stream.Failed, Digest: second, Old: first}, nil, ""},
+		{"a rewritten index again", report.Result{Status: stream.Copied, Digest: second, Platforms: []string{"linux/arm64"}, Rewritten: index}, []string{"linux/arm64"}, index},
 		{"somebody moved it to another", report.Result{Status: stream.Current, Digest: first}, nil, ""},
 	} {
 		c.result.Destination, c.result.Source = "d/e:f", "a/b:c"
@@ -41,6 +43,16 @@ func TestPlatformsAreRecorded(t *testing.T) {
 		if err := r.check(); err != nil {
 			t.Error(err)
 		}
+	}
+	back := func(to string, platforms ...string) *Destination {
+		r = r.WithRolledBack(map[string]RolledBack{"d/e:f": {From: r.Destinations[0].Digest, To: to, Platforms: platforms}}, at, "rollback-1")
+		return r.Destinations[0]
+	}
+	if d := back(second, "linux/amd64"); !slices.Equal(d.Platforms, []string{"linux/amd64"}) || d.Rewritten != "" {
+		t.Errorf("rolled back to a sparse index: got %+v", d)
+	}
+	if d := back(first); d.Platforms != nil {
+		t.Errorf("rolled back to another image: got %+v", d)
 	}
 	bad := *r.Destinations[0]
 	bad.Rewritten = "latest"

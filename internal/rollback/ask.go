@@ -66,7 +66,16 @@ func (a *asker) ask(ctx context.Context, t *Tag) error {
 	if regerror.StatusOf(err) == http.StatusNotFound {
 		return collectedError(t.at.WithDigest(t.To), err)
 	}
+	if err == nil && a.isSparse(t.manifest) {
+		t.platforms = a.options.Set.Settings.Platforms.Only.Strings()
+	}
 	return err
+}
+
+// isSparse reports whether only a part of an index that was read had to be there.
+func (a *asker) isSparse(raw manifest.Raw) bool {
+	index, err := manifest.Parse(raw.MediaType, raw.Content)
+	return err == nil && len(a.copied(raw, index)) < len(index.Children)
 }
 
 // collectedError returns the error of an image that its registry does not have any more.

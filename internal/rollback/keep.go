@@ -53,7 +53,7 @@ func (r *Rollback) Keep(ctx context.Context, store record.Store, results *stream
 	for _, result := range results.Results {
 		switch t := tags[result.ID]; {
 		case result.Status != stream.Failed:
-			moved[t.Name] = record.RolledBack{From: t.From, To: t.To}
+			moved[t.Name] = record.RolledBack{From: t.From, To: t.To, Platforms: t.platforms}
 		case isRefusal(result.Error.Status):
 			before[t.Name] = t.Hold
 		}

@@ -27,6 +27,7 @@ type Tag struct {
 	at, source reference.Reference
 	held       string // digest that the source has now, unless the tag is held for a time
 	manifest   manifest.Raw
+	platforms  []string // that are there of a sparse index, as Ask has found
 }
 
 // MustMove reports whether the tag has to be moved.

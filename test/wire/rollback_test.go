@@ -64,6 +64,9 @@ func TestRollbackOfPlatforms(t *testing.T) {
 			}
 			s.back(t, back).allAre(t, stream.Copied)
 			p.wantAt(t, "m/c:v1", digests[0])
+			if d, want := s.load(t).Destinations[0], form == "sparse"; d.Rewritten != "" || slices.Equal(d.Platforms, []string{"linux/amd64"}) != want {
+				t.Errorf("of the earlier image the record knows the platforms %v, taken from %q", d.Platforms, d.Rewritten)
+			}
 			s.mirror(t).allAre(t, stream.Held)
 			s.back(t, s.ask(t)).allAre(t, stream.Copied)
 			p.wantAt(t, "m/c:v1", digests[1])
