@@ -67,8 +67,8 @@ func (t *trees) subjects(of *target) (list []string) {
 // pinChanged reads a source if some of its targets get a changed index. If nothing is left to do,
 // the targets then know their digests, and nothing of the manifest is kept: a quiet run of many
 // rewritten indexes takes no memory for them.
-func (r *resolver) pinChanged(ctx context.Context, im *imageTree, g *group, targets []*target) (named string, known *archived, err error) {
-	err = im.from.UseManifest(ctx, g.source.Identifier(), func(m manifest.Raw) {
+func (r *resolver) pinChanged(ctx context.Context, im *imageTree, source reference.Reference, targets []*target) (named string, known *archived, err error) {
+	err = im.from.UseManifest(ctx, source.Identifier(), func(m manifest.Raw) {
 		named = m.Digest
 		parts, ok := r.partsOf(m, targets)
 		for i, p := range parts {

@@ -56,6 +56,9 @@ type group struct {
 	targets []*target
 
 	greeting *greeting // nil unless the source is the one that its registry is greeted with
+
+	pinning sync.Mutex // held while the source is pinned
+	pinned  string     // the digest of its tag, once that is known; guarded by pinning
 }
 
 // A registryPair is a source and a destination registry. Each pair has its own workers, so
@@ -212,7 +215,7 @@ func (r *resolver) settle(ctx context.Context, g *group) {
 	}
 	for range left {
 		t := <-answers
-		settled.Go(func() { r.settleAnswered(ctx, &group{source: g.source}, []*target{t}) })
+		settled.Go(func() { r.settleAnswered(ctx, g, []*target{t}) })
 	}
 	settled.Wait()
 }

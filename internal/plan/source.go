@@ -100,16 +100,31 @@ func decide(all, copying []*target) {
 	}
 }
 
-// pin returns the digest of a source, with the cheapest request: none if the mapping names a
-// digest, HEAD if all destinations exist and may be current, or else GET, whose response is
-// needed anyway. A destination that gets a changed index always needs GET.
+// pin returns the digest of a source. All targets of a source get the same one, also those whose
+// destinations answer late: its tag may have moved since the others asked.
 func (r *resolver) pin(ctx context.Context, im *imageTree, g *group, targets []*target) (digest string, known *archived, err error) {
-	if slices.ContainsFunc(targets, (*target).changes) {
-		return r.pinChanged(ctx, im, g, targets)
+	g.pinning.Lock()
+	defer g.pinning.Unlock()
+	source := g.source
+	source.Digest = cmp.Or(source.Digest, g.pinned)
+	switch {
+	case slices.ContainsFunc(targets, (*target).changes):
+		digest, known, err = r.pinChanged(ctx, im, source, targets)
+	case source.Digest != "":
+		return source.Digest, nil, nil
+	default:
+		digest, known, err = r.pinTag(ctx, im, g, targets)
 	}
-	if g.source.Digest != "" {
-		return g.source.Digest, nil, nil
+	if err == nil {
+		g.pinned = digest
 	}
+	return digest, known, err
+}
+
+// pinTag returns the digest of a source's tag, with the cheapest request: HEAD if all destinations
+// exist and may be current, or else GET, whose response is needed anyway. A destination that gets a
+// changed index always needs GET.
+func (r *resolver) pinTag(ctx context.Context, im *imageTree, g *group, targets []*target) (digest string, known *archived, err error) {
 	for _, t := range targets {
 		if t.old == "" {
 			known = &archived{}
@@ -123,7 +138,8 @@ func (r *resolver) pin(ctx context.Context, im *imageTree, g *group, targets []*
 		err = im.from.UseManifest(ctx, g.source.Tag, func(m manifest.Raw) { digest, known.err = m.Digest, r.keepIfNew(im, m, targets) })
 		return digest, known, err
 	}
-	if digest = g.greeting.wait(); digest != "" {
+	digest, g.greeting = g.greeting.wait(), nil
+	if digest != "" {
 		return digest, nil, nil
 	}
 	digest, err = im.from.Head(ctx, g.source.Tag)
