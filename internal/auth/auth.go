@@ -151,9 +151,13 @@ func (sent Authorization) Renewed() Authorization {
 	return sent
 }
 
-// patience is how long requests wait for the answer to the first. One image that a registry is
-// slow with must not hold up the others, which then risk being refused once.
-const patience = 5 * time.Second
+// leastPatience is what patience returns at least.
+const leastPatience = 5 * time.Second
+
+// patience returns how long requests wait for the answer to the first: a twelfth of the time that
+// the registry may take for it. One image that a registry is slow with must not hold up the others,
+// which then risk being refused once.
+func (a *Authorizer) patience() time.Duration { return max(leastPatience, a.service.Timeout/12) }
 
 // Begin makes the first request to a registry go alone: its answer tells everyone how to
 // authenticate, so that the others are not refused first. They wait in Begin until Learn gets
@@ -171,6 +175,7 @@ func (a *Authorizer) Begin(ctx context.Context) (answered func(), err error) {
 		return nil, nil
 	default:
 	}
+	patience := a.patience()
 	defer waits.Begin(ctx, waits.Wait{Kind: waits.Answer, Host: a.service.Registry, Limit: patience})()
 	enough := time.NewTimer(patience)
 	defer enough.Stop()

@@ -21,12 +21,12 @@ func TestOthersWaitForTheFirstAnswer(t *testing.T) {
 		{"a challenge", func(a *Authorizer, _ func()) { a.Learn(challenge) }, true},
 		{"the end of the first request", func(_ *Authorizer, answered func()) { answered() }, true},
 		{"both", func(a *Authorizer, answered func()) { a.Learn(challenge); answered() }, true},
-		{"a slow answer, for a while", func(*Authorizer, func()) { time.Sleep(patience - 1) }, false},
-		{"a slow answer, for too long", func(*Authorizer, func()) { time.Sleep(patience) }, true},
+		{"a slow answer, for a while", func(*Authorizer, func()) { time.Sleep(10*time.Second - 1) }, false},
+		{"a slow answer, for too long", func(*Authorizer, func()) { time.Sleep(10 * time.Second) }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := New(Config{})
+				a := New(Config{Timeout: 2 * time.Minute}) // of which a twelfth is waited for
 				answered, err := a.Begin(t.Context())
 				if answered == nil || err != nil {
 					t.Fatalf("the first request is not told that it is: %v", err)
