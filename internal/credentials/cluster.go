@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"imagemirror/internal/reference"
 	"imagemirror/internal/smallfile"
 )
 
@@ -17,7 +18,7 @@ const maxClusterToken = 64 << 10
 type cluster struct{ registry, file string }
 
 func newCluster(o Options) (cluster, error) {
-	if strings.ContainsAny(o.ClusterRegistry, "/ \t\n") {
+	if strings.ContainsAny(o.ClusterRegistry, "/ \t\n") || !reference.ValidPort(o.ClusterRegistry) {
 		return cluster{}, fmt.Errorf("MIRROR_CLUSTER_REGISTRY is %q: set it to HOST or HOST:PORT", o.ClusterRegistry)
 	}
 	return cluster{registry: normalizeHost(o.ClusterRegistry), file: o.ClusterTokenFile}, nil

@@ -232,8 +232,10 @@ func TestClusterRegistry(t *testing.T) {
 			t.Error("the token was not read anew")
 		}
 	}
-	_, err = Load(getenv, Options{ClusterRegistry: "https://registry.svc:5000"})
-	checkError(t, "a registry with a scheme", err, `MIRROR_CLUSTER_REGISTRY is "https://registry.svc:5000": set it to HOST or HOST:PORT`)
+	for _, registry := range []string{"https://registry.svc:5000", "registry.svc:99999", "registry.svc:0", "registry.svc:"} {
+		_, err = Load(getenv, Options{ClusterRegistry: registry})
+		checkError(t, registry, err, `MIRROR_CLUSTER_REGISTRY is "`+registry+`": set it to HOST or HOST:PORT`)
+	}
 }
 
 func TestOriginNamesFileAndKeyOnly(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
 
+	"imagemirror/internal/reference"
 	"imagemirror/internal/retry"
 	"imagemirror/internal/secret"
 	"imagemirror/internal/text"
@@ -70,8 +71,8 @@ func (s *Sender) mailbox(k targetKeys) (*mailbox, error) {
 	if err != nil {
 		host, portText = server, strconv.Itoa(submission)
 	}
-	port, err := strconv.Atoi(portText)
-	if err != nil || port < 1 || port > 1<<16-1 || host == "" {
+	port, _ := strconv.Atoi(portText)
+	if !reference.IsPort(portText) || host == "" {
 		return nil, fmt.Errorf("the key %s.host is not HOST or HOST:PORT", k.target)
 	}
 	if err := s.mayReach(host, portText); err != nil {

@@ -336,6 +336,8 @@ func TestSecretsThatAreUnfit(t *testing.T) {
 		{"a sender that is none", "mail.from", "mirror", lists, 2, `email mail: the key mail.from is not an address`},
 		{"recipients that are none", "mail.to", "a@example.com\r\nRCPT TO:<x@evil.example>", lists, 2, `email mail: the key mail.to has what is not an address`},
 		{"a port that is none", "mail.host", "mail.example.com:x", lists, 2, `email mail: the key mail.host is not HOST`},
+		{"a port that is too large", "mail.host", "mail.example.com:65536", lists, 2, `email mail: the key mail.host is not HOST`},
+		{"a port with a sign", "mail.host", "mail.example.com:+25", lists, 2, `email mail: the key mail.host is not HOST`},
 		{"a large key", "mail.from", strings.Repeat("x", maxSecret+1), lists, 2, `email mail: reading the key mail.from: it has more than 64 KiB`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

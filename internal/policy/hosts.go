@@ -3,9 +3,9 @@ package policy
 import (
 	"net"
 	"regexp"
-	"strconv"
 	"strings"
 
+	"imagemirror/internal/reference"
 	"imagemirror/internal/strictyaml"
 )
 
@@ -39,8 +39,7 @@ func IsHost(text string) bool {
 	if err != nil {
 		host, port = text, "1"
 	}
-	n, err := strconv.Atoi(port)
-	return err == nil && 0 < n && n < 1<<16 && hostRE.MatchString(host)
+	return reference.IsPort(port) && hostRE.MatchString(host)
 }
 
 // Name reports whether the list has a host by name, whatever the port or with this one.

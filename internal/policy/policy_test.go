@@ -92,8 +92,8 @@ func TestParseRefuses(t *testing.T) {
 		{"out of bounds", head + "  cap: 1001\n  rate: 0\n  retries: 101\n  shards: 257\n  timeout: 169h\n  interval: 59s\n",
 			[]string{"4: spec.cap", "5: spec.rate", "6: spec.retries", "7: spec.shards", "8: spec.timeout", "9: spec.interval"}},
 		{"nothing is allowed", head + "  sources: []\n  sets:\n    a: {destinations: []}\n", []string{"4: spec.sources allows nothing", "6: spec.destinations allows nothing"}},
-		{"hosts that are none", head + "  notify: ['https://hooks.slack.com', 'a:b', '*.example.com', Host, 'a:0', '']\n", []string{
-			`4: notify "https://hooks.slack.com" is not a host`, `4: notify "a:b"`, `4: notify "*.example.com"`, `4: notify "Host"`, `4: notify "a:0"`, `4: an entry of spec.notify`}},
+		{"hosts that are none", head + "  notify: ['https://hooks.slack.com', 'a:b', '*.example.com', Host, 'a:0', 'a:65536', 'a:+1', 'a:', '']\n", []string{
+			`4: notify "https://hooks.slack.com" is not a host`, `4: notify "a:b"`, `4: notify "*.example.com"`, `4: notify "Host"`, `4: notify "a:0"`, `4: notify "a:65536"`, `4: notify "a:+1"`, `4: notify "a:"`, `4: an entry of spec.notify`}},
 		{"links that are none", head + "  links:\n    file: 'javascript:{line}'\n    run: 'https://ci.example/{line}'\n    page: x\n", []string{
 			`5: "javascript:{line}" is not an address`, `6: the placeholder "{line}" is not known: write {run} or {set}`, `7: unknown key "page": write file or run`}},
 		{"nobody may be notified", head + "  notify: []\n", []string{"4: spec.notify allows nothing"}},

@@ -6,6 +6,7 @@ package reference
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -60,6 +61,9 @@ func parseReference(s string, wildcards bool) (Reference, error) {
 	if strings.Contains(repo, "*") {
 		return Reference{}, fmt.Errorf("%q has a * wildcard outside of a tag", s)
 	}
+	if strings.Contains(repo, "/") && !ValidPort(repo) {
+		return Reference{}, fmt.Errorf("%q has an invalid port: write a number from 1 to 65535, or remove the colon", s)
+	}
 	named, err := reference.ParseNormalizedNamed(lowerHost(repo))
 	// If the name still has a tag, it was written with two, as in a:v1:v2. A host with
 	// upper case is an organization, as in Org/image.
@@ -67,6 +71,23 @@ func parseReference(s string, wildcards bool) (Reference, error) {
 		return Reference{}, fmt.Errorf("%q is not an image name: write HOST/REPOSITORY:TAG in lower case, such as quay.io/org/image:v1", s)
 	}
 	return Reference{Registry: reference.Domain(named), Repository: reference.Path(named), Tag: tag, Digest: hash}, nil
+}
+
+// ValidPort reports whether the host of a name has a valid port or none. The name is HOST or
+// HOST/PATH.
+func ValidPort(name string) bool {
+	host, path, _ := strings.Cut(name, "/")
+	i := strings.LastIndexByte(host, ':')
+	inBrackets := i < strings.LastIndexByte(host, ']') // a colon of an IPv6 address
+	isURL := strings.HasSuffix(host, ":") && strings.HasPrefix(path, "/")
+	return i < 0 || inBrackets || isURL || IsPort(host[i+1:])
+}
+
+// IsPort reports whether s is a TCP port: 1 to 65535 in decimal digits, without leading zeros,
+// so that a registry has one name.
+func IsPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0 && strconv.FormatUint(n, 10) == s
 }
 
 // lowerHost returns repo with its host in lower case: QUAY.IO and quay.io are one name

@@ -45,9 +45,37 @@ func TestParseRefuses(t *testing.T) {
 		{"quay.io/org/image:.v1", "invalid tag"},
 		{"https://quay.io/org/image:v1", "not an image name"},
 		{"quay.io/../../etc/passwd:v1", "not an image name"},
+		{"docker://quay.io/org/image:v1", "not an image name"},
+		{"quay.io:99999/org/image:v1", "invalid port"},
+		{"quay.io:65536/org/image:v1", "invalid port"},
+		{"quay.io:0/org/image:v1", "invalid port"},
+		{"quay.io:/org/image:v1", "invalid port"},
+		{"quay.io:0443/org/image:v1", "invalid port"},
+		{"quay.io:+443/org/image:v1", "invalid port"},
+		{"quay.io:-1/org/image:v1", "invalid port"},
+		{"quay.io:https/org/image:v1", "invalid port"},
+		{"quay.io:\u0664\u0664\u0663/org/image:v1", "invalid port"},
+		{"quay.io:18446744073709552059/org/image@" + hash, "invalid port"}, // 443, if it overflows
+		{"localhost:70000/image", "invalid port"},
+		{"127.0.0.1:70000/image:v1", "invalid port"},
+		{"[::1]:70000/image:v1", "invalid port"},
+		{"[::1]:/image:v1", "invalid port"},
 	} {
 		if got, err := Parse(c.in); err == nil || !strings.Contains(err.Error(), c.message) {
 			t.Errorf("Parse(%q) = %v, %v; want an error with %q", c.in, got, err, c.message)
+		}
+	}
+}
+
+func TestValidPort(t *testing.T) {
+	for _, name := range []string{"quay.io", "quay.io/a:99999", "quay.io:1", "quay.io:65535/a", "localhost:5000", "[::1]", "[::1]:5000", "[fe80::99999]/a", ""} {
+		if !ValidPort(name) {
+			t.Errorf("%q is refused", name)
+		}
+	}
+	for _, name := range []string{"quay.io:", "quay.io:0", "quay.io:65536/a", "localhost:05000", "[::1]:0", ":99999", "::"} {
+		if ValidPort(name) {
+			t.Errorf("%q is accepted", name)
 		}
 	}
 }

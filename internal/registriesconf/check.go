@@ -11,7 +11,12 @@ import (
 	"github.com/BurntSushi/toml"
 	named "go.podman.io/image/v5/docker/reference"
 	"go.podman.io/image/v5/pkg/sysregistriesv2"
+
+	"imagemirror/internal/reference"
 )
+
+// validPort tells people what to write.
+const validPort = "write a number from 1 to 65535, or remove the colon"
 
 // maxFile bounds the file, in bytes.
 const maxFile = 256 << 10
@@ -91,12 +96,18 @@ func checkSupported(file *sysregistriesv2.V2RegistriesConf) error {
 			return fmt.Errorf("duplicate prefix %q: remove one of the two tables", prefix)
 		}
 		seen[prefix] = true
+		if !reference.ValidPort(prefix) {
+			return fmt.Errorf("the prefix %q has an invalid port: %s", prefix, validPort)
+		}
 		if !strings.HasPrefix(prefix, "*.") && !isName(prefix) {
 			return fmt.Errorf("invalid prefix %q: write HOST[:PORT][/PATH] in lower case, without tag and digest, or *.DOMAIN; the host of Docker Hub is docker.io", prefix)
 		}
 		for _, to := range append([]sysregistriesv2.Endpoint{r.Endpoint}, r.Mirrors...) {
 			if to.NamespaceProxy != "" {
 				return fmt.Errorf("namespace-proxy is not supported: remove it from the prefix %q", prefix)
+			}
+			if !reference.ValidPort(to.Location) {
+				return fmt.Errorf("the location %q of the prefix %q has an invalid port: %s", to.Location, prefix, validPort)
 			}
 			if to.Location != "" && !isName(strings.TrimRight(to.Location, "/")) {
 				return fmt.Errorf("invalid location %q of the prefix %q: write HOST[:PORT][/PATH] in lower case, without tag and digest; the host of Docker Hub is docker.io", to.Location, prefix)

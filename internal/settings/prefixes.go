@@ -30,6 +30,10 @@ func (p *Prefixes) Read(v strictyaml.Value, word string) {
 		if !ok {
 			return
 		}
+		if !reference.ValidPort(text) {
+			v.Refuse("%s %.*q has an invalid port: write a number from 1 to 65535, or remove the colon", word, maxText, text)
+			return
+		}
 		prefix, ok := parsePrefix(text)
 		if !ok {
 			v.Refuse("%s %.*q is not a prefix of image names: write HOST, HOST/ORGANIZATION or HOST/REPOSITORY, without a tag or a final /", word, maxText, text)

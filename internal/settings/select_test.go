@@ -112,6 +112,7 @@ func TestSelectRefuses(t *testing.T) {
 		"    - source: quay.io\n      include: []":                       `f:8: include lists no expressions: write one, or leave the key out`,
 		"    - source: quay.io\n      include:":                          `f:8: include lists no expressions`,
 		"    - source: quay.io\n      exclude: []":                       `f:8: exclude lists no expressions`,
+		"    - {source: \"quay.io:70000/*\"}":                            `f:7: source "quay.io:70000/*" is not a prefix of image names or a source with a wildcard`,
 		"    - {source: quay.io/Org}":                                    `f:7: source "quay.io/Org" is not a prefix of image names or a source with a wildcard`,
 		"    - {source: 'quay.io/org/app:v1'}":                           `f:7: source "quay.io/org/app:v1" is not a prefix`,
 		"    - {source: 'quay.io/a@sha256:*'}":                           `f:7: source "quay.io/a@sha256:*" is not a prefix`,

@@ -96,6 +96,9 @@ func TestParseRefuses(t *testing.T) {
 		{"what cron's parser stumbles over", spec(`schedule: "TZ=0"`), []string{`6: schedule "TZ=0" is not a cron expression`}},
 		{"prefixes that are none", spec("destinations: [quay.io/org/, quay.io/org:v1, \"quay.io/*\", quay.io/Org, \"https://quay.io\"]"), []string{
 			`6: destination "quay.io/org/" is not a prefix`, `6: destination "quay.io/org:v1"`, `6: destination "quay.io/*"`, `6: destination "quay.io/Org"`, `6: destination "https://quay.io"`}},
+		{"ports that are none", spec("destinations: [\"quay.io:99999\", \"quay.io:0/org\", \"quay.io:/org\", \"localhost:05000\"]"), []string{
+			`6: destination "quay.io:99999" has an invalid port: write a number from 1 to 65535`, `6: destination "quay.io:0/org" has an invalid port`,
+			`6: destination "quay.io:/org" has an invalid port`, `6: destination "localhost:05000" has an invalid port`}},
 		{"no prefix", spec("destinations: []"), []string{"6: spec.destinations allows nothing: name a prefix, or leave the key out"}},
 		{"sources that are none", spec("sources: [\"quay.io/*\", 7]"), []string{`6: source "quay.io/*" is not a prefix`, `6: an entry of spec.sources is "7", which YAML`}},
 		{"no source", spec("sources: []"), []string{"6: spec.sources allows nothing"}},
