@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"imagemirror/internal/manifest"
@@ -41,7 +40,12 @@ type Application struct {
 // file. Once a tag is gone, it deletes what goes with the tag, even if an earlier Apply that was
 // killed deleted the tag.
 func (a *Application) Apply(ctx context.Context, f *Proposal) []Deletion {
-	e := &eraser{Application: a, repositories: repositories{client: a.Client, known: map[string]*repository{}}, undeletable: map[string]string{}, used: a.used()}
+	e := &eraser{Application: a, repositories: newRepositories(a.Client), undeletable: map[string]string{}, used: a.used()}
+	for _, t := range f.Tags {
+		if image, err := reference.Parse(t.Tag); err == nil {
+			e.expect(image)
+		}
+	}
 	var all []Deletion
 	deleted := 0
 	for _, t := range f.Tags {
@@ -84,6 +88,7 @@ func (e *eraser) erase(ctx context.Context, t Tag) Deletion {
 		o.Why = reason(err)
 		return o
 	}
+	defer e.done(image)
 	r, err := e.open(ctx, image)
 	if err != nil {
 		o.Why = reason(err)
@@ -199,12 +204,4 @@ func (e *eraser) referrer(ctx context.Context, r *repository, image reference.Re
 	}
 	why = e.delete(ctx, r, image.Digest)
 	return why == "", why
-}
-
-// forget notes that a tag was deleted.
-func (r *repository) forget(tag string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.tags = slices.DeleteFunc(r.tags, func(other string) bool { return other == tag })
-	delete(r.at, tag)
 }
