@@ -1,6 +1,7 @@
 package imageset
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,4 +46,37 @@ func Directories(dir string) []string {
 func Contains(dir, name string) bool {
 	_, err := os.Lstat(filepath.Join(dir, name))
 	return err == nil
+}
+
+// CheckRegular refuses entries of a directory that are not files: opening a named pipe would wait
+// for a writer.
+func CheckRegular(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return withoutPath(err)
+	case !info.Mode().IsRegular():
+		return errors.New("this is not a regular file: remove or rename it")
+	case !Within(filepath.Dir(path), path):
+		return errors.New("this link leads out of the set's directory: put the file itself here")
+	}
+	return nil
+}
+
+// Within reports whether a file of a directory is in it, wherever links lead. A link in a
+// stranger's pull request must not show another file in messages. Kubernetes' own links in
+// volumes stay within.
+func Within(dir, path string) bool {
+	dir, errDir := resolved(dir)
+	path, errPath := resolved(path)
+	return errDir == nil && errPath == nil && strings.HasPrefix(path, strings.TrimSuffix(dir, string(filepath.Separator))+string(filepath.Separator))
+}
+
+// resolved returns the absolute path that a path leads to.
+func resolved(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
 }
