@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,6 +51,7 @@ type configMaps struct {
 	namespace string
 	prefix    string // of the names
 	meta      metav1.ObjectMeta
+	packers   sync.Pool // of *packer, which a run's shards use one after the other
 }
 
 func openConfigMaps(p Location) (Store, error) {
@@ -90,19 +92,30 @@ func (s *configMaps) Put(ctx context.Context, name string, write func(io.Writer)
 	if err := checkName(name); err != nil {
 		return err
 	}
-	chunks := &chunker{store: s, ctx: ctx, name: name, next: make([]byte, 0, chunkSize)}
-	z := gzip.NewWriter(chunks)
+	p, ok := s.packers.Get().(*packer)
+	if !ok {
+		p = &packer{gzip: gzip.NewWriter(nil), chunk: make([]byte, 0, chunkSize)}
+	}
+	defer s.packers.Put(p)
+	chunks := &chunker{store: s, ctx: ctx, name: name, next: p.chunk[:0]}
+	p.gzip.Reset(chunks)
 	sum := sha256.New()
 	size := &sizeCounter{}
-	if err := write(io.MultiWriter(z, sum, size)); err != nil {
+	if err := write(io.MultiWriter(p.gzip, sum, size)); err != nil {
 		return err
 	}
-	if err := errors.Join(z.Close(), chunks.flush()); err != nil {
+	if err := errors.Join(p.gzip.Close(), chunks.flush()); err != nil {
 		return err
 	}
 	return s.create(ctx, name, &corev1.ConfigMap{Data: map[string]string{
 		countKey: strconv.Itoa(chunks.count), sizeKey: strconv.FormatInt(size.n, 10), digestKey: hex.EncodeToString(sum.Sum(nil)),
 	}})
+}
+
+// A packer has what it takes to compress an object: 1.7 MiB, most of which a small one does not use.
+type packer struct {
+	gzip  *gzip.Writer
+	chunk []byte // has room for chunkSize bytes
 }
 
 // A chunker creates a ConfigMap for each chunkSize bytes that it is given, and holds no more

@@ -76,6 +76,39 @@ func testStore(t *testing.T, open func(t *testing.T, run string) Store) {
 			t.Errorf("getting it is %v, want that it is not there", err)
 		}
 	})
+	t.Run("objects have nothing of those before", func(t *testing.T) {
+		s := open(t, "row")
+		contents := map[string][]byte{"small": []byte("text"), "large": random, "empty": nil, "cut": random[:1<<20], "last": []byte("x")}
+		for _, name := range []string{"large", "small", "broken", "cut", "empty", "last"} {
+			if name == "broken" {
+				broken := errors.New("broken")
+				if err := s.Put(ctx, name, func(w io.Writer) error { _, _ = w.Write(random); return broken }); !errors.Is(err, broken) {
+					t.Errorf("putting it is %v", err)
+				}
+				continue
+			}
+			mustPut(t, s, name, contents[name])
+		}
+		for name, content := range contents {
+			wantContent(t, s, name, content)
+		}
+	})
+	t.Run("objects that are put at once", func(t *testing.T) {
+		s := open(t, "at-once")
+		content := func(i int) []byte { return random[i<<10 : i<<10+i*300_000] }
+		var all sync.WaitGroup
+		for i := range 6 {
+			all.Go(func() {
+				if err := s.Put(ctx, string(rune('a'+i)), literal(string(content(i)))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		for i := range 6 {
+			wantContent(t, s, string(rune('a'+i)), content(i))
+		}
+	})
 	t.Run("what was not put is not there", func(t *testing.T) {
 		if _, err := got(t, open(t, "nothing"), "a"); !errors.Is(err, ErrNotThere) || !strings.Contains(err.Error(), "nothing") {
 			t.Errorf("getting it is %v, want that it is not there, and of which run", err)
