@@ -35,23 +35,21 @@ type expansion struct {
 // order of the mappings. A wildcard that matches nothing, or cannot be expanded, becomes one
 // failed target.
 //
-// It calls resolve for all targets, in batches: one for those that are soon known, and one for
-// each list of tags that is slow, so that it holds up no other mapping.
+// It calls resolve for all targets, in batches: one for those that are soon known, and others for
+// those whose lists of tags are slow, so that these hold up no other mapping.
 func (r *resolver) targets(ctx context.Context, sets []*imageset.Set, resolve func([]*target)) []*target {
 	r.matched = newRoom(sets)
 	lines := r.readLists(ctx, sets)
-	batches := r.batches(ctx, lines)
-	if len(batches) > 1 {
-		r.first = map[any]*target{}
-	}
 	var resolved sync.WaitGroup
-	for slow, batch := range batches {
-		resolved.Go(func() {
-			if slow != nil {
-				<-slow.read
-			}
-			resolve(r.expand(slow, batch))
-		})
+	for n, left := 1, lines; len(left) > 0; n++ {
+		var batch []*expansion
+		batch, left = r.readSoon(ctx, left)
+		if n == 1 && len(left) > 0 {
+			r.first = map[any]*target{}
+		}
+		if len(batch) > 0 {
+			resolved.Go(func() { resolve(r.expand(n, batch)) })
+		}
 	}
 	resolved.Wait()
 	for _, fail := range r.collisions {
@@ -68,28 +66,29 @@ func (r *resolver) targets(ctx context.Context, sets []*imageset.Set, resolve fu
 	return all
 }
 
-// batches divides lines by the slow list that they need, which is nil for all others.
-func (r *resolver) batches(ctx context.Context, lines []*expansion) map[*wildcardList][]*expansion {
-	by := map[*wildcardList][]*expansion{}
-	enough, cancel := context.WithTimeout(ctx, r.patience())
+// readSoon divides lines by whether their lists are read soon. Those that are not wait together
+// once more: lists that come at the same time, as all that a slow registry has to answer one after
+// the other, become one batch, whose repositories share tokens.
+func (r *resolver) readSoon(ctx context.Context, lines []*expansion) (read, left []*expansion) {
+	// Reading ends with ctx, and then there are no others to wait for.
+	enough, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.patience())
 	defer cancel()
 	for _, l := range lines {
-		slow := l.list
-		if slow != nil && slow.isReadBefore(enough) {
-			slow = nil
+		if l.list == nil || l.list.isReadBefore(enough) {
+			read = append(read, l)
+		} else {
+			left = append(left, l)
 		}
-		by[slow] = append(by[slow], l)
 	}
-	return by
+	return read, left
 }
 
 // patience returns how long a batch waits for the answers that it is made of. What takes longer
 // is dealt with by itself.
 func (r *resolver) patience() time.Duration { return r.Client.Patience() / 6 }
 
-// expand sets the targets of a batch of lines, which wait for a slow list if that is not nil, and
-// returns them.
-func (r *resolver) expand(slow *wildcardList, batch []*expansion) []*target {
+// expand sets the targets of the nth batch of lines, whose lists are read, and returns them.
+func (r *resolver) expand(n int, batch []*expansion) []*target {
 	var targets []*target
 	for _, l := range batch {
 		if l.list != nil {
@@ -98,7 +97,7 @@ func (r *resolver) expand(slow *wildcardList, batch []*expansion) []*target {
 			l.targets = []*target{newTarget(l.set, *l.mapping, l.mapping.Source, l.mapping.Destination)}
 		}
 		for _, t := range l.targets {
-			t.batch = slow
+			t.batch = n
 		}
 		l.list, l.tags = nil, nil
 		targets = append(targets, l.targets...)

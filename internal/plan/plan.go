@@ -76,11 +76,11 @@ type target struct {
 	stream.Mapping
 	source, destination reference.Reference
 	from, to            *registry.Repository
-	batch               *wildcardList // the slow list that the target waited for, or nil
-	asked               question      // the last one
-	old                 string        // digest of the destination's tag, if it exists
-	single              bool          // the destination says that old is no index
-	digest              string        // digest of the source
+	batch               int      // its number: see targets
+	asked               question // the last one
+	old                 string   // digest of the destination's tag, if it exists
+	single              bool     // the destination says that old is no index
+	digest              string   // digest of the source
 	err                 error
 	settled             bool            // current or failed; otherwise it is copied
 	immutable           bool            // the destination's tag never moves once it is there

@@ -114,7 +114,9 @@ func TestWildcardsShareTokens(t *testing.T) {
 		push(t, p.source, fmt.Sprintf("ci/a%d:v1", i), registrytest.NewImage(registrytest.OCI, "x", "amd64"))
 		lines = append(lines, fmt.Sprintf("%s/ci/a%d:v* %s/m/a%d", p.source.Host, i, p.destination.Host, i))
 	}
-	split(t, settings(), lines...)
+	config := settings()
+	config.Stall = time.Hour // a sixth of which is waited for lists: those that take longer share no tokens
+	split(t, config, lines...)
 	for side, r := range map[string]remoteRegistry{"source": p.source, "destination": p.destination} {
 		want := repositories / 20
 		if side == "destination" {
@@ -124,6 +126,41 @@ func TestWildcardsShareTokens(t *testing.T) {
 			t.Errorf("%s: %d tokens were asked for of %d repositories, want %d: one for twenty", side, asked, repositories, want)
 		}
 	}
+}
+
+// Lists of tags that are slow, and come at the same time, share tokens too.
+func TestSlowWildcardsShareTokens(t *testing.T) {
+	t.Parallel()
+	timed(t, func(factor int) error {
+		p := newPrivatePair(t)
+		push(t, p.source, "ci/plain:v1", registrytest.NewImage(registrytest.OCI, "x", "amd64"))
+		lines := []string{line(p, "ci/plain:v1", "m/plain:v1")}
+		for i := range 12 {
+			push(t, p.source, fmt.Sprintf("ci/a%d:v1", i), registrytest.NewImage(registrytest.OCI, "x", "amd64"))
+			lines = append(lines, fmt.Sprintf("%s/ci/a%d:v* %s/m/a%d", p.source.Host, i, p.destination.Host, i))
+		}
+		late := make(chan struct{}) // closed when what needs no list goes on without them
+		p.destination.Inject(registrytest.FaultRule{Kind: "HEAD manifest", Times: 1, Fault: open(late)})
+		p.source.Inject(registrytest.FaultRule{Kind: "GET tags", Fault: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				select {
+				case <-late:
+					next.ServeHTTP(w, r)
+				case <-r.Context().Done(): // it is asked again
+				}
+			})
+		}})
+		config := settings()
+		config.Stall = time.Duration(factor) * 3 * time.Second // a sixth of which is waited for lists
+		made := split(t, config, lines...)
+		if len(made.Copies) != len(lines) {
+			return fmt.Errorf("%d copies are planned, want %d", len(made.Copies), len(lines))
+		}
+		if asked, _ := tokens(p.destination); asked != 4 {
+			return fmt.Errorf("%d tokens were asked for, want 2 to read with and 2 to push with", asked)
+		}
+		return nil
+	})
 }
 
 // A turning keychain returns another credential after some lookups, as clouds do after minutes.
