@@ -47,7 +47,7 @@ test: lint browser ## everything that needs no cluster: lint, a moment of fuzzin
 browser: ## install Chromium for the tests of the status pages, in CI; elsewhere they are skipped without it
 	@[ -z "$(CI)" ] || command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
 		echo "installing Chromium" && apt-get -qq update && \
-		DEBIAN_FRONTEND=noninteractive apt-get -qqy install --no-install-recommends chromium >/dev/null; }
+		DEBIAN_FRONTEND=noninteractive apt-get -qqy -o DPkg::Lock::Timeout=300 install --no-install-recommends chromium >/dev/null; }
 
 race-wire: ## the tests of requests with the race detector, which CI runs too
 	@$(raced) -parallel 4 ./test/wire

@@ -48,7 +48,8 @@ func (m *machine) findDocker(ctx context.Context) bool {
 }
 
 func (m *machine) dockerAnswers(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	// A busy machine takes seconds to start the command. No daemon at all is known at once.
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	return run(m.command(ctx, "docker", "version")) == nil
 }
@@ -114,7 +115,7 @@ func mayGrantSysResource() (bool, error) {
 
 func (m *machine) awaitDocker(ctx context.Context, ended <-chan struct{}) error {
 	answers := false
-	err := until(ctx, time.Minute, "the start of the Docker daemon", func() bool {
+	err := until(ctx, 3*time.Minute, "the start of the Docker daemon", func() bool {
 		select {
 		case <-ended:
 			return true
@@ -149,7 +150,7 @@ func (m *machine) stopDocker(ctx context.Context) error {
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		return err
 	}
-	err = until(ctx, time.Minute, "the end of the Docker daemon", func() bool {
+	err = until(ctx, 3*time.Minute, "the end of the Docker daemon", func() bool {
 		return syscall.Kill(pid, 0) != nil
 	})
 	// An earlier daemon that was killed leaves its directory mounted on itself.
@@ -178,7 +179,8 @@ func (m *machine) install(ctx context.Context, packages map[string]string) error
 		return &Unavailable{names + " is missing, and there is no apt-get to install it"}
 	}
 	m.logf("installing %s", names)
-	install := append([]string{"install", "-qqy", "--no-install-recommends"}, missing...)
+	// A machine that has just started may be installing updates.
+	install := append([]string{"install", "-qqy", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"}, missing...)
 	for _, args := range [][]string{{"update", "-qq"}, install} {
 		cmd := m.command(ctx, "apt-get", args...)
 		cmd.Env = append(cmd.Env, "DEBIAN_FRONTEND=noninteractive")
