@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"html/template"
 	"time"
 )
 
@@ -29,6 +30,15 @@ func pageTimeOf(t, now time.Time, files bool) pageTime {
 		m.Text = t.Format("2 Jan 2006")
 	}
 	return m
+}
+
+// Or returns the element for the time, or one with the word if there is no such time. A page has
+// thousands of them, for which a template takes longer. Nothing in it is from outside.
+func (t pageTime) Or(word string) template.HTML {
+	if t.ISO == "" {
+		return template.HTML(`<span class="dim">` + word + `</span>`)
+	}
+	return template.HTML(`<time datetime="` + t.ISO + `" title="` + t.Full + `">` + t.Text + `</time>`)
 }
 
 // distance tells how far from now a time is that comes after d.

@@ -28,7 +28,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"size":   text.Size,
 	"line":   line,
 	"name":   func(s string) string { return cmp.Or(text.Line(s, maxName), "unnamed") },
-	"short":  text.ShortDigest,
+	"digest": func(s string) string { return text.ShortDigest(line(s)) },
 	"beyond": func(shown, all int) int { return all - shown },
 }).ParseFS(files, "templates/*.html"))
 
@@ -114,6 +114,9 @@ func (p *page) Icon() template.URL {
 
 // Time returns a time as the page shows it.
 func (p *page) Time(t time.Time) pageTime { return pageTimeOf(t, p.Taken, p.view.files) }
+
+// Moment returns the element for a time.
+func (p *page) Moment(t time.Time) template.HTML { return p.Time(t).Or("never") }
 
 // Lasted returns the time between two others as people read it.
 func (p *page) Lasted(from, to time.Time) string {
