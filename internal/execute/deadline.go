@@ -1,6 +1,7 @@
 package execute
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -28,19 +29,24 @@ func (l CopyLimits) Limit(plan stream.Cap) int64 {
 	return tighter(plan, stream.Cap{Bandwidth: int64(l.Bandwidth)}).Bandwidth
 }
 
-// Until returns when copying that begins now has to end. Zero is never.
-func (l CopyLimits) Until() time.Time {
+// Until returns a context that ends when copying that begins now has to, and what releases it.
+// The context is nil if copying may take any time.
+func (l CopyLimits) Until() (context.Context, context.CancelFunc) {
 	if l.CopyDeadline == 0 {
-		return time.Time{}
+		return nil, func() {}
 	}
-	return time.Now().Add(l.CopyDeadline)
+	return context.WithTimeout(context.Background(), l.CopyDeadline)
 }
 
-// Share returns when the first of several parts has to end, if all have to end at until. Zero is
-// never.
-func Share(until time.Time, parts int) time.Time {
-	if until.IsZero() {
-		return until
+// Share returns a context that ends when the first of several parts has to, if all have to end
+// with until, and what releases it. Without a deadline, all have the same time.
+func Share(until context.Context, parts int) (context.Context, context.CancelFunc) {
+	if until == nil {
+		return nil, func() {}
 	}
-	return time.Now().Add(time.Until(until) / time.Duration(parts))
+	end, ok := until.Deadline()
+	if !ok {
+		return until, func() {}
+	}
+	return context.WithTimeout(until, time.Until(end)/time.Duration(parts))
 }

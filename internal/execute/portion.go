@@ -38,8 +38,10 @@ func (p *Batch) carry(ctx context.Context, o mirror.Options) {
 func (p *Batch) round(ctx context.Context, o mirror.Options, portions [][]mirror.Job, shares int) {
 	until := o.Until
 	for i, jobs := range portions {
-		o.Until = Share(until, shares-i)
+		share, over := Share(until, shares-i)
+		o.Until = share
 		mirror.Run(ctx, o, jobs, p.manifest)
+		over()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	digests "imagemirror/internal/digest"
@@ -79,11 +80,23 @@ func (ignoring) Image(mirror.Outcome)                       {}
 
 // Portions share the time that is left, so that none takes that of the others.
 func TestShare(t *testing.T) {
-	if got := Share(time.Time{}, 3); !got.IsZero() {
-		t.Errorf("a share of no deadline is %s", got)
+	none, over := CopyLimits{}.Until()
+	defer over()
+	if got, over := Share(none, 3); got != nil {
+		over()
+		t.Errorf("a share of no deadline is %v", got)
 	}
-	now := time.Now()
-	if got := Share(now.Add(time.Hour), 3).Sub(now).Round(time.Minute); got != 20*time.Minute {
-		t.Errorf("a third of an hour is %s", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		hour, over := CopyLimits{CopyDeadline: time.Hour}.Until()
+		defer over()
+		began := time.Now()
+		for _, parts := range []int{3, 2, 1} {
+			share, over := Share(hour, parts)
+			<-share.Done()
+			over()
+			if took, want := time.Since(began), time.Duration(4-parts)*20*time.Minute; took != want {
+				t.Errorf("the share of %d parts ends after %s, want %s", parts, took, want)
+			}
+		}
+	})
 }

@@ -8,7 +8,7 @@ import (
 	"imagemirror/internal/reference"
 )
 
-// ErrLate is what the errors of jobs are that had no outcome by Options.Until.
+// ErrLate is what the errors of jobs are that had no outcome when Options.Until ended.
 var ErrLate = errors.New("the time for copying is over (MIRROR_COPY_DEADLINE)")
 
 // A lateCopyError is the error of a job without an outcome by the deadline.

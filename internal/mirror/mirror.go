@@ -95,7 +95,7 @@ type Options struct {
 	Limit    int64           // bytes of blobs that are read per second, from all sources together; 0 is no limit
 	Foreign  bool            // also copy layers that are not for redistribution
 	Grace    time.Duration   // for requests under way when the run is told to stop
-	Until    time.Time       // when jobs without an outcome fail with ErrLate; zero is never
+	Until    context.Context // jobs without an outcome fail with ErrLate when it ends; nil is never
 }
 
 // Manifests returns the manifest with a digest, and whether there is one. It is safe for concurrent
@@ -118,8 +118,8 @@ func Run(ctx context.Context, o Options, jobs []Job, manifests Manifests) {
 		e.stop()
 	}
 	e.build(ctx, jobs)
-	if !o.Until.IsZero() {
-		defer time.AfterFunc(time.Until(o.Until), e.expire).Stop()
+	if o.Until != nil {
+		defer context.AfterFunc(o.Until, e.expire)()
 	}
 	e.start()
 	go e.watchTurns(work)

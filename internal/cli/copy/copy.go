@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"time"
 
 	"imagemirror/internal/cli/registries"
 	"imagemirror/internal/command"
@@ -54,7 +53,8 @@ func (c *config) run(ctx context.Context, shards []string) error {
 	if err := c.CopyLimits.Check(); err != nil {
 		return command.Refuse(err)
 	}
-	until := c.Until()
+	until, over := c.Until()
+	defer over()
 	client, err := c.Client()
 	if err != nil {
 		return command.Refuse(err)
@@ -79,9 +79,9 @@ func (c *config) run(ctx context.Context, shards []string) error {
 	return err
 }
 
-// begin starts to show the progress of a plan. It returns what the plan is carried out with by
-// the given time, and a function for when that is done.
-func (c *config) begin(ctx context.Context, client *registry.Client, plan *execute.Batch, until time.Time) (o mirror.Options, done func()) {
+// begin starts to show the progress of a plan. It returns what the plan is carried out with until
+// a context ends, and a function for when that is done.
+func (c *config) begin(ctx context.Context, client *registry.Client, plan *execute.Batch, until context.Context) (o mirror.Options, done func()) {
 	client.Keep(plan.Cap().InFlight, plan.Cap().Rate)
 	images, bytes := plan.Work()
 	display := progress.New(os.Stderr, slog.Default(), images, bytes)

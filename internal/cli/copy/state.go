@@ -3,7 +3,6 @@ package copy
 import (
 	"context"
 	"errors"
-	"time"
 
 	"imagemirror/internal/command"
 	"imagemirror/internal/execute"
@@ -13,8 +12,8 @@ import (
 )
 
 // fromState carries out shards of the state, one after the other, and keeps the results there.
-// Each gets a share of the time until then.
-func (c *config) fromState(ctx context.Context, client *registry.Client, shards []string, until time.Time) error {
+// Each gets a share of the time until a context ends.
+func (c *config) fromState(ctx context.Context, client *registry.Client, shards []string, until context.Context) error {
 	if c.out != "" || len(shards) == 0 {
 		return command.Refuse(errors.New("with MIRROR_STATE, name shards, such as s0, and leave -out out"))
 	}
@@ -35,7 +34,9 @@ func (c *config) fromState(ctx context.Context, client *registry.Client, shards 
 	var tally execute.Tally
 	for i, name := range shards {
 		// If the first is interrupted, the others still have results: that they were not started.
-		results := c.carry(ctx, client, plans[i], execute.Share(until, len(shards)-i))
+		share, over := execute.Share(until, len(shards)-i)
+		results := c.carry(ctx, client, plans[i], share)
+		over()
 		if results.End.Interrupted {
 			errs = append(errs, execute.ErrInterrupted)
 		}
@@ -46,8 +47,8 @@ func (c *config) fromState(ctx context.Context, client *registry.Client, shards 
 	return errors.Join(append(errs, c.Write("IMAGES", images), c.Summarize(sentence))...)
 }
 
-// carry carries out a plan by the given time, shows its progress and returns the results.
-func (c *config) carry(ctx context.Context, client *registry.Client, plan *execute.Batch, until time.Time) *stream.Content {
+// carry carries out a plan until a context ends, shows its progress and returns the results.
+func (c *config) carry(ctx context.Context, client *registry.Client, plan *execute.Batch, until context.Context) *stream.Content {
 	o, done := c.begin(ctx, client, plan, until)
 	defer done()
 	return plan.Run(ctx, o)

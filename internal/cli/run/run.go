@@ -117,8 +117,10 @@ func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.
 	if err != nil {
 		return nil, err
 	}
+	until, over := c.Until()
+	defer over()
 	return []*stream.Content{work.Run(ctx, mirror.Options{
-		Client: o.Client, Start: start, Observer: display, Foreign: o.Foreign, Grace: execute.Grace, Until: c.Until(), Limit: c.Limit(work.Cap()),
+		Client: o.Client, Start: start, Observer: display, Foreign: o.Foreign, Grace: execute.Grace, Until: until, Limit: c.Limit(work.Cap()),
 	})}, nil
 }
 
