@@ -47,7 +47,7 @@ func (w *watcher) Begin(waits.Wait) func()                    { return func() {}
 
 func options(t *testing.T, o mirror.Observer) mirror.Options {
 	t.Helper()
-	c, err := registry.New(registry.Config{Concurrency: 2, Retries: 1, Stall: time.Second}, anonymous{})
+	c, err := registry.New(registry.Config{Concurrency: 2, Retries: 1, Stall: time.Minute}, anonymous{})
 	if err != nil {
 		t.Fatal(err)
 	}

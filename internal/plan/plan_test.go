@@ -26,7 +26,7 @@ func (anonymous) For(context.Context, reference.Side, string, string) (credentia
 
 func options(t *testing.T) Options {
 	t.Helper()
-	c, err := registry.New(registry.Config{Concurrency: 4, Retries: 2, Stall: 5 * time.Second}, anonymous{})
+	c, err := registry.New(registry.Config{Concurrency: 4, Retries: 2, Stall: time.Minute}, anonymous{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +39,9 @@ func TestShardsKeepToTheCap(t *testing.T) {
 			p := newPair(t)
 			w := newWorkload(t, p, 36)
 			slow := registrytest.FaultRule{Fault: registrytest.Delay(10 * time.Millisecond)}
+			if c.cap == 0 {
+				p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Fault: crowd(27)})
+			}
 			p.source.Inject(slow)
 			p.destination.Inject(slow)
 			shards := splitShards(t, stream.Cap{InFlight: c.cap}, 6, w.lines...)
@@ -61,6 +66,19 @@ func TestShardsKeepToTheCap(t *testing.T) {
 			}
 			wantArrived(t, p, w.names[0], "mirror/"+w.names[0])
 		})
+	}
+}
+
+// crowd returns a fault that lets the registry answer once n requests are in flight.
+func crowd(n int64) registrytest.Fault {
+	var arrived atomic.Int64
+	full := make(chan struct{})
+	held := heldUntil(full)
+	return func(next http.Handler) http.Handler {
+		if arrived.Add(1) == n {
+			close(full)
+		}
+		return held(next)
 	}
 }
 

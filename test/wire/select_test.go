@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/registrytest"
@@ -92,7 +91,7 @@ func TestFewerTagsThanTheMinimumFail(t *testing.T) {
 				listing(p, c.list)
 			}
 			config := settings()
-			config.Retries, config.Stall = 2, 5*time.Second
+			config.Retries = 2
 			sets := setWith(t, fmt.Sprintf("select: [{source: %q, %s}]", p.source.Host+"/ci/a", c.spec), line(p, "ci/a:*", "m/a"), line(p, "ci/b:v1", "m/b"))
 			p.reset()
 			run := carry(t, config, anonymous{}, planned(t, sets))

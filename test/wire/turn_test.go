@@ -122,23 +122,23 @@ func TestDrippingLayersDoNotStarveOthers(t *testing.T) {
 func TestSlowDestinationHoldsUpNoOtherOfItsLayer(t *testing.T) {
 	t.Parallel()
 	for name, rule := range map[string]registrytest.FaultRule{
-		"takes in slowly":       {Kind: "PUT upload", Match: isLarge, Fault: registrytest.SlowUpload(100, 20*time.Millisecond)},
+		"takes in slowly":       {Kind: "PUT upload", Match: isLarge, Fault: registrytest.SlowUpload(100, 20*time.Millisecond)}, // for minutes
 		"does not open uploads": {Path: regexp.MustCompile("/uploads/"), Fault: registrytest.Stall()},
 		"refuses uploads":       {Kind: "PUT upload", Fault: registrytest.Status(503, "later")},
 		"commits slowly":        {Kind: "PUT upload", Match: isLarge, Fault: afterAll(registrytest.Stall())},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, other := newPair(t), newRegistry(t, nil)
-			names := pushImages(t, p.source, "a", 1)
-			planned := split(t, settings(), append(lines(p.source, p.destination, names), lines(p.source, other, names)...)...)
-			p.destination.Inject(rule)
-			config := crowded(1)
-			config.Retries = 100
-			got := copyUntil(t, 1, config, planned)
-			if err := errors.Join(got.want(p.destination, names, stream.Failed), got.want(other, names, stream.Copied)); err != nil {
-				t.Error(err)
-			}
+			timed(t, func(factor int) error {
+				p, other := newPair(t), newRegistry(t, nil)
+				names := pushImages(t, p.source, "a", 1)
+				planned := split(t, settings(), append(lines(p.source, p.destination, names), lines(p.source, other, names)...)...)
+				p.destination.Inject(rule)
+				config := crowded(factor)
+				config.Retries = 100
+				got := copyUntil(t, 1, config, planned)
+				return errors.Join(got.want(p.destination, names, stream.Failed), got.want(other, names, stream.Copied))
+			})
 		})
 	}
 }

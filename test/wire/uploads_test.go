@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
@@ -38,14 +37,27 @@ func TestEarlyAnswersDoNotDisturbUploads(t *testing.T) {
 // Nothing reads from a stalled source either after its upload was refused.
 func TestRefusedUploadReleasesAStalledSource(t *testing.T) {
 	t.Parallel()
-	p := newPairOnDisk(t)
-	push(t, p.source, "ci/a:v1", largeImage())
-	p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Times: 2, Fault: registrytest.StallAfter(1000)})
-	p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(1_000_000), Times: 2, Fault: registrytest.Status(http.StatusServiceUnavailable, "busy")})
+	timed(t, func(factor int) error {
+		p := newPairOnDisk(t)
+		push(t, p.source, "ci/a:v1", largeImage())
+		p.source.Inject(registrytest.FaultRule{Kind: "GET blob", Match: onlyLarge(p.source, "GET blob"), Times: 2, Fault: registrytest.StallAfter(1000)})
+		p.destination.Inject(registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(1_000_000), Times: 2, Fault: registrytest.Status(http.StatusServiceUnavailable, "busy")})
+		return copyImpatiently(t, factor, p)
+	})
+}
+
+// copyImpatiently copies ci/a:v1, and transfers may stand still for a second times a factor. It
+// returns an error if the image did not arrive.
+func copyImpatiently(t *testing.T, factor int, p pair) error {
+	t.Helper()
 	config := settings()
-	config.Stall = time.Second
-	mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
+	config.Stall = seconds(factor)
+	got := mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1"))
+	if err := got.differ(p.destination, map[string]string{"m/a:v1": stream.Copied}); err != nil {
+		return err
+	}
 	wantArrived(t, p, "ci/a:v1", "m/a:v1")
+	return nil
 }
 
 // A blob that a registry refuses for good is not sent to it again.
@@ -72,15 +84,17 @@ func TestRefusedUploadsAreNotRepeated(t *testing.T) {
 // than other answers.
 func TestSlowCommitOfAChunkedUploadIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	p := newPairOnDisk(t)
-	push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 20_000_000)))
-	p.destination.Inject(
-		registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(19_000_000), Fault: registrytest.Status(http.StatusRequestEntityTooLarge, "too large")},
-		registrytest.FaultRule{Kind: "PUT upload", Match: func(r *http.Request) bool { return r.ContentLength == 0 }, Fault: registrytest.Delay(2 * time.Second)},
-	)
-	config := settings()
-	config.Stall, config.Retries = time.Second, 2
-	mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).allAre(t, stream.Copied)
+	timed(t, func(factor int) error {
+		p := newPairOnDisk(t)
+		push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64", registrytest.NewLayer("a", 20_000_000)))
+		p.destination.Inject(
+			registrytest.FaultRule{Kind: "PUT upload", Match: bodyOver(19_000_000), Fault: registrytest.Status(http.StatusRequestEntityTooLarge, "too large")},
+			registrytest.FaultRule{Kind: "PUT upload", Match: func(r *http.Request) bool { return r.ContentLength == 0 }, Fault: registrytest.Delay(2 * seconds(factor))},
+		)
+		config := settings()
+		config.Stall, config.Retries = seconds(factor), 2
+		return mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).differ(p.destination, map[string]string{"m/a:v1": stream.Copied})
+	})
 }
 
 // A blob for several registries is read once for those that accept it whole, and again for the

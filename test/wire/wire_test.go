@@ -79,9 +79,9 @@ type run struct {
 }
 
 // settings returns the settings of a test's clients. They try little, so a registry that is
-// down fails at once.
+// down fails at once. They are patient, since on a busy machine nothing moves for seconds.
 func settings() registry.Config {
-	return registry.Config{Concurrency: 8, Retries: 5, Stall: 10 * time.Second}
+	return registry.Config{Concurrency: 8, Retries: 5, Stall: time.Minute}
 }
 
 // mirrorLines copies the images of the lines of a mapping file.

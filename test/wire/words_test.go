@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"imagemirror/internal/registrytest"
 	"imagemirror/internal/stream"
@@ -67,18 +66,21 @@ func TestContentThatStaysUnknownIsAnError(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPair(t)
-			push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
-			p.destination.Inject(registrytest.FaultRule{Kind: "PUT manifest", Fault: registrytest.Status(400, errorBody("MANIFEST_BLOB_UNKNOWN", "blob unknown to registry", c.detail))})
-			config := settings()
-			config.Stall = time.Second
-			got := mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).results[p.destination.Host+"/m/a:v1"]
-			if got.Status != stream.Failed || !strings.Contains(got.Error.Message, "blob unknown to registry") || !strings.Contains(got.Error.Advice, "run again") {
-				t.Errorf("the result is %+v with %+v", got, got.Error)
-			}
-			if n := p.destination.Stats().Requests["PUT manifest"]; !c.puts(n) {
-				t.Errorf("the manifest was pushed %d times", n)
-			}
+			timed(t, func(factor int) error {
+				p := newPair(t)
+				push(t, p.source, "ci/a:v1", registrytest.NewImage(registrytest.OCI, "a", "amd64"))
+				p.destination.Inject(registrytest.FaultRule{Kind: "PUT manifest", Fault: registrytest.Status(400, errorBody("MANIFEST_BLOB_UNKNOWN", "blob unknown to registry", c.detail))})
+				config := settings()
+				config.Stall = seconds(factor)
+				got := mirrorWith(t, config, line(p, "ci/a:v1", "m/a:v1")).results[p.destination.Host+"/m/a:v1"]
+				if got.Status != stream.Failed || !strings.Contains(got.Error.Message, "blob unknown to registry") || !strings.Contains(got.Error.Advice, "run again") {
+					return fmt.Errorf("the result is %+v with %+v", got, got.Error)
+				}
+				if n := p.destination.Stats().Requests["PUT manifest"]; !c.puts(n) {
+					return fmt.Errorf("the manifest was pushed %d times", n)
+				}
+				return nil
+			})
 		})
 	}
 }
