@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"imagemirror/internal/manifest"
@@ -174,18 +175,21 @@ func (e *eraser) with(ctx context.Context, r *repository, image reference.Refere
 	if err != nil {
 		return false, reason(err)
 	}
-	if r.leads(ctx, t.Digest, tags, nil) {
-		return false, "a tag leads to the image that it is for"
-	}
 	if w.Kind == Companion {
+		if r.leads(ctx, t.imageOf(w.Tag), tags, nil) {
+			return false, inUse
+		}
 		deleted, _, why = e.tag(ctx, r, image.WithTag(w.Tag), t, w.Digest)
 		return deleted, why
 	}
-	return e.referrer(ctx, r, image.WithDigest(w.Digest), t.Digest, tags)
+	return e.referrer(ctx, r, image.WithDigest(w.Digest), t, tags)
 }
 
-// referrer deletes a manifest by its digest, if it refers to a subject and nothing else needs it.
-func (e *eraser) referrer(ctx context.Context, r *repository, image reference.Reference, subject string, tags []string) (deleted bool, why string) {
+const inUse = "a tag leads to the image that it is for"
+
+// referrer deletes a manifest by its digest, if it refers to an image of t and nothing else needs
+// it.
+func (e *eraser) referrer(ctx context.Context, r *repository, image reference.Reference, t Tag, tags []string) (deleted bool, why string) {
 	if why := e.refuse(image.String(), image.Digest); why != "" {
 		return false, why
 	}
@@ -199,8 +203,11 @@ func (e *eraser) referrer(ctx context.Context, r *repository, image reference.Re
 	if err != nil {
 		return false, reason(err)
 	}
-	if parsed, _ := manifest.Parse(raw.MediaType, raw.Content); parsed.Subject != subject { // people edit files
+	switch parsed, _ := manifest.Parse(raw.MediaType, raw.Content); {
+	case !slices.Contains(t.images(), parsed.Subject): // people edit files
 		return false, "it does not refer to the image"
+	case r.leads(ctx, parsed.Subject, tags, nil):
+		return false, inUse
 	}
 	why = e.delete(ctx, r, image.Digest)
 	return why == "", why

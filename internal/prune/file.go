@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -165,13 +166,34 @@ func (t *Tag) check() error {
 			return fmt.Errorf("what goes with %s has the digest %.80q, which is not one", t.Tag, w.Digest)
 		case w.Kind == Referrer && w.Tag != "" || w.Kind != Referrer && (err != nil || with.Tag != w.Tag):
 			return fmt.Errorf("what goes with %s has the tag %.200q", t.Tag, w.Tag)
-		case w.Kind == Companion && !isCompanion(w.Tag, t.Digest):
-			return fmt.Errorf("what goes with %s has the tag %.200q, which is not of its digest", t.Tag, w.Tag)
+		case w.Kind == Companion && t.imageOf(w.Tag) == "":
+			return fmt.Errorf("what goes with %s has the tag %.200q, which is not of its digest, and of no image that goes with it: remove it, too", t.Tag, w.Tag)
 		case w.Kind != Additional && w.Kind != Kept && w.Kind != Companion && w.Kind != Referrer:
 			return fmt.Errorf("what goes with %s has the unknown kind %.80q", t.Tag, w.Kind)
 		}
 	}
 	return nil
+}
+
+// images returns the digests of the tag and of the tags that are deleted with it.
+func (t *Tag) images() []string {
+	all := []string{t.Digest}
+	for _, w := range t.With {
+		if (w.Kind == Additional || w.Kind == Kept) && !slices.Contains(all, w.Digest) {
+			all = append(all, w.Digest)
+		}
+	}
+	return all
+}
+
+// imageOf returns the image of t that another tag refers to by its digest, or "".
+func (t *Tag) imageOf(tag string) string {
+	for _, image := range t.images() {
+		if isCompanion(tag, image) {
+			return image
+		}
+	}
+	return ""
 }
 
 // isLine reports whether texts are printable lines of a bounded length.

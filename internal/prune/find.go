@@ -108,6 +108,9 @@ func (f *tagUsage) candidate(d *record.Destination) UnwantedTag {
 	if d.File != "" {
 		c.Reason += text.Clip(fmt.Sprintf("; the last was %s:%d, with the source %s", d.File, d.Line, d.Source), maxText/2)
 	}
+	if d.Hold != nil {
+		c.Reason += "; it is " + d.Hold.Story()
+	}
 	for i, m := range d.Moves {
 		if !m.Wrote {
 			continue

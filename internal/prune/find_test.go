@@ -35,6 +35,7 @@ func TestFind(t *testing.T) {
 		destination("young", ago(29), &record.Move{Digest: sha("a"), Wrote: true}),
 		{Name: "q.io/org/a@" + sha("a"), Gone: ago(31), Moves: []*record.Move{{Digest: sha("a"), Wrote: true}}},
 	}
+	r.Destinations[0].Hold = record.NewHold(sha("b"), ago(40), "ann", "v2 crashes")
 	other := record.New("other")
 	other.Destinations = []*record.Destination{destination("elsewhere", time.Time{}), destination("lately", ago(3))}
 	wants := map[string]bool{"q.io/org/a:again": true, "q.io/org/a:named": true}
@@ -46,7 +47,7 @@ func TestFind(t *testing.T) {
 	if !slices.Equal(found[0].With, want) || !slices.Equal(found[0].Digests, []string{sha("a"), sha("b")}) {
 		t.Errorf("with it go %v of %v, want %v", found[0].With, found[0].Digests, want)
 	}
-	if !strings.Contains(found[0].Reason, "the last was mapping_a:3, with the source ci.io/a:gone") {
+	if !strings.Contains(found[0].Reason, "the last was mapping_a:3, with the source ci.io/a:gone; it is held at bbbbbbbbbbbb") || !strings.HasSuffix(found[0].Reason, "by ann: v2 crashes") {
 		t.Errorf("the reason is %s", found[0].Reason)
 	}
 	var why []string

@@ -33,7 +33,7 @@ func (e *eraser) foreign(t Tag, image reference.Reference) (why string) {
 		return "by the record a tag that a mapping names has it, too"
 	case d == nil:
 		return "the record does not have " + t.Tag + ", so somebody else may have pushed it"
-	case image.String() == t.Tag || isCompanion(image.Tag, t.Digest):
+	case image.String() == t.Tag || t.imageOf(image.Tag) != "":
 		return ""
 	case !slices.ContainsFunc(d.Moves, func(m *record.Move) bool { return m.Kept == image.Tag || slices.Contains(m.Tags, image.Tag) }):
 		return "by the record it does not go with " + t.Tag

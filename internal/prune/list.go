@@ -95,14 +95,25 @@ func (l *lister) ask(ctx context.Context, c UnwantedTag) inspection {
 	return inspection{tag: t}
 }
 
-// referring returns what refers to the image of a tag by its digest, if no other tag leads to the
-// image.
+// referring returns what refers by a digest to the images of a tag and of those that are deleted
+// with it, if no other tag leads to the image.
 func (l *lister) referring(ctx context.Context, r *repository, t Tag) (found []With) {
 	tags, err := r.list(ctx)
 	if err != nil {
 		return nil // some registries list no tags
 	}
-	for _, tag := range digestTags(t.Digest) {
+	for _, image := range t.images() {
+		if of := referringTo(ctx, r, image, tags); len(of) > 0 && r.alone(ctx, image, t, tags) {
+			found = append(found, of...)
+		}
+	}
+	found = slices.DeleteFunc(found, func(w With) bool { return w.Kind == Referrer && r.isTagged(ctx, w.Digest, found, tags) })
+	return found[:min(len(found), maxWith/2)]
+}
+
+// referringTo returns what refers to an image by its digest.
+func referringTo(ctx context.Context, r *repository, image string, tags []string) (found []With) {
+	for _, tag := range digestTags(image) {
 		if !slices.Contains(tags, tag) {
 			continue
 		}
@@ -111,22 +122,17 @@ func (l *lister) referring(ctx context.Context, r *repository, t Tag) (found []W
 		}
 	}
 	index := registry.Absent
-	if slices.Contains(tags, registry.ReferrersTag(t.Digest)) {
+	if slices.Contains(tags, registry.ReferrersTag(image)) {
 		index = registry.Present
 	}
-	list, err := r.to.Referrers(ctx, t.Digest, registry.ReferrersQuery{Index: index})
+	list, err := r.to.Referrers(ctx, image, registry.ReferrersQuery{Index: index})
 	if err != nil {
 		list = nil
 	}
-	for _, d := range list {
-		if len(found) < maxWith/2 {
-			found = append(found, With{Kind: Referrer, Digest: d.Digest})
-		}
+	for _, d := range list[:min(len(list), maxWith/2)] {
+		found = append(found, With{Kind: Referrer, Digest: d.Digest})
 	}
-	if len(found) == 0 || !r.alone(ctx, t, tags) {
-		return nil
-	}
-	return slices.DeleteFunc(found, func(w With) bool { return w.Kind == Referrer && r.isTagged(ctx, w.Digest, found, tags) })
+	return found
 }
 
 // reason returns an error as one line for people.

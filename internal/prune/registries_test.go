@@ -249,6 +249,62 @@ func TestReferrersGoWithTheLastTag(t *testing.T) {
 	}
 }
 
+// What refers to an earlier image goes with the additional tag or kept image that is deleted, and
+// stays while another tag leads to that image.
+func TestReferrersOfEarlierImagesGoWithTheirTags(t *testing.T) {
+	t.Parallel()
+	for _, api := range []bool{false, true} {
+		t.Run(map[bool]string{false: "without the API", true: "with the API"}[api], func(t *testing.T) {
+			t.Parallel()
+			r := registrytest.StartInProcess(gcr.WithReferrersSupport(true))
+			if !api {
+				r = registrytest.Distribution(t, registrytest.DistributionOptions{})
+			}
+			t.Cleanup(r.Close)
+			w := fill(t, r, registrytest.ProxyOptions{}, map[string]string{"old": "a", "old-b": "b", "old-previous": "c", "old-d": "d", "shared": "d"})
+			of := map[string][]string{}
+			for name, image := range w.images {
+				signature := registry.ReferrersTag(image) + ".sig"
+				registrytest.Push(t, r.Host+"/m/a:"+signature, registrytest.NewArtifact("sig of "+name, registrytest.NewLayer("sig", 50)))
+				of[name] = []string{signature, refer(t, w, image)}
+			}
+			image := w.images
+			f := w.list(t, w.candidate("old", []string{image["a"]},
+				With{Additional, "old-b", image["b"]}, With{Kept, "old-previous", image["c"]}, With{Additional, "old-d", image["d"]}))
+			if edited := cutWith(t, f, "old-b"); !strings.Contains(edited.Error(), "and of no image that goes with it: remove it, too") {
+				t.Errorf("without the tag old-b: %v", edited)
+			}
+			outcomes := (&Application{Client: client(t)}).Apply(t.Context(), f)
+			if outcomes[0].Failed() || !outcomes[0].Deleted {
+				t.Fatalf("got %+v", outcomes[0])
+			}
+			var all []string
+			for _, name := range []string{"a", "b", "c", "d"} {
+				all = append(all, of[name]...)
+			}
+			if diff := cmp.Diff(append(of["d"], "shared"), w.tags(t, append(all, "old", "old-b", "old-previous", "old-d", "shared")...)); diff != "" {
+				t.Errorf("what is there (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// cutWith reads a file from which somebody has removed a tag, and returns the error.
+func cutWith(t *testing.T, f *Proposal, tag string) error {
+	t.Helper()
+	edited := *f
+	edited.Tags = slices.Clone(f.Tags)
+	edited.Tags[0].With = slices.DeleteFunc(slices.Clone(f.Tags[0].With), func(w With) bool { return w.Tag == tag })
+	content, err := edited.Write()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = Read(content); err == nil {
+		t.Fatal("it is read")
+	}
+	return err
+}
+
 // refer pushes an artifact that refers to an image, and returns its digest.
 func refer(t *testing.T, w *world, subject string) string {
 	t.Helper()

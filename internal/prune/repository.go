@@ -196,17 +196,17 @@ func (r *repository) keep(sum digestSum, below []entry) error {
 	return nil
 }
 
-// alone reports whether the only tags that lead to the image are the tag itself and those that are
-// deleted with it.
-func (r *repository) alone(ctx context.Context, t Tag, tags []string) bool {
+// alone reports whether the only tags that lead to an image are t itself and those that are deleted
+// with it.
+func (r *repository) alone(ctx context.Context, image string, t Tag, tags []string) bool {
 	mine := map[string]bool{}
-	if image, err := reference.Parse(t.Tag); err == nil {
-		mine[image.Tag] = true
+	if at, err := reference.Parse(t.Tag); err == nil {
+		mine[at.Tag] = true
 	}
 	for _, w := range t.With {
 		mine[w.Tag] = true
 	}
-	return !r.leads(ctx, t.Digest, tags, mine)
+	return !r.leads(ctx, image, tags, mine)
 }
 
 // isTagged reports whether a tag leads to a manifest, other than those that are deleted.
