@@ -224,4 +224,10 @@ func TestErrorsAreOneLineEach(t *testing.T) {
 	if got.String() != want {
 		t.Errorf("got  %q\nwant %q", got.String(), want)
 	}
+	got.Reset()
+	cmd.WarnAbout(nil)
+	cmd.WarnAbout(fmt.Errorf("not updated: %w", errors.Join(errors.New("c"), errors.New("d: \x1b"))))
+	if want := "move: warning: not updated: c\nmove: warning: d: \\x1b\n"; got.String() != want {
+		t.Errorf("got  %q\nwant %q", got.String(), want)
+	}
 }

@@ -84,17 +84,25 @@ func (c *Command) setLogger() error {
 }
 
 // printError writes each line of err to standard error.
-func (c *Command) printError(err error) {
+func (c *Command) printError(err error) { c.printLines(slog.LevelError, "", err) }
+
+// Warn writes a warning to standard error.
+func (c *Command) Warn(message string) { c.printLine(slog.LevelWarn, warning, message) }
+
+// WarnAbout writes each line of err to standard error, as a warning.
+func (c *Command) WarnAbout(err error) { c.printLines(slog.LevelWarn, warning, err) }
+
+const warning = "warning: "
+
+// printLines writes each line of an error, which may be nil, as printLine does.
+func (c *Command) printLines(level slog.Level, kind string, err error) {
 	if err == nil {
 		return
 	}
 	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
-		c.printLine(slog.LevelError, "", line)
+		c.printLine(level, kind, line)
 	}
 }
-
-// Warn writes a warning to standard error.
-func (c *Command) Warn(message string) { c.printLine(slog.LevelWarn, "warning: ", message) }
 
 // standardError returns a writer of whole lines without secrets and commands to CI systems.
 func (c *Command) standardError() io.Writer {

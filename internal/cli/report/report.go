@@ -41,10 +41,10 @@ type config struct {
 	SplitStatus string        `split_words:"true" desc:"with MIRROR_STATE: status of split's task: $(tasks.split.status)"`
 	SplitReason string        `split_words:"true" desc:"with MIRROR_STATE: reason for that status: $(tasks.split.reason)"`
 
-	out    string
-	stdin  io.Reader
-	stdout io.Writer
-	warn   func(string)
+	out       string
+	stdin     io.Reader
+	stdout    io.Writer
+	warnAbout func(error)
 }
 
 // Command returns the command report.
@@ -62,7 +62,7 @@ func Command() *command.Command {
 	}
 	cmd.Flags.StringVar(&c.out, "out", "", "also write report.json, report.md, junit.xml and images.lock, and with a record metrics.prom, into `DIR`; if DIR is -, write only them, as a tar archive, to standard output")
 	cmd.Flags.StringVar(&c.Directory, "record", "", "also update the record of each image set in `DIR`, which outlives runs: what its destinations have and had, and since when they fail")
-	c.warn = cmd.Warn
+	c.warnAbout = cmd.WarnAbout
 	return cmd
 }
 
@@ -140,7 +140,7 @@ func (c *config) lock(ctx context.Context, r *report.Report, run *state.Run, out
 	}
 	c.Config.Namespace = c.Location.Namespace
 	if err := errors.Join(unread, c.Lock(context.WithoutCancel(ctx), r, before)); err != nil {
-		c.warn(err.Error())
+		c.warnAbout(err)
 	}
 }
 
@@ -155,7 +155,7 @@ func (c *config) keepRecord(ctx context.Context, r *report.Report, out report.Ou
 	}
 	c.Config.Namespace = c.Location.Namespace
 	if err := c.Keep(context.WithoutCancel(ctx), record.Updates(r, set, time.Now()), out); err != nil {
-		c.warn(err.Error())
+		c.warnAbout(err)
 	}
 }
 

@@ -42,9 +42,10 @@ type config struct {
 	report.Origin
 	records.Config
 
-	out    string
-	dryRun bool
-	warn   func(string)
+	out       string
+	dryRun    bool
+	warn      func(string)
+	warnAbout func(error)
 }
 
 // Command returns the command run.
@@ -58,7 +59,7 @@ func Command() *command.Command {
 		Run:      c.run,
 		Aside:    true, // the copy engine waits for no log line
 	}
-	c.warn = cmd.Warn
+	c.warn, c.warnAbout = cmd.Warn, cmd.WarnAbout
 	cmd.Flags.BoolVar(&c.dryRun, "dry-run", false, "report what would be copied, and write nothing to a registry")
 	cmd.Flags.StringVar(&c.out, "out", "", "write report.json, report.md, junit.xml and images.lock, and with a record metrics.prom, into `DIR` too")
 	cmd.Flags.StringVar(&c.Directory, "record", "", "also update the record of each image set in `DIR`, which outlives runs: what its destinations have and had, and since when they fail")
@@ -156,13 +157,9 @@ func (c *config) write(ctx context.Context, streams []*stream.Content, out repor
 	r.From(c.Origin)
 	if c.out != "" {
 		before, unread := out.Lock()
-		if err := errors.Join(unread, c.Lock(context.WithoutCancel(ctx), r, before)); err != nil {
-			c.warn(err.Error())
-		}
+		c.warnAbout(errors.Join(unread, c.Lock(context.WithoutCancel(ctx), r, before)))
 	}
 	written := errors.Join(out.Write(r), r.WriteTableWithin(os.Stdout, command.Columns(os.Stdout)))
-	if err := c.Keep(context.WithoutCancel(ctx), record.Updates(r, "", time.Now()), out); err != nil {
-		c.warn(err.Error()) // it fails no run
-	}
+	c.warnAbout(c.Keep(context.WithoutCancel(ctx), record.Updates(r, "", time.Now()), out)) // it fails no run
 	return cmp.Or(written, r.Err())
 }

@@ -28,14 +28,14 @@ type config struct {
 	Namespace string `desc:"namespace of the image sets (default that of the pod or the kubeconfig)"`
 	start.Env
 
-	warn func(string)
+	warnAbout func(error)
 }
 
 // Command returns the command start.
 func Command() *command.Command {
 	var c config
 	cmd := &command.Command{Name: "start", Synopsis: "SET...", About: about, Env: &c, Run: c.run}
-	c.warn = cmd.Warn
+	c.warnAbout = cmd.WarnAbout
 	return cmd
 }
 
@@ -94,11 +94,7 @@ func (c *config) connect() (*start.Starter, error) {
 
 // log logs what was done for a set.
 func (c *config) log(set string, did start.Action) {
-	if did.Mistakes != nil {
-		for line := range strings.SplitSeq(did.Mistakes.Error(), "\n") {
-			c.warn(line)
-		}
-	}
+	c.warnAbout(did.Mistakes)
 	switch {
 	case did.Run != "":
 		slog.Info("started", "set", set, "run", did.Run, "pruned", did.Pruned)
