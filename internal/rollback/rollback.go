@@ -7,6 +7,7 @@
 package rollback
 
 import (
+	"slices"
 	"time"
 
 	"imagemirror/internal/imageset"
@@ -14,6 +15,7 @@ import (
 	"imagemirror/internal/record"
 	"imagemirror/internal/reference"
 	"imagemirror/internal/registry"
+	"imagemirror/internal/verify"
 )
 
 // A Tag is a destination that is asked for.
@@ -66,6 +68,12 @@ func (r *Rollback) Count(test func(*Tag) bool) int {
 		}
 	}
 	return n
+}
+
+// IsUnverified reports whether the tag moves to an image whose signature the set or the policy
+// demands. A rollback verifies none: what the source has of it may be gone.
+func (r *Rollback) IsUnverified(t *Tag) bool {
+	return t.MustMove() && slices.ContainsFunc(r.options.Set.Demands(t.source, t.at), func(d *verify.Demand) bool { return len(d.Signers) > 0 })
 }
 
 // Holds returns the holds of the tags that are at their digest afterwards, by name. A tag that

@@ -95,6 +95,9 @@ func (c *config) run(ctx context.Context, args []string) error {
 	if ctx.Err() != nil {
 		return errors.New("interrupted: nothing was moved")
 	}
+	if n := back.Count(back.IsUnverified); n > 0 {
+		c.Warn(fmt.Sprintf("verify demands signatures of %s, and a rollback verifies none: check the images in the column TO yourself", text.Count(n, "tag")))
+	}
 	if !c.apply || back.Blocked() && !c.partial {
 		return c.show(back)
 	}
