@@ -277,16 +277,24 @@ func (s *installed) checkSucceeds(run string) {
 	}
 }
 
-// startHere runs the command start on this machine, and returns its output and its exit status.
+// startHere runs the command start on this machine, and returns its output and its exit status. If
+// the API server is too busy for it, it is run again, as often as by a CronJob's Job.
 func (s *installed) startHere(sets ...string) (log string, status int) {
 	s.t.Helper()
-	cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "start"), sets...)
-	cmd.Env = append(os.Environ(), "MIRROR_NAMESPACE="+s.name)
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil {
-		s.t.Fatal(err)
+	const backoffLimit, unfinished = 2, 1
+	for range 1 + backoffLimit {
+		cmd := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "start"), sets...)
+		cmd.Env = append(os.Environ(), "MIRROR_NAMESPACE="+s.name)
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState == nil {
+			s.t.Fatal(err)
+		}
+		if log, status = string(out), cmd.ProcessState.ExitCode(); status != unfinished {
+			break
+		}
+		s.t.Logf("start %s: %s", strings.Join(sets, " "), log)
 	}
-	return string(out), cmd.ProcessState.ExitCode()
+	return log, status
 }
 
 var startedRE = regexp.MustCompile(`msg=started set=\S+ run=(\S+)`)
