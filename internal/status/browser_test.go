@@ -48,7 +48,7 @@ func browser(t *testing.T) context.Context {
 		chromedp.ExecPath(program), chromedp.NoSandbox, // it is root's in CI, and sees only these pages
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 		chromedp.Flag("force-device-scale-factor", "1"), chromedp.DisableGPU,
-		chromedp.WSURLReadTimeout(time.Minute)) // other tests run meanwhile
+		chromedp.WSURLReadTimeout(5*time.Minute)) // other tests run meanwhile
 	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(stop)
 	ctx, stop = chromedp.NewContext(ctx)
@@ -56,7 +56,7 @@ func browser(t *testing.T) context.Context {
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop = context.WithTimeout(ctx, 5*time.Minute)
+	ctx, stop = context.WithTimeout(ctx, 15*time.Minute)
 	t.Cleanup(stop)
 	return ctx
 }
