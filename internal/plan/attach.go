@@ -239,7 +239,7 @@ func (f *finder) referrer(ctx context.Context, subject string, d registry.Referr
 		err = im.all(ctx, d.Digest, known)
 	}
 	if err != nil {
-		return f.failed(kind, d.Digest, err)
+		return f.failed(kind, d.Digest, explainReferrer(err, d.Digest, subject))
 	}
 	return f.one(finding{Attachment: stream.Attachment{Kind: kind, Digest: d.Digest, Subject: subject, Required: f.Required}})
 }

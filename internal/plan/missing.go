@@ -7,56 +7,56 @@ import (
 	"imagemirror/internal/regerror"
 )
 
-// explainMissing adds to the error of a manifest that does not exist where its digest is from:
-// the registry announced it for a tag.
-func explainMissing(err error, digest, tag string) error {
+// A missing is the cause of a failure to read a manifest that its registry has announced, and does
+// not have.
+type missing struct {
+	announced string // where the registry has announced it
+	advice    string
+}
+
+// Kind returns what kind of failure the error is the cause of.
+func (missing) Kind() fault.Kind { return fault.Missing }
+
+func (m missing) Error() string { return m.announced }
+
+// Advice returns what a person can do about the error.
+func (m missing) Advice() string { return m.advice }
+
+// explain adds to the error of a manifest that does not exist why it was asked for, if is reports
+// that this is the reason for its digest.
+func (m missing) explain(err error, is func(digest string) bool) error {
 	known, ok := err.(*regerror.Error)
-	if !ok || known.Status != http.StatusNotFound || known.Ref != digest {
+	if !ok || known.Status != http.StatusNotFound || !is(known.Ref) {
 		return err
 	}
 	e := *known
-	e.Err = missingTagError(tag)
+	e.Err = m
 	return &e
 }
 
-// A missingTagError names the tag that the digest of a missing manifest was announced for.
-type missingTagError string
-
-// Kind returns what kind of failure the error is the cause of.
-func (e missingTagError) Kind() fault.Kind { return fault.Missing }
-
-func (e missingTagError) Error() string {
-	return "the registry announced this digest for the tag " + string(e)
-}
-
-// Advice returns what a person can do about the error.
-func (e missingTagError) Advice() string {
-	return "run again; if it persists, push the tag to the source again, or ask the registry's operators"
+// explainMissing adds to the error of a manifest that does not exist where its digest is from:
+// the registry announced it for a tag.
+func explainMissing(err error, digest, tag string) error {
+	return missing{
+		"the registry announced this digest for the tag " + tag,
+		"run again; if it persists, push the tag to the source again, or ask the registry's operators",
+	}.explain(err, func(other string) bool { return other == digest })
 }
 
 // explainChild adds to the error of a manifest that does not exist that the image's index, which
 // has the digest root, leads to it.
 func explainChild(err error, root string) error {
-	known, ok := err.(*regerror.Error)
-	if !ok || known.Status != http.StatusNotFound || known.Ref == root {
-		return err
-	}
-	e := *known
-	e.Err = missingChildError(root)
-	return &e
+	return missing{
+		"the index " + root + " lists it, and the repository does not have it",
+		"push the image's missing platforms to the source, or map those that are there by their digests",
+	}.explain(err, func(other string) bool { return other != root })
 }
 
-// A missingChildError names the index that leads to a missing manifest.
-type missingChildError string
-
-// Kind returns what kind of failure the error is the cause of.
-func (e missingChildError) Kind() fault.Kind { return fault.Missing }
-
-func (e missingChildError) Error() string {
-	return "the index " + string(e) + " lists it, and the repository does not have it"
-}
-
-// Advice returns what a person can do about the error.
-func (e missingChildError) Advice() string {
-	return "push the image's missing platforms to the source, or map those that are there by their digests"
+// explainReferrer adds to the error of a manifest that does not exist that the registry lists it as
+// a referrer of another one.
+func explainReferrer(err error, digest, subject string) error {
+	return missing{
+		"the registry lists it as a referrer of " + subject + ", and the repository does not have it",
+		"push the referrer to the source again, or remove it from the list, which is the index under the tag sha256-HEX in a registry without the referrers API",
+	}.explain(err, func(other string) bool { return other == digest })
 }
