@@ -91,17 +91,19 @@ func TestExpiredTokensCostNoImage(t *testing.T) {
 
 func TestTokensAreRenewedBeforeTheyExpire(t *testing.T) {
 	t.Parallel()
-	auth := &registrytest.Auth{Lifetime: time.Second}
-	p := pair{newRegistry(t, auth), newRegistry(t, auth)}
-	w := newWorkload(t, p, 6)
-	slow := registrytest.FaultRule{Name: "slow", Fault: registrytest.Delay(100 * time.Millisecond)}
-	p.source.Inject(slow)
-	p.destination.Inject(slow)
-	mirrorLines(t, w.lines...).allAre(t, stream.Copied)
-	asked, refused := tokens(p.destination)
-	if refused > 2+asked/2 {
-		t.Errorf("%d requests were refused and %d tokens asked for, so tokens are used until they are refused", refused, asked)
-	}
+	timed(t, func(factor int) error {
+		auth := &registrytest.Auth{Lifetime: time.Duration(factor) * time.Second}
+		p := pair{newRegistry(t, auth), newRegistry(t, auth)}
+		w := newWorkload(t, p, 6)
+		slow := registrytest.FaultRule{Name: "slow", Fault: registrytest.Delay(time.Duration(factor) * 100 * time.Millisecond)}
+		p.source.Inject(slow)
+		p.destination.Inject(slow)
+		mirrorLines(t, w.lines...).allAre(t, stream.Copied)
+		if asked, refused := tokens(p.destination); refused > 2+asked/2 {
+			return fmt.Errorf("%d requests were refused and %d tokens asked for, so tokens are used until they are refused", refused, asked)
+		}
+		return nil
+	})
 }
 
 // Wildcards list tags before anything else, and share tokens all the same.
