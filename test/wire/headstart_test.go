@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"imagemirror/internal/imageset"
 	"imagemirror/internal/mirror"
@@ -45,9 +44,7 @@ func TestHeadStartCostsNoRequest(t *testing.T) {
 			requests := func(ahead bool) (source, destination map[string]int) {
 				p := pair{newRegistry(t, auth), newRegistry(t, auth)}
 				w := newWorkload(t, p, 24) // their tokens are two
-				config := settings()
-				config.Stall = time.Hour // blobs are read again if they take a sixth of it while others wait
-				c := client(t, config)
+				c := client(t, settings())
 				if ahead {
 					runWith(t, c, w.lines...)
 				} else {

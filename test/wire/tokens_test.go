@@ -116,9 +116,7 @@ func TestWildcardsShareTokens(t *testing.T) {
 		push(t, p.source, fmt.Sprintf("ci/a%d:v1", i), registrytest.NewImage(registrytest.OCI, "x", "amd64"))
 		lines = append(lines, fmt.Sprintf("%s/ci/a%d:v* %s/m/a%d", p.source.Host, i, p.destination.Host, i))
 	}
-	config := settings()
-	config.Stall = time.Hour // a sixth of which is waited for lists: those that take longer share no tokens
-	split(t, config, lines...)
+	split(t, settings(), lines...)
 	for side, r := range map[string]remoteRegistry{"source": p.source, "destination": p.destination} {
 		want := repositories / 20
 		if side == "destination" {

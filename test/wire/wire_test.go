@@ -79,9 +79,10 @@ type run struct {
 }
 
 // settings returns the settings of a test's clients. They try little, so a registry that is
-// down fails at once. They are patient, since on a busy machine nothing moves for seconds.
+// down fails at once. Nothing is slow to them, since on a busy machine everything is for seconds:
+// a twelfth of Stall and a sixth are how long they wait before they send requests twice.
 func settings() registry.Config {
-	return registry.Config{Concurrency: 8, Retries: 5, Stall: time.Minute}
+	return registry.Config{Concurrency: 8, Retries: 5, Stall: time.Hour}
 }
 
 // mirrorLines copies the images of the lines of a mapping file.
