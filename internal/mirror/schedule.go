@@ -57,7 +57,7 @@ func (e *engine) announceLocked() {
 		announced[j.manifest.repo.to] = true
 		all = append(all, registry.Announcement{Repository: j.manifest.repo.to, From: from[j.manifest.repo]})
 	}
-	registry.AnnounceAll(e.work, all)
+	registry.AnnounceAll(e.work, all, true)
 }
 
 // serve carries out a queue's tasks until there can be no more.

@@ -56,6 +56,7 @@ func (r *resolver) sources(ctx context.Context, targets []*target) map[registryP
 	routes := map[registryPair][]*group{}
 	groups := map[reference.Reference]*group{}
 	repositories := map[string]*registry.Repository{}
+	var used []*registry.Repository
 	for _, t := range targets {
 		if t.settled || t.err != nil {
 			r.Progress.note(t)
@@ -68,7 +69,7 @@ func (r *resolver) sources(ctx context.Context, targets []*target) map[registryP
 				continue
 			}
 			repositories[name] = t.from
-			t.from.Announce(ctx)
+			used = append(used, t.from)
 		}
 		g := groups[t.source]
 		if g == nil {
@@ -79,6 +80,7 @@ func (r *resolver) sources(ctx context.Context, targets []*target) map[registryP
 		}
 		g.targets = append(g.targets, t)
 	}
+	announce(ctx, used)
 	reservePulls(targets)
 	return routes
 }

@@ -148,13 +148,27 @@ func (r *resolver) routes(ctx context.Context, targets []*target) map[registryPa
 		g.targets = append(g.targets, t)
 		t.asked = ask(reference.Source, t.from.Registry())
 	}
+	var used []*registry.Repository
 	for _, t := range targets {
 		if !t.settled && t.err == nil {
-			t.from.Announce(ctx)
-			t.to.Announce(ctx)
+			used = append(used, t.from, t.to)
 		}
 	}
+	announce(ctx, used)
 	return routes
+}
+
+// announce announces repositories, in one step: requests of another batch may be under way.
+func announce(ctx context.Context, used []*registry.Repository) {
+	var all []registry.Announcement
+	seen := map[*registry.Repository]bool{}
+	for _, at := range used {
+		if !seen[at] {
+			seen[at] = true
+			all = append(all, registry.Announcement{Repository: at})
+		}
+	}
+	registry.AnnounceAll(ctx, all, false)
 }
 
 // meet fails targets of different sources whose destinations have different names, but are

@@ -292,9 +292,9 @@ type Announcement struct {
 }
 
 // AnnounceAll announces repositories as Announce does, in one step for each registry: a request
-// that is under way then gets no token with some of them. If it is known where tokens come from,
-// they are asked for at once.
-func AnnounceAll(ctx context.Context, list []Announcement) {
+// that is under way then gets no token with some of them. With prefetch, and if it is known where
+// tokens come from, they are asked for at once.
+func AnnounceAll(ctx context.Context, list []Announcement, prefetch bool) {
 	by := map[*auth.Authorizer][]auth.Announcement{}
 	for _, n := range list {
 		for _, ep := range n.Repository.endpoints {
@@ -303,7 +303,9 @@ func AnnounceAll(ctx context.Context, list []Announcement) {
 	}
 	for a, there := range by {
 		a.AnnounceAll(ctx, there)
-		go a.Await(ctx, there[0].Want)
+		if prefetch {
+			go a.Await(ctx, there[0].Want)
+		}
 	}
 }
 
