@@ -82,7 +82,7 @@ type Authorizer struct {
 
 	answered chan struct{} // closed when the first request has been answered
 	release  func()        // closes answered
-	trying   sync.Mutex    // held while it is not known how many scopes a token may have
+	trying   chan struct{} // has an entry while somebody finds out how many scopes a token may have
 
 	mu        sync.Mutex
 	begun     bool // the first request is under way, or was
@@ -108,6 +108,7 @@ func New(config Config) *Authorizer {
 		service:  tokenService{Config: config},
 		answered: answered,
 		release:  sync.OnceFunc(func() { close(answered) }),
+		trying:   make(chan struct{}, 1),
 		scopes:   math.MaxInt,
 		own:      map[string]Challenge{},
 		plain:    map[string]bool{},

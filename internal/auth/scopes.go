@@ -79,7 +79,7 @@ func (a *Authorizer) announceLocked(ctx context.Context, want Access, mountFrom 
 		open := a.open[group]
 		t := open
 		if !open.takes(want.scope(), missing) {
-			t = &token{credential: want.Announced}
+			t = newToken(want.Announced, nil)
 			a.wanted[want.Push] = append(a.wanted[want.Push], t)
 		}
 		t.ctx = ctx
@@ -239,8 +239,12 @@ func (a *Authorizer) headerOf(ctx context.Context, t *token, c Challenge, refuse
 // a token already do not wait for that.
 func (a *Authorizer) askForMany(ctx context.Context, t *token, c Challenge, with credentials.Credential) (issued, error) {
 	if !a.isProved() {
-		a.trying.Lock()
-		defer a.trying.Unlock()
+		select {
+		case a.trying <- struct{}{}:
+			defer func() { <-a.trying }()
+		case <-ctx.Done():
+			return issued{}, context.Cause(ctx)
+		}
 		if a.MaxScopes() < len(t.scopes) {
 			return issued{}, errFewerScopes
 		}
@@ -282,7 +286,7 @@ func (a *Authorizer) tokenFor(want Access, c Challenge, at phase) *token {
 	key := tokenKey{want.Announced, c, strings.Join(scopes, " ")}
 	t := a.tokens[key]
 	if t == nil {
-		t = &token{credential: want.Announced, scopes: scopes}
+		t = newToken(want.Announced, scopes)
 		a.tokens[key] = t
 	}
 	return t

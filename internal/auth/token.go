@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,19 +27,28 @@ type token struct {
 
 	prefetched chan struct{} // closed once a prefetch has ended; nil until one begins
 
-	mu      sync.Mutex
-	header  string // bearerPrefix and the value, kept so that requests need not concatenate them
-	refused error  // why the token service gives no token with so many scopes
+	turn    chan struct{} // has an entry while somebody uses or fetches the token, which guards what follows
+	header  string        // bearerPrefix and the value, kept so that requests need not concatenate them
+	refused error         // why the token service gives no token with so many scopes
+}
+
+func newToken(credential credentials.Credential, scopes []string) *token {
+	return &token{credential: credential, scopes: scopes, turn: make(chan struct{}, 1)}
 }
 
 // bearerPrefix comes before a token in an Authorization header.
 const bearerPrefix = "Bearer "
 
 // get returns the token as an Authorization header, fetched again if it has expired or has the
-// value that was refused. Callers that come meanwhile wait for the same answer.
+// value that was refused. Callers that come meanwhile wait for the same answer, until their ctx
+// ends.
 func (t *token) get(ctx context.Context, fetch func(context.Context) (issued, error), refused string) (string, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	select {
+	case t.turn <- struct{}{}:
+		defer func() { <-t.turn }()
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
 	if t.isFresh() && t.header[len(bearerPrefix):] != refused {
 		return t.header, nil
 	}

@@ -165,7 +165,7 @@ func (s *blobSource) brokeOff(err error) error {
 	case s.broken > 1:
 		s.from.Turn()
 	}
-	if s.broken < s.policy.Tries && s.slow < registry.SlowTries*len(s.blob.sources) {
+	if s.broken < s.policy.Tries && s.slow < registry.SlowTries*len(s.blob.sources) && !regerror.IsPermanent(err) {
 		return nil
 	}
 	return s.fault(fmt.Errorf("the transfer broke off, the last time at byte %d of %d: %w", s.offset, s.blob.size, err))

@@ -90,10 +90,10 @@ func (h *host) ping(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	defer discard(resp)
 	c, ok := auth.ParseChallenge(resp)
 	if ok && resp.StatusCode == http.StatusUnauthorized && h.auth.Challenge().IsZero() {
 		h.auth.Learn(c)
 	}
-	return true
+	discard(resp)
+	return ctx.Err() == nil // else its body never came
 }

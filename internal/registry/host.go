@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -104,9 +105,13 @@ func (h *host) lead(u *url.URL) (*http.Client, error) {
 func (h *host) leadToTokens(ctx context.Context, u *url.URL) (*http.Client, error) {
 	probe := func(ctx context.Context) bool { return h.probe(ctx, u) }
 	if h.tokens.triesOf(ctx, 1, probe) == 0 {
-		return nil, regerror.Permanent(regerror.ErrTokensDown)
+		return nil, cmp.Or(context.Cause(ctx), regerror.Permanent(regerror.ErrTokensDown))
 	}
-	return h.lead(u)
+	client, err := h.lead(u)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: heedful{client.Transport, &h.tokens}, CheckRedirect: noRedirect}, nil
 }
 
 // leadCall returns the HTTP client for a call at an address that the registry gave.

@@ -39,6 +39,8 @@ type call struct {
 	lists    bool  // it lets others go first: what it lists is needed last
 	child    bool  // it goes before others: an image that is begun waits for it
 	expect   []int // statuses of success; any other is an error
+
+	up context.Context // see health.period; nil if the call may find out that the registry is up again
 }
 
 // commitPatience is how long a registry may take to hash and store a blob, times Stall.
@@ -48,18 +50,40 @@ const commitPatience = 5
 // releases the request slot. Errors are of type *regerror.Error, without Side and
 // Doing.
 func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
+	c.up = h.health.period()
 	tries := h.health.triesOf(ctx, h.client.config.Retries, h.ping)
 	if tries == 0 {
-		return nil, &regerror.Error{At: h.endpoint.Registry, Err: regerror.ErrDown}
+		return nil, &regerror.Error{At: h.endpoint.Registry, Err: cmp.Or(context.Cause(ctx), h.health.whyDown())}
 	}
 	if c.once() {
 		tries = 1
 	}
 	h.renew(ctx, c)
-	var resp *http.Response
-	var e *regerror.Error
-	err := h.policy().Do(ctx, func(n int) (wait time.Duration, err error) {
+	resp, e := h.attempt(ctx, c, tries)
+	if e == nil {
+		return resp, nil
+	}
+	answered := e.Status != 0 || errors.Is(e, coding.ErrUnsupported)
+	called := ctx.Err() != nil
+	if !answered && !called && c.up != nil && c.up.Err() != nil && h.healthOf(e) == &h.health {
+		e = &regerror.Error{Err: context.Cause(c.up)}
+	}
+	waited := !called && !isDown(e) && !errors.Is(e, regerror.ErrBusy) && !errors.Is(e, retry.ErrTooLong)
+	if !answered && waited && !c.optional {
+		h.healthOf(e).gaveUp(e)
+	}
+	h.explainDenial(ctx, c.access, e)
+	e.At = h.endpoint.Registry
+	return nil, e
+}
+
+// attempt makes up to tries attempts at a call, or more if the registry answers.
+func (h *host) attempt(ctx context.Context, c *call, tries int) (resp *http.Response, e *regerror.Error) {
+	waiting, end := within(ctx, c.up)
+	defer end()
+	err := h.policy().Do(waiting, func(n int) (wait time.Duration, err error) {
 		if n > 1 {
+			h.health.suspect(ctx, h.ping)
 			h.budget.traffic.retries.Add(1)
 		}
 		if resp, wait, e = h.try(ctx, c); e == nil {
@@ -77,13 +101,6 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	if err == nil {
 		return resp, nil
 	}
-	answered := e.Status != 0 || errors.Is(e, coding.ErrUnsupported)
-	waited := ctx.Err() == nil && !errors.Is(e, regerror.ErrBusy) && !errors.Is(e, retry.ErrTooLong)
-	if !answered && waited && !c.optional {
-		h.healthOf(e).gaveUp(e)
-	}
-	h.explainDenial(ctx, c.access, e)
-	e.At = h.endpoint.Registry
 	return nil, e
 }
 
@@ -121,18 +138,30 @@ func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*htt
 		body.letGo()
 	})
 	answered := h.await(ctx, c.awaits())
+	began, stay := time.Now(), c.leaveBefore(cancel)
 	resp, err := h.follow(ctx, c, with.Header, body)
+	stay()
 	answered()
 	if err != nil {
 		done()
 		return nil, with, err
 	}
 	w.hold()
-	pace := newPace(w, resp.Request.URL.Host, h.rateOf(c, resp))
+	from := resp.Request.URL
 	resp.Body = &responseBody{
-		ReadCloser: resp.Body, ctx: ctx, pace: pace, moved: &h.budget.traffic.bytes, good: resp.StatusCode/100 == 2, done: done,
+		ReadCloser: resp.Body, ctx: ctx, pace: newPace(w, from.Host, h.rateOf(c, resp)), moved: &h.budget.traffic.bytes,
+		good: resp.StatusCode/100 == 2, done: done, health: h.healthAt(from), down: h.downAt(from), began: began,
 	}
 	return resp, with, nil
+}
+
+// leaveBefore ends a request, until stay is called, when its registry is found silent. A registry
+// that takes in a body is not silent.
+func (c *call) leaveBefore(end context.CancelCauseFunc) (stay func() bool) {
+	if c.up == nil || c.stream != nil {
+		return func() bool { return false }
+	}
+	return context.AfterFunc(c.up, func() { end(context.Cause(c.up)) })
 }
 
 // await begins to wait for what the registry has to give within the time that it may stay
@@ -152,7 +181,7 @@ func (c *call) awaits() waits.Kind {
 // policy returns how requests to the registry are retried.
 func (h *host) policy() retry.Policy {
 	return retry.Policy{
-		Tries: h.client.config.Retries, First: 250 * time.Millisecond, Max: 10 * time.Second, Host: h.endpoint.Registry,
+		Tries: h.client.config.Retries, First: 250 * time.Millisecond, Max: 10 * time.Second, Host: h.endpoint.Registry, Final: isDown,
 	}
 }
 
@@ -183,6 +212,8 @@ func (c *call) hasSlot(b *budget) bool {
 
 // slot waits for a request slot, unless the call has one. The caller releases it.
 func (h *host) slot(ctx context.Context, c *call) (release func(), err error) {
+	ctx, end := within(ctx, c.up)
+	defer end()
 	switch {
 	case c.kept != nil:
 		return func() {}, c.kept.take(ctx, h.budget) // its keeper releases it
@@ -228,9 +259,10 @@ func (h *host) follow(ctx context.Context, c *call, authorization string, body *
 		}
 		h.budget.traffic.requests.Add(1)
 		h.budget.traffic.bytes.Add(int64(len(c.body))) // a stream counts what is read of it
+		began := time.Now()
 		resp, err := client.Do(req)
 		if err != nil {
-			return nil, h.lost(ctx, u, err)
+			return nil, h.lost(ctx, u, began, err)
 		}
 		to, err := h.redirect(resp, c.method, u, hop)
 		if c.kept != nil && h.at(u) {
@@ -239,6 +271,7 @@ func (h *host) follow(ctx context.Context, c *call, authorization string, body *
 		if err == nil && to == nil {
 			return resp, nil
 		}
+		h.healthAt(u).heard()
 		if err != nil {
 			discard(resp)
 			return nil, err

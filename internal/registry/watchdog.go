@@ -206,6 +206,11 @@ type responseBody struct {
 	moved *atomic.Int64 // counts what is read
 	good  bool          // the answer is a success
 	done  func()
+
+	health *health     // of the host that answered
+	down   error       // what a stall is if that host is silent
+	began  time.Time   // when it was asked
+	ended  atomic.Bool // health knows what became of the answer
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
@@ -213,17 +218,34 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.pace.hold(n)
 	b.moved.Add(int64(n))
+	if err != nil {
+		b.end(err)
+	}
 	switch {
 	case err == io.EOF && b.good:
 		b.done()
 	case err != nil && err != io.EOF:
-		err = regerror.Plain(b.ctx, err)
+		if err = regerror.Plain(b.ctx, err); errors.Is(err, regerror.ErrStalled) && b.health.isSilent() {
+			err = b.down
+		}
 		b.done()
 	}
 	return n, err
 }
 
+// end tells the health how the answer ended.
+func (b *responseBody) end(err error) {
+	switch {
+	case b.ended.Swap(true):
+	case err == io.EOF:
+		b.health.heard()
+	default:
+		b.health.unheard(b.ctx, b.began, b.pace.began, err)
+	}
+}
+
 func (b *responseBody) Close() error {
+	b.end(io.EOF) // whoever closes it has read what is needed
 	err := b.ReadCloser.Close()
 	b.done()
 	return err

@@ -21,11 +21,12 @@ const maxAfter = 60 * time.Second
 
 // A Policy bounds how often a request is tried and how long it waits in between.
 type Policy struct {
-	Tries     int           // at most, the first one included
-	First     time.Duration // wait between two tries, which doubles each time
-	Max       time.Duration // longest wait, unless a try asks for more
-	Immediate bool          // the second try does not wait; First is the wait before the third
-	Host      string        // that is tried, for whoever watches the waits
+	Tries     int              // at most, the first one included
+	First     time.Duration    // wait between two tries, which doubles each time
+	Max       time.Duration    // longest wait, unless a try asks for more
+	Immediate bool             // the second try does not wait; First is the wait before the third
+	Host      string           // that is tried, for whoever watches the waits
+	Final     func(error) bool // reports whether an error ends the tries; nil if none does
 }
 
 // Do calls try with 1, 2 and so on until it succeeds, and returns the error of the last
@@ -35,7 +36,7 @@ type Policy struct {
 func (p Policy) Do(ctx context.Context, try func(n int) (wait time.Duration, err error)) error {
 	for n := 1; ; n++ {
 		wait, err := try(n)
-		if err == nil || wait == Never || n >= p.Tries || ctx.Err() != nil {
+		if err == nil || wait == Never || n >= p.Tries || ctx.Err() != nil || p.Final != nil && p.Final(err) {
 			return err
 		}
 		if p.sleep(ctx, wait, p.Backoff(n)) != nil {
