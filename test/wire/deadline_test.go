@@ -182,7 +182,8 @@ func readElsewhere(t *testing.T, factor int, fault registrytest.Fault) error {
 	return nil
 }
 
-// heldUntil returns a fault that lets the registry answer once a channel is closed.
+// heldUntil returns a fault that lets the registry answer once a channel is closed. Unlike with
+// await, a request may end before.
 func heldUntil(closed <-chan struct{}) registrytest.Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
