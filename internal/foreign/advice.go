@@ -8,8 +8,8 @@ import (
 // Where to say what an image set does not.
 const (
 	belongsCredentials = "credentials stay outside of image sets: see docs/how-to/credentials.md"
-	belongsRegistries  = "how a registry is reached belongs into registries.conf: see docs/reference/registries.md"
-	belongsCA          = "the file belongs into MIRROR_CA_FILE: see docs/reference/registries.md"
+	belongsRegistries  = "how a registry is reached belongs in registries.conf: see docs/reference/registries.md"
+	belongsCA          = "set MIRROR_CA_FILE to the file: see docs/reference/registries.md"
 	notNeeded          = "the program chooses this itself"
 )
 

@@ -112,10 +112,10 @@ func TestWhatCannotBeSaid(t *testing.T) {
 		{"regsync: a newer version", "version: 2\nsync: []", []string{"f:1: version is \"2\": write a number from 0 to 1, or leave it out"}},
 		{"skopeo: a tag in a repository", "a.io:\n  images:\n    x:v1: [v2]\n", []string{`f:3: images: "x:v1" is left out: "a.io/x:v1" has a tag or a digest: write only the repository`}},
 		{"skopeo: credentials", "a.io:\n  credentials: {username: u, password: p}\n  tls-verify: false\n",
-			[]string{"f:2: credentials: credentials stay outside of image sets: see docs/how-to/credentials.md", "f:3: tls-verify: how a registry is reached belongs into registries.conf: see docs/reference/registries.md"}},
+			[]string{"f:2: credentials: credentials stay outside of image sets: see docs/how-to/credentials.md", "f:3: tls-verify: how a registry is reached belongs in registries.conf: see docs/reference/registries.md"}},
 		{"image-syncer: tags of both sides", "a.io/x:1,2: b.io/x:3", []string{`f:1: images: a destination of "a.io/x:1,2" is left out: it has 1 tags, and its source 2`}},
 		{"image-syncer: a tag for all tags", "a.io/x: b.io/x:3", []string{`f:1: images: a destination of "a.io/x" is left out: it has a tag, but its source stands for several: write only the repository`}},
-		{"image-syncer: the environment", "a.io/x: $HOST/x", []string{`f:1: images: a destination of "a.io/x" is left out: it has a variable of the environment: write the name out`}},
+		{"image-syncer: the environment", "a.io/x: $HOST/x", []string{`f:1: images: a destination of "a.io/x" is left out: it has an environment variable: replace it with its value`}},
 		{"image-syncer: no destination", "a.io/x: ''\na.io/y: []", []string{
 			`f:1: images: "a.io/x" is left out: it has no destination, and image sets have no default for one: write it out`,
 			`f:2: images: "a.io/y" is left out: it has no destination, and image sets have no default for one: write it out`}},

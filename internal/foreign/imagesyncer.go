@@ -155,7 +155,7 @@ func taggedImages(name, tags string) ([]reference.Reference, error) {
 // of the sources, in their order.
 func ruleDestinations(destination string, sources []reference.Reference) ([]reference.Reference, error) {
 	if strings.Contains(destination, "$") {
-		return nil, errors.New("it has a variable of the environment: write the name out")
+		return nil, errors.New("it has an environment variable: replace it with its value")
 	}
 	targets, err := taggedImages(cutTags(destination))
 	switch {

@@ -112,13 +112,13 @@ func (s *syncEntry) readers(name string) readers {
 		"includeExternal": elsewhere(name+".includeExternal", "layers at other hosts stay where their URLs lead"),
 		"mediaTypes":      elsewhere(name+".mediaTypes", "images of every media type are mirrored"),
 		"hooks":           elsewhere(name+".hooks", "a run starts no other program: see notifications (docs/how-to/notifications.md) and report.json"),
-		"parallel":        elsewhere(name+".parallel", "what is limited is requests in flight: write spec.cap"),
+		"parallel":        elsewhere(name+".parallel", "settings limit requests in flight: write spec.cap"),
 		"cacheCount":      elsewhere(name+".cacheCount", notNeeded),
 		"cacheTime":       elsewhere(name+".cacheTime", notNeeded),
 		"blobLimit":       elsewhere(name+".blobLimit", notNeeded),
 		"userAgent":       elsewhere(name+".userAgent", notNeeded),
 		"skipDockerConfig": elsewhere(name+".skipDockerConfig",
-			"which files have credentials is in the environment (docs/reference/credentials.md)"),
+			"variables name the files with credentials (docs/reference/credentials.md)"),
 	}
 }
 

@@ -99,7 +99,7 @@ func (r *reader) repositories(registry, name string) (src, dst reference.Referen
 		return src, dst, err
 	}
 	if r.target.Prefix == "" {
-		return src, dst, errors.New("where skopeo sync copies to is not in its file: give -dest, such as quay.io/org")
+		return src, dst, errors.New("the file does not name where skopeo sync copies to: give -dest, such as quay.io/org")
 	}
 	suffix := path.Base(src.Repository)
 	if r.target.Scoped {

@@ -81,7 +81,7 @@ func allowed(node parse.Node) bool {
 }
 
 // errKeep refuses a template for another tag than one in the same repository.
-var errKeep = errors.New("only a tag with {{.Ref.Tag}} in it can be said: write spec.keep, such as {tag}-previous")
+var errKeep = errors.New("only a tag with {{.Ref.Tag}} in it can be expressed: write spec.keep, such as {tag}-previous")
 
 // keepTemplate returns regsync's template of a backup tag in the form of settings.
 func keepTemplate(text string) (string, error) {

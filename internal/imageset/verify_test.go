@@ -23,7 +23,7 @@ func TestVerification(t *testing.T) {
 		"parameters and the private key": {byKey, map[string]string{"a.pub": "-----BEGIN EC PARAMETERS-----\nAAAA\n-----END EC PARAMETERS-----\n" + string(key.Private())}, "key a.pub: it is a private key"},
 		"a pair":                         {byKey, map[string]string{"a.pub": string(key.Public) + string(key.Private())}, "key a.pub: it is a private key"},
 		"a directory":                    {byKey, map[string]string{"a.pub/x": "x"}, "key a.pub: this is not a regular file: remove or rename it"},
-		"two keys":                       {byKey, map[string]string{"a.pub": string(key.Public) + string(key.Public)}, "key a.pub: more than one key is in it"},
+		"two keys":                       {byKey, map[string]string{"a.pub": string(key.Public) + string(key.Public)}, "key a.pub: it has more than one key"},
 		"a bad key":                      {byKey, map[string]string{"a.pub": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"}, "key a.pub: it is not a public key"},
 		"a certificate":                  {byKey, map[string]string{"a.pub": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}, "key a.pub: it is a certificate"},
 		"a root":                         {byIdentity, map[string]string{"r.json": string(authority.TrustedRoot())}, ""},

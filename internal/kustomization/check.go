@@ -169,7 +169,7 @@ var forbidden = func() []strictyaml.Key {
 // readResource refuses a resource that is not one of a set.
 func (s *SetDirectory) readResource(v strictyaml.Value) {
 	if name, ok := v.Text(); ok && !slices.Contains(s.resources(), name) && name != settings.File {
-		refuseResource(v, name, "is none of a set's own objects")
+		refuseResource(v, name, "is not one of a set's own objects")
 	}
 }
 
@@ -177,7 +177,7 @@ func (s *SetDirectory) readResource(v strictyaml.Value) {
 func (t *Tree) readListed(sets []string) func(strictyaml.Value) {
 	return func(v strictyaml.Value) {
 		if name, ok := v.Text(); ok && !slices.Contains(sets, name) {
-			refuseResource(v, name, "is no image set here")
+			refuseResource(v, name, "is not an image set here")
 		}
 	}
 }

@@ -237,7 +237,7 @@ func (b *mailbox) message(m *Message) (*mail.Msg, error) {
 		return nil, fmt.Errorf("the key %s.from is not an address: %w", b.target, err)
 	}
 	if err := msg.To(b.to...); err != nil {
-		return nil, fmt.Errorf("the key %s.to has what is not an address: %w", b.target, err)
+		return nil, fmt.Errorf("the key %s.to has an invalid address: %w", b.target, err)
 	}
 	msg.Subject(text.Clip("[imagemirror] "+m.Headline(), maxSubject))
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // nobody's absence notes come back (RFC 3834)

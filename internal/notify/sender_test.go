@@ -334,7 +334,7 @@ func TestSecretsThatAreUnfit(t *testing.T) {
 		{"an authority that is none", "hook.ca", "x", lists, 1, `webhook hook: the key hook.ca has no certificate`},
 		{"a mail server in the cluster", "mail.host", "10.96.0.1:25", nil, 2, `email mail: 10.96.0.1 is a private`},
 		{"a sender that is none", "mail.from", "mirror", lists, 2, `email mail: the key mail.from is not an address`},
-		{"recipients that are none", "mail.to", "a@example.com\r\nRCPT TO:<x@evil.example>", lists, 2, `email mail: the key mail.to has what is not an address`},
+		{"recipients that are none", "mail.to", "a@example.com\r\nRCPT TO:<x@evil.example>", lists, 2, `email mail: the key mail.to has an invalid address`},
 		{"a port that is none", "mail.host", "mail.example.com:x", lists, 2, `email mail: the key mail.host is not HOST`},
 		{"a port that is too large", "mail.host", "mail.example.com:65536", lists, 2, `email mail: the key mail.host is not HOST`},
 		{"a port with a sign", "mail.host", "mail.example.com:+25", lists, 2, `email mail: the key mail.host is not HOST`},

@@ -56,9 +56,9 @@ type lateError struct {
 
 func (e *lateError) Error() string {
 	if e.pause > 0 {
-		return fmt.Sprintf("%s asks to be left alone for %s, and all registries have %s (MIRROR_DEADLINE)", e.host, e.pause, e.deadline)
+		return fmt.Sprintf("%s asks to wait %s, and planning has %s in all (MIRROR_DEADLINE)", e.host, e.pause, e.deadline)
 	}
-	return fmt.Sprintf("waited %s for %s, and all registries have %s (MIRROR_DEADLINE)", e.waited.Round(time.Second), e.host, e.deadline)
+	return fmt.Sprintf("waited %s for %s, and planning has %s in all (MIRROR_DEADLINE)", e.waited.Round(time.Second), e.host, e.deadline)
 }
 
 // Kind returns what kind of failure the error is the cause of.

@@ -17,9 +17,9 @@ func TestMissingAnswersAreExplained(t *testing.T) {
 		err  error // of the question
 		want string
 	}{
-		{"not asked any more", nil, "waited 3m0s for quay.io, and all registries have 8m0s (MIRROR_DEADLINE)"},
-		{"no answer", &regerror.Error{Host: "cdn.example", Err: errDeadline}, "waited 3m0s for cdn.example, and all registries have 8m0s (MIRROR_DEADLINE)"},
-		{"throttled", &regerror.Error{Host: "quay.io", Status: 429, After: time.Minute}, "quay.io asks to be left alone for 1m0s, and all registries have 8m0s (MIRROR_DEADLINE)"},
+		{"not asked any more", nil, "waited 3m0s for quay.io, and planning has 8m0s in all (MIRROR_DEADLINE)"},
+		{"no answer", &regerror.Error{Host: "cdn.example", Err: errDeadline}, "waited 3m0s for cdn.example, and planning has 8m0s in all (MIRROR_DEADLINE)"},
+		{"throttled", &regerror.Error{Host: "quay.io", Status: 429, After: time.Minute}, "quay.io asks to wait 1m0s, and planning has 8m0s in all (MIRROR_DEADLINE)"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := &resolver{Options: Options{Limits: Limits{Deadline: 8 * time.Minute}}}

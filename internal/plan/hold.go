@@ -41,6 +41,6 @@ func (t *target) mayBeHeld() bool {
 	}
 	t.err = fault.New(fault.Fault{
 		Kind: fault.Internal, Advice: "make the record readable, and run again",
-	}, fmt.Sprintf("the tag %s stays at %s: whether it is held is not known: %v", t.destination.Tag, text.ShortDigest(t.old), t.unread))
+	}, fmt.Sprintf("the tag %s stays at %s: the record that says whether it is held cannot be read: %v", t.destination.Tag, text.ShortDigest(t.old), t.unread))
 	return true
 }

@@ -89,7 +89,7 @@ func (t *target) unverifiable(digest string) error {
 	return fault.New(fault.Fault{
 		Kind: fault.Unverified, Side: reference.Source, Host: t.from.Registry(),
 		Advice: "keep a record, or let the tag be removed from the destination, so that it is mirrored again",
-	}, fmt.Sprintf("verifying %s@%s: found an image of which the immutable tag %s (%s) was not made; wanted the one of which it was, and no record tells which", t.from.Name(), digest, t.destination.Tag, t.old))
+	}, fmt.Sprintf("verifying %s@%s: found an image other than the one that the immutable tag %s (%s) was made from; wanted that one, but no record has its digest", t.from.Name(), digest, t.destination.Tag, t.old))
 }
 
 // undemanding returns the targets that are copied whatever their signatures are.
@@ -246,7 +246,7 @@ func (s *signatureReader) bundle(ctx context.Context, digest string) error {
 	if s.bundled++; s.bundled > verify.MaxCandidates {
 		return fault.New(fault.Fault{
 			Kind: fault.TooLarge, Side: reference.Source, Host: s.from.Registry(), Advice: "delete old signatures at the source",
-		}, fmt.Sprintf("verifying %s@%s: %v: at most %d are", s.from.Name(), s.digest, errManyBundles, verify.MaxCandidates))
+		}, fmt.Sprintf("verifying %s@%s: %v, which is %d", s.from.Name(), s.digest, errManyBundles, verify.MaxCandidates))
 	}
 	m, err := s.from.Manifest(ctx, digest)
 	if err != nil {

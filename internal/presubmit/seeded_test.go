@@ -240,11 +240,11 @@ subjects: [{kind: ServiceAccount, name: mirror-knative, namespace: image-mirror}
 
 // Mistakes in the kustomization of a set, and in the listing of all sets.
 var kustomizations = []seeded{
-	{name: "a ClusterRoleBinding", says: `the resource "extra.yaml" is none of a set's own objects`, also: "extra.yaml:1: an image set has only", seed: func(w *world, c cast) place {
+	{name: "a ClusterRoleBinding", says: `the resource "extra.yaml" is not one of a set's own objects`, also: "extra.yaml:1: an image set has only", seed: func(w *world, c cast) place {
 		w.write(c.setA+"/extra.yaml", clusterRoleBinding)
 		return w.edited(c.setA, "  - settings.yaml\n", "  - settings.yaml\n  - extra.yaml\n", 1)
 	}},
-	{name: "an object of another set", says: `the resource "../kubefed/settings.yaml" is none of`, seed: edited("  - settings.yaml\n", "  - ../kubefed/settings.yaml\n")},
+	{name: "an object of another set", says: `the resource "../kubefed/settings.yaml" is not one of`, seed: edited("  - settings.yaml\n", "  - ../kubefed/settings.yaml\n")},
 	{name: "a resource on another machine", says: "is on another machine", seed: edited("  - ../base\n", "  - https://example.com/base.yaml\n")},
 	{name: "a resource in a repository", says: "is on another machine", seed: edited("  - ../base\n", "  - github.com/example/base?ref=main\n")},
 	{name: "a patch that relabels", says: "a patch can turn", seed: appended("patches: [{target: {kind: ConfigMap}, patch: '[{op: replace, path: /metadata/labels/imagemirror~1set, value: kubefed}]'}]")},
@@ -305,7 +305,7 @@ var kustomizations = []seeded{
 	{name: "a set that is not installed", says: "belongs here", seed: func(w *world, c cast) place {
 		return w.edited(".", "  - "+c.setA+"\n", "", 0)
 	}},
-	{name: "a set is installed that is not there", says: `the resource "gone" is no image set here`, seed: func(w *world, c cast) place {
+	{name: "a set is installed that is not there", says: `the resource "gone" is not an image set here`, seed: func(w *world, c cast) place {
 		return w.edited(".", "  - "+c.setA+"\n", "  - gone\n  - "+c.setA+"\n", 0)
 	}},
 	{name: "what is installed is on another machine", says: "is on another machine", seed: func(w *world, c cast) place {

@@ -154,7 +154,7 @@ func (t *Tag) check() error {
 	case r.Tag == "" || r.Digest != "" || r.String() != t.Tag:
 		return fmt.Errorf("%.300q is not HOST/REPOSITORY:TAG", t.Tag)
 	case !digest.Valid(t.Digest):
-		return fmt.Errorf("%s has the digest %.80q, which is not one", t.Tag, t.Digest)
+		return fmt.Errorf("%s has the invalid digest %.80q", t.Tag, t.Digest)
 	case len(t.With) > maxWith:
 		return fmt.Errorf("%s has more than %d others with it", t.Tag, maxWith)
 	case !isLine(t.Age, t.Reason):
@@ -163,11 +163,11 @@ func (t *Tag) check() error {
 	for _, w := range t.With {
 		switch with, err := reference.Parse("registry.example/x:" + w.Tag); {
 		case !digest.Valid(w.Digest):
-			return fmt.Errorf("what goes with %s has the digest %.80q, which is not one", t.Tag, w.Digest)
+			return fmt.Errorf("what goes with %s has the invalid digest %.80q", t.Tag, w.Digest)
 		case w.Kind == Referrer && w.Tag != "" || w.Kind != Referrer && (err != nil || with.Tag != w.Tag):
-			return fmt.Errorf("what goes with %s has the tag %.200q", t.Tag, w.Tag)
+			return fmt.Errorf("what goes with %s has the invalid tag %.200q", t.Tag, w.Tag)
 		case w.Kind == Companion && t.imageOf(w.Tag) == "":
-			return fmt.Errorf("what goes with %s has the tag %.200q, which is not of its digest, and of no image that goes with it: remove it, too", t.Tag, w.Tag)
+			return fmt.Errorf("what goes with %s has the tag %.200q, which is not a tag of its digest or of an image that goes with it: remove it, too", t.Tag, w.Tag)
 		case w.Kind != Additional && w.Kind != Kept && w.Kind != Companion && w.Kind != Referrer:
 			return fmt.Errorf("what goes with %s has the unknown kind %.80q", t.Tag, w.Kind)
 		}

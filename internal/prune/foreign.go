@@ -30,7 +30,7 @@ func (e *eraser) foreign(t Tag, image reference.Reference) (why string) {
 	d := e.Record.Destination(t.Tag)
 	switch {
 	case e.used[image.String()]:
-		return "by the record a tag that a mapping names has it, too"
+		return "by the record it also goes with a tag that a mapping names"
 	case d == nil:
 		return "the record does not have " + t.Tag + ", so somebody else may have pushed it"
 	case image.String() == t.Tag || t.imageOf(image.Tag) != "":

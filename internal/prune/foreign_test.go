@@ -50,12 +50,12 @@ func TestEditedFilesDeleteNothingOfOthers(t *testing.T) {
 		}
 	}
 	want := []string{
-		"shared: by the record a tag that a mapping names has it, too",
+		"shared: by the record it also goes with a tag that a mapping names",
 		"mine: by the record it does not go with gone",
-		"live: by the record a tag that a mapping names has it, too",
+		"live: by the record it also goes with a tag that a mapping names",
 		"mine: the record does not have mine, so somebody else may have pushed it",
 		"mine-a: the record does not have deleted-before, so somebody else may have pushed it",
-		"shared: by the record a tag that a mapping names has it, too",
+		"shared: by the record it also goes with a tag that a mapping names",
 	}
 	if diff := cmp.Diff(want, left); diff != "" {
 		t.Errorf("why they are left (-want +got):\n%s", diff)

@@ -271,7 +271,7 @@ func TestReferrersOfEarlierImagesGoWithTheirTags(t *testing.T) {
 			image := w.images
 			f := w.list(t, w.candidate("old", []string{image["a"]},
 				With{Additional, "old-b", image["b"]}, With{Kept, "old-previous", image["c"]}, With{Additional, "old-d", image["d"]}))
-			if edited := cutWith(t, f, "old-b"); !strings.Contains(edited.Error(), "and of no image that goes with it: remove it, too") {
+			if edited := cutWith(t, f, "old-b"); !strings.Contains(edited.Error(), "or of an image that goes with it: remove it, too") {
 				t.Errorf("without the tag old-b: %v", edited)
 			}
 			outcomes := (&Application{Client: client(t)}).Apply(t.Context(), f)

@@ -138,7 +138,7 @@ func decodeIndex(m *corev1.ConfigMap) (index, error) {
 	}
 	for _, s := range x.Segments {
 		if s == nil || s.Generation != "a" && s.Generation != "b" {
-			return index{}, errors.New("the index has a segment of no generation")
+			return index{}, errors.New("the index has a segment without a generation")
 		}
 	}
 	return x, nil

@@ -35,7 +35,7 @@ func (d *Destination) setPart(platforms []string, rewritten string) {
 // checkPart fails if Apply does not write such platforms.
 func (d *Destination) checkPart() error {
 	if len(d.Platforms) > maxPlatforms || d.Rewritten != "" && !digest.Valid(d.Rewritten) {
-		return errors.New("it has too many platforms, or was rewritten from what is not a digest")
+		return errors.New("it has too many platforms, or an invalid digest that it was rewritten from")
 	}
 	return checkTexts(maxShort, d.Platforms...)
 }

@@ -44,9 +44,9 @@ func (h *host) redirect(resp *http.Response, method string, u *url.URL, hop int)
 	case method == http.MethodGet || method == http.MethodHead || keepsMethod(resp.StatusCode):
 		return to, nil
 	case resp.StatusCode == http.StatusSeeOther:
-		return nil, misleads(resp, "a %s was answered with where to GET something else, %s", method, shownAddress(to.String()))
+		return nil, misleads(resp, "a %s was redirected to a GET of something else, %s", method, shownAddress(to.String()))
 	case !sameAddress(u, to):
-		return nil, misleads(resp, "a %s was redirected to another address, %s: that takes 307 or 308", method, shownAddress(to.String()))
+		return nil, misleads(resp, "a %s was redirected to another address, %s: only 307 and 308 may do that", method, shownAddress(to.String()))
 	}
 	return to, nil
 }

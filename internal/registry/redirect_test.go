@@ -35,9 +35,9 @@ func TestRedirect(t *testing.T) {
 		{"301 of a HEAD to another path", "HEAD", 301, "/x", "https://r.example.com/x", ""},
 
 		{"301 to another path", "POST", 301, "/v2/other/place/", "", `a POST was redirected to another address, "https://r.example.com/v2/other/place/"`},
-		{"302 to another host", "PUT", 302, "https://u:secret@login.example.com/x?state=secret", "", `another address, "https://login.example.com/x": that`},
+		{"302 to another host", "PUT", 302, "https://u:secret@login.example.com/x?state=secret", "", `another address, "https://login.example.com/x": only 307 and 308`},
 		{"302 to another port", "PUT", 302, "https://r.example.com:8443/v2/a/blobs/uploads/", "", "another address"},
-		{"303", "PATCH", 303, "/x", "", `a PATCH was answered with where to GET something else, "https://r.example.com/x"`},
+		{"303", "PATCH", 303, "/x", "", `a PATCH was redirected to a GET of something else, "https://r.example.com/x"`},
 		{"no Location", "GET", 307, "", "", "no Location"},
 		{"to itself", "PUT", 307, "?mount=x", "", "leads to itself"},
 		{"to plain HTTP", "GET", 307, "http://cdn.example.com/x", "", "leads from https to plain http"},

@@ -262,7 +262,7 @@ func parseReferrers(b []byte) ([]Referrer, error) {
 	}
 	for i, d := range list {
 		if !digest.Valid(d.Digest) || !manifest.IsManifest(cmp.Or(d.MediaType, manifest.OCIManifest)) || d.Size < 0 {
-			return nil, &regerror.Error{Err: regerror.Permanent(regerror.Malformed("entry %d of the list of referrers is no manifest with a sha256 digest", i+1))}
+			return nil, &regerror.Error{Err: regerror.Permanent(regerror.Malformed("entry %d of the list of referrers is not a manifest with a sha256 digest", i+1))}
 		}
 	}
 	return list, nil

@@ -45,7 +45,7 @@ func (r *tagRoom) release(n int64) {
 type tagRoomError struct{}
 
 func (tagRoomError) Error() string {
-	return fmt.Sprintf("lists of tags that are read at the same time take %d MiB at most, and this one half of what others leave", maxListed>>20)
+	return fmt.Sprintf("lists of tags that are read at the same time take %d MiB at most, and this one may take half of what others leave", maxListed>>20)
 }
 
 // Advice returns what a person can do about the error.

@@ -47,7 +47,7 @@ func (a *agreement) hear(r stream.Result) {
 func (a *agreement) disagreement(whole bool) string {
 	switch {
 	case a.twoPlans:
-		return "two plans of the run do not say the same of it"
+		return "two plans of the run disagree about it"
 	case !a.inPlan && whole:
 		return "there is a result, but the plan does not have this mapping"
 	case a.decided() && a.planned.status == stream.Current && a.planned.digest == "":

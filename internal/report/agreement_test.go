@@ -47,7 +47,7 @@ func TestResultsThatDisagreeWithThePlanFail(t *testing.T) {
 		{"a settled mapping copied at its digest", all(good(), named(stream.Results, "a", 1).with(at(1, stream.Copied, "old"))), instead(1, "1 failed 0 the result is copied at "+digestOf("old")+", but the plan says current at "+digestOf("old"))},
 		{"a mapping without a source copied", all(good(), named(stream.Results, "a", 2).with(at(2, stream.Copied, "evil"))), kept},
 		{"settled mappings that copy passes on", all(good(), named(stream.Results, "a", 1, 2).with(at(1, stream.Current, "old"), broken(2, "no such tag"))), kept},
-		{"two plans", all(good(), named(stream.Plan, "a", 3).with(stream.Copy{ID: 3, Digest: digestOf("evil")})), instead(3, "3 failed 0 two plans of the run do not say the same of it")},
+		{"two plans", all(good(), named(stream.Plan, "a", 3).with(stream.Copy{ID: 3, Digest: digestOf("evil")})), instead(3, "3 failed 0 two plans of the run disagree about it")},
 		{"the same plan twice", all(good(), shard(), settled()), kept},
 		{"a plan that is current without a digest", []*sheet{named(stream.Plan, "", 1).with(at(1, stream.Current, ""))}, []string{"1 failed 0 the plan says current, but has no digest"}},
 		{"no plan, no digest", []*sheet{named(stream.Results, "", 1).with(at(1, stream.Copied, ""))}, []string{"1 failed 0 the result is copied, but has no digest"}},

@@ -44,7 +44,7 @@ func (r *Report) warnOfUnknown() {
 		more[registryOf(m)]++
 	}
 	for _, m := range first {
-		line := fmt.Sprintf("%s: whether strangers can pull %s is not known: %s", m.position(), m.Destination, m.Public.Error)
+		line := fmt.Sprintf("%s: asking whether strangers can pull %s failed: %s", m.position(), m.Destination, m.Public.Error)
 		if n := more[registryOf(m)] - 1; n > 0 {
 			line += fmt.Sprintf("; the same of %s there", text.Count(n, "more image"))
 		}

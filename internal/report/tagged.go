@@ -41,7 +41,7 @@ func (r *Report) warnOfTags() {
 		for _, t := range m.Tags {
 			if t.Error != "" && len(r.Summary.Warnings) < maxWarnings {
 				r.Summary.Warnings = append(r.Summary.Warnings,
-					fmt.Sprintf("%s: %s is without an additional tag: %s", m.position(), m.Destination, t.Error))
+					fmt.Sprintf("%s: %s lacks an additional tag: %s", m.position(), m.Destination, t.Error))
 			}
 		}
 	}

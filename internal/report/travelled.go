@@ -79,7 +79,7 @@ func (r *Report) countTravelled() {
 		for _, t := range m.Travelled {
 			all.Copied, all.Failed = all.Copied+t.Copied, all.Failed+t.Failed
 			if t.Failed > 0 {
-				r.warn(fmt.Sprintf("%s: %s is without %d of its %s: %s", m.position(), m.Destination, t.Failed, t.Kind, t.Error))
+				r.warn(fmt.Sprintf("%s: %s lacks %d of its %s: %s", m.position(), m.Destination, t.Failed, t.Kind, t.Error))
 			}
 		}
 	}

@@ -56,7 +56,7 @@ func (a *asker) ask(ctx context.Context, t *Tag) error {
 	}
 	if a.options.For == 0 {
 		if t.held, err = a.sourceOf(ctx, t.source); err != nil {
-			return fmt.Errorf("what its source has now is not known, so that it cannot be held until that moves; hold it for a time with -for: %w", err)
+			return fmt.Errorf("its source cannot be asked, so it cannot be held until the source moves; hold it for a time with -for: %w", err)
 		}
 	}
 	if t.From == t.To {

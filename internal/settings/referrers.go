@@ -46,7 +46,7 @@ func (s *Settings) referrerType(v strictyaml.Value) {
 	switch {
 	case !ok:
 	case len(kind) > maxText || kind == "":
-		v.Refuse("the artifact type %.*q has not 1 to %d bytes: write one such as application/spdx+json", maxText, kind, maxText)
+		v.Refuse("the artifact type %.*q must have 1 to %d bytes: write one such as application/spdx+json", maxText, kind, maxText)
 	case len(s.Referrers.Types) == maxTypes:
 		v.Refuse("referrers.types has more than %d types: leave it out to copy all", maxTypes)
 	default:

@@ -108,7 +108,7 @@ func (s *Settings) selectRules(v strictyaml.Value) {
 	}
 	v.List(func(v strictyaml.Value) {
 		if len(s.Select) == maxSelect {
-			v.Refuse("spec.select has more than %d rules: let one rule be for several sources, with * in its source", maxSelect)
+			v.Refuse("spec.select has more than %d rules: combine rules, with * in their source", maxSelect)
 			return
 		}
 		if r := readSelect(v); r != nil {
@@ -169,7 +169,7 @@ func (r *SelectRule) source(v strictyaml.Value) bool {
 	}
 	r.Source = text
 	if r.sources, ok = parseSource(text); !ok {
-		v.Refuse("source %.*q is not a prefix of image names or a source with a wildcard: write such as quay.io/org, quay.io/org/app, quay.io/*/app or quay.io/org/app:v*", maxText, text)
+		v.Refuse("source %.*q is not a prefix of image names or a source with a wildcard: write one such as quay.io/org, quay.io/org/app, quay.io/*/app or quay.io/org/app:v*", maxText, text)
 	}
 	return ok
 }

@@ -99,11 +99,11 @@ func readVerifyRule(v strictyaml.Value, ofPolicy bool) VerifyRule {
 	)
 	switch {
 	case len(r.AnyOf) == 0 && len(r.Attestations) > 0:
-		v.Refuse("attestations are wanted of nobody: write under anyOf whose they have to be")
+		v.Refuse("attestations are demanded of nobody: write under anyOf who has to sign them")
 	case len(r.AnyOf) == 0 && r.MinAge == 0:
 		v.Refuse("the rule demands nothing: write anyOf or minAge")
 	case r.AttestationsOnly && len(r.Attestations) == 0:
-		v.Refuse("attestationsOnly without attestations accepts anything: write which are wanted")
+		v.Refuse("attestationsOnly without attestations accepts anything: list the attestations to demand")
 	}
 	return r
 }
@@ -222,7 +222,7 @@ func (f *NamedFile) read(v strictyaml.Value, key string, ofPolicy bool, endings 
 	case !fileRE.MatchString(name) || !slices.ContainsFunc(endings, ends):
 		v.Refuse("%s %.*q is not the name of a file: write one without directories that ends with %s, and put the file beside this one", key, maxText, name, strings.Join(endings, " or "))
 	case ofPolicy && !strings.HasPrefix(name, policyFile):
-		v.Refuse("%s %s could be the name of a set's file: let it begin with %s", key, name, policyFile)
+		v.Refuse("%s %s could be the name of a set's file: begin it with %s", key, name, policyFile)
 	case !ofPolicy && strings.HasPrefix(lower, "policy") || strings.HasPrefix(lower, "settings.") || strings.Contains(lower, "mapping") || strings.HasPrefix(lower, "kustomiz") || strings.HasPrefix(lower, "owners"):
 		v.Refuse("%s %s could be taken for another file: rename it", key, name)
 	default:

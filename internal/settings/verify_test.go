@@ -48,7 +48,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"cosign.pub":                       "spec.verify is not a list",
 		"{key: cosign.pub}":                `unknown key "key": write sources, destinations, anyOf, attestations, attestationsOnly or minAge`,
 		"{minAge: 1s}":                     "spec.verify.minAge is \"1s\": write a time from 1m to 744h",
-		"{attestations: [spdx]}":           "attestations are wanted of nobody",
+		"{attestations: [spdx]}":           "attestations are demanded of nobody",
 		alternative(""):                    "an alternative has neither a key nor an identity",
 		alternative("key: a.pub, " + id):   "an alternative has both a key and an identity",
 		alternative("key: ../a.pub"):       `key "../a.pub" is not the name of a file`,

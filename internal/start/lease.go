@@ -103,6 +103,6 @@ func (s *Starter) take(lease *coordinationv1.Lease) {
 func (s *Starter) release(ctx context.Context, lease *coordinationv1.Lease) {
 	lease.Spec.HolderIdentity, lease.Spec.AcquireTime, lease.Spec.RenewTime = nil, nil, nil
 	if _, err := s.leases.Update(ctx, lease, metav1.UpdateOptions{}); err != nil {
-		slog.Warn("the Lease was not given back and expires by itself", "lease", lease.Name, "in", leaseDuration, "error", err)
+		slog.Warn("the Lease was not released and expires by itself", "lease", lease.Name, "in", leaseDuration, "error", err)
 	}
 }

@@ -249,8 +249,8 @@ func TestSquattedPlans(t *testing.T) {
 		edit         func(string) string
 		says         string
 	}{
-		{"of another split", "plan", edit("plan", "", ""), "plan of the run r was not put by the split that began the run: it is not of this run"},
-		{"begun by another", "begun", as("x"), "was not put by the split that began the run"},
+		{"of another split", "plan", edit("plan", "", ""), "plan of the run r was not written by the split that began the run: it is from another run"},
+		{"begun by another", "begun", as("x"), "was not written by the split that began the run"},
 		{"null shards, as the plan was before", "plan", as(`{"shards":[null]}` + "\n"), "plan of the run r:1: the stream has version 0, and this program reads version 3"},
 		{"null shards", "plan", change(`"shards":["`, `"shards":[null,"`), "shard 3 in the plan of the run r: the input is empty"},
 		{"a shard too few", "plan", func(s string) string { return s[:strings.LastIndex(s, `{"header"`)] }, "shard 2 in the plan of the run r: the input is empty"},

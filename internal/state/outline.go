@@ -98,7 +98,7 @@ func (r *Run) Outline(ctx context.Context) (*Outline, error) {
 		return nil, err
 	}
 	if err != nil || o.head.Begun == "" || string(mark) != o.head.Begun {
-		return nil, fmt.Errorf("%s was not put by the split that began the run: %w", r.nameOf(outlineObject), ErrForeign)
+		return nil, fmt.Errorf("%s was not written by the split that began the run: %w", r.nameOf(outlineObject), ErrForeign)
 	}
 	return o, nil
 }

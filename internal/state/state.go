@@ -31,7 +31,7 @@ type Store interface {
 var (
 	ErrExists   = errors.New("it exists already")
 	ErrNotThere = errors.New("it does not exist")
-	ErrForeign  = errors.New("it is not of this run")
+	ErrForeign  = errors.New("it is from another run")
 )
 
 // configMapsName is the value of Location.State for ConfigMaps.

@@ -166,7 +166,7 @@ func (s *Server) answer(slots chan struct{}, from maker) http.Handler {
 		case errors.Is(err, errNotFound):
 			s.lost(w, r, v, http.StatusNotFound, "There is no such page", "A set, run or cause may be over, or has another name.")
 		case errors.Is(err, errQuery):
-			s.lost(w, r, v, http.StatusBadRequest, "That cannot be asked", "Remove what follows the question mark in the address.")
+			s.lost(w, r, v, http.StatusBadRequest, "The query is invalid", "Remove what follows the question mark in the address.")
 		default:
 			slog.Error("answering a request", "path", text.Line(r.URL.Path, maxLine), "error", err)
 			s.lost(w, r, v, http.StatusInternalServerError, "The page could not be made", "The log of the status server has the reason.")
@@ -182,7 +182,7 @@ func (s *Server) view() (view, bool) {
 		v.Snapshot = NewSnapshot(Look{}, time.Now())
 	}
 	if last.err != nil {
-		v.notices = append(v.notices, fmt.Sprintf("The records cannot be read since %s, so this page is old: %v",
+		v.notices = append(v.notices, fmt.Sprintf("The records have not been readable since %s, so this page is old: %v",
 			last.since.UTC().Format(fullTime), last.err))
 	}
 	return v, last.snapshot != nil

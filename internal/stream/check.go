@@ -25,7 +25,7 @@ func checkAttached(c Copy) error {
 			return digestError(what, a.Subject)
 		case a.Tag != "":
 			if r, err := reference.Parse("registry.example/x:" + a.Tag); err != nil || r.Tag != a.Tag {
-				return fmt.Errorf("%s has the tag %.80q, which is not one", what, a.Tag)
+				return fmt.Errorf("%s has the invalid tag %.80q", what, a.Tag)
 			}
 		}
 	}

@@ -29,7 +29,7 @@ func checkTags(what string, tags []ExtraTag, kept string) error {
 			continue
 		}
 		if r, err := reference.Parse("registry.example/x:" + t.Tag); err != nil || r.Tag != t.Tag {
-			return fmt.Errorf("%s has the additional tag %.80q, which is not one", what, t.Tag)
+			return fmt.Errorf("%s has the invalid additional tag %.80q", what, t.Tag)
 		}
 	}
 	return nil

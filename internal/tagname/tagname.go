@@ -71,7 +71,7 @@ type Values struct {
 func Parse(s string) (Template, error) {
 	t := Template{text: s}
 	if s == "" || len(s) > maxText {
-		return Template{}, fmt.Errorf("has not 1 to %d bytes: %s", maxText, exampleOne)
+		return Template{}, fmt.Errorf("must have 1 to %d bytes: %s", maxText, exampleOne)
 	}
 	for rest := s; rest != ""; {
 		before, after, found := strings.Cut(rest, "{")

@@ -81,8 +81,8 @@ func TestExpandRefuses(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct{ template, want string }{
-		{"", "has not 1 to 300 bytes"},
-		{strings.Repeat("x", 301), "has not 1 to 300 bytes"},
+		{"", "must have 1 to 300 bytes"},
+		{strings.Repeat("x", 301), "must have 1 to 300 bytes"},
 		{strings.Repeat("x", 129), "128 at most"},
 		{"-x", `begins with "-"`},
 		{".x", `begins with "."`},

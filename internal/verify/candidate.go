@@ -54,7 +54,7 @@ func Candidates(manifest []byte) ([]Candidate, error) {
 		Annotations map[string]string `json:"annotations"`
 	}
 	if err := json.Unmarshal(manifest, &m); err != nil {
-		return nil, fmt.Errorf("the manifest of a signature is not one: %w", err)
+		return nil, fmt.Errorf("the manifest of the signature is invalid: %w", err)
 	}
 	var all []Candidate
 	for _, l := range m.Layers {

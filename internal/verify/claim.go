@@ -260,7 +260,7 @@ func parseEntry(text []byte) (*tlog.Entry, error) {
 func hexOfDigest(digest string) (string, error) {
 	b, ok := bytes.CutPrefix([]byte(digest), []byte("sha256:"))
 	if !ok {
-		return "", errors.New("it is not a digest of sha256")
+		return "", errors.New("it is not a sha256 digest")
 	}
 	return string(b), nil
 }

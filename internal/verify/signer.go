@@ -51,7 +51,7 @@ func ParseRoot(name string, content []byte) (*TrustedRoot, error) {
 	}
 	values := json.NewDecoder(bytes.NewReader(content))
 	if values.Decode(new(json.RawMessage)) == nil && values.More() {
-		return nil, errors.New("it has several roots: keep the one that the signatures are of, and write an alternative for each other")
+		return nil, errors.New("it has several roots: keep the one that issued the signatures' certificates, and write an alternative for each other")
 	}
 	material, err := root.NewTrustedRootFromJSON(content)
 	if err != nil {
@@ -169,7 +169,7 @@ func parseKey(content []byte) (crypto.PublicKey, error) {
 	case block.Type == "CERTIFICATE":
 		return nil, errors.New("it is a certificate: write its public key (openssl x509 -pubkey prints it)")
 	case len(bytes.TrimSpace(rest)) > 0:
-		return nil, errors.New("more than one key is in it: write a file and an alternative for each")
+		return nil, errors.New("it has more than one key: write a file and an alternative for each")
 	}
 	var key any
 	var err error
@@ -185,7 +185,7 @@ func parseKey(content []byte) (crypto.PublicKey, error) {
 		return nil, fmt.Errorf("it is not a public key: %w", err)
 	}
 	if k, ok := key.(*rsa.PublicKey); ok && (k.N.BitLen() < minRSA || k.N.BitLen() > maxRSA) {
-		return nil, fmt.Errorf("it is a key of RSA with %d bits, and %d to %d are accepted", k.N.BitLen(), minRSA, maxRSA)
+		return nil, fmt.Errorf("it is an RSA key with %d bits, and %d to %d are accepted", k.N.BitLen(), minRSA, maxRSA)
 	}
 	return key, nil
 }
@@ -209,7 +209,7 @@ func verifierOf(key crypto.PublicKey) (*keyVerifier, error) {
 		prehashed = []signature.LoadOption{options.WithED25519ph()}
 	case *rsa.PublicKey:
 	default:
-		return nil, fmt.Errorf("it is a key of the type %T: write one of ECDSA, RSA or Ed25519", key)
+		return nil, fmt.Errorf("it is a %T: write an ECDSA, RSA or Ed25519 key", key)
 	}
 	v := &keyVerifier{}
 	for _, h := range hashes {
@@ -311,7 +311,7 @@ func (s *Signer) who() verify.PolicyOption {
 // mismatch returns what is wrong with a claim even if its signature is good.
 func (s *Signer) mismatch(c *claim, hexDigest string) *miss {
 	if !c.isAbout(hexDigest) {
-		return &miss{ofAnother, "it is of another image, " + c.about()}
+		return &miss{ofAnother, "it is for another image, " + c.about()}
 	}
 	switch {
 	case s.identity == nil && c.by != nil && c.byKey() == c.entity:

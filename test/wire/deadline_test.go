@@ -60,12 +60,12 @@ func TestDeadlineFailsOnlyWhatHasNoAnswer(t *testing.T) {
 	stall := func(int) registrytest.Fault { return registrytest.Stall() }
 	throttled := func(int) registrytest.Fault { return registrytest.TooManyRequests("60") }
 	for _, c := range []lateAnswer{
-		{"manifest drips", "ci/bad:v1", "source", "GET manifest", slowDrip, `waited \d+s for SOURCE, and all registries have DEADLINE`},
+		{"manifest drips", "ci/bad:v1", "source", "GET manifest", slowDrip, `waited \d+s for SOURCE, and planning has DEADLINE in all`},
 		{"words of 404 drip", "ci/bad:v1", "source", "GET manifest", words, `HTTP 404 Not Found: "no no`},
 		{"no answer", "ci/bad:v1", "source", "GET manifest", stall, `waited \d+s for SOURCE`},
 		{"list of tags drips", "ci/bad:v*", "source", "GET tags", slowDrip, `listing tags of SOURCE/ci/bad at the source: waited \d+s for SOURCE`},
 		{"list of tags is not answered", "ci/bad:v*", "source", "GET tags", stall, `waited \d+s for SOURCE`},
-		{"throttled for a minute", "ci/bad:v1", "source", "GET manifest", throttled, `HTTP 429 Too Many Requests: "slow down": SOURCE asks to be left alone for 1m0s, and all registries have DEADLINE`},
+		{"throttled for a minute", "ci/bad:v1", "source", "GET manifest", throttled, `HTTP 429 Too Many Requests: "slow down": SOURCE asks to wait 1m0s, and planning has DEADLINE in all`},
 		{"destination", "ci/bad:v1", "destination", "HEAD manifest", stall, `waited \d+s for DESTINATION`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -219,8 +219,8 @@ func TestRedirectsOfUploadsThatLeadAstray(t *testing.T) {
 		want     string
 	}{
 		{301, "/v2/other/place/", "another address"},
-		{302, "https://login.example.com/?from=registry", `another address, "https://login.example.com/": that`},
-		{303, "/somewhere", "where to GET something else"},
+		{302, "https://login.example.com/?from=registry", `another address, "https://login.example.com/": only 307 and 308`},
+		{303, "/somewhere", "a GET of something else"},
 		{307, "", "no Location"},
 		{308, "ftp://127.0.0.1/", "invalid Location"},
 	} {

@@ -51,7 +51,7 @@ func TestNoTagMovesWhileTheRecordCannotBeRead(t *testing.T) {
 	results := s.results(t, &made.Content)
 	for _, r := range results.Results {
 		got[results.Mappings[r.ID-1].Destination[len(p.destination.Host)+3:]] = r.Status
-		if r.Status == stream.Failed && !strings.Contains(r.Error.Message, "whether it is held is not known: the API server is away") {
+		if r.Status == stream.Failed && !strings.Contains(r.Error.Message, "the record that says whether it is held cannot be read: the API server is away") {
 			t.Errorf("the error is %q", r.Error.Message)
 		}
 	}

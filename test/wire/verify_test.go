@@ -374,7 +374,7 @@ func TestImmutablePartsAreVerified(t *testing.T) {
 		push(t, p.source, "ci/a:v1", threePlatforms(registrytest.OCI, "moved"))
 		name := p.destination.Host + "/m/a:v1"
 		got := verified(t, sets(key)).results[name]
-		if e := got.Error; e == nil || e.Kind != fault.Unverified || !strings.Contains(e.Message, "wanted the one of which it was, and no record tells which") {
+		if e := got.Error; e == nil || e.Kind != fault.Unverified || !strings.Contains(e.Message, "wanted that one, but no record has its digest") {
 			t.Errorf("%s, its source has moved: %+v", form, got)
 		}
 		was := &record.Destination{Name: name, Source: p.source.Host + "/ci/a:v1", Digest: copied.results[name].Digest, Rewritten: d}

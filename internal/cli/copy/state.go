@@ -15,7 +15,7 @@ import (
 // Each gets a share of the time until a context ends.
 func (c *config) fromState(ctx context.Context, client *registry.Client, shards []string, until context.Context) error {
 	if c.out != "" || len(shards) == 0 {
-		return command.Refuse(errors.New("with MIRROR_STATE, name shards, such as s0, and leave -out out"))
+		return command.Refuse(errors.New("with MIRROR_STATE, name shards, such as s0, and remove -out"))
 	}
 	run, err := c.Open()
 	if err != nil {

@@ -100,7 +100,7 @@ func (g *grouper) place(e *importedEntry) *entryGroup {
 		}
 	}
 	if len(g.sets) == maxSets {
-		g.found.Refuse(finding.Input, e.File, e.Line, "this needs more than %d image sets, since what is set for a whole set differs: import the file in parts", maxSets)
+		g.found.Refuse(finding.Input, e.File, e.Line, "the entries need more than %d image sets, because they differ in settings of whole sets: import the file in parts", maxSets)
 		return nil
 	}
 	s := &entryGroup{options: e.Options, selects: map[reference.Reference]*foreign.TagFilter{}}

@@ -42,7 +42,7 @@ func Command() *command.Command {
 		About:    about,
 	}}
 	c.Run = c.run
-	c.Flags.StringVar(&c.from, "from", "", "`TOOL` that the files are of: "+foreign.Tools+" (default the one that they look like)")
+	c.Flags.StringVar(&c.from, "from", "", "`TOOL` that the files are for: "+foreign.Tools+" (default the one that they look like)")
 	c.Flags.StringVar(&c.name, "name", "", "`NAME` of the set (default the first file's, without its ending)")
 	c.Flags.StringVar(&c.target.Prefix, "dest", "", "`PREFIX` that skopeo sync copies to, such as quay.io/payments: its file does not have it")
 	c.Flags.BoolVar(&c.target.Scoped, "scoped", false, "below -dest, keep the whole name of each source, as skopeo sync --scoped does")

@@ -201,7 +201,7 @@ func dropRefused(entries []foreign.Entry, found *finding.List) (all []foreign.En
 			}
 		}
 		if _, exact := every(e.Options.Interval, 0); !exact {
-			found.Warn(foreign.Unsaid, e.File, e.Line, "interval: a schedule cannot start runs every %s: spec.schedule has what comes near", e.Options.Interval)
+			found.Warn(foreign.Unsaid, e.File, e.Line, "interval: a schedule cannot start runs every %s: spec.schedule has the closest", e.Options.Interval)
 		}
 		if e.Select != nil {
 			if err := refusal("  select:\n" + selectRule(e.Source.String(), e.Select)); err != nil {

@@ -194,7 +194,7 @@ func (p *Place) RefuseActive(ctx context.Context, set string) error {
 	}
 	active, err := runs.Active(ctx)
 	if err != nil {
-		p.Warn(fmt.Sprintf("whether a run is under way is not known: %v", err))
+		p.Warn(fmt.Sprintf("cannot tell whether a run is under way: %v", err))
 	}
 	for _, run := range active {
 		if run.Set == set {

@@ -121,7 +121,7 @@ func (c *config) others(ctx context.Context, set string) (others []*record.Recor
 	}
 	all, err := record.LoadAll(ctx, from)
 	if err != nil {
-		return nil, fmt.Errorf("what other sets publish is not known: %w", err)
+		return nil, fmt.Errorf("finding out what other sets publish: %w", err)
 	}
 	for _, r := range all {
 		if r.Set != set {

@@ -50,7 +50,7 @@ func (c *config) wanted(ctx context.Context, client *registry.Client, arg string
 	}
 	names, err := plan.Wanted(ctx, plan.Options{Client: client}, []*imageset.Set{set})
 	if err != nil {
-		return nil, fmt.Errorf("what the set wants is not known: %w", err)
+		return nil, fmt.Errorf("finding out what the set wants: %w", err)
 	}
 	for _, name := range names {
 		image, err := reference.Parse(name)
@@ -88,7 +88,7 @@ func (w *wanted) beside(set *imageset.Set) error {
 		}
 		input, err := readWhole(dir)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("what the set beside it wants is not known: %w", err))
+			errs = append(errs, fmt.Errorf("finding out what the set beside it wants: %w", err))
 			continue
 		}
 		for _, other := range input.Sets {

@@ -87,7 +87,7 @@ func TestReportOfAStateAgreesOrIsRed(t *testing.T) {
 			names: `"error":"the result has no digest, the plan says sha256:` + strings.Repeat("cd", 32),
 		},
 		{
-			name: "another plan", says: "shard-s1 of the run r is not what the plan lists: it is not of this run",
+			name: "another plan", says: "shard-s1 of the run r is not what the plan lists: it is from another run",
 			tamper: func(_ *testing.T, _ *state.Run, dir string) error {
 				return replace(filepath.Join(dir, "shard-s1"), "mapping_a", "mapping_b")
 			},
@@ -99,13 +99,13 @@ func TestReportOfAStateAgreesOrIsRed(t *testing.T) {
 			},
 		},
 		{
-			name: "another settled part", says: "settled of the run r is not what the plan lists: it is not of this run",
+			name: "another settled part", says: "settled of the run r is not what the plan lists: it is from another run",
 			tamper: func(_ *testing.T, _ *state.Run, dir string) error {
 				return replace(filepath.Join(dir, "settled"), "mapping_a", "mapping_b")
 			},
 		},
 		{
-			name: "a plan that split did not put", says: "plan of the run r was not put by the split that began the run",
+			name: "a plan that split did not put", says: "plan of the run r was not written by the split that began the run",
 			tamper: func(_ *testing.T, _ *state.Run, dir string) error { return os.Remove(filepath.Join(dir, "begun")) },
 		},
 		{

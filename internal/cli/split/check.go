@@ -62,7 +62,7 @@ func (c *config) checkFlags() error {
 	case !c.check && c.format != finding.Text:
 		return errors.New("-format needs -check: it is the format of the findings")
 	case c.check && (c.out != "" || c.shards != 1):
-		return errors.New("-check makes no plan: leave -out and -shards out")
+		return errors.New("-check makes no plan: remove -out and -shards")
 	}
 	return nil
 }

@@ -244,7 +244,7 @@ func (c *config) output(ctx context.Context, run *state.Run) (planOutput, error)
 	ctx = context.WithoutCancel(ctx) // an interrupted plan is written all the same
 	switch {
 	case run != nil && c.out != "":
-		return planOutput{}, errors.New("-out and MIRROR_STATE exclude each other: leave one out")
+		return planOutput{}, errors.New("-out and MIRROR_STATE exclude each other: remove one")
 	case run != nil:
 		return c.cutting("the run "+run.Name(), func(parts []*stream.Content) error { return run.PutPlan(ctx, parts, c.DryRun) })
 	case c.DryRun:
