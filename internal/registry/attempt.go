@@ -170,7 +170,7 @@ func (a *callAttempt) mayAskForAnother(ctx context.Context, e *regerror.Error) b
 // reports whether there is one. Only the registry itself decides that: a host that it redirects to
 // gets no credentials, and must not name a token service that gets them.
 func (a *callAttempt) learn(resp *http.Response, e *regerror.Error) (ok bool) {
-	next := a.sent
+	var next auth.Authorization
 	switch {
 	case a.call.stream != nil || !a.at(resp.Request.URL):
 		return false
