@@ -79,9 +79,13 @@ func (s *blobSource) hangUp() {
 	}
 }
 
-// Close ends the request under way and releases the download's slot. Reading may go on later.
+// Close ends the request under way and releases the download's slot. Reading may go on later. Those
+// that wait for the slot are not to choose the source if it was slow.
 func (s *blobSource) Close() {
 	s.hangUp()
+	if s.from.Holds() && context.Cause(s.ctx) == errLate {
+		s.from.Stalled()
+	}
 	s.from.Close()
 }
 

@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
@@ -21,8 +22,11 @@ const (
 	longer      = 4 // times the turn before
 )
 
-// errYielded is the cause of requests of a transfer that yields.
-var errYielded = errors.New("other images waited for the request slot")
+// errYielded is the cause of requests of a transfer that yields, and errLate if its source was slow.
+var (
+	errYielded = errors.New("other images waited for the request slot")
+	errLate    = fmt.Errorf("the source was slow, and %w", errYielded)
+)
 
 // A turn is the time in which a task transfers a blob.
 type turn struct {
@@ -66,9 +70,6 @@ func (e *engine) beginTurn(bl *blob, q *uploadQueue, round int) *turn {
 // endTurnLocked ends a turn and reports whether it yielded.
 func (e *engine) endTurnLocked(t *turn) (yielded bool) {
 	t.cancel(nil)
-	if t.yielded && t.late {
-		t.from.Load().from.Stalled()
-	}
 	delete(e.turns, t)
 	if t.slow {
 		e.slow.leave(t.queue, t.blob.registry())
@@ -201,6 +202,9 @@ func (e *engine) makeWayLocked(t *turn) {
 // yieldLocked breaks a transfer off.
 func (e *engine) yieldLocked(t *turn) {
 	t.yielded = true
+	if t.late {
+		t.cancel(errLate)
+	}
 	t.cancel(errYielded)
 }
 

@@ -30,6 +30,7 @@ type Download struct {
 	elsewhere string // the host that answered last, if the registry led to it
 	page      bool   // it announced a web page
 
+	chosen  int64 // when from was put in order, in Unix nanoseconds
 	hasty   bool  // a repository that stalls is left for another, and asked again later
 	doubted *host // that sent the last answer, if it may be encoded or not
 	raw     bool  // it was read as if it were not
@@ -41,7 +42,7 @@ type Download struct {
 func NewDownload(digest string, size int64, from []*Repository) *Download {
 	from = slices.Clone(from)
 	slices.SortStableFunc(from, func(a, b *Repository) int { return cmp.Compare(a.stalled(), b.stalled()) })
-	return &Download{from: from, at: from[0], digest: digest, size: size}
+	return &Download{from: from, at: from[0], digest: digest, size: size, chosen: time.Now().UnixNano()}
 }
 
 // stalled returns when the registry that is asked first last stalled while it sent a blob, in Unix
@@ -60,11 +61,12 @@ func (d *Download) Open(ctx context.Context, offset int64) (body io.ReadCloser, 
 				return body, nil
 			}
 			all.add(r.name, err)
-			if errors.Is(err, regerror.ErrStalled) {
+			hung := errors.Is(err, regerror.ErrStalled)
+			if hung {
 				d.by.stalled.Store(time.Now().UnixNano())
-				if d.hasty {
-					stalled = append(stalled, r)
-				}
+			}
+			if d.hasty && (hung || errors.Is(err, errStalledMeanwhile)) {
+				stalled = append(stalled, r)
 			}
 		}
 		next = stalled
@@ -75,6 +77,10 @@ func (d *Download) Open(ctx context.Context, offset int64) (body io.ReadCloser, 
 	return nil, err
 }
 
+// errStalledMeanwhile means that a registry has stalled, for somebody else, since a download chose
+// to ask it first. Downloads wait for slots, so many may have chosen it before that was known.
+var errStalledMeanwhile = regerror.Permanent(errors.New("the registry has stalled meanwhile"))
+
 // openAt opens the blob in one repository.
 func (d *Download) openAt(ctx context.Context, r *Repository, offset int64) (body io.ReadCloser, err error) {
 	d.at, d.doubted = r, nil
@@ -82,6 +88,9 @@ func (d *Download) openAt(ctx context.Context, r *Repository, offset int64) (bod
 		d.by = ep.host
 		if body, err = ep.blob(ctx, d, offset); err == nil {
 			return body, nil
+		}
+		if errors.Is(err, errStalledMeanwhile) {
+			break // all endpoints get another chance
 		}
 	}
 	return nil, r.fail(err, "reading blob", d.digest)
@@ -220,7 +229,7 @@ func (ep repoEndpoint) rest(ctx context.Context, d *Download, offset int64) (io.
 var errNotTheRange = regerror.Malformed("the registry answered with another part of the blob than asked for")
 
 func (ep repoEndpoint) download(d *Download) *call {
-	return &call{method: http.MethodGet, rest: "blobs/" + d.digest, access: ep.access, kept: &d.slot, hasty: d.hasty, expect: []int{http.StatusOK}}
+	return &call{method: http.MethodGet, rest: "blobs/" + d.digest, access: ep.access, kept: &d.slot, hasty: d.hasty, chosen: d.chosen, expect: []int{http.StatusOK}}
 }
 
 // isRest reports whether a partial answer is one range, from the offset to the end (RFC

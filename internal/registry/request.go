@@ -34,6 +34,7 @@ type call struct {
 	reserved *bool // if true, the call has a slot already and uses it
 	optional bool  // another call can replace it: it is tried again only if the registry throttles
 	hasty    bool  // a stall ends the call: something else can be done in the time of another
+	chosen   int64 // when a hasty call chose the registry, in Unix ns: a stall since then ends it, too
 	another  bool  // another address was asked for: see mayAskForAnother
 	metered  bool  // the registry may count it as a pull: see meter
 	lists    bool  // it lets others go first: what it lists is needed last
@@ -68,8 +69,8 @@ func (h *host) do(ctx context.Context, c *call) (*http.Response, error) {
 	if !answered && !called && c.up != nil && c.up.Err() != nil && h.healthOf(e) == &h.health {
 		e = &regerror.Error{Err: context.Cause(c.up)}
 	}
-	waited := !called && !isDown(e) && !errors.Is(e, regerror.ErrBusy) && !errors.Is(e, retry.ErrTooLong)
-	if !answered && waited && !c.optional {
+	unsent := isDown(e) || errors.Is(e, regerror.ErrBusy) || errors.Is(e, errStalledMeanwhile) || errors.Is(e, retry.ErrTooLong)
+	if !answered && !called && !unsent && !c.optional {
 		h.healthOf(e).gaveUp(e)
 	}
 	h.explainDenial(ctx, c.access, e)
@@ -216,7 +217,11 @@ func (h *host) slot(ctx context.Context, c *call) (release func(), err error) {
 	defer end()
 	switch {
 	case c.kept != nil:
-		return func() {}, c.kept.take(ctx, h.budget) // its keeper releases it
+		err = c.kept.take(ctx, h.budget) // its keeper releases it
+		if err == nil && c.hasty && h.stalled.Load() > c.chosen {
+			err = errStalledMeanwhile
+		}
+		return func() {}, err
 	case c.reserved != nil && *c.reserved:
 		*c.reserved = false
 	case c.lists:

@@ -3,6 +3,7 @@ package registry
 import (
 	"io"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,4 +45,53 @@ func TestRegistryThatStalledLastIsAskedLast(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Downloads wait for slots, and a registry may stall meanwhile: then they leave it for another, and
+// come back if that fails.
+func TestRegistryThatStallsMeanwhileIsAskedLast(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		other http.HandlerFunc
+		slow  int // how often the slow registry is asked
+	}{
+		{"another has the blob", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "content") }, 1},
+		{"no other has it", http.NotFound, 4}, // one each, and those that come back
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				config := hurried(0)
+				config.Concurrency = 1
+				asked := 0
+				slow := pipedRepository(t, config, func(w http.ResponseWriter, q *http.Request) {
+					if asked++; asked == 1 {
+						<-q.Context().Done()
+						return
+					}
+					_, _ = io.WriteString(w, "content")
+				})
+				other := pipedRepository(t, config, c.other)
+				var downloads [3]*Download
+				for i := range downloads {
+					downloads[i] = NewDownload(anyDigest, int64(len("content")), []*Repository{slow, other})
+				}
+				var done sync.WaitGroup
+				for _, d := range downloads {
+					done.Go(func() {
+						defer d.Close()
+						body, err := d.Open(t.Context(), 0)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						_ = body.Close()
+					})
+				}
+				done.Wait()
+				if asked != c.slow {
+					t.Errorf("the slow registry was asked %d times, want %d", asked, c.slow)
+				}
+			})
+		})
+	}
 }
