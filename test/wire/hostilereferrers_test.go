@@ -102,7 +102,7 @@ func TestHostileReferrersAreBounded(t *testing.T) {
 		}), 3, "is not a descriptor"},
 		{"a digest that is none", list(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, `{"manifests":[{"digest":"sha256:../../x","size":1}]}`)
-		}), 3, "no manifest with a sha256 digest"},
+		}), 3, "not a manifest with a sha256 digest"},
 		{"an index with too many", index(`{"schemaVersion":2,"mediaType":"` + manifest.OCIIndex + `","manifests":[` + strings.Repeat(entry(1)+",", 1001) + entry(2) + "]}"), 3, "exceeds 1,000 entries"},
 		{"an index of 4 MiB with a referrer that is missing", index(long + entry(1) + "]}"), 3, "404"},
 	} {
