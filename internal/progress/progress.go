@@ -4,6 +4,7 @@
 package progress
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -35,6 +36,24 @@ func New(f *os.File, log *slog.Logger, images int, bytes int64) Display {
 		return newLive(f, heightOf(f), t)
 	}
 	return newLines(log, t)
+}
+
+// WhenStopped calls show once when ctx ends, which tells a display so. The caller calls done before
+// it closes the display: if ctx has ended by then, done returns after show.
+func WhenStopped(ctx context.Context, show func()) (done func()) {
+	shown := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(shown)
+		show()
+	})
+	return func() {
+		switch {
+		case !stop():
+			<-shown
+		case ctx.Err() != nil: // but its functions were not called yet
+			show()
+		}
+	}
 }
 
 // Announce logs that something begins, unless f is a terminal, on which a display shows that.

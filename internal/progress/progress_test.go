@@ -2,6 +2,7 @@ package progress
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,5 +127,33 @@ func TestNewLogsUnlessOnATerminal(t *testing.T) {
 	}
 	if want := "level=INFO msg=copying images=2 bytes=0\n"; !strings.HasPrefix(string(got), want) {
 		t.Errorf("got %q, want it to begin with %q", got, want)
+	}
+}
+
+// A command that ends at once after Ctrl-C has said that it stops, once.
+func TestStoppingIsShownBeforeTheEnd(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(cancel func())
+		want int32
+	}{
+		{"not interrupted", func(func()) {}, 0},
+		{"interrupted", func(cancel func()) { cancel() }, 1},
+		{"interrupted meanwhile", func(cancel func()) { go cancel() }, -1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for range 1000 {
+				ctx, cancel := context.WithCancel(t.Context())
+				var shown atomic.Int32
+				done := WhenStopped(ctx, func() { shown.Add(1) })
+				c.end(cancel)
+				ended := ctx.Err() != nil
+				done()
+				if got := shown.Load(); c.want >= 0 && got != c.want || got > 1 || ended && got == 0 {
+					t.Fatalf("shown %d times, ended before: %t", got, ended)
+				}
+				cancel()
+			}
+		})
 	}
 }

@@ -85,9 +85,9 @@ func (c *config) begin(ctx context.Context, client *registry.Client, plan *execu
 	client.Keep(plan.Cap().InFlight, plan.Cap().Rate)
 	images, bytes := plan.Work()
 	display := progress.New(os.Stderr, slog.Default(), images, bytes)
-	ended := context.AfterFunc(ctx, func() { display.Stopping(execute.Grace) })
+	stopped := progress.WhenStopped(ctx, func() { display.Stopping(execute.Grace) })
 	done = func() {
-		ended()
+		stopped()
 		display.Close()
 	}
 	return mirror.Options{Client: client, Observer: display, Foreign: c.ForeignLayers, Grace: execute.Grace, Until: until, Limit: c.Limit(plan.Cap())}, done

@@ -57,9 +57,9 @@ func Check(ctx context.Context, o plan.Options, input *imageset.Input) (*finding
 func displayProgress(ctx context.Context, doing string, o *plan.Options) (watched context.Context, display progress.Planning, done func()) {
 	o.Progress = &plan.Progress{}
 	display = progress.NewPlanning(os.Stderr, slog.Default(), doing, o.Progress.Count)
-	stop := context.AfterFunc(ctx, display.Stopping)
+	stopped := progress.WhenStopped(ctx, display.Stopping)
 	return waits.Watch(ctx, display), display, func() {
-		stop()
+		stopped()
 		display.Close()
 	}
 }

@@ -112,7 +112,7 @@ func (c *config) carryOut(ctx context.Context, o plan.Options, sets []*imageset.
 	display := progress.New(os.Stderr, slog.Default(), len(p.Copies), p.Bytes())
 	defer display.Close()
 	if ctx.Err() == nil {
-		defer context.AfterFunc(ctx, func() { display.Stopping(execute.Grace) })()
+		defer progress.WhenStopped(ctx, func() { display.Stopping(execute.Grace) })()
 	}
 	work, err := execute.Gather([]*stream.Content{&p.Content})
 	if err != nil {
