@@ -22,7 +22,8 @@ const (
 	longer      = 4 // times the turn before
 )
 
-// errYielded is the cause of requests of a transfer that yields, and errLate if its source was slow.
+// errYielded ends the requests of a transfer that yields, and errLate those of one that yields
+// because its source was slow.
 var (
 	errYielded = errors.New("other images waited for the request slot")
 	errLate    = fmt.Errorf("the source was slow, and %w", errYielded)

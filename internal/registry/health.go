@@ -124,8 +124,8 @@ type liveness struct {
 	under chan struct{} // closed when the probe under way ends; nil if there is none
 }
 
-// isAlive reports what is known of a host, after a probe if that is old. If somebody else probes, it
-// waits for that or reports false.
+// isAlive reports what is known of a host, after a probe if that is old. If somebody else probes,
+// it waits for that or reports false.
 func (l *liveness) isAlive(ctx context.Context, probe probe, wait bool) bool {
 	for {
 		l.mu.Lock()

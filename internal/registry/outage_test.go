@@ -265,8 +265,8 @@ func (c course) failed(cause string) (n, of int) {
 }
 
 // With default settings, a run ends soon after a host has begun to hang. A host is silent for a
-// minute before it is suspected, and for another until that is certain. With -images 500 and -v this
-// test shows what docs/explanation/engine.md has.
+// minute before it is suspected, and for another until that is certain. With -images 500 and -v
+// this test shows what docs/explanation/engine.md has.
 func TestHungHostEndsItsImagesSoon(t *testing.T) {
 	const down = "the registry has answered none"
 	for _, c := range []struct {

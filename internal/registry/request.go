@@ -94,7 +94,7 @@ func (h *host) attempt(ctx context.Context, c *call, tries int) (resp *http.Resp
 		if e.Status != 0 && !c.once() || e.Throttled() && c.optional {
 			tries = h.client.config.Retries // the registry does answer
 		}
-		if n >= tries || e.Host != "" && e.Status == 0 && h.healthOf(e).seemsDown() || c.hasty && errors.Is(e, regerror.ErrStalled) || c.metered && e.Throttled() && h.budget.meter.isSpent() {
+		if n >= tries || h.endsCall(c, e) {
 			wait = retry.Never
 		}
 		return wait, e
@@ -103,6 +103,13 @@ func (h *host) attempt(ctx context.Context, c *call, tries int) (resp *http.Resp
 		return resp, nil
 	}
 	return nil, e
+}
+
+// endsCall reports whether another attempt cannot help, or is left to others, after an error.
+func (h *host) endsCall(c *call, e *regerror.Error) bool {
+	return e.Host != "" && e.Status == 0 && h.healthOf(e).seemsDown() ||
+		c.hasty && errors.Is(e, regerror.ErrStalled) ||
+		c.metered && e.Throttled() && h.budget.meter.isSpent()
 }
 
 // once reports whether a call is tried once.
@@ -148,12 +155,16 @@ func (h *host) send(ctx context.Context, c *call, last auth.Authorization) (*htt
 		return nil, with, err
 	}
 	w.hold()
-	from := resp.Request.URL
-	resp.Body = &responseBody{
-		ReadCloser: resp.Body, ctx: ctx, pace: newPace(w, from.Host, h.rateOf(c, resp)), moved: &h.budget.traffic.bytes,
-		good: resp.StatusCode/100 == 2, done: done, health: h.healthAt(from), down: h.downAt(from), began: began,
-	}
+	resp.Body = h.bodyOf(resp, &responseBody{ctx: ctx, pace: newPace(w, resp.Request.URL.Host, h.rateOf(c, resp)), began: began, done: done})
 	return resp, with, nil
+}
+
+// bodyOf completes the body of an answer.
+func (h *host) bodyOf(resp *http.Response, b *responseBody) *responseBody {
+	from := resp.Request.URL
+	b.ReadCloser, b.good, b.moved = resp.Body, resp.StatusCode/100 == 2, &h.budget.traffic.bytes
+	b.health, b.down = h.healthAt(from), h.downAt(from)
+	return b
 }
 
 // leaveBefore ends a request, until stay is called, when its registry is found silent. A registry

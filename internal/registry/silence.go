@@ -32,8 +32,8 @@ const (
 	waitedAtMost = time.Minute     // by one request, as far as it counts
 )
 
-// errSilent ends the requests to a registry that is silent, and errHostSilent those to another host.
-// They have outlasted all waits between attempts: another one would only wait, too.
+// errSilent ends the requests to a registry that is silent, and errHostSilent those to another
+// host. They have outlasted all waits between attempts: another one would only wait, too.
 var (
 	errSilent     = regerror.Permanent(regerror.ErrDown)
 	errHostSilent = regerror.Permanent(regerror.ErrHostDown)

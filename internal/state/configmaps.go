@@ -47,11 +47,11 @@ const (
 // last an index, without which it does not exist. It needs a Role with the verbs create and
 // get only.
 type configMaps struct {
-	client    rest.Interface
-	namespace string
-	prefix    string // of the names
-	meta      metav1.ObjectMeta
-	packers   sync.Pool // of *packer, which a run's shards use one after the other
+	client      rest.Interface
+	namespace   string
+	prefix      string // of the names
+	meta        metav1.ObjectMeta
+	compressors sync.Pool // of *compressor, which a run's shards use one after the other
 }
 
 func openConfigMaps(p Location) (Store, error) {
@@ -92,11 +92,11 @@ func (s *configMaps) Put(ctx context.Context, name string, write func(io.Writer)
 	if err := checkName(name); err != nil {
 		return err
 	}
-	p, ok := s.packers.Get().(*packer)
+	p, ok := s.compressors.Get().(*compressor)
 	if !ok {
-		p = &packer{gzip: gzip.NewWriter(nil), chunk: make([]byte, 0, chunkSize)}
+		p = &compressor{gzip: gzip.NewWriter(nil), chunk: make([]byte, 0, chunkSize)}
 	}
-	defer s.packers.Put(p)
+	defer s.compressors.Put(p)
 	chunks := &chunker{store: s, ctx: ctx, name: name, next: p.chunk[:0]}
 	p.gzip.Reset(chunks)
 	sum := sha256.New()
@@ -112,8 +112,9 @@ func (s *configMaps) Put(ctx context.Context, name string, write func(io.Writer)
 	}})
 }
 
-// A packer has what it takes to compress an object: 1.7 MiB, most of which a small one does not use.
-type packer struct {
+// A compressor has what it takes to compress an object: 1.7 MiB, most of which a small one does
+// not use.
+type compressor struct {
 	gzip  *gzip.Writer
 	chunk []byte // has room for chunkSize bytes
 }
