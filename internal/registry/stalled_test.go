@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,7 +54,7 @@ func TestRegistryThatStallsMeanwhileIsAskedLast(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		other http.HandlerFunc
-		slow  int // how often the slow registry is asked
+		slow  int32 // how often the slow registry is asked
 	}{
 		{"another has the blob", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "content") }, 1},
 		{"no other has it", http.NotFound, 4}, // one each, and those that come back
@@ -62,9 +63,9 @@ func TestRegistryThatStallsMeanwhileIsAskedLast(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				config := hurried(0)
 				config.Concurrency = 1
-				asked := 0
+				var asked atomic.Int32
 				slow := pipedRepository(t, config, func(w http.ResponseWriter, q *http.Request) {
-					if asked++; asked == 1 {
+					if asked.Add(1) == 1 {
 						<-q.Context().Done()
 						return
 					}
@@ -88,8 +89,8 @@ func TestRegistryThatStallsMeanwhileIsAskedLast(t *testing.T) {
 					})
 				}
 				done.Wait()
-				if asked != c.slow {
-					t.Errorf("the slow registry was asked %d times, want %d", asked, c.slow)
+				if n := asked.Load(); n != c.slow {
+					t.Errorf("the slow registry was asked %d times, want %d", n, c.slow)
 				}
 			})
 		})
