@@ -26,7 +26,7 @@ func TestOthersWaitForTheFirstAnswer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := New(Config{Timeout: 2 * time.Minute}) // of which a twelfth is waited for
+				a := New(Config{Timeout: 2 * time.Minute}) // so requests wait 10 s
 				answered, err := a.Begin(t.Context())
 				if answered == nil || err != nil {
 					t.Fatalf("the first request is not told that it is: %v", err)

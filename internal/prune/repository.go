@@ -173,7 +173,7 @@ func (r *repository) children(ctx context.Context, sum digestSum) ([]entry, erro
 			}
 		}
 	})
-	if regerror.StatusOf(err) == http.StatusNotFound { // a sparse index lists what is not there
+	if regerror.StatusOf(err) == http.StatusNotFound { // a sparse index lists manifests that do not exist
 		err = nil
 	}
 	if err := errors.Join(err, bad); err != nil {

@@ -121,7 +121,7 @@ type liveness struct {
 	mu    sync.Mutex
 	asked time.Time
 	alive bool
-	under chan struct{} // closed when the probe under way ends; nil if there is none
+	under chan struct{} // closed when the current probe ends; nil without one
 }
 
 // isAlive reports what is known of a host, after a probe if that is old. If somebody else probes,

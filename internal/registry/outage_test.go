@@ -52,7 +52,7 @@ type world struct {
 	cdn    bool // the source leads to elsewhere for blobs
 
 	copied  atomic.Int64 // images
-	read    atomic.Int64 // blobs, of which each image has two
+	read    atomic.Int64 // blobs: two for each image
 	reached func()       // called when a quarter of the blobs was read
 }
 

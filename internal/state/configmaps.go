@@ -112,8 +112,7 @@ func (s *configMaps) Put(ctx context.Context, name string, write func(io.Writer)
 	}})
 }
 
-// A compressor has what it takes to compress an object: 1.7 MiB, most of which a small one does
-// not use.
+// A compressor holds the buffers to compress an object: 1.7 MiB, which small objects hardly use.
 type compressor struct {
 	gzip  *gzip.Writer
 	chunk []byte // has room for chunkSize bytes

@@ -28,7 +28,7 @@ func TestRetriesSpent(t *testing.T) {
 	s.holdTags("mirror/app-3", 0)
 	s.start("spent", "set", shards(1), func(run *v1.PipelineRun) {
 		run.Spec.TaskRunSpecs = []v1.PipelineTaskRunSpec{{
-			// Within it a pod has to start and to copy what is not held, on a busy machine too.
+			// Even on a busy machine, a pod starts in this time and copies what is not held.
 			PipelineTaskName: "copy", Timeout: &metav1.Duration{Duration: 90 * time.Second},
 		}}
 	})
